@@ -1,0 +1,1 @@
+from tinygen.tensor import *

@@ -1,0 +1,272 @@
+"""The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
+
+The rest of the library writes `xp.exp(x)` and never asks which of the two it has. Three things
+differ between them, and this is the only file that knows it:
+
+- how an array comes back to the host (`to_numpy`);
+- how an elementwise formula becomes one pass over memory (`fused`);
+- how large work is cut up and spread over cores (`spread`, `BLOCK_BYTES`).
+
+Reading order: `use` chooses, `to_numpy` brings back, `spread` and `fused` make it fast.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tinygen import blas
+
+Array: TypeAlias = Any  # an `xp.ndarray`; CuPy has no type hints to share with NumPy's
+Shape: TypeAlias = tuple[int, ...]
+
+BLOCK_BYTES = 3 << 20  # what one thread works on at a time: small enough to stay in its cache
+WORKSPACE_BYTES = 12 << 20  # what all the threads' blocks together may take
+
+
+class _Namespace:
+    """The chosen library's names as plain attributes, so that `xp.exp` costs one look-up."""
+
+    def __getattr__(self, name: str) -> Any:  # only reached by names the library loads lazily
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_chosen, name)
+
+
+if TYPE_CHECKING:
+    xp = np
+else:
+    xp = _Namespace()
+
+_chosen: ModuleType = np
+_too_late = ""  # once set, why another backend can't be chosen any more
+name = ""  # "numpy", "cupy", or the name of the module given to `use`
+threads = 1  # how many `spread` uses
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+def use(library: str, device: int = 0) -> None:
+    """Run everything from now on on `library`: "numpy", "cupy", or a module with NumPy's interface.
+
+    One process has one backend: the choice must come before the first Tensor. CuPy is accepted
+    only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
+    what is missing, and the previous backend stays.
+    """
+    global _chosen, name, threads
+    if library == name:
+        return
+    if _too_late:
+        raise RuntimeError(f"use({library!r}) comes too late: {_too_late}; call it first, or set "
+                           f"TINYGEN_BACKEND={library} before Python starts")  # fmt: skip
+    if library == "cupy":
+        module = _working_cupy(device)
+    else:
+        try:
+            module = importlib.import_module(library)
+        except ImportError:
+            raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
+                             f"interface, got {library!r}") from None  # fmt: skip
+    _chosen, name = module, library
+    threads = _count_threads() if module is np else 1
+    if not TYPE_CHECKING:
+        vars(xp).clear()
+        vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
+
+
+def seal(reason: str) -> None:
+    """From now on `use` refuses another backend, for this reason. Called by the first Tensor."""
+    global _too_late
+    _too_late = _too_late or reason
+
+
+def _count_threads() -> int:
+    wanted = os.environ.get("TINYGEN_THREADS", "")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ValueError(f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}")
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _working_cupy(device: int) -> ModuleType:
+    """CuPy, proven by a kernel that it compiled and ran; or a RuntimeError that says what to do."""
+    installed = (each.metadata["Name"] or "" for each in importlib.metadata.distributions())
+    packages = sorted({each for each in installed if re.fullmatch(r"cupy(-(cuda|rocm).*)?", each)})
+    if len(packages) > 1:
+        raise RuntimeError(f"cupy backend: {' and '.join(packages)} are installed and overwrite "
+                           f"each other; uninstall all, then pip install cupy-cuda12x")  # fmt: skip
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        if error.name == "cupy":
+            raise RuntimeError("cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' "
+                               "(for CUDA 12)") from error  # fmt: skip
+        raise RuntimeError(f"cupy backend: CuPy is installed but can't be imported ({error}); "
+                           f"pip install --force-reinstall cupy-cuda12x") from error  # fmt: skip
+    try:
+        cupy.cuda.Device(device).use()
+        x = cupy.arange(4, dtype=np.float32)
+        answer = float(cupy.fuse()(lambda a: a * a + 1)(x).sum())
+    except Exception as error:
+        raise RuntimeError(f"cupy backend: {_advice(error, device)} ({error})") from error
+    if answer != 18:  # 1 + 2 + 5 + 10
+        raise RuntimeError(f"cupy backend: the GPU computed {answer} for 18; check its driver")
+    return cupy
+
+
+def _advice(error: Exception, device: int) -> str:
+    """What an error of CuPy's first kernel means, and what to do about it."""
+    text = f"{type(error).__name__}: {error}"
+    if "InsufficientDriver" in text:
+        return "no NVIDIA driver, or one too old for CUDA 12; install or update the driver"
+    if "NoDevice" in text:
+        return "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?"
+    if "InvalidDevice" in text:
+        return f"there is no GPU number {device}; use(\"cupy\", device=0) takes the first"
+    if isinstance(error, (ImportError, OSError)) or "lib" in text or "Compile" in text:
+        return "CUDA's libraries or headers are missing; pip install 'cupy-cuda12x[ctk]'"
+    return "the GPU did not run a first kernel; check nvidia-smi"
+
+
+def describe() -> str:
+    """The backend in a line, for logs: library, version, device or threads, BLAS."""
+    if name == "cupy":
+        gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
+        return f"CuPy {_chosen.__version__} on {gpu}"
+    return f"{name} {_chosen.__version__}, {threads} threads, {blas.describe()}"
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """The array on the host. On a GPU this waits for all work on it to be done."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+# --- work in blocks -----------------------------------------------------------------------------
+
+_scratch = threading.local()
+
+
+def workspace(key: str, shape: Shape, dtype: Any) -> Array:
+    """An uninitialised array that each thread keeps, under `key`, for its next block.
+
+    Fresh memory would have to be asked from the system, and zeroed by it, at every block.
+    """
+    count = 1
+    for side in shape:
+        count *= side
+    kept = getattr(_scratch, key, None)
+    if kept is None or kept.size < count or kept.dtype != dtype:
+        kept = xp.empty(count, dtype)
+        setattr(_scratch, key, kept)
+    return kept[:count].reshape(shape)
+
+
+@functools.cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="tinygen")
+
+
+def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list[Any]:
+    """Call `work(start, stop)` on blocks of `range(count)`, spread over threads; all its results.
+
+    `bytes_each` is the workspace that one of the `count` items needs: a block takes as many as
+    keep it in cache. A GPU wants the opposite, few large pieces: there a block is a few hundred MB.
+    """
+    if _chosen is not np:
+        size = max(1, (256 << 20) // max(1, bytes_each))
+        return [work(i, min(i + size, count)) for i in range(0, count, size)]
+    size = max(1, min(BLOCK_BYTES, WORKSPACE_BYTES // threads) // max(1, bytes_each))
+    size = min(size, -(-count // threads))  # no thread without work
+    starts = range(0, count, size)
+    if threads == 1 or len(starts) == 1:
+        return [work(i, min(i + size, count)) for i in starts]
+    with blas.one_thread():
+        return list(_pool(threads).map(lambda i: work(i, min(i + size, count)), starts))
+
+
+FUSE_FROM = 1 << 15  # elements: below this, one call costs less than cutting the array up
+
+
+def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """An elementwise formula over arrays as one pass over memory.
+
+    Written plainly, `g * s * (1 + x * (1 - s))` walks through memory once per operation. On NumPy
+    the formula is applied to one block after another, so that its temporaries stay in cache, and
+    blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
+    returns one array or a tuple, and must not look beyond one element.
+    """
+    kernel: list[Callable[..., Any]] = []
+
+    @functools.wraps(formula)
+    def apply(*arrays: Any) -> Any:
+        if _chosen is not np:
+            if not kernel:
+                kernel.append(_chosen.fuse()(formula))
+            return kernel[0](*arrays)
+        if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
+            return formula(*arrays)
+        return _in_blocks(formula, arrays)
+
+    return apply
+
+
+def _in_blocks(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+    shape = np.broadcast_shapes(*(np.shape(a) for a in arrays))
+    full = [isinstance(a, np.ndarray) and a.shape == shape for a in arrays]
+    if all(f or np.ndim(a) == 0 for a, f in zip(arrays, full, strict=True)) and all(
+        a.flags.c_contiguous for a, f in zip(arrays, full, strict=True) if f
+    ):
+        arrays = tuple(a.reshape(-1) if f else a for a, f in zip(arrays, full, strict=True))
+    rows, *rest = np.broadcast_shapes(*(np.shape(a) for a in arrays))
+    # an operand is cut along the first axis where it has it, and passed whole where it broadcasts
+    cut = [np.ndim(a) == len(rest) + 1 and np.shape(a)[0] == rows for a in arrays]
+
+    def piece(start: int, stop: int) -> tuple[Any, ...]:
+        return tuple(a[start:stop] if c else a for a, c in zip(arrays, cut, strict=True))
+
+    sample = formula(*piece(0, 1))
+    several = isinstance(sample, tuple)
+    outputs = tuple(
+        np.empty((rows, *rest), each.dtype) for each in (sample if several else (sample,))
+    )
+
+    def work(start: int, stop: int) -> None:
+        results = formula(*piece(start, stop))
+        for output, result in zip(outputs, results if several else (results,), strict=True):
+            output[start:stop] = result
+
+    spread(work, rows, 16 * int(np.prod(rest, dtype=np.int64)) * outputs[0].itemsize)
+    outputs = tuple(each.reshape(shape) for each in outputs)
+    return outputs if several else outputs[0]
+
+
+def as_index(index: Any, shape: Shape) -> Any:
+    """An index into an array of `shape`, its lists and host arrays moved to where the array is.
+
+    A GPU wraps an index that is out of range silently, so the check is made here, on the host.
+    """
+    if _chosen is np:
+        return index
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, (list, np.ndarray)) for i in parts):
+        host = tuple(i if not isinstance(i, xp.ndarray) else to_numpy(i) for i in parts)
+        np.broadcast_to(np.empty((), bool), shape)[host]  # raises what NumPy raises
+        parts = tuple(xp.asarray(i) if isinstance(i, (list, np.ndarray)) else i for i in parts)
+    return parts if isinstance(index, tuple) else parts[0]
+
+
+use(os.environ.get("TINYGEN_BACKEND") or "numpy")

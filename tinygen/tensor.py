@@ -1,0 +1,623 @@
+"""A Tensor is an array that remembers how it was computed, so that it can be differentiated.
+
+`record(data, (x, vjp_x), (y, vjp_y))` makes one: the value, computed in plain arrays, and beside
+each input a function `vjp(g, z)` from the output's cotangent `g` to that input's, where `z` is the
+output itself. The cotangent of a Tensor is the derivative of the final scalar with respect to it.
+
+    z = x * y        record(x.data * y.data, (x, lambda g, z: g * y), (y, lambda g, z: g * x))
+
+`grad` walks that record backwards. Because vjps are written in Tensors, what they compute can be
+recorded too, and differentiated again: gradients of any order, with no further code.
+
+A vjp is handed its output instead of keeping it, so no Tensor refers to itself and a graph is
+freed the moment it is dropped. Arrays in a vjp must be locally constant: masks, signs, shapes.
+
+Reading order: Tensor's first page, `record`, `grad`; then the operators, each an equation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+
+from tinygen import backend
+from tinygen.backend import Array, Shape, to_numpy, xp
+
+Vjp: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+Axis: TypeAlias = int | tuple[int, ...] | None
+Number: TypeAlias = int | float
+
+_recording = contextvars.ContextVar("recording", default=True)
+
+
+class Tensor:
+    """An array `data`, and how it was computed. `Tensor(data)` copies, `as_tensor(data)` shares.
+
+    With `requires_grad`, gradients with respect to it can be asked for. `name` is used in errors.
+    Tensors compare by identity; `<` and `>` give plain arrays of booleans.
+    """
+
+    __slots__ = ("__weakref__", "_cut", "_data", "_inputs", "_version", "grad", "name",
+                 "requires_grad")  # fmt: skip
+    __array_ufunc__ = None  # numpy_array * tensor is ours to compute
+    __contains__ = None
+
+    _data: Array
+    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, the input's version)
+    _version: int  # how often `data` has been changed
+    _cut: bool  # computed from a gradient whose own graph was not kept
+    grad: Tensor | None
+    name: str | None
+    requires_grad: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            data = data._data
+        array = xp.array(data)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor: expected real numbers, got dtype {array.dtype}")
+        if requires_grad and array.dtype.kind != "f":
+            raise TypeError(f"Tensor: only floating-point data can require gradients, got dtype "
+                            f"{array.dtype}; convert with .astype(float)")  # fmt: skip
+        backend.seal("tensors exist already")
+        self._data, self.requires_grad, self.name = array, requires_grad, name
+        self._inputs, self._version, self._cut, self.grad = (), 0, False, None
+
+    # the array and its properties; `data` may be set anew, which counts as a change in place
+    @property
+    def shape(self) -> Shape:
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        return self._data.size  # type: ignore[no-any-return]
+
+    def _set_data(self, array: Array) -> None:
+        if not isinstance(array, xp.ndarray):
+            raise TypeError(f"data: expected an array of the {backend.name} backend, got "
+                            f"{type(array).__name__}")  # fmt: skip
+        self._data, self._version = array, self._version + 1
+
+    data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy on the host, as a NumPy array."""
+        return np.array(to_numpy(self._data))
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The same data as a constant: gradients stop here."""
+        return as_tensor(self._data)
+
+    def backward(self, cotangent: Tensor | None = None) -> None:
+        """Add the gradient with respect to every leaf that requires one into its `.grad`."""
+        leaves = [x for x in _ancestors(self) if not x._inputs]
+        for leaf, g in zip(leaves, grad(self, leaves, cotangent=cotangent), strict=True):
+            leaf.grad = g if leaf.grad is None else (leaf.grad.detach() + g.detach())
+
+    def __repr__(self) -> str:
+        text = np.array2string(to_numpy(self._data), separator=", ", prefix="Tensor(")
+        notes = f", dtype={self.dtype}" + (", requires_grad=True" if self.requires_grad else "")
+        return f"Tensor({text}{notes}" + (f", name={self.name!r})" if self.name else ")")
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self._data, dtype=dtype)  # CuPy refuses, and says to use .numpy() or .get()
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a tensor with no axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"bool(): a tensor of shape {self.shape} is neither true nor false; "
+                             f"reduce a comparison, as in (x > 0).all()")  # fmt: skip
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    # --- arithmetic: z = x + y and so on. Operands broadcast; `grad` undoes it, in `_fit` ---
+
+    def __add__(self, other: Any) -> Tensor:
+        """z = x + y;  x̄ = z̄,  ȳ = z̄"""
+        x, y, a, b = _meet("+", self, other)
+        return record(_apply(operator.add, a, b), (x, lambda g, _: g), (y, lambda g, _: g))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        """z = x − y;  x̄ = z̄,  ȳ = −z̄"""
+        x, y, a, b = _meet("-", self, other)
+        return record(_apply(operator.sub, a, b), (x, lambda g, _: g), (y, lambda g, _: -g))
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return -self + other
+
+    def __neg__(self) -> Tensor:
+        """z = −x;  x̄ = −z̄"""
+        return record(-self._data, (self, lambda g, _: -g))
+
+    def __mul__(self, other: Any) -> Tensor:
+        """z = x ⊙ y;  x̄ = z̄ ⊙ y,  ȳ = z̄ ⊙ x"""
+        x, y, a, b = _meet("*", self, other)
+        return record(_apply(operator.mul, a, b), (x, lambda g, _: g * y), (y, lambda g, _: g * x))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        """z = x / y;  x̄ = z̄ / y,  ȳ = −z̄ ⊙ z / y"""
+        x, y, a, b = _meet("/", self, other)
+        return record(
+            _apply(operator.truediv, a, b), (x, lambda g, _: g / y), (y, lambda g, z: -(g * z / y))
+        )
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        """z = c / x;  x̄ = −z̄ ⊙ z / x"""
+        x, _, a, b = _meet("/", self, other)
+        return record(_apply(operator.truediv, b, a), (x, lambda g, z: -(g * z / x)))
+
+    def __pow__(self, other: Any) -> Tensor:
+        """z = xʸ;  x̄ = z̄ ⊙ y xʸ⁻¹,  ȳ = z̄ ⊙ z log x  (taken as 0 where x ≤ 0)"""
+        x, y, a, b = _meet("**", self, other)
+        z = _apply(operator.pow, a, b)
+        if not isinstance(y, Tensor):
+            return record(z, (x, lambda g, _: g * (y * x ** (y - 1)) if y else g * 0.0))
+        nothing = (a == 0) & (b == 0)  # 0⁰ is flat in x: keep 0 · 0⁻¹ from making it NaN
+        base = record(xp.where(a > 0, a, 1), (x, lambda g, _: g * (a > 0)))
+        return record(
+            z,
+            (x, lambda g, _: g * (y * x ** (y - 1 + nothing))),
+            (y, lambda g, z: g * (z * log(base) * (a > 0))),
+        )
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return as_tensor(xp.asarray(other, dtype=self.dtype)) ** self
+
+    def __abs__(self) -> Tensor:
+        """z = |x|;  x̄ = z̄ ⊙ sign x"""
+        return record(abs(self._data), (self, lambda g, _: g * xp.sign(self._data)))
+
+    def __matmul__(self, other: Any) -> Tensor:
+        """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return matmul(as_tensor(other), self)
+
+    # comparisons, as plain arrays: they are locally constant
+    def __lt__(self, other: Any) -> Array:
+        return _apply(operator.lt, *_meet("<", self, other)[2:])
+
+    def __le__(self, other: Any) -> Array:
+        return _apply(operator.le, *_meet("<=", self, other)[2:])
+
+    def __gt__(self, other: Any) -> Array:
+        return _apply(operator.gt, *_meet(">", self, other)[2:])
+
+    def __ge__(self, other: Any) -> Array:
+        return _apply(operator.ge, *_meet(">=", self, other)[2:])
+
+    # --- shapes, sums and slices: methods for the functions below ---
+
+    @property
+    def T(self) -> Tensor:
+        return transpose(self)
+
+    def transpose(self, axes: Sequence[int] | None = None) -> Tensor:
+        return transpose(self, axes)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return sum(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return mean(self, axis, keepdims)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The same values in another dtype; gradients come back in this one."""
+        data = self._data.astype(dtype)
+        return record(data, (self, lambda g, _: g)) if data.dtype.kind == "f" else as_tensor(data)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """z = x[i];  x̄ = 0 but for x̄[i] += z̄  (an entry taken twice gathers both)"""
+        index, x = backend.as_index(_plain(index), self.shape), self
+        return record(x._data[index], (x, lambda g, _: _put(g, index, x.shape)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._inputs or (self.requires_grad and _recording.get()):
+            raise TypeError("x[i] = v would change a tensor that gradients are recorded for; write "
+                            "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
+                            "do it under no_grad()")  # fmt: skip
+        self._data[backend.as_index(_plain(index), self.shape)] = _plain(value)
+        self._version += 1
+
+
+# --- the record, and its walk backwards -----------------------------------------------------------
+
+
+def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
+    """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
+
+    `vjp(g, z)` takes the cotangent `g` of this tensor `z` to that of the input, written in Tensor
+    operations. It may return a broadcast shape: `grad` sums it down. Inputs that are not Tensors
+    are constants.
+    """
+    out = _constant(data)
+    if _recording.get():
+        edges = [(x, vjp, x._version) for x, vjp in inputs if isinstance(x, Tensor)]
+        for x, _, _ in edges:
+            if x.requires_grad:
+                out.requires_grad, out._inputs = True, tuple(edges)
+                return out
+            if x._cut:
+                out._cut = True
+    return out
+
+
+def _constant(data: Array) -> Tensor:
+    out = Tensor.__new__(Tensor)
+    # NumPy's reductions give scalars, which are not arrays
+    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)
+    out._inputs, out._version, out._cut = (), 0, False
+    out.grad, out.name, out.requires_grad = None, None, False
+    return out
+
+
+def as_tensor(x: Any) -> Tensor:
+    """`x` itself if it is a Tensor; otherwise a constant that shares its memory."""
+    if isinstance(x, Tensor):
+        return x
+    _same_backend("as_tensor", x)
+    backend.seal("tensors exist already")
+    return _constant(x if isinstance(x, xp.ndarray) else xp.asarray(x))
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether operations are being recorded: not under `no_grad`, nor in most vjps."""
+    return _recording.get()
+
+
+def _ancestors(y: Tensor) -> list[Tensor]:
+    """All tensors that `y` was computed from and that require gradients, inputs before outputs.
+
+    With a stack of its own instead of recursion: a graph may be deeper than Python's stack.
+    """
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [(y, False)] if y.requires_grad else []
+    while stack:
+        node, inputs_are_done = stack.pop()
+        if inputs_are_done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack += [(x, False) for x, _, _ in node._inputs if x.requires_grad]
+    return order
+
+
+@overload
+def grad(y: Tensor, xs: Tensor, create_graph: bool = ..., *, cotangent: Tensor | None = ...,
+         allow_unreachable: bool = ...) -> Tensor: ...  # fmt: skip
+@overload
+def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = ..., *,
+         cotangent: Tensor | None = ...,
+         allow_unreachable: bool = ...) -> list[Tensor]: ...  # fmt: skip
+def grad(
+    y: Tensor,
+    xs: Tensor | Sequence[Tensor],
+    create_graph: bool = False,
+    *,
+    cotangent: Tensor | None = None,
+    allow_unreachable: bool = False,
+) -> Tensor | list[Tensor]:
+    """The gradient of the scalar `y` with respect to a tensor, or to each of several.
+
+    With `create_graph` the gradient is itself recorded, and can be differentiated again. A `y` of
+    any shape needs the `cotangent`, of that shape, that multiplies its Jacobian from the left.
+    An `x` that `y` does not depend on is an error, or has zero gradient if `allow_unreachable`.
+    """
+    targets = [xs] if isinstance(xs, Tensor) else list(xs)
+    if cotangent is None:
+        if y.size != 1:
+            raise ValueError(f"grad: `y` has shape {y.shape}, but only a scalar has a gradient; "
+                             f"reduce it, as in y.sum(), or pass `cotangent`")  # fmt: skip
+        cotangent = _constant(xp.ones(y.shape, y.dtype))
+    elif cotangent.shape != y.shape or cotangent.dtype != y.dtype:
+        raise ValueError(f"grad: `cotangent` must be like `y`, {y.dtype} of shape {y.shape}; it is "
+                         f"{cotangent.dtype} of shape {cotangent.shape}")  # fmt: skip
+    token = _recording.set(create_graph)
+    try:
+        found = _walk_back(y, {id(x) for x in targets}, cotangent)
+    finally:
+        _recording.reset(token)
+
+    gradients = []
+    for i, x in enumerate(targets):
+        g = found.get(id(x))
+        if g is None and not allow_unreachable:
+            raise ValueError(_why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
+        if not create_graph or g is None:
+            g = _constant(xp.zeros(x.shape, x.dtype) if g is None else g._data)
+            g._cut = not create_graph
+        gradients.append(g)
+    return gradients[0] if isinstance(xs, Tensor) else gradients
+
+
+def _walk_back(y: Tensor, targets: set[int], cotangent: Tensor) -> dict[int, Tensor]:
+    """The cotangents of the targets by id. No vjp off the paths from them to `y` is called.
+
+    A tensor used twice gets the sum of two cotangents, so its own can be passed on only when all
+    that used it have been visited: hence the order, each tensor before its inputs.
+    """
+    path: list[Tensor] = []  # what lies between the targets and y, inputs first
+    needed: set[int] = set()
+    for node in _ancestors(y):
+        if id(node) in targets or any(id(x) in needed for x, _, _ in node._inputs):
+            needed.add(id(node))
+            path.append(node)
+
+    cotangents = {id(y): cotangent}
+    found: dict[int, Tensor] = {}
+    ours: set[int] = set()  # cotangents that nothing else refers to: safe to add to in place
+    while path:
+        node = path.pop()
+        g = cotangents.pop(id(node))
+        if id(node) in targets:
+            found[id(node)] = g
+        if not any(id(x) in needed for x, _, _ in node._inputs):
+            continue
+        for x, vjp, version in node._inputs:
+            if x._version != version:
+                raise RuntimeError(f"grad: {_called(x)} was changed after it was used in this "
+                                   f"graph; take the gradient first, then update")  # fmt: skip
+            if x._cut and not x.requires_grad:
+                raise RuntimeError(f"grad: `y` depends on a gradient, {_called(x)}, whose own "
+                                   f"graph was not kept; pass create_graph=True to that grad(), "
+                                   f"or .detach() it if it is meant as a constant")  # fmt: skip
+            if id(x) not in needed:
+                continue
+            gx = _fit(vjp(g, node), x)
+            if id(x) not in cotangents:
+                cotangents[id(x)] = gx
+            elif id(x) in ours and not _recording.get():
+                cotangents[id(x)]._data += gx._data
+            else:
+                cotangents[id(x)] = cotangents[id(x)] + gx
+                ours.add(id(x))
+    return found
+
+
+def _fit(g: Tensor, x: Tensor) -> Tensor:
+    """The cotangent in the shape and dtype of its tensor: broadcasting is undone by summing."""
+    if not isinstance(g, Tensor):
+        raise TypeError(f"a vjp must return a Tensor, but one returned {type(g).__name__}; write "
+                        f"it in Tensor operations, so that it can be differentiated")  # fmt: skip
+    if g._data.shape != x._data.shape:
+        extra = g.ndim - x.ndim
+        stretched = [i + extra for i, n in enumerate(x.shape) if n == 1 and g.shape[i + extra] != 1]
+        shape = tuple(1 if i in stretched else n for i, n in enumerate(g.shape))[max(extra, 0) :]
+        if extra < 0 or shape != x.shape:
+            raise ValueError(f"a vjp returned shape {g.shape} for {_called(x)}")
+        g = sum(g, (*range(extra), *stretched)).reshape(x.shape)
+    return g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
+
+
+def _called(x: Tensor) -> str:
+    return f"`{x.name}`" if x.name else f"an input of shape {x.shape}"
+
+
+def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
+    x_is = f"{where} ({x.name or 'unnamed'}, shape {x.shape})"
+    if not x.requires_grad:
+        return f"grad: {x_is} does not require gradients; make it Tensor(data, requires_grad=True)"
+    if y._cut:
+        return (f"grad: `y` was computed from a gradient whose own graph was not kept, so {x_is} "
+                f"can't be reached; pass create_graph=True to the first grad()")  # fmt: skip
+    if not y.requires_grad:
+        return (f"grad: `y` is a constant: it was computed under no_grad(), or from nothing that "
+                f"requires gradients, so {x_is} can't be reached")  # fmt: skip
+    return f"grad: `y` does not depend on {x_is}"
+
+
+# --- operands --------------------------------------------------------------------------------------
+
+
+def _same_backend(operation: str, x: Any) -> None:
+    if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
+        if not isinstance(x, (xp.ndarray, np.generic)):
+            raise TypeError(f"{operation}: a {type(x).__module__} array meets tensors of the "
+                            f"{backend.name} backend; move it with Tensor(array)")  # fmt: skip
+
+
+def _meet(op: str, x: Tensor, other: Any) -> tuple[Tensor, Any, Array, Any]:
+    """Both operands as (x, y, x's array, y's array or number), in one dtype.
+
+    Numbers and plain arrays are constants and take the tensor's dtype: float32 stays float32.
+    Two tensors of different float dtypes are an error; integers follow floats.
+    """
+    a = x._data
+    if isinstance(other, Tensor):
+        b = other._data
+        if a.dtype != b.dtype:
+            if a.dtype.kind == b.dtype.kind == "f":
+                raise TypeError(f"{op}: float dtypes differ, {a.dtype} and {b.dtype}; convert "
+                                f"one with .astype")  # fmt: skip
+            if a.dtype.kind == "f":
+                b = b.astype(a.dtype)
+            elif b.dtype.kind == "f":
+                a = a.astype(b.dtype)
+        return x, other, a, b
+    if isinstance(other, np.generic):
+        other = other.item()
+    if isinstance(other, (int, float)):
+        return x, other, a, other
+    _same_backend(op, other)
+    try:
+        b = xp.asarray(other)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: expected a Tensor, an array or a number, got "
+                        f"{type(other).__name__}") from None  # fmt: skip
+    if b.dtype.kind not in "fiub":
+        raise TypeError(f"{op}: expected real numbers, got {type(other).__name__}")
+    if a.dtype.kind == "f" and a.dtype != b.dtype:
+        b = b.astype(a.dtype)
+    return x, _constant(b), a, b
+
+
+def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
+    try:
+        return f(a, b)
+    except ValueError:
+        shapes = f"{getattr(a, 'shape', ())} and {getattr(b, 'shape', ())}"
+        raise ValueError(f"{f.__name__}: shapes {shapes} do not broadcast") from None
+
+
+def _plain(index: Any) -> Any:
+    """Tensors in an index, or a value, as plain arrays."""
+    if isinstance(index, tuple):
+        return tuple(_plain(i) for i in index)
+    return index._data if isinstance(index, Tensor) else index
+
+
+# --- the linear operations: each is the other's gradient --------------------------------------------
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
+    x = as_tensor(x)
+    kept = kept_shape(x.shape, axis)
+    data = x._data.sum(axis=axis, keepdims=keepdims)
+    return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
+
+
+def kept_shape(shape: Shape, axis: Axis) -> Shape:
+    """The shape after reducing `axis` with keepdims."""
+    if axis is None:
+        return (1,) * len(shape)
+    axes = {axis} if isinstance(axis, int) else set(axis)
+    for a in axes:
+        if not -len(shape) <= a < len(shape):
+            raise ValueError(f"axis {a} is out of range for shape {shape}")
+    axes = {a % len(shape) for a in axes}
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """z = Σ x / n over the axes"""
+    z = sum(x, axis, keepdims)
+    return z / (as_tensor(x).size / z.size)
+
+
+def broadcast_to(x: Any, shape: Shape) -> Tensor:
+    """z = x repeated along new axes and axes of length 1;  x̄ = Σ z̄ over the repeats"""
+    x = as_tensor(x)
+    return record(xp.broadcast_to(x._data, shape), (x, lambda g, _: g))  # `_fit` sums
+
+
+def reshape(x: Any, shape: int | Sequence[int]) -> Tensor:
+    """The same entries in another shape, rows first"""
+    x = as_tensor(x)
+    try:
+        data = x._data.reshape(shape)
+    except ValueError:
+        raise ValueError(f"reshape: {x.size} entries of shape {x.shape} do not fill shape "
+                         f"{shape}") from None  # fmt: skip
+    return record(data, (x, lambda g, _: reshape(g, x.shape)))
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+    """Axes in another order; reversed if none is given"""
+    x = as_tensor(x)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(a % x.ndim for a in axes)
+    if sorted(order) != list(range(x.ndim)):
+        raise ValueError(f"transpose: axes {axes} are no order of the axes of shape {x.shape}")
+    back = tuple(order.index(i) for i in range(x.ndim))
+    return record(x._data.transpose(order), (x, lambda g, _: transpose(g, back)))
+
+
+def swapaxes(x: Any, a: int, b: int) -> Tensor:
+    """The axes `a` and `b` exchanged"""
+    x = as_tensor(x)
+    return record(x._data.swapaxes(a, b), (x, lambda g, _: swapaxes(g, a, b)))
+
+
+def _put(x: Tensor, index: Any, shape: Shape) -> Tensor:
+    """Zeros of `shape`, with `x` added in at `index`: the adjoint of `x[index]`"""
+    z = xp.zeros(shape, x.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, (list, xp.ndarray)) and xp.asarray(i).dtype.kind in "iu" for i in parts):
+        xp.add.at(z, index, x._data)  # an entry may be taken twice
+    else:
+        z[index] = x._data
+    return record(z, (x, lambda g, _: g[index]))
+
+
+def matmul(x: Any, y: Any) -> Tensor:
+    """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
+    x = as_tensor(x)
+    x, y, a, b = _meet("matmul", x, y)
+    if not (isinstance(y, Tensor) and x.ndim and y.ndim):
+        raise ValueError("matmul: an operand has no axes; multiply by a number with *")
+    if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
+        raise ValueError(f"matmul: the last axis of `x` {x.shape} and the "
+                         f"{'last but one' if y.ndim > 1 else 'only'} of `y` {y.shape} "
+                         f"differ in length")  # fmt: skip
+    if x.ndim == 1:
+        z = matmul(reshape(x, (1, -1)), y)
+        return reshape(z, z.shape[:-2] + z.shape[-1:] if y.ndim > 1 else z.shape[:-1])
+    if y.ndim == 1:
+        z = matmul(x, reshape(y, (-1, 1)))
+        return reshape(z, z.shape[:-1])
+    if x.ndim > 2 and y.ndim == 2:  # one large product instead of many small ones
+        z = matmul(reshape(x, (-1, x.shape[-1])), y)
+        return reshape(z, (*x.shape[:-1], y.shape[-1]))
+    return record(
+        _apply(operator.matmul, a, b),
+        (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
+        (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
+    )
+
+
+def log(x: Any) -> Tensor:
+    """z = log x;  x̄ = z̄ / x"""
+    x = as_tensor(x)
+    return record(xp.log(x._data), (x, lambda g, _: g / x))
