@@ -18,7 +18,7 @@ import importlib.metadata
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -180,22 +180,29 @@ def _pool(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="tinygen")
 
 
+def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
+    """Cut `range(start, stop)` into pieces whose workspace, `bytes_each` an item, fits the cache.
+
+    A GPU wants the opposite, few large pieces: there a block is a few hundred MB.
+    """
+    room = min(BLOCK_BYTES, WORKSPACE_BYTES // threads) if _chosen is np else 256 << 20
+    size = max(1, room // max(1, bytes_each))
+    for i in range(start, stop, size):
+        yield i, min(i + size, stop)
+
+
 def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list[Any]:
     """Call `work(start, stop)` on blocks of `range(count)`, spread over threads; all its results.
 
-    `bytes_each` is the workspace that one of the `count` items needs: a block takes as many as
-    keep it in cache. A GPU wants the opposite, few large pieces: there a block is a few hundred MB.
+    Each item needs a workspace of `bytes_each`. Results come in order, whichever thread made them.
     """
-    if _chosen is not np:
-        size = max(1, (256 << 20) // max(1, bytes_each))
-        return [work(i, min(i + size, count)) for i in range(0, count, size)]
-    size = max(1, min(BLOCK_BYTES, WORKSPACE_BYTES // threads) // max(1, bytes_each))
-    size = min(size, -(-count // threads))  # no thread without work
-    starts = range(0, count, size)
-    if threads == 1 or len(starts) == 1:
-        return [work(i, min(i + size, count)) for i in starts]
+    share = max(1, -(-count // threads))  # no thread without work
+    pieces = [p for i in range(0, count, share)
+              for p in blocks(i, min(i + share, count), bytes_each)]  # fmt: skip
+    if threads == 1 or len(pieces) == 1:
+        return [work(*piece) for piece in pieces]
     with blas.one_thread():
-        return list(_pool(threads).map(lambda i: work(i, min(i + size, count)), starts))
+        return list(_pool(threads).map(lambda piece: work(*piece), pieces))
 
 
 FUSE_FROM = 1 << 15  # elements: below this, one call costs less than cutting the array up

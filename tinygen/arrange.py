@@ -1,0 +1,200 @@
+"""Operations that move, join and contract entries: all linear in each argument.
+
+The gradient of a linear operation is its transpose, which is linear too, and mostly another
+operation of this page: joining and slicing, padding and cropping, einsum and itself.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from typing import Any
+
+from tinygen.backend import Array, xp
+from tinygen.tensor import Tensor, as_tensor, record, reshape
+
+__all__ = ["concat", "cumsum", "einsum", "flip", "pad", "split", "stack", "take"]
+
+
+def _all_tensors(name: str, xs: Sequence[Any]) -> list[Tensor]:
+    tensors = [as_tensor(x) for x in xs]
+    if not tensors:
+        raise ValueError(f"{name}: expected at least one tensor, got none")
+    dtypes = {str(x.dtype) for x in tensors}
+    if len(dtypes) > 1:
+        raise TypeError(f"{name}: dtypes differ, {' and '.join(sorted(dtypes))}; convert with "
+                        f".astype")  # fmt: skip
+    return tensors
+
+
+def _axis(name: str, axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{name}: axis {axis} is out of range for {ndim} axes")
+    return axis % ndim
+
+
+# --- joining and splitting ------------------------------------------------------------------------
+
+
+def concat(xs: Sequence[Any], axis: int = 0) -> Tensor:
+    """z = the x₁, x₂, … one after the other along an axis;  x̄ᵢ = its slice of z̄"""
+    tensors = _all_tensors("concat", xs)
+    axis = _axis("concat", axis, tensors[0].ndim)
+    shapes = [x.shape for x in tensors]
+    if len({s[:axis] + s[axis + 1 :] for s in shapes}) > 1 or len({len(s) for s in shapes}) > 1:
+        raise ValueError(f"concat: shapes {shapes} may differ only along axis {axis}")
+
+    def edge(i: int) -> Any:
+        start = sum(s[axis] for s in shapes[:i])
+        index = (slice(None),) * axis + (slice(start, start + shapes[i][axis]),)
+        return tensors[i], lambda g, _: g[index]
+
+    data = xp.concatenate([x.data for x in tensors], axis=axis)
+    return record(data, *(edge(i) for i in range(len(tensors))))
+
+
+def stack(xs: Sequence[Any], axis: int = 0) -> Tensor:
+    """z = the x₁, x₂, … along a new axis"""
+    tensors = _all_tensors("stack", xs)
+    axis = _axis("stack", axis, tensors[0].ndim + 1)
+    if len({x.shape for x in tensors}) > 1:
+        raise ValueError(f"stack: shapes {[x.shape for x in tensors]} differ")
+    shape = (*tensors[0].shape[:axis], 1, *tensors[0].shape[axis:])
+    return concat([reshape(x, shape) for x in tensors], axis)
+
+
+def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """x in so many equal parts, or cut before the given positions, along an axis"""
+    x = as_tensor(x)
+    axis = _axis("split", axis, x.ndim)
+    length = x.shape[axis]
+    if isinstance(sections, int):
+        if sections < 1 or length % sections:
+            raise ValueError(f"split: axis {axis} of shape {x.shape} has no {sections} equal parts")
+        sections = range(length // sections, length, length // sections) if length else ()
+    cuts = [0, *sections, length]
+    if any(a > b for a, b in zip(cuts, cuts[1:])):  # noqa: B905
+        raise ValueError(f"split: positions {list(sections)} do not rise from 0 to {length}")
+    return [x[(slice(None),) * axis + (slice(a, b),)] for a, b in zip(cuts, cuts[1:])]  # noqa: B905
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """z = the entries (or slices along an axis) of x at the indices, repeats allowed"""
+    x = as_tensor(x)
+    indices = as_tensor(indices).data if isinstance(indices, Tensor) else indices
+    if axis is None:
+        return reshape(x, (-1,))[indices]
+    return x[(slice(None),) * _axis("take", axis, x.ndim) + (indices,)]
+
+
+# --- padding, reversing, summing up ------------------------------------------------------------------
+
+
+def pad(x: Any, pad_width: Sequence[tuple[int, int]], constant_values: float = 0.0) -> Tensor:
+    """z = x with (before, after) constants added at each axis;  x̄ = z̄ without them"""
+    x = as_tensor(x)
+    pad_width = [(int(a), int(b)) for a, b in pad_width]
+    if len(pad_width) != x.ndim or any(n < 0 for pair in pad_width for n in pair):
+        raise ValueError(f"pad: expected a pair (before, after) ≥ 0 for each axis of shape "
+                         f"{x.shape}, got {pad_width}")  # fmt: skip
+    inside = tuple(slice(a, a + n) for (a, _), n in zip(pad_width, x.shape, strict=True))
+    data = xp.pad(x.data, pad_width, constant_values=constant_values)
+    return record(data, (x, lambda g, _: g[inside]))
+
+
+def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """z = x reversed along the axes;  x̄ = z̄ reversed back"""
+    x = as_tensor(x)
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    axes = {_axis("flip", a, x.ndim) for a in axes}
+    index = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
+    return record(x.data[index], (x, lambda g, _: g[index]))
+
+
+def cumsum(x: Any, axis: int = 0) -> Tensor:
+    """zᵢ = x₁ + … + xᵢ;  x̄ᵢ = z̄ᵢ + … + z̄ₙ"""
+    x = as_tensor(x)
+    axis = _axis("cumsum", axis, x.ndim)
+    return record(
+        x.data.cumsum(axis=axis), (x, lambda g, _: flip(cumsum(flip(g, axis), axis), axis))
+    )
+
+
+# --- einsum ------------------------------------------------------------------------------------------
+
+
+def einsum(subscripts: str, *operands: Any) -> Tensor:
+    """z = Σ x₁ x₂ … over the letters that the output lacks, as in "nk,km->nm"
+
+    The gradient swaps the output with an operand: for "nk,km->nm" it is X̄ = einsum("nm,km->nk",
+    Z̄, Y). A letter that only this operand has was summed over, so its gradient is constant there:
+    a vector of ones supplies the letter. A letter twice in one operand means its diagonal: the
+    second becomes a letter of its own, joined to the first by an identity matrix.
+    """
+    xs = [as_tensor(x) for x in operands]
+    terms, out = _explicit_terms(subscripts, xs)
+    unused = iter(sorted(set(string.ascii_letters) - set("".join([*terms, out]))))
+    for i, (term, x) in enumerate(zip(list(terms), list(xs), strict=True)):
+        for j, letter in enumerate(term):
+            if letter in term[:j]:
+                other = next(unused)
+                terms[i] = terms[i][:j] + other + terms[i][j + 1 :]
+                terms.append(letter + other)
+                xs.append(as_tensor(xp.eye(x.shape[j], dtype=x.dtype)))
+    return _contract(terms, out, xs)
+
+
+def _contract(terms: list[str], out: str, xs: list[Tensor]) -> Tensor:
+    sizes: dict[str, int] = {}
+    for term, x in zip(terms, xs, strict=True):
+        for letter, n in zip(term, x.shape, strict=True):
+            if sizes.setdefault(letter, n) != n:
+                if 1 not in (sizes[letter], n):
+                    raise ValueError(f"einsum: {','.join(terms)}->{out}: letter {letter!r} stands "
+                                     f"for lengths {sizes[letter]} and {n}")  # fmt: skip
+                sizes[letter] = sizes[letter] * n
+
+    def edge(i: int) -> Any:
+        def vjp(g: Tensor, _: Tensor) -> Tensor:
+            others = [(t, x) for j, (t, x) in enumerate(zip(terms, xs, strict=True)) if j != i]
+            known = set(out).union(*(t for t, _ in others))
+            alone = [c for c in terms[i] if c not in known]
+            ones = [(c, as_tensor(xp.ones(sizes[c], g.dtype))) for c in alone]
+            names, tensors = zip((out, g), *others, *ones, strict=True)
+            return _contract(list(names), terms[i], list(tensors))
+
+        return xs[i], vjp
+
+    dtypes = {x.dtype for x in xs}
+    if len(dtypes) > 1:
+        raise TypeError(f"einsum: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}")
+    arrays: list[Array] = [x.data for x in xs]
+    data = xp.einsum(f"{','.join(terms)}->{out}", *arrays, optimize=True)
+    return record(data, *(edge(i) for i in range(len(xs))))
+
+
+def _explicit_terms(subscripts: str, xs: Sequence[Tensor]) -> tuple[list[str], str]:
+    """The operands' and the output's letters, with "..." and the output's default written out."""
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(xs):
+        raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(xs)}")
+    used = set(subscripts)
+    spare = [c for c in string.ascii_letters if c not in used]
+    longest = 0
+    for i, (term, x) in enumerate(zip(terms, xs, strict=True)):
+        hidden = x.ndim - len(term.replace("...", ""))
+        if hidden < 0 or ("..." not in term and hidden):
+            raise ValueError(f"einsum: {term!r} does not describe an operand of shape {x.shape}")
+        longest = hidden if hidden > longest else longest
+        terms[i] = term.replace("...", "".join(spare[:hidden][::-1]))
+    dots = "".join(spare[:longest][::-1])
+    if not arrow:
+        letters = "".join(terms)
+        once = sorted(c for c in set(letters) if letters.count(c) == 1 and c not in dots)
+        return terms, dots + "".join(once)
+    out = out.replace("...", dots)
+    if len(set(out)) < len(out) or not set(out) <= set("".join(terms)):
+        raise ValueError(f"einsum: in {subscripts!r} the output must name letters of the operands, "
+                         f"each once")  # fmt: skip
+    return terms, out

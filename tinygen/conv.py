@@ -1,0 +1,418 @@
+r"""Convolution: a matrix product over patches, and its two adjoints.
+
+Notation: images x are (N, H, W, C), N of them, H × W pixels, C channels. A kernel w is
+(K, L, C, O): K × L pixels, from C channels to O. Stride s, zero padding p; y is (N, H', W', O) with
+H' = ⌊(H + p_top + p_bottom − K) / s⌋ + 1.
+
+Take the trilinear form  T(x, w, y) = Σ x[n, s i + k − p, s j + l − p, c] w[k, l, c, o] y[n, i, j, o].
+Its derivatives are three operations, and each one's two gradients are the other two:
+
+    conv2d(x, w) = ∂T/∂y        conv_transpose2d(y, w) = ∂T/∂x        conv2d_weight(x, y) = ∂T/∂w
+
+so the six vjps below are these three functions again, and gradients of any order come for nothing.
+
+How they are computed: `_columns` copies the patch under each output pixel into a row of a matrix,
+and a matrix product does the rest. That matrix is K L times the image, so it is made a few MB at a
+time, while it stays in cache, the blocks spread over the cores.
+
+Reading order: the three operations; how each is computed; patches and pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from tinygen import backend
+from tinygen.arrange import pad
+from tinygen.backend import Array, Shape, spread, workspace, xp
+from tinygen.reductions import max as max_over
+from tinygen.tensor import Tensor, as_tensor, broadcast_to, record, reshape
+from tinygen.tensor import sum as sum_over
+
+__all__ = ["avg_pool2d", "conv2d", "conv2d_weight", "conv_transpose2d", "max_pool2d", "patches",
+           "upsample2d"]  # fmt: skip
+
+Pair: TypeAlias = tuple[int, int]
+Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+Size: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[Any]
+
+
+# --- the triple -------------------------------------------------------------------------------------
+
+
+def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0) -> Tensor:
+    """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
+
+    `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
+    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels.
+    """
+    x, w = _images("conv2d", "x", x), _images("conv2d", "w", w)
+    if x.shape[3] != w.shape[2]:
+        raise ValueError(f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
+                         f"(x {x.shape}, w {w.shape})")  # fmt: skip
+    s, p = _geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
+    _same_dtype("conv2d", x, w)
+    return record(
+        _conv(x.data, w.data, s, p),
+        (x, lambda g, _: conv_transpose2d(g, w, s, p, size=x.shape[1:3])),
+        (w, lambda g, _: conv2d_weight(x, g, s, p, size=w.shape[:2])),
+    )
+
+
+def conv_transpose2d(
+    y: Any, w: Any, stride: Size = 1, padding: Padding = 0, size: Size | None = None
+) -> Tensor:
+    """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o]: conv2d's adjoint, from O to C
+
+    The kernel is the one of the `conv2d` that it undoes the shape of. Several image sizes lead to
+    the same y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
+    """
+    y, w = _images("conv_transpose2d", "y", y), _images("conv_transpose2d", "w", w)
+    if y.shape[3] != w.shape[3]:
+        raise ValueError(f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
+                         f"{w.shape[3]} (y {y.shape}, w {w.shape})")  # fmt: skip
+    s = _pair("conv_transpose2d", "stride", stride, least=1)
+    if size is not None:
+        size = _pair("conv_transpose2d", "size", size, least=1)
+    elif padding == "same":
+        size = (y.shape[1] * s[0], y.shape[2] * s[1])
+    else:
+        (t, b), (left, right) = _pads("conv_transpose2d", padding)
+        size = ((y.shape[1] - 1) * s[0] + w.shape[0] - t - b,
+                (y.shape[2] - 1) * s[1] + w.shape[1] - left - right)  # fmt: skip
+        if min(size) < 1:
+            raise ValueError(f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
+                             f"{y.shape}, `w` {w.shape}, stride {s}")  # fmt: skip
+    s, p = _geometry("conv_transpose2d", size, w.shape[:2], s, padding)
+    expected = _output_size(size, w.shape[:2], s, p)
+    if y.shape[1:3] != expected:
+        raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
+                         f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
+                         f"{p})")  # fmt: skip
+    _same_dtype("conv_transpose2d", y, w)
+    return record(
+        _conv_transpose(y.data, w.data, s, p, size),
+        (y, lambda g, _: conv2d(g, w, s, p)),
+        (w, lambda g, _: conv2d_weight(g, y, s, p, size=w.shape[:2])),
+    )
+
+
+def conv2d_weight(
+    x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size
+) -> Tensor:
+    """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
+    x, y = _images("conv2d_weight", "x", x), _images("conv2d_weight", "y", y)
+    K, L = _pair("conv2d_weight", "size", size, least=1)
+    s, p = _geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
+    expected = (x.shape[0], *_output_size(x.shape[1:3], (K, L), s, p))
+    if y.shape[:3] != expected:
+        raise ValueError(f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
+                         f"W) = {expected}, but `y` has {y.shape[:3]}")  # fmt: skip
+    _same_dtype("conv2d_weight", x, y)
+    return record(
+        _conv_weight(x.data, y.data, s, p, (K, L)),
+        (x, lambda g, _: conv_transpose2d(y, g, s, p, size=x.shape[1:3])),
+        (y, lambda g, _: conv2d(x, g, s, p)),
+    )
+
+
+# --- how each is computed, on plain arrays ----------------------------------------------------------
+
+
+def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
+    """x[:, rows, columns] with zeros wherever that reaches beyond the image."""
+    n, H, W, C = x.shape
+    (i, i_end), (j, j_end) = rows, columns
+    if i >= 0 and j >= 0 and i_end <= H and j_end <= W:
+        return x[:, i:i_end, j:j_end]
+    z = workspace("crop", (n, i_end - i, j_end - j, C), x.dtype)
+    z.fill(0)
+    part = x[:, max(i, 0) : max(i_end, 0), max(j, 0) : max(j_end, 0)]
+    top, left = max(-i, 0), max(-j, 0)
+    z[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    return z
+
+
+def _windows(x: Array, K: int, L: int, s: Pair) -> Array:
+    """The K × L patch under each output pixel, as a view: (n, H', W', K, L, C)."""
+    n, H, W, C = x.shape
+    a, b, c, d = x.strides
+    shape = (n, (H - K) // s[0] + 1, (W - L) // s[1] + 1, K, L, C)
+    return xp.lib.stride_tricks.as_strided(x, shape, (a, b * s[0], c * s[1], b, c, d))
+
+
+def _columns(x: Array, K: int, L: int, s: Pair) -> Array:
+    """The same as a matrix with a row for each output pixel: (n H' W', K L C)."""
+    view = _windows(x, K, L, s)
+    if K == L == 1 and view.flags.c_contiguous:
+        return view.reshape(-1, view.shape[5])
+    z = workspace("columns", view.shape, x.dtype)
+    z[...] = view
+    return z.reshape(-1, K * L * view.shape[5])
+
+
+def _bands(start: int, stop: int, rows: int, band: int) -> Iterator[tuple[slice, int, int]]:
+    """Items start … stop as (images, first row, last row): whole images, or bands of one image."""
+    if band >= rows:
+        yield slice(start, stop), 0, rows
+        return
+    per_image = -(-rows // band)
+    for item in range(start, stop):
+        image, i = divmod(item, per_image)
+        yield slice(image, image + 1), i * band, min((i + 1) * band, rows)
+
+
+def _band(rows: int, bytes_per_row: int) -> int:
+    """How many of an image's rows to take at once: all of them if they fit into a block."""
+    return rows if rows * bytes_per_row <= backend.BLOCK_BYTES else max(
+        1, backend.BLOCK_BYTES // bytes_per_row
+    )
+
+
+def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
+    (N, H, W, C), (K, L, _, O) = x.shape, w.shape
+    rows, columns = _output_size((H, W), (K, L), s, p)
+    y = xp.empty((N, rows, columns, O), x.dtype)
+    matrix = w.reshape(-1, O)  # (K L C, O)
+    row_bytes = columns * K * L * C * x.itemsize
+    band = _band(rows, row_bytes)
+
+    def work(start: int, stop: int) -> None:
+        for images, i, i_end in _bands(start, stop, rows, band):
+            patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+            xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
+
+    spread(work, N * -(-rows // band), band * row_bytes)
+    return y
+
+
+def _under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
+    """The part of the padded images that lies under the output rows i … i_end."""
+    (top, _), (left, _) = p
+    rows = (i * s[0] - top, (i_end - 1) * s[0] + K - top)
+    return _crop(x, rows, (-left, (columns - 1) * s[1] + L - left))
+
+
+def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
+    (N, rows, columns, O), C, (K, L) = y.shape, x.shape[3], size
+    row_bytes = columns * K * L * C * x.itemsize
+    band = _band(rows, row_bytes)
+    count, shares = N * -(-rows // band), min(backend.threads, N)
+
+    def share(first: int, last: int) -> Array:
+        # the sum over one thread's part of the batch, always in the same order
+        total = xp.zeros((K * L * C, O), x.dtype)
+        for start, stop in backend.blocks(
+            count * first // shares, count * last // shares, band * row_bytes
+        ):
+            for images, i, i_end in _bands(start, stop, rows, band):
+                patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+                g = y[images, i:i_end].reshape(-1, O)
+                product = workspace("product", (L * C, O), x.dtype)
+                for k in range(0, K * L * C, L * C):  # one kernel row at a time, to save memory
+                    total[k : k + L * C] += xp.matmul(patch_rows[:, k : k + L * C].T, g, product)
+        return total
+
+    totals = spread(share, shares, backend.BLOCK_BYTES)
+    for other in totals[1:]:
+        totals[0] += other
+    return totals[0].reshape(K, L, C, O)
+
+
+def _conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
+    """Stride s scatters y's patches onto s × s interleaved grids. On each of them the operation is
+    a stride-1 correlation of y with the kernel entries that reach that grid, in reverse order: no
+    zero is multiplied, and nothing is added to memory twice.
+    """
+    (N, _, _, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
+    x = (xp.zeros if s[0] > K or s[1] > L else xp.empty)((N, H, W, C), y.dtype)
+    down, across = _phases(H, K, s[0], p[0][0]), _phases(W, L, s[1], p[1][0])
+    left = min((first for *_, first, _ in across), default=0)
+    right = max((first + n + taps - 1 for *_, taps, n, first, _ in across), default=0)
+    kernels = {
+        (a, b): xp.ascontiguousarray(
+            w[a :: s[0], b :: s[1]][::-1, ::-1].transpose(0, 1, 3, 2)
+        ).reshape(-1, C)
+        for a, *_ in down for b, *_ in across
+    }  # fmt: skip
+    rows = max((n for _, _, n, _, _ in down), default=0)
+    taps_down, taps_across = -(-K // s[0]), -(-L // s[1])
+    row_bytes = -(-W // s[1]) * taps_down * taps_across * O * y.itemsize
+    band = _band(rows, row_bytes)
+
+    def work(start: int, stop: int) -> None:
+        for images, m, m_end in _bands(start, stop, rows, band):
+            for a, k, n, first, i in down:
+                m_last = min(m_end, n)
+                if m >= m_last:
+                    continue
+                window = _crop(y[images], (first + m, first + m_last + k - 1), (left, right))
+                for b, l, n_across, first_across, j in across:
+                    offset = first_across - left
+                    part = window[:, :, offset : offset + n_across + l - 1]
+                    matrix = _columns(part, k, l, (1, 1))
+                    if s == (1, 1):
+                        xp.matmul(matrix, kernels[a, b], x[images, m:m_last].reshape(-1, C))
+                        continue
+                    z = workspace("product", (matrix.shape[0], C), y.dtype)
+                    xp.matmul(matrix, kernels[a, b], z)
+                    grid = x[images, i + m * s[0] : i + (m_last - 1) * s[0] + 1 : s[0], j :: s[1]]
+                    grid[...] = z.reshape(grid.shape)
+
+    if N and rows:
+        spread(work, N * -(-rows // band), band * row_bytes)
+    return x
+
+
+def _phases(length: int, K: int, s: int, p: int) -> list[tuple[int, int, int, int, int]]:
+    """How stride s falls apart into phases along one axis: (a, taps, n, first, i) for each.
+
+    The kernel entries a, a+s, a+2s, … (`taps` of them) reach the pixels i, i+s, i+2s, … (`n` of
+    them), the m-th from the `taps` entries of y that begin at first + m.
+    """
+    phases = []
+    for a in range(min(s, K)):
+        taps, i = -(-(K - a) // s), (a - p) % s
+        n = -(-(length - i) // s)
+        if n > 0:
+            phases.append((a, taps, n, (i + p - a) // s - (taps - 1), i))
+    return phases
+
+
+# --- patches, pooling, upsampling ---------------------------------------------------------------------
+
+
+def patches(x: Any, size: Size, stride: Size = 1, padding: Padding = 0) -> Tensor:
+    """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: the K × L patch under each output pixel
+
+    A convolution is a dense layer on these: conv2d(x, w) = Σ over k, l, c of patches(x) ⊙ w.
+    """
+    x = _images("patches", "x", x)
+    K, L = _pair("patches", "size", size, least=1)
+    s, p = _geometry("patches", x.shape[1:3], (K, L), stride, padding)
+    rows, columns = _output_size(x.shape[1:3], (K, L), s, p)
+    data = _windows(_under(x.data, 0, rows, columns, K, L, s, p), K, L, s).copy()
+    return record(data, (x, lambda g, _: _unpatch(g, s, p, x.shape[1:3])))
+
+
+def _unpatch(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
+    """x[n, s i + k − p, s j + l − p, c] = Σ z[n,i,j,k,l,c]: every patch added back to its place"""
+    N, rows, columns, K, L, C = z.shape
+    (top, bottom), (left, right) = p
+    H, W = size
+    x = xp.zeros((N, H + top + bottom, W + left + right, C), z.dtype)
+    for k in range(K):
+        for l in range(L):
+            x[:, k : k + s[0] * rows : s[0], l : l + s[1] * columns : s[1]][
+                :, :rows, :columns
+            ] += z.data[:, :, :, k, l]
+    data = x[:, top : top + H, left : left + W]
+    return record(data, (z, lambda g, _: patches(g, (K, L), s, p)))
+
+
+def max_pool2d(
+    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
+) -> Tensor:
+    """z = the maximum over each patch; equal largest entries share its gradient
+
+    The stride is `size` unless given. Padding never wins.
+    """
+    x = _images("max_pool2d", "x", x)
+    size, s, p = _pool_geometry("max_pool2d", x, size, stride, padding)
+    x = pad(x, ((0, 0), *p, (0, 0)), constant_values=-xp.inf)
+    return max_over(patches(x, size, s), axis=(3, 4))
+
+
+def avg_pool2d(
+    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
+) -> Tensor:
+    """z = the mean over those pixels of each patch that lie in the image"""
+    x = _images("avg_pool2d", "x", x)
+    size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
+    ones = as_tensor(xp.ones((1, *x.shape[1:3], 1), x.dtype))
+    count = sum_over(patches(ones, size, s, p), axis=(3, 4))
+    return sum_over(patches(x, size, s, p), axis=(3, 4)) / count
+
+
+def upsample2d(x: Any, factor: Size = 2) -> Tensor:
+    """z[n, i, j] = x[n, ⌊i/f⌋, ⌊j/f⌋]: every pixel repeated f × f times"""
+    x = _images("upsample2d", "x", x)
+    f, g = _pair("upsample2d", "factor", factor, least=1)
+    N, H, W, C = x.shape
+    z = broadcast_to(reshape(x, (N, H, 1, W, 1, C)), (N, H, f, W, g, C))
+    return reshape(z, (N, H * f, W * g, C))
+
+
+# --- the door -------------------------------------------------------------------------------------------
+
+
+def _images(name: str, argument: str, x: Any) -> Tensor:
+    x = as_tensor(x)
+    if x.ndim != 4:
+        wanted = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
+        raise ValueError(f"{name}: expected `{argument}` of shape {wanted}, got {x.shape}")
+    return x
+
+
+def _same_dtype(name: str, x: Tensor, y: Tensor) -> None:
+    if x.dtype != y.dtype:
+        raise TypeError(f"{name}: dtypes differ, {x.dtype} and {y.dtype}; convert with .astype")
+
+
+def _pair(name: str, argument: str, value: Any, least: int) -> Pair:
+    pair = (value, value) if isinstance(value, int) else value
+    ok = isinstance(pair, (tuple, list)) and len(pair) == 2
+    if not ok or any(not isinstance(n, int) or n < least for n in pair):
+        raise ValueError(f"{name}: expected `{argument}` to be an int ≥ {least} or a pair of them, "
+                         f"got {value!r}")  # fmt: skip
+    return (pair[0], pair[1])
+
+
+def _pads(name: str, padding: Padding) -> Pads:
+    pairs = padding
+    if isinstance(padding, int):
+        pairs = ((padding, padding), (padding, padding))
+    elif isinstance(padding, (tuple, list)) and all(isinstance(n, int) for n in padding):
+        pairs = tuple((n, n) for n in padding)
+    if isinstance(pairs, (tuple, list)) and len(pairs) == 2:
+        if all(len(q) == 2 and all(isinstance(n, int) and n >= 0 for n in q) for q in pairs):
+            (t, b), (left, right) = pairs
+            return ((t, b), (left, right))
+    raise ValueError(f'{name}: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, '
+                     f'bottom), (left, right)) or "same", got {padding!r}')  # fmt: skip
+
+
+def _geometry(
+    name: str, size: Shape, kernel: Shape, stride: Size, padding: Padding
+) -> tuple[Pair, Pads]:
+    """Stride and padding in full, after a check that at least one patch fits into the image."""
+    s = _pair(name, "stride", stride, least=1)
+    if padding == "same":
+        total = [max((-(-n // t) - 1) * t + k - n, 0)
+                 for n, k, t in zip(size, kernel, s, strict=True)]  # fmt: skip
+        p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))
+    else:
+        p = _pads(name, padding)
+    if min(kernel) < 1 or any(n < 1 for n in _output_size(size, kernel, s, p)):
+        raise ValueError(f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
+                         f"× {size[1]} pixels with padding {p}")  # fmt: skip
+    return s, p
+
+
+def _output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
+    """⌊(n + p_before + p_after − k) / s⌋ + 1 along each axis."""
+    a, b = ((n + sum(q) - k) // t + 1 for n, k, t, q in zip(size, kernel, s, p, strict=True))
+    return a, b
+
+
+def _pool_geometry(
+    name: str, x: Tensor, size: Size, stride: Size | None, padding: Padding
+) -> tuple[Pair, Pair, Pads]:
+    kernel = _pair(name, "size", size, least=1)
+    s, p = _geometry(name, x.shape[1:3], kernel, kernel if stride is None else stride, padding)
+    if any(max(q) >= k for q, k in zip(p, kernel, strict=True)):
+        raise ValueError(f"{name}: padding {p} must be less than the size {kernel}, or a patch "
+                         f"could lie wholly outside the image")  # fmt: skip
+    return kernel, s, p
