@@ -4,13 +4,9 @@ Start with `Tensor`, `grad` and `gradcheck`; docs/index.md is the book. Every pu
 module is reachable as `tinygen.<name>`.
 """
 
-from tinygen import blas
-
-blas.choose_kernels()  # must come before NumPy is imported
-
-from tinygen.arrange import concat, cumsum, einsum, flip, pad, split, stack, take  # noqa: E402
-from tinygen.backend import Array, Shape, describe, fused, to_numpy, use, xp  # noqa: E402
-from tinygen.conv import (  # noqa: E402
+from tinygen.arrange import concat, cumsum, einsum, flip, pad, split, stack, take
+from tinygen.backend import Array, Shape, describe, fused, to_numpy, use, xp
+from tinygen.conv import (
     avg_pool2d,
     conv2d,
     conv2d_weight,
@@ -19,7 +15,7 @@ from tinygen.conv import (  # noqa: E402
     patches,
     upsample2d,
 )
-from tinygen.ops import (  # noqa: E402
+from tinygen.ops import (
     abs,
     clip,
     cos,
@@ -42,8 +38,9 @@ from tinygen.ops import (  # noqa: E402
     tanh,
     where,
 )
-from tinygen.reductions import log_softmax, logsumexp, max, min, softmax, var  # noqa: E402
-from tinygen.tensor import (  # noqa: E402
+from tinygen.gradcheck import GradientError, Report, gradcheck
+from tinygen.reductions import log_softmax, logsumexp, max, min, softmax, var
+from tinygen.tensor import (
     Tensor,
     as_tensor,
     broadcast_to,

@@ -12,6 +12,7 @@ Reading order: `use` chooses, `to_numpy` brings back, `spread` and `fused` make 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
@@ -24,8 +25,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-
-from tinygen import blas
 
 Array: TypeAlias = Any  # an `xp.ndarray`; CuPy has no type hints to share with NumPy's
 Shape: TypeAlias = tuple[int, ...]
@@ -78,8 +77,8 @@ def use(library: str, device: int = 0) -> None:
         except ImportError:
             raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
                              f"interface, got {library!r}") from None  # fmt: skip
-    _chosen, name = module, library
     threads = _count_threads() if module is np else 1
+    _chosen, name = module, library
     if not TYPE_CHECKING:
         vars(xp).clear()
         vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
@@ -115,17 +114,23 @@ def _working_cupy(device: int) -> ModuleType:
         if error.name == "cupy":
             raise RuntimeError("cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' "
                                "(for CUDA 12)") from error  # fmt: skip
-        raise RuntimeError(f"cupy backend: CuPy is installed but can't be imported ({error}); "
-                           f"pip install --force-reinstall cupy-cuda12x") from error  # fmt: skip
+        raise RuntimeError(f"cupy backend: CuPy is installed but can't be imported "
+                           f"({_gist(error)}); pip install --force-reinstall "
+                           f"cupy-cuda12x") from error  # fmt: skip
     try:
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)
         answer = float(cupy.fuse()(lambda a: a * a + 1)(x).sum())
     except Exception as error:
-        raise RuntimeError(f"cupy backend: {_advice(error, device)} ({error})") from error
+        raise RuntimeError(f"cupy backend: {_advice(error, device)} ({_gist(error)})") from error
     if answer != 18:  # 1 + 2 + 5 + 10
         raise RuntimeError(f"cupy backend: the GPU computed {answer} for 18; check its driver")
     return cupy
+
+
+def _gist(error: Exception) -> str:
+    """The line of a message that tells: CuPy's fill a page, and end with what it was at first."""
+    return str(error).rpartition("Original error:")[2].strip().partition("\n")[0]
 
 
 def _advice(error: Exception, device: int) -> str:
@@ -136,7 +141,7 @@ def _advice(error: Exception, device: int) -> str:
     if "NoDevice" in text:
         return "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?"
     if "InvalidDevice" in text:
-        return f"there is no GPU number {device}; use(\"cupy\", device=0) takes the first"
+        return f'there is no GPU number {device}; use("cupy", device=0) takes the first'
     if isinstance(error, (ImportError, OSError)) or "lib" in text or "Compile" in text:
         return "CUDA's libraries or headers are missing; pip install 'cupy-cuda12x[ctk]'"
     return "the GPU did not run a first kernel; check nvidia-smi"
@@ -147,7 +152,10 @@ def describe() -> str:
     if name == "cupy":
         gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
         return f"CuPy {_chosen.__version__} on {gpu}"
-    return f"{name} {_chosen.__version__}, {threads} threads, {blas.describe()}"
+    found = _blas().info()
+    library = found[0]["internal_api"] if found else "unknown BLAS"
+    kernels = found[0].get("architecture", "") if found else ""
+    return f"{name} {_chosen.__version__} ({library} {kernels}), {threads} threads"
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -176,8 +184,24 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
 
 
 @functools.cache
+def _blas() -> Any:
+    """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within this context a matrix product keeps to one core: the others have work of their own."""
+    with _blas().limit(limits=1):
+        yield
+
+
+@functools.cache
 def _pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="tinygen")
+    mark = (_scratch, "in_pool", True)
+    return ThreadPoolExecutor(size, "tinygen", initializer=setattr, initargs=mark)
 
 
 def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
@@ -199,9 +223,10 @@ def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list
     share = max(1, -(-count // threads))  # no thread without work
     pieces = [p for i in range(0, count, share)
               for p in blocks(i, min(i + share, count), bytes_each)]  # fmt: skip
-    if threads == 1 or len(pieces) == 1:
+    # a thread of the pool that waited for others of the pool could wait for ever
+    if threads == 1 or len(pieces) == 1 or getattr(_scratch, "in_pool", False):
         return [work(*piece) for piece in pieces]
-    with blas.one_thread():
+    with one_blas_thread():
         return list(_pool(threads).map(lambda piece: work(*piece), pieces))
 
 
