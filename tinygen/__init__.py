@@ -6,15 +6,9 @@ module is reachable as `tinygen.<name>`.
 
 from tinygen.arrange import concat, cumsum, einsum, flip, pad, split, stack, take
 from tinygen.backend import Array, Shape, describe, fused, to_numpy, use, xp
-from tinygen.conv import (
-    avg_pool2d,
-    conv2d,
-    conv2d_weight,
-    conv_transpose2d,
-    max_pool2d,
-    patches,
-    upsample2d,
-)
+from tinygen.conv import conv2d, conv2d_weight, conv_transpose2d
+from tinygen.gradcheck import GradientError, Report, gradcheck
+from tinygen.graph import is_recording, no_grad
 from tinygen.ops import (
     abs,
     clip,
@@ -38,17 +32,15 @@ from tinygen.ops import (
     tanh,
     where,
 )
-from tinygen.gradcheck import GradientError, Report, gradcheck
+from tinygen.pooling import avg_pool2d, max_pool2d, patches, upsample2d
 from tinygen.reductions import log_softmax, logsumexp, max, min, softmax, var
 from tinygen.tensor import (
     Tensor,
     as_tensor,
     broadcast_to,
     grad,
-    is_recording,
     matmul,
     mean,
-    no_grad,
     record,
     reshape,
     sum,
@@ -57,3 +49,14 @@ from tinygen.tensor import (
 )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Array", "GradientError", "Report", "Shape", "Tensor", "abs", "as_tensor", "avg_pool2d",
+    "broadcast_to", "clip", "concat", "conv2d", "conv2d_weight", "conv_transpose2d", "cos",
+    "cumsum", "describe", "einsum", "elu", "erf", "exp", "expm1", "flip", "fused", "gelu", "grad",
+    "gradcheck", "is_recording", "leaky_relu", "log", "log1p", "log_softmax", "logsumexp", "matmul",
+    "max", "max_pool2d", "maximum", "mean", "min", "minimum", "no_grad", "pad", "patches", "record",
+    "relu", "reshape", "sigmoid", "silu", "sin", "softmax", "softplus", "split", "sqrt", "stack",
+    "sum", "swapaxes", "take", "tanh", "to_numpy", "transpose", "upsample2d", "use", "var", "where",
+    "xp",
+]  # fmt: skip

@@ -6,6 +6,7 @@ operation of this page: joining and slicing, padding and cropping, einsum and it
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections.abc import Sequence
 from typing import Any
@@ -73,21 +74,20 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
             raise ValueError(f"split: axis {axis} of shape {x.shape} has no {sections} equal parts")
         sections = range(length // sections, length, length // sections) if length else ()
     cuts = [0, *sections, length]
-    if any(a > b for a, b in zip(cuts, cuts[1:])):  # noqa: B905
+    if any(a > b for a, b in itertools.pairwise(cuts)):
         raise ValueError(f"split: positions {list(sections)} do not rise from 0 to {length}")
-    return [x[(slice(None),) * axis + (slice(a, b),)] for a, b in zip(cuts, cuts[1:])]  # noqa: B905
+    return [x[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(cuts)]
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """z = the entries (or slices along an axis) of x at the indices, repeats allowed"""
-    x = as_tensor(x)
-    indices = as_tensor(indices).data if isinstance(indices, Tensor) else indices
+    tensor = as_tensor(x)
     if axis is None:
-        return reshape(x, (-1,))[indices]
-    return x[(slice(None),) * _axis("take", axis, x.ndim) + (indices,)]
+        return reshape(tensor, (-1,))[indices]
+    return tensor[(slice(None),) * _axis("take", axis, tensor.ndim) + (indices,)]
 
 
-# --- padding, reversing, summing up ------------------------------------------------------------------
+# --- padding, reversing, summing up ---------------------------------------------------------------
 
 
 def pad(x: Any, pad_width: Sequence[tuple[int, int]], constant_values: float = 0.0) -> Tensor:
@@ -106,8 +106,8 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """z = x reversed along the axes;  x̄ = z̄ reversed back"""
     x = as_tensor(x)
     axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    axes = {_axis("flip", a, x.ndim) for a in axes}
-    index = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
+    reversed_axes = {_axis("flip", a, x.ndim) for a in axes}
+    index = tuple(slice(None, None, -1 if i in reversed_axes else 1) for i in range(x.ndim))
     return record(x.data[index], (x, lambda g, _: g[index]))
 
 
@@ -120,7 +120,7 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
     )
 
 
-# --- einsum ------------------------------------------------------------------------------------------
+# --- einsum ---------------------------------------------------------------------------------------
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

@@ -53,7 +53,7 @@ name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # how many `spread` uses
 
 
-# --- choosing -----------------------------------------------------------------------------------
+# --- choosing -------------------------------------------------------------------------------------
 
 
 def use(library: str, device: int = 0) -> None:
@@ -163,7 +163,7 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
-# --- work in blocks -----------------------------------------------------------------------------
+# --- work in blocks -------------------------------------------------------------------------------
 
 _scratch = threading.local()
 

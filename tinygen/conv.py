@@ -4,7 +4,7 @@ Notation: images x are (N, H, W, C), N of them, H × W pixels, C channels. A ker
 (K, L, C, O): K × L pixels, from C channels to O. Stride s, zero padding p; y is (N, H', W', O) with
 H' = ⌊(H + p_top + p_bottom − K) / s⌋ + 1.
 
-Take the trilinear form  T(x, w, y) = Σ x[n, s i + k − p, s j + l − p, c] w[k, l, c, o] y[n, i, j, o].
+Take the trilinear form  T(x, w, y) = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o] y[n,i,j,o].
 Its derivatives are three operations, and each one's two gradients are the other two:
 
     conv2d(x, w) = ∂T/∂y        conv_transpose2d(y, w) = ∂T/∂x        conv2d_weight(x, y) = ∂T/∂w
@@ -15,7 +15,7 @@ How they are computed: `_columns` copies the patch under each output pixel into 
 and a matrix product does the rest. That matrix is K L times the image, so it is made a few MB at a
 time, while it stays in cache, the blocks spread over the cores.
 
-Reading order: the three operations; how each is computed; patches and pooling.
+Reading order: the three operations; how each is computed; the checks of what comes in.
 """
 
 from __future__ import annotations
@@ -24,14 +24,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from tinygen import backend
-from tinygen.arrange import pad
 from tinygen.backend import Array, Shape, spread, workspace, xp
-from tinygen.reductions import max as max_over
-from tinygen.tensor import Tensor, as_tensor, broadcast_to, record, reshape
-from tinygen.tensor import sum as sum_over
+from tinygen.tensor import Tensor, as_tensor, record
 
-__all__ = ["avg_pool2d", "conv2d", "conv2d_weight", "conv_transpose2d", "max_pool2d", "patches",
-           "upsample2d"]  # fmt: skip
+__all__ = ["conv2d", "conv2d_weight", "conv_transpose2d"]
 
 Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
@@ -39,7 +35,7 @@ Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[Any]
 
 
-# --- the triple -------------------------------------------------------------------------------------
+# --- the triple -----------------------------------------------------------------------------------
 
 
 def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0) -> Tensor:
@@ -48,11 +44,11 @@ def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0) -> Tensor:
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
     ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels.
     """
-    x, w = _images("conv2d", "x", x), _images("conv2d", "w", w)
+    x, w = images_of("conv2d", "x", x), images_of("conv2d", "w", w)
     if x.shape[3] != w.shape[2]:
         raise ValueError(f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
                          f"(x {x.shape}, w {w.shape})")  # fmt: skip
-    s, p = _geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
+    s, p = geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
     _same_dtype("conv2d", x, w)
     return record(
         _conv(x.data, w.data, s, p),
@@ -69,13 +65,13 @@ def conv_transpose2d(
     The kernel is the one of the `conv2d` that it undoes the shape of. Several image sizes lead to
     the same y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
     """
-    y, w = _images("conv_transpose2d", "y", y), _images("conv_transpose2d", "w", w)
+    y, w = images_of("conv_transpose2d", "y", y), images_of("conv_transpose2d", "w", w)
     if y.shape[3] != w.shape[3]:
         raise ValueError(f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
                          f"{w.shape[3]} (y {y.shape}, w {w.shape})")  # fmt: skip
-    s = _pair("conv_transpose2d", "stride", stride, least=1)
+    s = pair_of("conv_transpose2d", "stride", stride, least=1)
     if size is not None:
-        size = _pair("conv_transpose2d", "size", size, least=1)
+        size = pair_of("conv_transpose2d", "size", size, least=1)
     elif padding == "same":
         size = (y.shape[1] * s[0], y.shape[2] * s[1])
     else:
@@ -85,8 +81,8 @@ def conv_transpose2d(
         if min(size) < 1:
             raise ValueError(f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
                              f"{y.shape}, `w` {w.shape}, stride {s}")  # fmt: skip
-    s, p = _geometry("conv_transpose2d", size, w.shape[:2], s, padding)
-    expected = _output_size(size, w.shape[:2], s, p)
+    s, p = geometry("conv_transpose2d", size, w.shape[:2], s, padding)
+    expected = output_size(size, w.shape[:2], s, p)
     if y.shape[1:3] != expected:
         raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
                          f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
@@ -103,10 +99,10 @@ def conv2d_weight(
     x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size
 ) -> Tensor:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
-    x, y = _images("conv2d_weight", "x", x), _images("conv2d_weight", "y", y)
-    K, L = _pair("conv2d_weight", "size", size, least=1)
-    s, p = _geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
-    expected = (x.shape[0], *_output_size(x.shape[1:3], (K, L), s, p))
+    x, y = images_of("conv2d_weight", "x", x), images_of("conv2d_weight", "y", y)
+    K, L = pair_of("conv2d_weight", "size", size, least=1)
+    s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
+    expected = (x.shape[0], *output_size(x.shape[1:3], (K, L), s, p))
     if y.shape[:3] != expected:
         raise ValueError(f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
                          f"W) = {expected}, but `y` has {y.shape[:3]}")  # fmt: skip
@@ -118,7 +114,7 @@ def conv2d_weight(
     )
 
 
-# --- how each is computed, on plain arrays ----------------------------------------------------------
+# --- how each is computed, on plain arrays --------------------------------------------------------
 
 
 def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
@@ -135,7 +131,7 @@ def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
     return z
 
 
-def _windows(x: Array, K: int, L: int, s: Pair) -> Array:
+def windows(x: Array, K: int, L: int, s: Pair) -> Array:
     """The K × L patch under each output pixel, as a view: (n, H', W', K, L, C)."""
     n, H, W, C = x.shape
     a, b, c, d = x.strides
@@ -145,7 +141,7 @@ def _windows(x: Array, K: int, L: int, s: Pair) -> Array:
 
 def _columns(x: Array, K: int, L: int, s: Pair) -> Array:
     """The same as a matrix with a row for each output pixel: (n H' W', K L C)."""
-    view = _windows(x, K, L, s)
+    view = windows(x, K, L, s)
     if K == L == 1 and view.flags.c_contiguous:
         return view.reshape(-1, view.shape[5])
     z = workspace("columns", view.shape, x.dtype)
@@ -173,7 +169,7 @@ def _band(rows: int, bytes_per_row: int) -> int:
 
 def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
     (N, H, W, C), (K, L, _, O) = x.shape, w.shape
-    rows, columns = _output_size((H, W), (K, L), s, p)
+    rows, columns = output_size((H, W), (K, L), s, p)
     y = xp.empty((N, rows, columns, O), x.dtype)
     matrix = w.reshape(-1, O)  # (K L C, O)
     row_bytes = columns * K * L * C * x.itemsize
@@ -181,14 +177,14 @@ def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
 
     def work(start: int, stop: int) -> None:
         for images, i, i_end in _bands(start, stop, rows, band):
-            patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+            patch_rows = _columns(under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
             xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
 
     spread(work, N * -(-rows // band), band * row_bytes)
     return y
 
 
-def _under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
+def under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
     """The part of the padded images that lies under the output rows i … i_end."""
     (top, _), (left, _) = p
     rows = (i * s[0] - top, (i_end - 1) * s[0] + K - top)
@@ -208,7 +204,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
             count * first // shares, count * last // shares, band * row_bytes
         ):
             for images, i, i_end in _bands(start, stop, rows, band):
-                patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+                patch_rows = _columns(under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
                 g = y[images, i:i_end].reshape(-1, O)
                 product = workspace("product", (L * C, O), x.dtype)
                 for k in range(0, K * L * C, L * C):  # one kernel row at a time, to save memory
@@ -281,79 +277,15 @@ def _phases(length: int, K: int, s: int, p: int) -> list[tuple[int, int, int, in
     return phases
 
 
-# --- patches, pooling, upsampling ---------------------------------------------------------------------
+# --- the door -------------------------------------------------------------------------------------
 
 
-def patches(x: Any, size: Size, stride: Size = 1, padding: Padding = 0) -> Tensor:
-    """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: the K × L patch under each output pixel
-
-    A convolution is a dense layer on these: conv2d(x, w) = Σ over k, l, c of patches(x) ⊙ w.
-    """
-    x = _images("patches", "x", x)
-    K, L = _pair("patches", "size", size, least=1)
-    s, p = _geometry("patches", x.shape[1:3], (K, L), stride, padding)
-    rows, columns = _output_size(x.shape[1:3], (K, L), s, p)
-    data = _windows(_under(x.data, 0, rows, columns, K, L, s, p), K, L, s).copy()
-    return record(data, (x, lambda g, _: _unpatch(g, s, p, x.shape[1:3])))
-
-
-def _unpatch(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
-    """x[n, s i + k − p, s j + l − p, c] = Σ z[n,i,j,k,l,c]: every patch added back to its place"""
-    N, rows, columns, K, L, C = z.shape
-    (top, bottom), (left, right) = p
-    H, W = size
-    x = xp.zeros((N, H + top + bottom, W + left + right, C), z.dtype)
-    for k in range(K):
-        for l in range(L):
-            x[:, k : k + s[0] * rows : s[0], l : l + s[1] * columns : s[1]][
-                :, :rows, :columns
-            ] += z.data[:, :, :, k, l]
-    data = x[:, top : top + H, left : left + W]
-    return record(data, (z, lambda g, _: patches(g, (K, L), s, p)))
-
-
-def max_pool2d(
-    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
-    """z = the maximum over each patch; equal largest entries share its gradient
-
-    The stride is `size` unless given. Padding never wins.
-    """
-    x = _images("max_pool2d", "x", x)
-    size, s, p = _pool_geometry("max_pool2d", x, size, stride, padding)
-    x = pad(x, ((0, 0), *p, (0, 0)), constant_values=-xp.inf)
-    return max_over(patches(x, size, s), axis=(3, 4))
-
-
-def avg_pool2d(
-    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
-    """z = the mean over those pixels of each patch that lie in the image"""
-    x = _images("avg_pool2d", "x", x)
-    size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
-    ones = as_tensor(xp.ones((1, *x.shape[1:3], 1), x.dtype))
-    count = sum_over(patches(ones, size, s, p), axis=(3, 4))
-    return sum_over(patches(x, size, s, p), axis=(3, 4)) / count
-
-
-def upsample2d(x: Any, factor: Size = 2) -> Tensor:
-    """z[n, i, j] = x[n, ⌊i/f⌋, ⌊j/f⌋]: every pixel repeated f × f times"""
-    x = _images("upsample2d", "x", x)
-    f, g = _pair("upsample2d", "factor", factor, least=1)
-    N, H, W, C = x.shape
-    z = broadcast_to(reshape(x, (N, H, 1, W, 1, C)), (N, H, f, W, g, C))
-    return reshape(z, (N, H * f, W * g, C))
-
-
-# --- the door -------------------------------------------------------------------------------------------
-
-
-def _images(name: str, argument: str, x: Any) -> Tensor:
-    x = as_tensor(x)
-    if x.ndim != 4:
+def images_of(name: str, argument: str, x: Any) -> Tensor:
+    images = as_tensor(x)
+    if images.ndim != 4:
         wanted = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
-        raise ValueError(f"{name}: expected `{argument}` of shape {wanted}, got {x.shape}")
-    return x
+        raise ValueError(f"{name}: expected `{argument}` of shape {wanted}, got {images.shape}")
+    return images
 
 
 def _same_dtype(name: str, x: Tensor, y: Tensor) -> None:
@@ -361,7 +293,7 @@ def _same_dtype(name: str, x: Tensor, y: Tensor) -> None:
         raise TypeError(f"{name}: dtypes differ, {x.dtype} and {y.dtype}; convert with .astype")
 
 
-def _pair(name: str, argument: str, value: Any, least: int) -> Pair:
+def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:
     pair = (value, value) if isinstance(value, int) else value
     ok = isinstance(pair, (tuple, list)) and len(pair) == 2
     if not ok or any(not isinstance(n, int) or n < least for n in pair):
@@ -384,35 +316,24 @@ def _pads(name: str, padding: Padding) -> Pads:
                      f'bottom), (left, right)) or "same", got {padding!r}')  # fmt: skip
 
 
-def _geometry(
+def geometry(
     name: str, size: Shape, kernel: Shape, stride: Size, padding: Padding
 ) -> tuple[Pair, Pads]:
     """Stride and padding in full, after a check that at least one patch fits into the image."""
-    s = _pair(name, "stride", stride, least=1)
+    s = pair_of(name, "stride", stride, least=1)
     if padding == "same":
         total = [max((-(-n // t) - 1) * t + k - n, 0)
                  for n, k, t in zip(size, kernel, s, strict=True)]  # fmt: skip
         p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))
     else:
         p = _pads(name, padding)
-    if min(kernel) < 1 or any(n < 1 for n in _output_size(size, kernel, s, p)):
+    if min(kernel) < 1 or any(n < 1 for n in output_size(size, kernel, s, p)):
         raise ValueError(f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
                          f"× {size[1]} pixels with padding {p}")  # fmt: skip
     return s, p
 
 
-def _output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
+def output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
     """⌊(n + p_before + p_after − k) / s⌋ + 1 along each axis."""
     a, b = ((n + sum(q) - k) // t + 1 for n, k, t, q in zip(size, kernel, s, p, strict=True))
     return a, b
-
-
-def _pool_geometry(
-    name: str, x: Tensor, size: Size, stride: Size | None, padding: Padding
-) -> tuple[Pair, Pair, Pads]:
-    kernel = _pair(name, "size", size, least=1)
-    s, p = _geometry(name, x.shape[1:3], kernel, kernel if stride is None else stride, padding)
-    if any(max(q) >= k for q, k in zip(p, kernel, strict=True)):
-        raise ValueError(f"{name}: padding {p} must be less than the size {kernel}, or a patch "
-                         f"could lie wholly outside the image")  # fmt: skip
-    return kernel, s, p

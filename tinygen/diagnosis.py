@@ -153,13 +153,11 @@ def _marks(
                 yield "flip", f"It is reversed along {_axes(flipped)}"
     for axis in range(g.ndim):
         if g.shape[axis] > 2:
-            ahead, behind = (np.take(g, range(*s), axis) for s in ((1, g.shape[axis]),
-                                                                   (0, g.shape[axis] - 1)))  # fmt: skip
-            first, last = (np.take(numeric, range(*s), axis) for s in
-                           ((0, g.shape[axis] - 1), (1, g.shape[axis])))  # fmt: skip
-            if _close(ahead, first):
+            most = range(g.shape[axis] - 1)
+            ahead, behind = np.delete(g, 0, axis), np.take(g, most, axis)
+            if _close(ahead, np.take(numeric, most, axis)):
                 yield "shift", f"It stands one too far along axis {axis}"
-            if _close(behind, last):
+            if _close(behind, np.delete(numeric, 0, axis)):
                 yield "shift", f"It stands one too early along axis {axis}"
     yield from _missing_sum(f, i, g, v)
 

@@ -140,11 +140,12 @@ def erf(x: Any) -> Tensor:
 
 def gelu(x: Any) -> Tensor:
     """z = x Φ(x), with Φ the standard normal distribution function;  x̄ = z̄ ⊙ (Φ(x) + x Φ′(x))"""
-    x = as_tensor(x)
-    return x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
+    tensor = as_tensor(x)
+    Phi = (erf(tensor * math.sqrt(0.5)) + 1) * 0.5
+    return tensor * Phi
 
 
-# --- the rectifiers: straight on either side of 0, where they take the slope of the left ------------
+# --- the rectifiers: straight on either side of 0, where they take the slope of the left ----------
 
 
 def relu(x: Any) -> Tensor:
@@ -167,7 +168,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     return record(z, (x, lambda g, z: where(x.data > 0, g, g * (z + alpha))))
 
 
-# --- choosing: the gradient goes to the entry that was chosen ----------------------------------------
+# --- choosing: the gradient goes to the entry that was chosen -------------------------------------
 
 
 def where(condition: Any, x: Any, y: Any) -> Tensor:

@@ -27,7 +27,8 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Ten
     data = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
-        return (2 / n) * reshape(g, kept) * (x - mean(x, axis, keepdims=True))
+        centred: Tensor = x - mean(x, axis, keepdims=True)
+        return reshape(g, kept) * (2 / n) * centred
 
     return record(data, (x, vjp))
 
@@ -42,7 +43,8 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         largest = x.data == z.reshape(kept)
-        return reshape(g, kept) * (largest / largest.sum(axis=axis, keepdims=True))
+        share = as_tensor(largest / largest.sum(axis=axis, keepdims=True)).astype(x.dtype)
+        return reshape(g, kept) * share
 
     return record(z, (x, vjp))
 

@@ -17,8 +17,6 @@ Reading order: Tensor's first page, `record`, `grad`; then the operators, each a
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, overload
@@ -27,33 +25,25 @@ import numpy as np
 
 from tinygen import backend
 from tinygen.backend import Array, Shape, to_numpy, xp
+from tinygen.graph import Node, ancestors, recording, walk_back, why_unreachable
 
 Vjp: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Axis: TypeAlias = int | tuple[int, ...] | None
-Number: TypeAlias = int | float
-
-_recording = contextvars.ContextVar("recording", default=True)
 
 
-class Tensor:
+class Tensor(Node):
     """An array `data`, and how it was computed. `Tensor(data)` copies, `as_tensor(data)` shares.
 
     With `requires_grad`, gradients with respect to it can be asked for. `name` is used in errors.
     Tensors compare by identity; `<` and `>` give plain arrays of booleans.
     """
 
-    __slots__ = ("__weakref__", "_cut", "_data", "_inputs", "_version", "grad", "name",
-                 "requires_grad")  # fmt: skip
+    __slots__ = ("_data", "grad")
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
 
     _data: Array
-    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, the input's version)
-    _version: int  # how often `data` has been changed
-    _cut: bool  # computed from a gradient whose own graph was not kept
     grad: Tensor | None
-    name: str | None
-    requires_grad: bool
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         if isinstance(data, Tensor):
@@ -107,9 +97,27 @@ class Tensor:
 
     def backward(self, cotangent: Tensor | None = None) -> None:
         """Add the gradient with respect to every leaf that requires one into its `.grad`."""
-        leaves = [x for x in _ancestors(self) if not x._inputs]
+        leaves = [x for x in ancestors(self) if isinstance(x, Tensor) and not x._inputs]
         for leaf, g in zip(leaves, grad(self, leaves, cotangent=cotangent), strict=True):
-            leaf.grad = g if leaf.grad is None else (leaf.grad.detach() + g.detach())
+            g = g.detach()  # what `.grad` gathers is a constant
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def _fit(self, g: Tensor) -> Tensor:
+        """A cotangent in this tensor's shape and dtype: broadcasting is undone by summing."""
+        if not isinstance(g, Tensor):
+            raise TypeError(f"a vjp must return a Tensor, but one returned {type(g).__name__}; "
+                            f"write it in Tensor operations, to differentiate it too")  # fmt: skip
+        have, want = g.shape, self.shape
+        if have != want:
+            extra = len(have) - len(want)
+            if extra < 0 or any(n not in (1, m) for n, m in zip(want, have[extra:], strict=True)):
+                raise ValueError(f"a vjp returned shape {have} for {self._called()}")
+            repeated = [k for k, m in enumerate(have) if k < extra or want[k - extra] != m]
+            g = sum(g, tuple(repeated)).reshape(want)
+        return g if g._data.dtype == self._data.dtype else g.astype(self.dtype)
+
+    def _add_in_place(self, g: Tensor) -> None:
+        self._data += g._data
 
     def __repr__(self) -> str:
         text = np.array2string(to_numpy(self._data), separator=", ", prefix="Tensor(")
@@ -157,7 +165,7 @@ class Tensor:
         return record(_apply(operator.sub, a, b), (x, lambda g, _: g), (y, lambda g, _: -g))
 
     def __rsub__(self, other: Any) -> Tensor:
-        return -self + other
+        return (-self).__add__(other)
 
     def __neg__(self) -> Tensor:
         """z = −x;  x̄ = −z̄"""
@@ -252,7 +260,7 @@ class Tensor:
         return record(x._data[index], (x, lambda g, _: _put(g, index, x.shape)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self._inputs or (self.requires_grad and _recording.get()):
+        if self._inputs or (self.requires_grad and recording.get()):
             raise TypeError("x[i] = v would change a tensor that gradients are recorded for; write "
                             "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
                             "do it under no_grad()")  # fmt: skip
@@ -271,7 +279,7 @@ def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
     are constants.
     """
     out = _constant(data)
-    if _recording.get():
+    if recording.get():
         edges = [(x, vjp, x._version) for x, vjp in inputs if isinstance(x, Tensor)]
         for x, _, _ in edges:
             if x.requires_grad:
@@ -298,40 +306,6 @@ def as_tensor(x: Any) -> Tensor:
     _same_backend("as_tensor", x)
     backend.seal("tensors exist already")
     return _constant(x if isinstance(x, xp.ndarray) else xp.asarray(x))
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates."""
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-def is_recording() -> bool:
-    """Whether operations are being recorded: not under `no_grad`, nor in most vjps."""
-    return _recording.get()
-
-
-def _ancestors(y: Tensor) -> list[Tensor]:
-    """All tensors that `y` was computed from and that require gradients, inputs before outputs.
-
-    With a stack of its own instead of recursion: a graph may be deeper than Python's stack.
-    """
-    order: list[Tensor] = []
-    seen: set[int] = set()
-    stack = [(y, False)] if y.requires_grad else []
-    while stack:
-        node, inputs_are_done = stack.pop()
-        if inputs_are_done:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack += [(x, False) for x, _, _ in node._inputs if x.requires_grad]
-    return order
 
 
 @overload
@@ -364,17 +338,17 @@ def grad(
     elif cotangent.shape != y.shape or cotangent.dtype != y.dtype:
         raise ValueError(f"grad: `cotangent` must be like `y`, {y.dtype} of shape {y.shape}; it is "
                          f"{cotangent.dtype} of shape {cotangent.shape}")  # fmt: skip
-    token = _recording.set(create_graph)
+    token = recording.set(create_graph)
     try:
-        found = _walk_back(y, {id(x) for x in targets}, cotangent)
+        found = walk_back(y, {id(x) for x in targets}, cotangent)
     finally:
-        _recording.reset(token)
+        recording.reset(token)
 
     gradients = []
     for i, x in enumerate(targets):
         g = found.get(id(x))
         if g is None and not allow_unreachable:
-            raise ValueError(_why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
+            raise ValueError(why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
         if not create_graph or g is None:
             g = _constant(xp.zeros(x.shape, x.dtype) if g is None else g._data)
             g._cut = not create_graph
@@ -382,83 +356,7 @@ def grad(
     return gradients[0] if isinstance(xs, Tensor) else gradients
 
 
-def _walk_back(y: Tensor, targets: set[int], cotangent: Tensor) -> dict[int, Tensor]:
-    """The cotangents of the targets by id. No vjp off the paths from them to `y` is called.
-
-    A tensor used twice gets the sum of two cotangents, so its own can be passed on only when all
-    that used it have been visited: hence the order, each tensor before its inputs.
-    """
-    path: list[Tensor] = []  # what lies between the targets and y, inputs first
-    needed: set[int] = set()
-    for node in _ancestors(y):
-        if id(node) in targets or any(id(x) in needed for x, _, _ in node._inputs):
-            needed.add(id(node))
-            path.append(node)
-
-    cotangents = {id(y): cotangent}
-    found: dict[int, Tensor] = {}
-    ours: set[int] = set()  # cotangents that nothing else refers to: safe to add to in place
-    while path:
-        node = path.pop()
-        g = cotangents.pop(id(node))
-        if id(node) in targets:
-            found[id(node)] = g
-        if not any(id(x) in needed for x, _, _ in node._inputs):
-            continue
-        for x, vjp, version in node._inputs:
-            if x._version != version:
-                raise RuntimeError(f"grad: {_called(x)} was changed after it was used in this "
-                                   f"graph; take the gradient first, then update")  # fmt: skip
-            if x._cut and not x.requires_grad:
-                raise RuntimeError(f"grad: `y` depends on a gradient, {_called(x)}, whose own "
-                                   f"graph was not kept; pass create_graph=True to that grad(), "
-                                   f"or .detach() it if it is meant as a constant")  # fmt: skip
-            if id(x) not in needed:
-                continue
-            gx = _fit(vjp(g, node), x)
-            if id(x) not in cotangents:
-                cotangents[id(x)] = gx
-            elif id(x) in ours and not _recording.get():
-                cotangents[id(x)]._data += gx._data
-            else:
-                cotangents[id(x)] = cotangents[id(x)] + gx
-                ours.add(id(x))
-    return found
-
-
-def _fit(g: Tensor, x: Tensor) -> Tensor:
-    """The cotangent in the shape and dtype of its tensor: broadcasting is undone by summing."""
-    if not isinstance(g, Tensor):
-        raise TypeError(f"a vjp must return a Tensor, but one returned {type(g).__name__}; write "
-                        f"it in Tensor operations, so that it can be differentiated")  # fmt: skip
-    if g._data.shape != x._data.shape:
-        extra = g.ndim - x.ndim
-        stretched = [i + extra for i, n in enumerate(x.shape) if n == 1 and g.shape[i + extra] != 1]
-        shape = tuple(1 if i in stretched else n for i, n in enumerate(g.shape))[max(extra, 0) :]
-        if extra < 0 or shape != x.shape:
-            raise ValueError(f"a vjp returned shape {g.shape} for {_called(x)}")
-        g = sum(g, (*range(extra), *stretched)).reshape(x.shape)
-    return g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
-
-
-def _called(x: Tensor) -> str:
-    return f"`{x.name}`" if x.name else f"an input of shape {x.shape}"
-
-
-def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
-    x_is = f"{where} ({x.name or 'unnamed'}, shape {x.shape})"
-    if not x.requires_grad:
-        return f"grad: {x_is} does not require gradients; make it Tensor(data, requires_grad=True)"
-    if y._cut:
-        return (f"grad: `y` was computed from a gradient whose own graph was not kept, so {x_is} "
-                f"can't be reached; pass create_graph=True to the first grad()")  # fmt: skip
-    if not y.requires_grad:
-        return (f"grad: `y` is a constant: it was computed under no_grad(), or from nothing that "
-                f"requires gradients, so {x_is} can't be reached")  # fmt: skip
-    return f"grad: `y` does not depend on {x_is}"
-
-
-# --- operands --------------------------------------------------------------------------------------
+# --- operands -------------------------------------------------------------------------------------
 
 
 def _same_backend(operation: str, x: Any) -> None:
@@ -518,7 +416,7 @@ def _plain(index: Any) -> Any:
     return index._data if isinstance(index, Tensor) else index
 
 
-# --- the linear operations: each is the other's gradient --------------------------------------------
+# --- the linear operations: each is the other's gradient ------------------------------------------
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -1,0 +1,131 @@
+"""The record of a computation as a graph, and the walk backwards through it.
+
+Nothing here knows of arrays. A `Node` remembers which nodes it was computed from, and beside each
+input a function `vjp(g, z)` that takes the cotangent `g` of the node `z` to the input's share.
+
+The cotangent of a node is the derivative of the final result with respect to it. A node that is
+used twice receives two shares, which add up, because a small change of it arrives at the result by
+both ways. So it can pass its own cotangent on only when all that used it have been visited, and
+the walk must take the nodes in an order in which each comes before its inputs.
+
+Reading order: `Node`, `ancestors`, `walk_back`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+recording = contextvars.ContextVar("recording", default=True)
+
+
+class Node:
+    """What remembers its inputs. `Tensor` adds the array, and how cotangents add up."""
+
+    __slots__ = ("__weakref__", "_cut", "_inputs", "_version", "name", "requires_grad")
+
+    _inputs: tuple[tuple[Any, Callable[[Any, Any], Any], int], ...]  # (input, vjp, its version)
+    _version: int  # how often the data has been changed
+    _cut: bool  # a constant computed from a gradient whose own graph was not kept
+    name: str | None
+    requires_grad: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def _fit(self, g: Any) -> Any:
+        """The cotangent `g` that a vjp returned for this node, in its shape."""
+        raise NotImplementedError
+
+    def _called(self) -> str:
+        return f"`{self.name}`" if self.name else f"an input of shape {self.shape}"
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates."""
+    token = recording.set(False)
+    try:
+        yield
+    finally:
+        recording.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether operations are being recorded: not under `no_grad`, nor in most vjps."""
+    return recording.get()
+
+
+def ancestors(y: Node) -> list[Node]:
+    """All nodes that `y` was computed from and that require gradients, inputs before outputs.
+
+    With a stack of its own instead of recursion: a graph may be deeper than Python's stack.
+    """
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [(y, False)] if y.requires_grad else []
+    while stack:
+        node, inputs_are_done = stack.pop()
+        if inputs_are_done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack += [(x, False) for x, _, _ in node._inputs if x.requires_grad]
+    return order
+
+
+def walk_back(y: Node, targets: set[int], cotangent: Any) -> dict[int, Any]:
+    """The cotangents of the targets by id. No vjp off the paths from them to `y` is called."""
+    path: list[Node] = []  # what lies between the targets and y, inputs first
+    needed: set[int] = set()
+    for node in ancestors(y):
+        if id(node) in targets or any(id(x) in needed for x, _, _ in node._inputs):
+            needed.add(id(node))
+            path.append(node)
+
+    cotangents = {id(y): cotangent}
+    found: dict[int, Any] = {}
+    ours: set[int] = set()  # cotangents that nothing else refers to: safe to add to in place
+    while path:
+        node = path.pop()
+        g = cotangents.pop(id(node))
+        if id(node) in targets:
+            found[id(node)] = g
+        if not any(id(x) in needed for x, _, _ in node._inputs):
+            continue
+        for x, vjp, version in node._inputs:
+            if x._version != version:
+                raise RuntimeError(f"grad: {x._called()} was changed after it was used in this "
+                                   f"graph; take the gradient first, then update")  # fmt: skip
+            if x._cut and not x.requires_grad:
+                raise RuntimeError(f"grad: `y` depends on a gradient, {x._called()}, whose own "
+                                   f"graph was not kept; pass create_graph=True to that grad(), "
+                                   f"or .detach() it if it is meant as a constant")  # fmt: skip
+            if id(x) not in needed:
+                continue
+            gx = x._fit(vjp(g, node))
+            if id(x) not in cotangents:
+                cotangents[id(x)] = gx
+            elif id(x) in ours and not recording.get():
+                cotangents[id(x)]._add_in_place(gx)
+            else:
+                cotangents[id(x)] = cotangents[id(x)] + gx
+                ours.add(id(x))
+    return found
+
+
+def why_unreachable(y: Node, x: Node, where: str) -> str:
+    x_is = f"{where} ({x.name or 'unnamed'}, shape {x.shape})"
+    if not x.requires_grad:
+        return f"grad: {x_is} does not require gradients; make it Tensor(data, requires_grad=True)"
+    if y._cut:
+        return (f"grad: `y` was computed from a gradient whose own graph was not kept, so {x_is} "
+                f"can't be reached; pass create_graph=True to the first grad()")  # fmt: skip
+    if not y.requires_grad:
+        return (f"grad: `y` is a constant: it was computed under no_grad(), or from nothing that "
+                f"requires gradients, so {x_is} can't be reached")  # fmt: skip
+    return f"grad: `y` does not depend on {x_is}"
