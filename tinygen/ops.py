@@ -33,9 +33,9 @@ def exp(x: Any) -> Tensor:
 
 
 def expm1(x: Any) -> Tensor:
-    """z = eˣ − 1, exact for small x;  x̄ = z̄ ⊙ (z + 1)"""
+    """z = eˣ − 1, exact for small x;  x̄ = z̄ ⊙ eˣ"""
     x = as_tensor(x)
-    return record(xp.expm1(x.data), (x, lambda g, z: g * (z + 1)))
+    return record(xp.expm1(x.data), (x, lambda g, _: g * exp(x)))
 
 
 def log1p(x: Any) -> Tensor:
@@ -129,7 +129,8 @@ def _erf(x: Array) -> Array:
     series = 1 + t * (1 / (2 * _TERMS + 1))
     for n in range(_TERMS - 1, 0, -1):
         series = 1 + t * series * (1 / (2 * n + 1))
-    return (2 / math.sqrt(math.pi) * xp.exp(-y * y) * y * series).astype(x.dtype)
+    z = 2 / math.sqrt(math.pi) * xp.exp(-y * y) * y * series
+    return xp.where(xp.abs(y) < 6, z, xp.sign(y)).astype(x.dtype)
 
 
 def erf(x: Any) -> Tensor:
@@ -162,10 +163,10 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
-    """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ (z + α)"""
+    """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
     x, alpha = as_tensor(x), float(alpha)
     z = xp.where(x.data > 0, x.data, alpha * xp.expm1(xp.minimum(x.data, 0)))
-    return record(z, (x, lambda g, z: where(x.data > 0, g, g * (z + alpha))))
+    return record(z, (x, lambda g, _: where(x.data > 0, g, g * alpha * exp(minimum(x, 0)))))
 
 
 # --- choosing: the gradient goes to the entry that was chosen -------------------------------------

@@ -27,8 +27,9 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Ten
     data = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
+        scale: float = 2 / n
         centred: Tensor = x - mean(x, axis, keepdims=True)
-        return reshape(g, kept) * (2 / n) * centred
+        return reshape(g, kept) * scale * centred
 
     return record(data, (x, vjp))
 
@@ -61,15 +62,13 @@ def _exp_shifted(x: Array, axis: Axis) -> tuple[Array, Array]:
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """z = log Σ eˣ;  x̄ = z̄ ⊙ e^{x − z}"""
+    """z = log Σ eˣ;  x̄ = z̄ ⊙ softmax(x)"""
     x = as_tensor(x)
     kept = kept_shape(x.shape, axis)
     e, m = _exp_shifted(x.data, axis)
     data = m + xp.log(e.sum(axis=axis, keepdims=True))
     shape = data.shape if keepdims else data.squeeze(axis).shape
-    return record(
-        data.reshape(shape), (x, lambda g, z: reshape(g, kept) * exp(x - reshape(z, kept)))
-    )
+    return record(data.reshape(shape), (x, lambda g, _: reshape(g, kept) * softmax(x, axis)))
 
 
 def softmax(x: Any, axis: Axis = -1) -> Tensor:

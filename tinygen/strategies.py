@@ -67,7 +67,11 @@ def arrays(
 
 @st.composite
 def distinct(
-    draw: Any, shape: Shape | Strategy[Shape] | None = None, *, gap: float = 0.2, dtype: Any = np.float64
+    draw: Any,
+    shape: Shape | Strategy[Shape] | None = None,
+    *,
+    gap: float = 0.2,
+    dtype: Any = np.float64,
 ) -> np.ndarray[Any, Any]:
     """Arrays whose entries all lie at least `gap` apart: for max, sort, and other rankings."""
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)

@@ -1,0 +1,56 @@
+"""What every test shares: hypothesis profiles, a generator, Python in a process of its own.
+
+`TINYGEN_BACKEND=strict pytest` runs the tests on the stand-in of strict.py, `TINYGEN_THOROUGH=1`
+draws more examples for each property. Nothing here imports tinygen: it reads its environment when
+it is imported, and a test of what that import does needs a process where nobody has done it yet.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # before matplotlib is imported: no window
+
+ROOT = Path(__file__).parent.parent
+
+hypothesis.settings.register_profile(
+    "default",
+    deadline=None,  # a busy machine is no failure
+    max_examples=25,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "thorough", hypothesis.settings.get_profile("default"), max_examples=200
+)
+hypothesis.settings.load_profile("thorough" if os.environ.get("TINYGEN_THOROUGH") else "default")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run code in a fresh Python, with this environment changed by keywords; its last line."""
+
+    def run(code, path=(), **environment):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("TINYGEN_")}
+        places = [*map(str, path), str(ROOT), str(ROOT / "tests")]
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env=kept | {"PYTHONPATH": os.pathsep.join(places)} | environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return (done.stdout if done.returncode == 0 else done.stderr).strip().rpartition("\n")[2]
+
+    return run

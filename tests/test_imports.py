@@ -1,0 +1,175 @@
+"""Imports point one way, as the table below says, and every public name is reachable."""
+
+import ast
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinygen
+
+FOLDER = Path(tinygen.__file__).parent
+FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
+
+# module: the modules of ours that it may import
+ENGINE = {"backend", "graph", "tensor", "ops", "reductions", "arrange", "conv", "gradcheck"}
+MAY_IMPORT = {
+    "graph": set(),
+    "backend": set(),
+    "diagnosis": set(),
+    "strategies": set(),
+    "tensor": {"backend", "graph"},
+    "arrange": {"backend", "tensor"},
+    "ops": {"backend", "tensor"},
+    "reductions": {"backend", "tensor", "ops"},
+    "conv": {"backend", "tensor", "ops", "reductions", "arrange"},
+    "gradcheck": {"backend", "tensor", "diagnosis"},
+    "optim": {"backend", "tensor"},
+    "data": {"backend"},
+    "image": {"backend"},
+    "run": {"backend"},
+    "nn": ENGINE,
+    "losses": ENGINE,
+    # what trains a model knows no architecture: it takes callables
+    "gan": ENGINE | {"losses"},
+    "vae": ENGINE | {"losses"},
+    "diffusion": ENGINE | {"losses"},
+    "flow": ENGINE | {"losses"},
+    "models": ENGINE | {"nn"},
+    "metrics": ENGINE | {"nn", "losses", "models", "optim", "data"},
+    "__init__": set(FILES) - {"__init__", "strategies", "image"},
+}
+NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
+OPTIONAL = {"hypothesis", "matplotlib", "threadpoolctl", "tqdm"}  # may be imported when needed
+
+# defined without an underscore for the other modules, and not for users
+INTERNAL = {"backend", "diagnosis", "graph", "tensor.kept_shape"}
+
+
+def tree(name):
+    return ast.parse(FILES[name].read_text("utf-8"))
+
+
+def imported(node):
+    """The modules that an import statement names, with ours as "tinygen.tensor"."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.module == "tinygen":
+        return [f"tinygen.{alias.name}" for alias in node.names]
+    return [node.module]
+
+
+def imports(name):
+    statements = [n for n in ast.walk(tree(name)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    return [module for statement in statements for module in imported(statement)]
+
+
+def ours(name):
+    return {each.split(".")[1] for each in imports(name) if each.startswith("tinygen.")}
+
+
+each_file = pytest.mark.parametrize("name", FILES)
+
+
+# --- one way --------------------------------------------------------------------------------------
+
+
+def test_every_module_stands_in_the_table():
+    assert sorted(set(FILES) - set(MAY_IMPORT)) == []
+
+
+@each_file
+def test_a_module_imports_only_what_the_table_allows(name):
+    assert sorted(ours(name) - MAY_IMPORT[name]) == []
+
+
+def test_the_table_has_no_cycle():
+    left = {name: set(others) for name, others in MAY_IMPORT.items()}
+    while left:
+        ready = [name for name, others in left.items() if not others & set(left)]
+        assert ready, f"each of these imports another of them: {sorted(left)}"
+        for name in ready:
+            del left[name]
+
+
+@each_file
+def test_imports_are_absolute_and_name_what_they_take(name):
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            assert [a.name for a in node.names] != ["*"], f"line {node.lineno}: a star import"
+
+
+@each_file
+def test_imports_stand_at_the_top_unless_they_are_of_an_optional_package(name):
+    for function in ast.walk(tree(name)):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            for node in ast.walk(function):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    packages = {module.split(".")[0] for module in imported(node)}
+                    assert packages <= OPTIONAL, f"line {node.lineno}: {packages - OPTIONAL}"
+
+
+@each_file
+def test_at_the_top_a_module_needs_nothing_but_numpy(name):
+    packages = {
+        module.split(".")[0]
+        for node in tree(name).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for module in imported(node)
+    }
+    allowed = {"numpy", "tinygen"} | NEEDS.get(name, set())
+    assert sorted(packages - allowed - sys.stdlib_module_names) == []
+
+
+@each_file
+def test_only_the_backend_knows_cupy(name):
+    said = {n.id for n in ast.walk(tree(name)) if isinstance(n, ast.Name)}
+    said |= {n.value for n in ast.walk(tree(name)) if isinstance(n, ast.Constant)}
+    said |= {module.split(".")[0] for module in imports(name)}
+    assert ({"cupy", "cupyx"} & said == {"cupy"}) == (name == "backend")
+
+
+# --- every public name ----------------------------------------------------------------------------
+
+ENGINE_FILES = sorted((ENGINE | {"diagnosis"}) & set(FILES))
+
+
+def public(name):
+    """The functions and classes that a module defines for its users."""
+    module = importlib.import_module(f"tinygen.{name}")
+    found = set(getattr(module, "__all__", ()))
+    for each, value in vars(module).items():
+        here = inspect.isfunction(value) or inspect.isclass(value)
+        if here and value.__module__ == module.__name__ and not each.startswith("_"):
+            found.add(each)
+    return set() if name in INTERNAL else {n for n in found if f"{name}.{n}" not in INTERNAL}
+
+
+def test_every_name_in_all_exists_and_stands_there_once():
+    assert [name for name in tinygen.__all__ if not hasattr(tinygen, name)] == []
+    assert len(set(tinygen.__all__)) == len(tinygen.__all__)
+
+
+@pytest.mark.parametrize("name", ENGINE_FILES)
+def test_every_name_in_a_modules_own_all_exists_and_is_sorted(name):
+    module = importlib.import_module(f"tinygen.{name}")
+    listed = list(getattr(module, "__all__", ()))
+    assert [each for each in listed if not hasattr(module, each)] == []
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize("name", ENGINE_FILES)
+def test_every_public_name_of_the_engine_is_reachable_from_the_package(name):
+    module = importlib.import_module(f"tinygen.{name}")
+    missing = [each for each in sorted(public(name)) if each not in tinygen.__all__]
+    assert missing == []
+    assert [n for n in public(name) if getattr(tinygen, n) is not getattr(module, n)] == []
+
+
+@pytest.mark.parametrize("name", ENGINE_FILES)
+def test_every_public_name_of_the_engine_has_a_docstring(name):
+    module = importlib.import_module(f"tinygen.{name}")
+    assert [n for n in public(name) if not (getattr(module, n).__doc__ or "").strip()] == []

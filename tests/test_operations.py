@@ -1,0 +1,167 @@
+"""Every operation of the table: right values, right gradients of order 2, the dtype that came in."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operations import TABLE, Operation
+
+import tinygen as tg
+from tinygen import Tensor, gradcheck
+
+THOROUGH = bool(os.environ.get("TINYGEN_THOROUGH"))
+every_operation = pytest.mark.parametrize("operation", TABLE, ids=[op.name for op in TABLE])
+
+
+def as_tensors(inputs, dtype):
+    """The arrays as Tensors; what is no array (axes, flags) as it is."""
+    return [Tensor(x.astype(dtype)) if isinstance(x, np.ndarray) else x for x in inputs]
+
+
+@every_operation
+@given(data=st.data())
+def test_values_are_those_of_an_independent_reference(operation: Operation, data):
+    inputs = data.draw(operation.inputs)
+    expected = operation.reference(*inputs)
+    z = operation.call(*as_tensors(inputs, np.float64))
+    assert z.shape == expected.shape
+    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+@every_operation
+@settings(max_examples=100 if THOROUGH else 10)
+@given(data=st.data())
+def test_gradients_are_right_to_order_2(operation: Operation, data):
+    inputs = data.draw(operation.inputs)
+    arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+    others = inputs[len(arrays) :]
+    assert not gradcheck(lambda *xs: operation.call(*xs, *others), *arrays).kinks
+
+
+@every_operation
+@settings(max_examples=5)
+@given(data=st.data())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_float_dtypes_are_kept_by_value_and_gradients(operation: Operation, dtype, data):
+    xs = as_tensors(data.draw(operation.inputs), dtype)
+    live = [x for x in xs if isinstance(x, Tensor)]
+    for x in live:
+        x.requires_grad = True
+    z = operation.call(*xs)
+    assert z.dtype == dtype
+    gradients = tg.grad((z * z).sum(), live, create_graph=True)
+    assert all(g.dtype == dtype for g in gradients)
+    total = sum((g * g).sum() for g in gradients)
+    assert all(h.dtype == dtype for h in tg.grad(total, live, allow_unreachable=True))
+
+
+NUMBERS = [2, 2.0, True, np.float64(2), np.float32(2), np.int64(2), np.array(2.0), np.bool_(True)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda n: f"{type(n).__name__} {n}")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operator", ["+", "-", "*", "/", "**"])
+def test_numbers_take_the_dtype_of_the_tensor(operator, dtype, number):
+    if isinstance(number, np.ndarray):
+        number = tg.xp.asarray(number)
+    x = Tensor(np.array([1.5, 0.5], dtype))  # noqa: F841
+    assert eval(f"x {operator} number").dtype == dtype
+    assert eval(f"number {operator} x").dtype == dtype
+    assert tg.maximum(x, number).dtype == dtype
+    assert tg.where(x > 1, x, number).dtype == dtype
+    assert tg.where(x > 1, number, x).dtype == dtype
+
+
+SAFE = {
+    # at −1000, −50, 50, 1000: value and slope
+    "sigmoid": ([0, 1.9287498479639178e-22, 1, 1], [0, 1.9287498479639178e-22, 1.9287498479639178e-22, 0]),
+    "softplus": ([0, 1.9287498479639178e-22, 50, 1000], [0, 1.9287498479639178e-22, 1, 1]),
+    "silu": ([0, -9.643749239819589e-21, 50, 1000], [0, -9.450874255023197e-21, 1, 1]),
+    "tanh": ([-1, -1, 1, 1], [0, 0, 0, 0]),
+    "erf": ([-1, -1, 1, 1], [0, 0, 0, 0]),
+    "gelu": ([0, 0, 50, 1000], [0, 0, 1, 1]),
+    "elu": ([-1, -1, 50, 1000], [0, 1.9287498479639178e-22, 1, 1]),
+    "expm1": ([-1, -1, 5.184705528587072e21, None], [0, 1.9287498479639178e-22, 5.184705528587072e21, None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAFE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_saturating_functions_are_exact_from_minus_1000_to_1000(name, dtype):
+    values, slopes = SAFE[name]
+    kept = [i for i, v in enumerate(values) if v is not None]
+    x = Tensor(np.array([-1000, -50, 50, 1000], dtype)[kept], requires_grad=True)
+    z = getattr(tg, name)(x)
+    rtol = 1e-5 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(z.numpy(), [values[i] for i in kept], rtol=rtol, atol=1e-30)
+    slope = tg.grad(z.sum(), x, create_graph=True)
+    np.testing.assert_allclose(slope.numpy(), [slopes[i] for i in kept], rtol=rtol, atol=1e-30)
+    assert np.isfinite(tg.grad(slope.sum(), x).numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logsumexp_and_softmax_do_not_overflow(dtype):
+    x = Tensor(np.array([[1000, 0, -1000], [-1000, -1000, -1000]], dtype), requires_grad=True)
+    z = tg.logsumexp(x, axis=1)
+    np.testing.assert_allclose(z.numpy(), [1000, -1000 + np.log(3)], rtol=1e-6)
+    third = 1 / 3
+    np.testing.assert_allclose(tg.grad(z.sum(), x).numpy(), [[1, 0, 0], [third] * 3], rtol=1e-6)
+    np.testing.assert_allclose(tg.softmax(x).numpy(), [[1, 0, 0], [third] * 3], rtol=1e-6)
+    y = tg.log_softmax(x)
+    np.testing.assert_allclose(y.numpy(), [[0, -1000, -2000], [-np.log(3)] * 3], rtol=1e-6)
+    g = tg.grad(y[:, 1].sum(), x, create_graph=True)
+    np.testing.assert_allclose(g.numpy(), [[-1, 1, 0], [-third, 2 * third, -third]], rtol=1e-6)
+    assert np.isfinite(tg.grad((g * g).sum(), x).numpy()).all()
+
+
+@given(x=st.floats(-7, 7))
+def test_erf_is_right_to_14_digits(x):
+    assert tg.erf(Tensor([x])).numpy()[0] == pytest.approx(math.erf(x), rel=1e-14, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: tg.clip(x), "clip: expected `low`, `high` or both, got neither"),
+        (lambda x: tg.clip(x, 2, 1), "clip: `low` 2.0 is above `high` 1.0"),
+        (lambda x: tg.concat([]), "concat: expected at least one tensor, got none"),
+        (lambda x: tg.concat([x, x.T]), "concat: shapes [(2, 3), (3, 2)] may differ only along axis 0"),
+        (lambda x: tg.concat([x, x], axis=2), "concat: axis 2 is out of range for 2 axes"),
+        (lambda x: tg.stack([x, x.T]), "stack: shapes [(2, 3), (3, 2)] differ"),
+        (lambda x: tg.split(x, 2, axis=1), "split: axis 1 of shape (2, 3) has no 2 equal parts"),
+        (lambda x: tg.split(x, [2, 1], axis=1), "split: positions [2, 1] do not rise from 0 to 3"),
+        (lambda x: tg.pad(x, [(1, 1)]),
+         "pad: expected a pair (before, after) ≥ 0 for each axis of shape (2, 3), got [(1, 1)]"),
+        (lambda x: tg.var(x, axis=0, ddof=2),
+         "var: 2 entries leave nothing to divide by with ddof=2"),
+        (lambda x: tg.max(x[:0]), "max: no entries in shape (0, 3)"),
+        (lambda x: tg.softmax(x, axis=2), "axis 2 is out of range for shape (2, 3)"),
+        (lambda x: x.sum(axis=-3), "axis -3 is out of range for shape (2, 3)"),
+        (lambda x: x.reshape(4), "reshape: 6 entries of shape (2, 3) do not fill shape 4"),
+        (lambda x: tg.transpose(x, (0, 0)),
+         "transpose: axes (0, 0) are no order of the axes of shape (2, 3)"),
+        (lambda x: tg.einsum("ij,jk", x), "einsum: 'ij,jk' names 2 operands, got 1"),
+        (lambda x: tg.einsum("ijk->i", x), "einsum: 'ijk' does not describe an operand of shape (2, 3)"),
+        (lambda x: tg.einsum("ij->k", x),
+         "einsum: in 'ij->k' the output must name letters of the operands, each once"),
+        (lambda x: tg.einsum("ij,ji->", x, x),
+         "einsum: ij,ji->: letter 'j' stands for lengths 3 and 2"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError) as caught:
+        call(Tensor(np.ones((2, 3))))
+    assert str(caught.value) == message
+
+
+def test_where_wants_booleans():
+    with pytest.raises(TypeError, match="^where: expected a condition of booleans, got dtype int64$"):
+        tg.where(tg.xp.asarray([1, 0]), 1.0, Tensor([1.0, 2.0]))
+
+
+def test_concat_refuses_to_mix_float_dtypes():
+    with pytest.raises(TypeError, match="^concat: dtypes differ, float32 and float64; convert"):
+        tg.concat([Tensor(np.ones(2, "f4")), Tensor(np.ones(2, "f8"))])
