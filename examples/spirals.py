@@ -19,22 +19,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import tinygen as tg
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-ARMS, TURNS, NOISE = 3, 1.0, 0.1  # the noise is in radians
-POINTS = 900  # to learn from, and as many fresh ones to be judged by
+import tinygen as tg
+
+ARMS, TURNS, NOISE = 3, 1.25, 0.3  # the noise is in radians
+POINTS = 1200  # to learn from, and as many fresh ones to be judged by
 HIDDEN = 64
 STEPS, QUICK_STEPS = 2000, 100
 LEARNING_RATE, BETA1, BETA2, EPSILON = 0.01, 0.9, 0.999, 1e-8
-MOMENTS = (0.01, 0.05, 0.2, 1.0)  # when the plane is drawn, in parts of the training
+MOMENTS = (0.025, 0.05, 0.1, 1.0)  # when the plane is drawn, in parts of the training
 
 EXTENT = 1.15  # the plane is drawn from −EXTENT to EXTENT
-COLOURS = np.array([[0, 114, 178], [230, 159, 0], [0, 158, 115]]) / 255  # told apart by everyone
+COLOURS = np.array([[0, 114, 178], [230, 159, 0], [0, 158, 115]]) / 255  # Okabe and Ito's
 INK, GREY = "#333333", "#8a8a8a"
 
 Layers = list[tuple[tg.Tensor, tg.Tensor]]
@@ -75,7 +76,7 @@ def scores(layers: Layers, x: tg.Tensor) -> tg.Tensor:
 def train(layers: Layers, points: np.ndarray, arms: np.ndarray, steps: int) -> Iterator[float]:
     """Adam (Kingma and Ba, 2015, algorithm 1) on all points at once; yields the loss at each step.
 
-    The loss is the cross-entropy, −log p(arm | point), and the step length falls to 0 on a line.
+    The loss is the cross-entropy, the mean of −log p(arm | point); α falls linearly to 0.
     """
     x, rows = tg.Tensor(points), np.arange(len(arms))
     params = [p for layer in layers for p in layer]
@@ -126,28 +127,31 @@ def draw(
     arms: np.ndarray,
     losses: list[float],
     surfaces: dict[int, np.ndarray],
-    right: float,
+    right: int,
 ) -> Figure:
     """The plane at the end with the data on it; the loss; the plane at the moments before."""
-    figure = Figure(figsize=(10.4, 5.2), layout="constrained")
-    left, side = figure.subfigures(1, 2, width_ratios=(1, 1))
-    top, bottom = side.subfigures(2, 1, height_ratios=(1.7, 1))
+    columns = len(MOMENTS)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    grid = figure.add_gridspec(2, 2 * columns, height_ratios=(2, 1))
 
-    ax = left.subplots()
+    ax = figure.add_subplot(grid[:, :columns])
     draw_plane(ax, surfaces[len(losses)])
-    ax.scatter(*points.T, c=COLOURS[arms], s=11, linewidths=0.4, edgecolors="white")
-    ax.set_title(f"{right:.1%} of {POINTS} fresh points on the right arm", fontsize=10, color=INK)
+    ax.scatter(*points.T, c=COLOURS[arms], s=12, linewidths=0.4, edgecolors="white")
+    ax.set_title(f"{right} of {POINTS} fresh points put on their arm", size=10, color=INK)
 
-    ax = top.subplots()
-    ax.plot(range(1, len(losses) + 1), losses, color=INK, linewidth=1)
-    for step in surfaces:
-        ax.plot(step, losses[step - 1], "o", color=INK, markersize=4)
-    ax.set(xscale="log", yscale="log", xlabel="step")
-    ax.set_title("cross-entropy", fontsize=10, color=INK)
+    ax = figure.add_subplot(grid[0, columns:])
+    ax.plot(range(1, len(losses) + 1), losses, color=INK, linewidth=1.2)
+    ax.plot(list(surfaces), [losses[step - 1] for step in surfaces], "o", color=INK, markersize=4)
+    ax.set(xscale="log", yscale="log")
+    ax.set_title("cross-entropy at each step", size=10, color=INK)
+    ax.grid(color="#e6e6e6", linewidth=0.6)
+    ax.tick_params(which="both", length=0, colors=GREY, labelsize=8)
+    ax.spines[:].set_visible(False)
 
-    for ax, (step, p) in zip(bottom.subplots(1, len(surfaces), squeeze=False)[0], surfaces.items()):
+    for i, (step, p) in enumerate(list(surfaces.items())[-columns:]):
+        ax = figure.add_subplot(grid[1, columns + i])
         draw_plane(ax, p)
-        ax.set_title(f"step {step}", fontsize=8, color=GREY)
+        ax.set_title(f"step {step}", size=8, color=GREY)
     return figure
 
 
@@ -183,7 +187,10 @@ def main() -> int:
     surfaces: dict[int, np.ndarray] = {}
     stopped = False
     try:
-        with tqdm(train(layers, points, arms, steps), total=steps, unit=" steps") as bar:
+        with (
+            threadpool_limits(1, "blas"),  # matrices as small as these are not worth sharing out
+            tqdm(train(layers, points, arms, steps), total=steps, unit=" steps") as bar,
+        ):
             for loss in bar:
                 losses.append(loss)
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
@@ -196,9 +203,10 @@ def main() -> int:
             return 130
         surfaces[len(losses)] = plane(layers, 300)
 
-    right = (probabilities(layers, fresh_points).argmax(axis=1) == fresh_arms).mean()
-    save(draw(points, arms, losses, surfaces, right), args.out / "spirals.png")
-    print(f"{right:.1%} of {POINTS} fresh points on the right arm; see {args.out / 'spirals.png'}")
+    right = int((probabilities(layers, fresh_points).argmax(axis=1) == fresh_arms).sum())
+    path = args.out / "spirals.png"
+    save(draw(points, arms, losses, surfaces, right), path)
+    print(f"{right} of {POINTS} fresh points put on their arm; see {path}")
     return 130 if stopped else 0
 
 

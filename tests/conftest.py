@@ -37,9 +37,9 @@ def rng():
 
 @pytest.fixture
 def python(tmp_path):
-    """Run code in a fresh Python, with this environment changed by keywords; its last line."""
+    """Run code in a fresh Python, with keywords as environment; the last line it writes."""
 
-    def run(code, path=(), **environment):
+    def run(code, path=(), timeout=120, **environment):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("TINYGEN_")}
         places = [*map(str, path), str(ROOT), str(ROOT / "tests")]
         done = subprocess.run(
@@ -48,7 +48,7 @@ def python(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
         return (done.stdout if done.returncode == 0 else done.stderr).strip().rpartition("\n")[2]

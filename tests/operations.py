@@ -113,7 +113,7 @@ add("maximum", tg.maximum, np.maximum, apart())
 add("minimum", tg.minimum, np.minimum, apart())
 add("maximum with a number", lambda x: tg.maximum(x, 0.3), lambda x: np.maximum(x, 0.3),
     st.tuples(strategies.arrays(away_from=[0.3])))  # fmt: skip
-add("where", lambda x, y: tg.where(np.arange(4).reshape(4, 1) % 2 == 0, x, y),
+add("where", lambda x, y: tg.where(tg.xp.arange(4).reshape(4, 1) % 2 == 0, x, y),
     lambda x, y: np.stack([x, y, x, y]),
     st.tuples(strategies.arrays((3,)), strategies.arrays((3,))))  # fmt: skip
 add("where with a number", lambda x: tg.where(x > 0, x, 0.25),

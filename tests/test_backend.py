@@ -112,6 +112,10 @@ def test_to_numpy_of_an_array_gives_the_same_values_on_the_host(rng):
     assert np.array_equal(array, values)
 
 
+def test_to_numpy_of_a_reduction_gives_an_array_too():
+    assert type(to_numpy(xp.ones(3).sum())) is np.ndarray
+
+
 def test_describe_names_the_library_and_its_version():
     assert tinygen.describe().startswith(f"{backend.name} {backend._chosen.__version__} ")
 
@@ -290,7 +294,7 @@ def test_a_device_that_can_not_be_had_is_refused(error, advice, unsealed, monkey
     [
         RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open "
                      "shared object file: No such file or directory"),
-        ImportError("libnvrtc.so.12: cannot open shared object file"),
+        ImportError("DLL load failed while importing nvrtc"),
         CompileException('kernel.cu(12): catastrophic error: cannot open source "cuda_fp16.h"'),
     ],
     ids=["library", "library at import", "header"],
@@ -452,19 +456,29 @@ def test_a_fused_formula_of_numbers_alone_is_the_formula():
     assert fused(lambda a, b: a + b)(1.5, 2) == 3.5
 
 
+def test_on_a_gpu_a_fused_formula_becomes_one_kernel_which_is_kept(unsealed, monkeypatch):
+    cupy, made = fake_cupy(), []
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    backend.use("cupy")
+    cupy.fuse = lambda: lambda formula: made.append(formula) or formula
+    double = fused(lambda x: x * 2)
+    assert double(np.ones(3)).sum() == double(np.ones(3)).sum() == 6
+    assert made == [double.__wrapped__]
+
+
 def test_a_fused_formula_keeps_its_name_and_docstring():
     assert fused(mixed).__name__ == "mixed" and fused(mixed).__doc__ == mixed.__doc__
 
 
-def test_a_fused_formula_may_call_another(monkeypatch):
-    monkeypatch.setattr(backend, "threads", 2)
-    inner = fused(lambda x: x * 2 + 1)
-    outer = fused(lambda x: inner(x) * 3)
-    results = []
-    worker = threading.Thread(target=lambda: results.append(outer(xp.ones(1_000_000))), daemon=True)
-    worker.start()
-    worker.join(timeout=20)  # threads that wait for each other would do so for ever
-    assert results and np.array_equal(to_numpy(results[0]), np.full(1_000_000, 9.0))
+def test_a_fused_formula_may_call_another(python):
+    code = """
+from tinygen.backend import fused, xp
+inner = fused(lambda x: x * 2 + 1)
+outer = fused(lambda x: inner(x) * 3)
+print(float(outer(xp.ones(1_000_000)).mean()))
+"""
+    # threads that wait for each other would do so for ever
+    assert python(code, timeout=30, TINYGEN_THREADS="2") == "9.0"
 
 
 def test_an_error_in_a_fused_formula_reaches_the_caller(monkeypatch):
@@ -502,17 +516,12 @@ def test_spread_uses_as_many_threads_as_it_may(monkeypatch):
     spread(lambda start, stop: together.wait(), 3, 1)
 
 
-def test_spread_within_spread_ends(monkeypatch):
-    monkeypatch.setattr(backend, "threads", 2)
-
-    def outer(start, stop):
-        return sum(spread(lambda i, j: j - i, 10, 1))
-
-    results = []
-    worker = threading.Thread(target=lambda: results.append(spread(outer, 2, 1)), daemon=True)
-    worker.start()
-    worker.join(timeout=20)
-    assert results == [[10, 10]]
+def test_spread_within_spread_ends(python):
+    code = """
+from tinygen.backend import spread
+print(spread(lambda i, j: sum(spread(lambda i, j: j - i, 10, 1)), 2, 1))
+"""
+    assert python(code, timeout=30, TINYGEN_THREADS="2") == "[10, 10]"
 
 
 @pytest.mark.parametrize("threads", [1, 3])

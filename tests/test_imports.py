@@ -14,7 +14,7 @@ FOLDER = Path(tinygen.__file__).parent
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 # module: the modules of ours that it may import
-ENGINE = {"backend", "graph", "tensor", "ops", "reductions", "arrange", "conv", "gradcheck"}
+ENGINE = {"backend", "tensor", "ops", "reductions", "arrange", "conv", "pooling", "gradcheck"}
 MAY_IMPORT = {
     "graph": set(),
     "backend": set(),
@@ -25,7 +25,9 @@ MAY_IMPORT = {
     "ops": {"backend", "tensor"},
     "reductions": {"backend", "tensor", "ops"},
     "conv": {"backend", "tensor", "ops", "reductions", "arrange"},
-    "gradcheck": {"backend", "tensor", "diagnosis"},
+    "pooling": {"backend", "tensor", "ops", "reductions", "arrange", "conv"},
+    "probe": {"backend", "tensor", "diagnosis"},
+    "gradcheck": {"backend", "tensor", "diagnosis", "probe"},
     "optim": {"backend", "tensor"},
     "data": {"backend"},
     "image": {"backend"},
@@ -44,8 +46,8 @@ MAY_IMPORT = {
 NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
 OPTIONAL = {"hypothesis", "matplotlib", "threadpoolctl", "tqdm"}  # may be imported when needed
 
-# defined without an underscore for the other modules, and not for users
-INTERNAL = {"backend", "diagnosis", "graph", "tensor.kept_shape"}
+# without an underscore for other modules' sake, not for users
+INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.kept_shape"}
 
 
 def tree(name):
@@ -134,23 +136,32 @@ def test_only_the_backend_knows_cupy(name):
 
 # --- every public name ----------------------------------------------------------------------------
 
-ENGINE_FILES = sorted((ENGINE | {"diagnosis"}) & set(FILES))
+ENGINE_FILES = sorted((ENGINE | {"diagnosis", "graph", "probe"}) & set(FILES))
 
 
 def public(name):
-    """The functions and classes that a module defines for its users."""
+    """What a module has for users: its __all__, or else all functions and classes it defines."""
     module = importlib.import_module(f"tinygen.{name}")
-    found = set(getattr(module, "__all__", ()))
-    for each, value in vars(module).items():
-        here = inspect.isfunction(value) or inspect.isclass(value)
-        if here and value.__module__ == module.__name__ and not each.startswith("_"):
-            found.add(each)
+    if hasattr(module, "__all__"):
+        return set(module.__all__)
+    found = {
+        each
+        for each, value in vars(module).items()
+        if (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+        and not each.startswith("_")
+    }
     return set() if name in INTERNAL else {n for n in found if f"{name}.{n}" not in INTERNAL}
 
 
 def test_every_name_in_all_exists_and_stands_there_once():
     assert [name for name in tinygen.__all__ if not hasattr(tinygen, name)] == []
     assert len(set(tinygen.__all__)) == len(tinygen.__all__)
+
+
+def test_all_lists_every_name_of_the_package_that_is_no_module():
+    bound = {n for n, v in vars(tinygen).items() if n[0] != "_" and not inspect.ismodule(v)}
+    assert sorted(bound ^ set(tinygen.__all__)) == []
 
 
 @pytest.mark.parametrize("name", ENGINE_FILES)

@@ -195,7 +195,8 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     (N, rows, columns, O), C, (K, L) = y.shape, x.shape[3], size
     row_bytes = columns * K * L * C * x.itemsize
     band = _band(rows, row_bytes)
-    count, shares = N * -(-rows // band), min(backend.threads, N)
+    count = N * -(-rows // band)
+    shares = max(1, min(backend.threads, count))
 
     def share(first: int, last: int) -> Array:
         # the sum over one thread's part of the batch, always in the same order

@@ -28,12 +28,11 @@ from typing import Any
 import numpy as np
 
 from tinygen.diagnosis import Finding, GradientError, diagnose
-from tinygen.probe import Floats, Function, NumpyFunction, Slope, TensorFunction, measure
+from tinygen.probe import Floats, Function, NumpyFunction, Slope, TensorFunction, measure, step_lengths
 from tinygen.tensor import Tensor
 
 __all__ = ["GradientError", "Report", "gradcheck"]
 
-LEVELS = 8  # of step lengths that are tried
 TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
 
 
@@ -110,7 +109,7 @@ def _check(
     y = f.values()
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(y, f.values(), strict=True)):
         raise GradientError(Finding(f.name, f.order, "nondeterministic"))
-    v = [np.asarray(rng.standard_normal(a.shape)) for a in y]
+    v = [_signed(rng, a.shape) for a in y]
     gradients = f.gradient(v)
     for i, (x, g) in enumerate(zip(f.inputs, gradients, strict=True)):
         if g.shape != x.shape:
@@ -119,8 +118,7 @@ def _check(
 
         def verdict(block: np.ndarray[Any, Any], i: int = i, g: Floats = g) -> str:
             report.checks += 1
-            weights = rng.choice([-1.0, 1.0], block.size) * rng.uniform(0.5, 1.5, block.size)
-            direction = weights if block.size > 1 else np.ones(1)
+            direction = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
             return _verdict(f, i, block, direction, g.reshape(-1)[block], v, atol, rtol)
 
         groups = np.array_split(np.arange(x.size), min(entries, x.size)) if x.size else []
@@ -141,6 +139,11 @@ def _check(
     return v
 
 
+def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Random numbers of either sign, none so small that what it multiplies would be lost."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
+
+
 def _index(flat: Any, shape: tuple[int, ...]) -> str:
     return str([int(n) for n in np.unravel_index(int(flat), shape)]) if shape else ""
 
@@ -153,8 +156,8 @@ def _verdict(
     expected = float(g @ direction)
     size = float(np.sqrt(np.square(g * direction).sum()))
     slopes = []
-    for level in range(LEVELS):
-        slope = measure(f, i, block, direction, v, level)
+    for step in step_lengths(f.inputs[i], block):
+        slope = measure(f, i, block, direction, v, step)
         slopes.append(slope)
         unsure = slope.unsure
         if not np.isfinite(expected):
@@ -165,6 +168,7 @@ def _verdict(
     if not np.isfinite(expected):
         return "wrong"
     finite = [s for s in slopes if np.isfinite(s.value + s.error + s.noise)]
+    finite.sort(key=lambda s: -s.steps[0])
     if not finite:
         return "coarse"
     best = min(finite, key=lambda s: s.error + s.noise)

@@ -192,9 +192,10 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
 def maximum(x: Any, y: Any) -> Tensor:
     """z = max(x, y) entry by entry;  the larger gets z̄, x where they are equal"""
     x, y, a, b = _meet("maximum", as_tensor(x), y)
-    first = a >= b if isinstance(y, Tensor) else a > b
+    z = _apply(xp.maximum, a, b)
+    first = a >= b
     return record(
-        _apply(xp.maximum, a, b),
+        z,
         (x, lambda g, _: where(first, g, 0)),
         (y, lambda g, _: where(first, 0, g)),
     )
@@ -202,7 +203,14 @@ def maximum(x: Any, y: Any) -> Tensor:
 
 def minimum(x: Any, y: Any) -> Tensor:
     """z = min(x, y) entry by entry;  the smaller gets z̄, x where they are equal"""
-    return -maximum(-as_tensor(x), -y if isinstance(y, (Tensor, int, float)) else -as_tensor(y))
+    x, y, a, b = _meet("minimum", as_tensor(x), y)
+    z = _apply(xp.minimum, a, b)
+    first = a <= b
+    return record(
+        z,
+        (x, lambda g, _: where(first, g, 0)),
+        (y, lambda g, _: where(first, 0, g)),
+    )
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:

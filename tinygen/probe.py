@@ -20,8 +20,7 @@ from tinygen.tensor import sum as sum_over
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
 EPS = float(np.finfo(np.float64).eps)
-FIRST_STEP = 2.0**-7  # of an entry's scale: extrapolated, the error is about FIRST_STEP⁶
-SHORTER = 16.0  # each next level's step is so many times shorter
+FIRST_STEP = 2.0**-7  # of a typical entry: extrapolated, the error is about FIRST_STEP⁶
 
 
 # --- the measurement ------------------------------------------------------------------------------
@@ -33,29 +32,28 @@ class Slope(NamedTuple):
     noise: float  # what the rounding of f's values amounts to
     left: float  # the slope of the step back
     right: float  # the slope of the step forward
-    scale: float  # a typical slope of the outputs that change: their size over x's
-    overall: float  # the same of all outputs
+    scale: float  # a typical slope: the size of the outputs that change over that of x
     central: tuple[float, float, float]  # at the steps h, h/2, h/4
     steps: tuple[float, float, float]
 
     @property
     def unsure(self) -> float:
         """How far a right gradient may be from the value, for all that the measurement can tell."""
-        return 4 * (self.error + self.noise) + 1000 * EPS * self.overall
+        return 4 * (self.error + self.noise) + 1000 * EPS * self.scale
 
 
+@np.errstate(all="ignore")  # a step may leave f's domain: then a shorter one is tried
 def measure(
-    f: Function, i: int, block: Any, direction: Floats, v: list[Floats], level: int
+    f: Function, i: int, block: Any, direction: Floats, v: list[Floats], step: float
 ) -> Slope:
     """The slope of t ↦ ⟨v, f(x + t · direction)⟩ at 0.
 
     Outputs that do not change are left out of the sums, so that their rounding can't drown those
     that do. 4/3 c(h/2) − 1/3 c(h) cancels the error of order h², once more that of order h⁴.
     """
-    reach = max(float(np.abs(f.inputs[i].reshape(-1)[block]).max()), typical(f.inputs[i]))
     here = f.here()
     central, right, left, noise = [], 0.0, 0.0, 0.0
-    steps = tuple(reach * FIRST_STEP / SHORTER**level / 2**k for k in range(3))
+    steps = (step, step / 2, step / 4)
     for h in steps:
         ahead, width_a = _moved(f, i, block, h * direction)
         behind, width_b = _moved(f, i, block, -h * direction)
@@ -76,16 +74,23 @@ def measure(
         right, left, noise = rise / h_a, fall / h_b, 2 * rounding / (h_a + h_b)
     once = [(4 * central[k + 1] - central[k]) / 3 for k in range(2)]
     value = (16 * once[1] - once[0]) / 15
-    per_reach = float(np.abs(direction).max()) / reach
-    overall = float(everything) * per_reach or 1.0
-    scale = max(size * per_reach, abs(value)) or overall
-    return Slope(value, abs(value - once[1]), noise, left, right, scale, overall,
-                  (central[0], central[1], central[2]), steps)  # fmt: skip
+    per_reach = float(np.abs(direction).max()) / typical(f.inputs[i], block)
+    scale = max((size or float(everything)) * per_reach, abs(value)) or 1.0
+    return Slope(value, abs(value - once[1]), noise, left, right, scale,
+                 (central[0], central[1], central[2]), steps)  # fmt: skip
 
 
-def typical(x: Floats) -> float:
-    """The size of a typical entry; 1 where all are zero."""
-    return (float(np.sqrt(np.square(x).mean())) if x.size else 0.0) or 1.0
+def typical(x: Floats, block: Any = slice(0)) -> float:
+    """The size of a typical entry, or of the largest in the block; 1 where all are zero."""
+    size = float(np.sqrt(np.square(x).mean())) if x.size else 0.0
+    return max(size, float(np.abs(x.reshape(-1)[block]).max(initial=0))) or 1.0
+
+
+def step_lengths(x: Floats, block: Any) -> list[float]:
+    """The steps to try: first by what is typical for x, then, for a tiny entry, by its own size."""
+    sizes = [typical(x, block) / 16**k for k in range(8)]
+    own = float(np.abs(x.reshape(-1)[block]).min())
+    return [FIRST_STEP * h for h in [*sizes, *([own, own / 16, own / 256] if own else [])]]
 
 
 def _moved(f: Function, i: int, block: Any, step: Floats) -> tuple[list[Floats], float]:
@@ -94,8 +99,7 @@ def _moved(f: Function, i: int, block: Any, step: Floats) -> tuple[list[Floats],
     flat = x.reshape(-1)
     before = flat[block]
     flat[block] = before + step
-    with np.errstate(all="ignore"):  # a step may leave f's domain: then a shorter one is tried
-        return f.values_at(i, x), float(flat[block][0] - before[0])
+    return f.values_at(i, x), float(flat[block][0] - before[0])
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -131,7 +135,8 @@ class Function:
     def slope(self, i: int, index: Any, v: list[Floats]) -> Slope:
         """The slope along one entry of input i, at the step that suits best."""
         flat = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
-        tried = [measure(self, i, flat, np.ones(1), v, level) for level in (0, 1, 3)]
+        steps = step_lengths(self.inputs[i], flat)[::2]
+        tried = [measure(self, i, flat, np.ones(1), v, step) for step in steps]
         return min(tried, key=lambda s: s.error + s.noise)
 
     def numeric_gradient(self, i: int, v: list[Floats]) -> Floats:
