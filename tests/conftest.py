@@ -17,6 +17,9 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")  # before matplotlib is imported: no window
 
 ROOT = Path(__file__).parent.parent
+# a process that a test starts finds tinygen, and the stand-in, as the test itself does
+PLACES = [str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ["PYTHONPATH"] = os.pathsep.join(PLACES)
 
 hypothesis.settings.register_profile(
     "default",
@@ -41,10 +44,10 @@ def python(tmp_path):
 
     def run(code, path=(), timeout=120, **environment):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("TINYGEN_")}
-        places = [*map(str, path), str(ROOT), str(ROOT / "tests")]
+        places = os.pathsep.join([*map(str, path), *PLACES])
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
-            env=kept | {"PYTHONPATH": os.pathsep.join(places)} | environment,
+            env=kept | {"PYTHONPATH": places} | environment,
             cwd=tmp_path,
             capture_output=True,
             text=True,
