@@ -31,11 +31,11 @@ from typing import Any
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # read when NumPy is imported
 
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import numpy as np
+from matplotlib.figure import Figure
 
-import tinygen as tg  # noqa: E402
-from tinygen import backend  # noqa: E402
+import tinygen as tg
+from tinygen import backend
 
 try:
     import torch
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--backend", help='"numpy" or "cupy"')
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--seed", type=int, default=0, help="for the entries of the arrays")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="the folder to fill")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     args = parser.parse_args()
     if args.backend:
         tg.use(args.backend)

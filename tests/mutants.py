@@ -82,77 +82,206 @@ def conv1d_gw(g, x, w, pad=1):
 
 mutant("exp, sign flipped", "sign", [(3, 4)], np.exp, lambda g, x: -g * np.exp(x))
 mutant("cos, sign forgotten", "sign", [(3, 4)], np.cos, lambda g, x: g * np.sin(x))
-mutant("subtraction, y's sign forgotten", "sign", [(3, 4), (3, 4)], np.subtract, lambda g, x, y: (g, g))
-mutant("reciprocal, sign forgotten", "sign", lambda rng: (rng.uniform(0.5, 2, (3, 4)),),
-       lambda x: 1 / x, lambda g, x: g / x**2)  # fmt: skip
-mutant("abs, sign dropped where x < 0", "sign", lambda rng: (np.array([-1.0, 2, -3, 0.5]) + rng.uniform(0, 0.3, 4),),
-       np.abs, lambda g, x: g)  # fmt: skip
+mutant(
+    "subtraction, y's sign forgotten", "sign", [(3, 4), (3, 4)], np.subtract, lambda g, x, y: (g, g)
+)
+mutant(
+    "reciprocal, sign forgotten",
+    "sign",
+    lambda rng: (rng.uniform(0.5, 2, (3, 4)),),
+    lambda x: 1 / x,
+    lambda g, x: g / x**2,
+)
+mutant(
+    "abs, sign dropped where x < 0",
+    "sign",
+    lambda rng: (np.array([-1.0, 2, -3, 0.5]) + rng.uniform(0, 0.3, 4),),
+    np.abs,
+    lambda g, x: g,
+)
 
 # --- a constant factor ---
 
-mutant("mean square, mean lost in the gradient", "factor", [(8, 5), (8, 5)], mse,
-       lambda g, x, y: (g * 2 * (x - y), -g * 2 * (x - y)))  # fmt: skip
-mutant("mean square, divided by the batch only", "factor", [(8, 5), (8, 5)], mse,
-       lambda g, x, y: (g * 2 * (x - y) / 8, -g * 2 * (x - y) / 8))  # fmt: skip
+mutant(
+    "mean square, mean lost in the gradient",
+    "factor",
+    [(8, 5), (8, 5)],
+    mse,
+    lambda g, x, y: (g * 2 * (x - y), -g * 2 * (x - y)),
+)
+mutant(
+    "mean square, divided by the batch only",
+    "factor",
+    [(8, 5), (8, 5)],
+    mse,
+    lambda g, x, y: (g * 2 * (x - y) / 8, -g * 2 * (x - y) / 8),
+)
 mutant("square, the 2 forgotten", "factor", [(3, 4)], np.square, lambda g, x: g * x)
-mutant("sum, divided by the batch", "factor", [(8, 5)], np.sum, lambda g, x: g * np.ones_like(x) / 8)
-mutant("mean over axis 0, not divided", "factor", [(6, 4)], lambda x: x.mean(0),
-       lambda g, x: np.broadcast_to(g, x.shape))  # fmt: skip
-mutant("bias, mean in place of sum", "factor", [(8, 5), (5, 3), (3,)], dense,
-       lambda g, x, w, b: (g @ w.T, x.T @ g, g.mean(0)))  # fmt: skip
-mutant("weights, divided by the batch again", "factor", [(8, 5), (5, 3), (3,)], dense,
-       lambda g, x, w, b: (g @ w.T, x.T @ g / 8, g.sum(0)))  # fmt: skip
-mutant("tanh, off by 1e-4 everywhere", "factor", [(3, 4)], np.tanh,
-       lambda g, x: g * (1 - np.tanh(x) ** 2) * (1 + 1e-4))  # fmt: skip
-mutant("cross-entropy, batch size lost", "factor", [(8, 5)], log_softmax_loss,
-       lambda g, x: g * (softmax(x) - np.eye(5)[0]))  # fmt: skip
-mutant("variance, ddof mixed up", "factor", [(7, 3)], lambda x: x.var(0),
-       lambda g, x: g * 2 * (x - x.mean(0)) / 6)  # fmt: skip
+mutant(
+    "sum, divided by the batch", "factor", [(8, 5)], np.sum, lambda g, x: g * np.ones_like(x) / 8
+)
+mutant(
+    "mean over axis 0, not divided",
+    "factor",
+    [(6, 4)],
+    lambda x: x.mean(0),
+    lambda g, x: np.broadcast_to(g, x.shape),
+)
+mutant(
+    "bias, mean in place of sum",
+    "factor",
+    [(8, 5), (5, 3), (3,)],
+    dense,
+    lambda g, x, w, b: (g @ w.T, x.T @ g, g.mean(0)),
+)
+mutant(
+    "weights, divided by the batch again",
+    "factor",
+    [(8, 5), (5, 3), (3,)],
+    dense,
+    lambda g, x, w, b: (g @ w.T, x.T @ g / 8, g.sum(0)),
+)
+mutant(
+    "tanh, off by 1e-4 everywhere",
+    "factor",
+    [(3, 4)],
+    np.tanh,
+    lambda g, x: g * (1 - np.tanh(x) ** 2) * (1 + 1e-4),
+)
+mutant(
+    "cross-entropy, batch size lost",
+    "factor",
+    [(8, 5)],
+    log_softmax_loss,
+    lambda g, x: g * (softmax(x) - np.eye(5)[0]),
+)
+mutant(
+    "variance, ddof mixed up",
+    "factor",
+    [(7, 3)],
+    lambda x: x.var(0),
+    lambda g, x: g * 2 * (x - x.mean(0)) / 6,
+)
 
 # --- zero where it should not be ---
 
 mutant("softmax with zero backward", "zero", [(3, 4)], softmax, lambda g, x: np.zeros_like(x))
 mutant("batch norm with zero backward", "zero", [(6, 3)], batch_norm, lambda g, x: np.zeros_like(x))
-mutant("one of two arguments forgotten", "zero", [(3, 4), (3, 4)], np.multiply,
-       lambda g, x, y: (g * y, np.zeros_like(y)))  # fmt: skip
-mutant("max, no gradient for the last row", "zero", lambda rng: (rng.permuted(np.arange(12.0)).reshape(4, 3),),
-       lambda x: x.max(1),
-       lambda g, x: (x == x.max(1, keepdims=True)) * g[:, None] * (np.arange(4) < 3)[:, None])  # fmt: skip
-mutant("relu, strict about 1 in place of 0", "zero", lambda rng: (np.array([0.5, -1, 2, 0.7]) + rng.uniform(0, 0.2, 4),),
-       lambda x: np.maximum(x, 0), lambda g, x: g * (x > 1))  # fmt: skip
-mutant("a Tensor detached on the way", "zero", [(3, 4), (3, 4)], lambda x, y: tg.exp(x) * y.detach() + 0 * y)
+mutant(
+    "one of two arguments forgotten",
+    "zero",
+    [(3, 4), (3, 4)],
+    np.multiply,
+    lambda g, x, y: (g * y, np.zeros_like(y)),
+)
+mutant(
+    "max, no gradient for the last row",
+    "zero",
+    lambda rng: (rng.permuted(np.arange(12.0)).reshape(4, 3),),
+    lambda x: x.max(1),
+    lambda g, x: (x == x.max(1, keepdims=True)) * g[:, None] * (np.arange(4) < 3)[:, None],
+)
+mutant(
+    "relu, strict about 1 in place of 0",
+    "zero",
+    lambda rng: (np.array([0.5, -1, 2, 0.7]) + rng.uniform(0, 0.2, 4),),
+    lambda x: np.maximum(x, 0),
+    lambda g, x: g * (x > 1),
+)
+mutant(
+    "a Tensor detached on the way",
+    "zero",
+    [(3, 4), (3, 4)],
+    lambda x, y: tg.exp(x) * y.detach() + 0 * y,
+)
 
 # --- axes and places ---
 
-mutant("square product, both factors' order kept", "transpose", [(3, 3), (3, 3)], lambda x, y: x @ y,
-       lambda g, x, y: ((g @ y.T).T, x.T @ g))  # fmt: skip
+mutant(
+    "square product, both factors' order kept",
+    "transpose",
+    [(3, 3), (3, 3)],
+    lambda x, y: x @ y,
+    lambda g, x, y: ((g @ y.T).T, x.T @ g),
+)
 mutant("transposition not undone", "transpose", [(4, 4)], lambda x: x.T * 2.0, lambda g, x: g * 2.0)
-mutant("transposition undone by reshape", "transpose", [(3, 4)], lambda x: x.T,
-       lambda g, x: g.reshape(3, 4))  # fmt: skip
-mutant("gradient returned transposed", "transpose", [(3, 4)], np.sin, lambda g, x: (g * np.cos(x)).T)
-mutant("channels first and last confused", "transpose", [(2, 3, 3)], np.sin,
-       lambda g, x: np.swapaxes(g * np.cos(x), 1, 2))  # fmt: skip
-mutant("a flipped kernel", "flip", [(6,), (3,)], conv1d,
-       lambda g, x, w: (conv1d_gx(g, x, w), conv1d_gw(g, x, w)[::-1]))  # fmt: skip
-mutant("cumsum backwards not reversed", "flip", [(5,)], lambda x: np.flip(x) * 3, lambda g, x: g * 3)
-mutant("input gradient with a kernel not flipped", None, [(6,), (3,)], conv1d,
-       lambda g, x, w: (conv1d_gx(g, x, w, flipped=False), conv1d_gw(g, x, w)))  # fmt: skip
-mutant("padding off by one", "shift", [(6,), (3,)], conv1d,
-       lambda g, x, w: (conv1d_gx(g, x, w, shift=1), conv1d_gw(g, x, w)))  # fmt: skip
-mutant("padding off by one the other way", "shift", [(7,), (3,)], conv1d,
-       lambda g, x, w: (conv1d_gx(g, x, w, shift=-1), conv1d_gw(g, x, w)))  # fmt: skip
-mutant("a slice put back one too far", "shift", [(8,)], np.sin,
-       lambda g, x: np.roll(g * np.cos(x), 1))  # fmt: skip
+mutant(
+    "transposition undone by reshape",
+    "transpose",
+    [(3, 4)],
+    lambda x: x.T,
+    lambda g, x: g.reshape(3, 4),
+)
+mutant(
+    "gradient returned transposed", "transpose", [(3, 4)], np.sin, lambda g, x: (g * np.cos(x)).T
+)
+mutant(
+    "channels first and last confused",
+    "transpose",
+    [(2, 3, 3)],
+    np.sin,
+    lambda g, x: np.swapaxes(g * np.cos(x), 1, 2),
+)
+mutant(
+    "a flipped kernel",
+    "flip",
+    [(6,), (3,)],
+    conv1d,
+    lambda g, x, w: (conv1d_gx(g, x, w), conv1d_gw(g, x, w)[::-1]),
+)
+mutant(
+    "cumsum backwards not reversed", "flip", [(5,)], lambda x: np.flip(x) * 3, lambda g, x: g * 3
+)
+mutant(
+    "input gradient with a kernel not flipped",
+    None,
+    [(6,), (3,)],
+    conv1d,
+    lambda g, x, w: (conv1d_gx(g, x, w, flipped=False), conv1d_gw(g, x, w)),
+)
+mutant(
+    "padding off by one",
+    "shift",
+    [(6,), (3,)],
+    conv1d,
+    lambda g, x, w: (conv1d_gx(g, x, w, shift=1), conv1d_gw(g, x, w)),
+)
+mutant(
+    "padding off by one the other way",
+    "shift",
+    [(7,), (3,)],
+    conv1d,
+    lambda g, x, w: (conv1d_gx(g, x, w, shift=-1), conv1d_gw(g, x, w)),
+)
+mutant(
+    "a slice put back one too far", "shift", [(8,)], np.sin, lambda g, x: np.roll(g * np.cos(x), 1)
+)
 
 # --- broadcasting ---
 
-mutant("bias not summed over the batch", "broadcast", [(6, 5), (5, 3), (3,)], dense,
-       lambda g, x, w, b: (g @ w.T, x.T @ g, g))  # fmt: skip
+mutant(
+    "bias not summed over the batch",
+    "broadcast",
+    [(6, 5), (5, 3), (3,)],
+    dense,
+    lambda g, x, w, b: (g @ w.T, x.T @ g, g),
+)
 mutant("scalar not summed", "broadcast", [(3, 4), ()], np.multiply, lambda g, x, s: (g * s, g * x))
 mutant("column kept as a matrix", "broadcast", [(3, 4), (3, 1)], np.add, lambda g, x, y: (g, g))
-mutant("only the first row of the batch", "broadcast", [(6, 4), (4,)], np.add, lambda g, x, b: (g, g[0]))
-mutant("only the last row of the batch", "broadcast", [(6, 4), (4,)], np.multiply,
-       lambda g, x, b: (g * b, (g * x)[-1]))  # fmt: skip
+mutant(
+    "only the first row of the batch",
+    "broadcast",
+    [(6, 4), (4,)],
+    np.add,
+    lambda g, x, b: (g, g[0]),
+)
+mutant(
+    "only the last row of the batch",
+    "broadcast",
+    [(6, 4), (4,)],
+    np.multiply,
+    lambda g, x, b: (g * b, (g * x)[-1]),
+)
 
 # --- single entries and lost terms ---
 
@@ -164,38 +293,105 @@ def one_wrong(g: np.ndarray, by: float = 1e-4) -> np.ndarray:
     return g
 
 
-mutant("one entry of 12 wrong by 1e-4", None, [(3, 4)], np.sin, lambda g, x: one_wrong(g * np.cos(x)))
-mutant("one entry of 10,000 wrong by 1e-4", None, [(100, 100)], np.sin,
-       lambda g, x: one_wrong(g * np.cos(x)))  # fmt: skip
-mutant("one entry of 10,000 flipped", "sign", [(100, 100)], np.sin,
-       lambda g, x: one_wrong(g * np.cos(x), -2))  # fmt: skip
-mutant("one entry of 12, tiny function", None, [(3, 4)], lambda x: 1e-6 * np.sin(x),
-       lambda g, x: one_wrong(1e-6 * g * np.cos(x)))  # fmt: skip
-mutant("one entry of 12, huge function", None, [(3, 4)], lambda x: 1e6 * np.sin(x),
-       lambda g, x: one_wrong(1e6 * g * np.cos(x)))  # fmt: skip
+mutant(
+    "one entry of 12 wrong by 1e-4", None, [(3, 4)], np.sin, lambda g, x: one_wrong(g * np.cos(x))
+)
+mutant(
+    "one entry of 10,000 wrong by 1e-4",
+    None,
+    [(100, 100)],
+    np.sin,
+    lambda g, x: one_wrong(g * np.cos(x)),
+)
+mutant(
+    "one entry of 10,000 flipped",
+    "sign",
+    [(100, 100)],
+    np.sin,
+    lambda g, x: one_wrong(g * np.cos(x), -2),
+)
+mutant(
+    "one entry of 12, tiny function",
+    None,
+    [(3, 4)],
+    lambda x: 1e-6 * np.sin(x),
+    lambda g, x: one_wrong(1e-6 * g * np.cos(x)),
+)
+mutant(
+    "one entry of 12, huge function",
+    None,
+    [(3, 4)],
+    lambda x: 1e6 * np.sin(x),
+    lambda g, x: one_wrong(1e6 * g * np.cos(x)),
+)
 mutant("sigmoid, wrong formula", None, [(3, 4)], sigmoid, lambda g, x: g * sigmoid(x) * (1 - x))
-mutant("softmax, only the diagonal", None, [(3, 4)], softmax,
-       lambda g, x: g * softmax(x) * (1 - softmax(x)))  # fmt: skip
-mutant("batch norm, variance held constant", None, [(6, 3)], batch_norm,
-       lambda g, x: (g - g.mean(0)) / np.sqrt(x.var(0) + 1e-5))  # fmt: skip
-mutant("batch norm, mean held constant", None, [(6, 3)], batch_norm,
-       lambda g, x: g / np.sqrt(x.var(0) + 1e-5))  # fmt: skip
+mutant(
+    "softmax, only the diagonal",
+    None,
+    [(3, 4)],
+    softmax,
+    lambda g, x: g * softmax(x) * (1 - softmax(x)),
+)
+mutant(
+    "batch norm, variance held constant",
+    None,
+    [(6, 3)],
+    batch_norm,
+    lambda g, x: (g - g.mean(0)) / np.sqrt(x.var(0) + 1e-5),
+)
+mutant(
+    "batch norm, mean held constant",
+    None,
+    [(6, 3)],
+    batch_norm,
+    lambda g, x: g / np.sqrt(x.var(0) + 1e-5),
+)
 mutant("x used twice, one use forgotten", None, [(3, 3)], lambda x: x @ x, lambda g, x: g @ x.T)
-mutant("leaky slope of another value", "factor", lambda rng: (-rng.uniform(0.5, 1, (3, 4)),),
-       lambda x: np.where(x > 0, x, 0.2 * x), lambda g, x: g * np.where(x > 0, 1, 0.01))  # fmt: skip
-mutant("not a number", "not finite", [(3, 4)], np.sin, 
-       lambda g, x: g * np.where(x == x.min(), np.nan, np.cos(x)))  # fmt: skip
+mutant(
+    "leaky slope of another value",
+    "factor",
+    lambda rng: (-rng.uniform(0.5, 1, (3, 4)),),
+    lambda x: np.where(x > 0, x, 0.2 * x),
+    lambda g, x: g * np.where(x > 0, 1, 0.01),
+)
+mutant(
+    "not a number",
+    "not finite",
+    [(3, 4)],
+    np.sin,
+    lambda g, x: g * np.where(x == x.min(), np.nan, np.cos(x)),
+)
 
 # --- functions that cannot be checked ---
 
-mutant("fresh noise at each call", "nondeterministic", [(3, 4)],
-       lambda x: x * np.random.default_rng().uniform(size=x.shape), lambda g, x: g)  # fmt: skip
-mutant("dropout drawn inside", "nondeterministic", [(8, 8)],
-       lambda x: x * (np.random.default_rng().uniform(size=x.shape) < 0.5), lambda g, x: g)  # fmt: skip
-mutant("computed in float32", "float32", [(3, 4)], lambda x: np.sin(x.astype(np.float32)),
-       lambda g, x: g * np.cos(x))  # fmt: skip
-mutant("rounded to float32 inside", "float32", [(3, 4)],
-       lambda x: np.sin(x.astype(np.float32)).astype(np.float64), lambda g, x: g * np.cos(x))  # fmt: skip
+mutant(
+    "fresh noise at each call",
+    "nondeterministic",
+    [(3, 4)],
+    lambda x: x * np.random.default_rng().uniform(size=x.shape),
+    lambda g, x: g,
+)
+mutant(
+    "dropout drawn inside",
+    "nondeterministic",
+    [(8, 8)],
+    lambda x: x * (np.random.default_rng().uniform(size=x.shape) < 0.5),
+    lambda g, x: g,
+)
+mutant(
+    "computed in float32",
+    "float32",
+    [(3, 4)],
+    lambda x: np.sin(x.astype(np.float32)),
+    lambda g, x: g * np.cos(x),
+)
+mutant(
+    "rounded to float32 inside",
+    "float32",
+    [(3, 4)],
+    lambda x: np.sin(x.astype(np.float32)).astype(np.float64),
+    lambda g, x: g * np.cos(x),
+)
 
 # --- right to first order only: operations on Tensors whose vjps forget that they depend on x ---
 
@@ -247,10 +443,16 @@ def g_detached(x):
     return record(tg.xp.sin(x.data), (x, lambda g, z: g.detach() * tg.cos(x)))
 
 
-for f, shapes in [(exp_by_array, [(3, 4)]), (square_by_array, [(3, 4)]), (product_by_array, [(3, 4), (3, 4)]),
-                  (softmax_by_array, [(3, 4)]), (batch_norm_sigma_constant, [(6, 3)]),
-                  (cube_without_cross_term, [(5,)]), (tanh_second_flipped, [(3, 4)]),
-                  (g_detached, [(3, 4)])]:  # fmt: skip
+for f, shapes in [
+    (exp_by_array, [(3, 4)]),
+    (square_by_array, [(3, 4)]),
+    (product_by_array, [(3, 4), (3, 4)]),
+    (softmax_by_array, [(3, 4)]),
+    (batch_norm_sigma_constant, [(6, 3)]),
+    (cube_without_cross_term, [(5,)]),
+    (tanh_second_flipped, [(3, 4)]),
+    (g_detached, [(3, 4)]),
+]:
     mutant(f.__name__.replace("_", " "), "first order only", shapes, f)
 
 

@@ -70,10 +70,18 @@ for name, reference, inputs in [
 
 between = st.tuples(strategies.arrays(away_from=[-0.5, 1.0]))
 add("neg", lambda x: -x, lambda x: 0 - x, anything)
-add("leaky_relu steep", lambda x: tg.leaky_relu(x, 0.3),
-    lambda x: np.where(x > 0, x, 0.3 * x), nonzero)  # fmt: skip
-add("elu high", lambda x: tg.elu(x, 1.7),
-    lambda x: np.where(x > 0, x, 1.7 * (np.exp(x) - 1)), nonzero)  # fmt: skip
+add(
+    "leaky_relu steep",
+    lambda x: tg.leaky_relu(x, 0.3),
+    lambda x: np.where(x > 0, x, 0.3 * x),
+    nonzero,
+)
+add(
+    "elu high",
+    lambda x: tg.elu(x, 1.7),
+    lambda x: np.where(x > 0, x, 1.7 * (np.exp(x) - 1)),
+    nonzero,
+)
 add("clip", lambda x: tg.clip(x, -0.5, 1.0), lambda x: np.clip(x, -0.5, 1.0), between)
 add("clip below", lambda x: tg.clip(x, low=-0.5), lambda x: np.clip(x, -0.5, None), between)
 add("power 3", lambda x: x**3, lambda x: x * x * x, anything)
@@ -111,13 +119,24 @@ add("x / y", lambda x, y: x / y, np.divide, pairs(second={"away_from": [0]}))
 add("x ** y", lambda x, y: x**y, lambda x, y: np.exp(y * np.log(x)), pairs(first={"low": 0.2}))
 add("maximum", tg.maximum, np.maximum, apart())
 add("minimum", tg.minimum, np.minimum, apart())
-add("maximum with a number", lambda x: tg.maximum(x, 0.3), lambda x: np.maximum(x, 0.3),
-    st.tuples(strategies.arrays(away_from=[0.3])))  # fmt: skip
-add("where", lambda x, y: tg.where(tg.xp.arange(4).reshape(4, 1) % 2 == 0, x, y),
+add(
+    "maximum with a number",
+    lambda x: tg.maximum(x, 0.3),
+    lambda x: np.maximum(x, 0.3),
+    st.tuples(strategies.arrays(away_from=[0.3])),
+)
+add(
+    "where",
+    lambda x, y: tg.where(tg.xp.arange(4).reshape(4, 1) % 2 == 0, x, y),
     lambda x, y: np.stack([x, y, x, y]),
-    st.tuples(strategies.arrays((3,)), strategies.arrays((3,))))  # fmt: skip
-add("where with a number", lambda x: tg.where(x > 0, x, 0.25),
-    lambda x: np.where(x > 0, x, 0.25), nonzero)  # fmt: skip
+    st.tuples(strategies.arrays((3,)), strategies.arrays((3,))),
+)
+add(
+    "where with a number",
+    lambda x: tg.where(x > 0, x, 0.25),
+    lambda x: np.where(x > 0, x, 0.25),
+    nonzero,
+)
 
 
 @st.composite
@@ -135,24 +154,63 @@ def naive_matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z[..., 0] if y.ndim == 1 else z
 
 
-for left, right in [("ij", "jk"), ("j", "jk"), ("ij", "j"), ("j", "j"), ("nij", "jk"), ("nij", "njk"),
-                    ("aij", "njk"), ("1ij", "njk"), ("ij", "njk"), ("abij", "bjk"), ("nij", "j"),
-                    ("j", "njk")]:  # fmt: skip
+for left, right in [
+    ("ij", "jk"),
+    ("j", "jk"),
+    ("ij", "j"),
+    ("j", "j"),
+    ("nij", "jk"),
+    ("nij", "njk"),
+    ("aij", "njk"),
+    ("1ij", "njk"),
+    ("ij", "njk"),
+    ("abij", "bjk"),
+    ("nij", "j"),
+    ("j", "njk"),
+]:
     if (left, right) == ("aij", "njk"):
         continue  # needs a = n
     add(f"matmul {left},{right}", lambda x, y: x @ y, naive_matmul, products(left, right))
 
-for subscripts in ["ij,jk->ik", "ij,jk", "ij->ji", "ij->", "ij->j", "i,j->ij", "ij,ij->i", "nij,njk->nik",
-                   "i,i", "ij,jk,km->im", "ij,j,i->", "aij,b->abj"]:  # fmt: skip
+for subscripts in [
+    "ij,jk->ik",
+    "ij,jk",
+    "ij->ji",
+    "ij->",
+    "ij->j",
+    "i,j->ij",
+    "ij,ij->i",
+    "nij,njk->nik",
+    "i,i",
+    "ij,jk,km->im",
+    "ij,j,i->",
+    "aij,b->abj",
+]:
     terms = subscripts.split("->")[0].split(",")
-    add(f"einsum {subscripts}", lambda *xs, s=subscripts: tg.einsum(s, *xs),
-        lambda *xs, s=subscripts: np.einsum(s, *xs), products(*terms))  # fmt: skip
-for subscripts, terms in [("ii->i", ["ii"]), ("ii", ["ii"]), ("iji->j", ["iji"]), ("iii->i", ["iii"]),
-                          ("ii,ij->j", ["ii", "ij"]), ("...ij,...jk->...ik", ["nij", "njk"]),
-                          ("...ij,...jk->...ik", ["ij", "njk"]), ("...i->...", ["nmi"]),
-                          ("...ij,...jk->...ik", ["1ij", "njk"]), ("i...->...i", ["imn"])]:  # fmt: skip
-    add(f"einsum {subscripts} of {','.join(terms)}", lambda *xs, s=subscripts: tg.einsum(s, *xs),
-        lambda *xs, s=subscripts: np.einsum(s, *xs), products(*terms))  # fmt: skip
+    add(
+        f"einsum {subscripts}",
+        lambda *xs, s=subscripts: tg.einsum(s, *xs),
+        lambda *xs, s=subscripts: np.einsum(s, *xs),
+        products(*terms),
+    )
+for subscripts, terms in [
+    ("ii->i", ["ii"]),
+    ("ii", ["ii"]),
+    ("iji->j", ["iji"]),
+    ("iii->i", ["iii"]),
+    ("ii,ij->j", ["ii", "ij"]),
+    ("...ij,...jk->...ik", ["nij", "njk"]),
+    ("...ij,...jk->...ik", ["ij", "njk"]),
+    ("...i->...", ["nmi"]),
+    ("...ij,...jk->...ik", ["1ij", "njk"]),
+    ("i...->...i", ["imn"]),
+]:
+    add(
+        f"einsum {subscripts} of {','.join(terms)}",
+        lambda *xs, s=subscripts: tg.einsum(s, *xs),
+        lambda *xs, s=subscripts: np.einsum(s, *xs),
+        products(*terms),
+    )
 
 # --- over axes ---
 
@@ -164,8 +222,12 @@ def over_axes(draw: Any, entries: Callable = strategies.arrays, min_dims: int = 
 
 
 def over_axis(name: str, call: Callable, reference: Callable, inputs: st.SearchStrategy) -> None:
-    add(name, lambda x, axis, keep: call(x, axis=axis, keepdims=keep),
-        lambda x, axis, keep: reference(x, axis=axis, keepdims=keep), inputs)  # fmt: skip
+    add(
+        name,
+        lambda x, axis, keep: call(x, axis=axis, keepdims=keep),
+        lambda x, axis, keep: reference(x, axis=axis, keepdims=keep),
+        inputs,
+    )
 
 
 def naive_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
@@ -178,8 +240,12 @@ over_axis("var", tg.var, np.var, over_axes())
 over_axis("max", tg.max, np.max, over_axes(strategies.distinct))
 over_axis("min", tg.min, np.min, over_axes(strategies.distinct))
 over_axis("logsumexp", tg.logsumexp, naive_logsumexp, over_axes())
-add("var of a sample", lambda x: tg.var(x, axis=1, ddof=1), lambda x: np.var(x, axis=1, ddof=1),
-    st.tuples(strategies.arrays(st.tuples(st.integers(1, 3), st.integers(2, 4)))))  # fmt: skip
+add(
+    "var of a sample",
+    lambda x: tg.var(x, axis=1, ddof=1),
+    lambda x: np.var(x, axis=1, ddof=1),
+    st.tuples(strategies.arrays(st.tuples(st.integers(1, 3), st.integers(2, 4)))),
+)
 
 
 def naive_softmax(x: np.ndarray, axis: Any, _: Any = None) -> np.ndarray:
@@ -187,8 +253,12 @@ def naive_softmax(x: np.ndarray, axis: Any, _: Any = None) -> np.ndarray:
 
 
 add("softmax", lambda x, axis, _: tg.softmax(x, axis), naive_softmax, over_axes(min_dims=1))
-add("log_softmax", lambda x, axis, _: tg.log_softmax(x, axis),
-    lambda x, axis, _: np.log(naive_softmax(x, axis)), over_axes(min_dims=1))  # fmt: skip
+add(
+    "log_softmax",
+    lambda x, axis, _: tg.log_softmax(x, axis),
+    lambda x, axis, _: np.log(naive_softmax(x, axis)),
+    over_axes(min_dims=1),
+)
 
 # --- moving entries ---
 
@@ -199,30 +269,66 @@ add("transpose", lambda x: tg.transpose(x, (2, 0, 1)), lambda x: np.einsum("ijk-
 add("T", lambda x: x.T, lambda x: np.einsum("ijk->kji", x), cube)
 add("swapaxes", lambda x: tg.swapaxes(x, 0, -1), lambda x: np.einsum("ijk->kji", x), cube)
 add("broadcast_to", lambda x: tg.broadcast_to(x, (4, 2, 3)), lambda x: np.stack([x] * 4), matrix)
-add("concat", lambda x, y: tg.concat([x, y, x], axis=-1), lambda x, y: np.hstack([x, y, x]),
-    st.tuples(strategies.arrays((2, 3)), strategies.arrays((2, 1))))  # fmt: skip
-add("stack", lambda x, y: tg.stack([x, y], axis=1), lambda x, y: np.stack([x, y], 1),
-    st.tuples(strategies.arrays((2, 3)), strategies.arrays((2, 3))))  # fmt: skip
+add(
+    "concat",
+    lambda x, y: tg.concat([x, y, x], axis=-1),
+    lambda x, y: np.hstack([x, y, x]),
+    st.tuples(strategies.arrays((2, 3)), strategies.arrays((2, 1))),
+)
+add(
+    "stack",
+    lambda x, y: tg.stack([x, y], axis=1),
+    lambda x, y: np.stack([x, y], 1),
+    st.tuples(strategies.arrays((2, 3)), strategies.arrays((2, 3))),
+)
 add("split", lambda x: tg.split(x, [1, 3], axis=2)[1], lambda x: x[:, :, 1:3], cube)
 add("split evenly", lambda x: tg.split(x, 2, axis=2)[0], lambda x: x[:, :, :2], cube)
-add("pad", lambda x: tg.pad(x, ((1, 0), (0, 2)), 0.5),
-    lambda x: np.block([[np.full((1, 5), 0.5)], [x, np.full((2, 2), 0.5)]]), matrix)  # fmt: skip
+add(
+    "pad",
+    lambda x: tg.pad(x, ((1, 0), (0, 2)), 0.5),
+    lambda x: np.block([[np.full((1, 5), 0.5)], [x, np.full((2, 2), 0.5)]]),
+    matrix,
+)
 add("flip", lambda x: tg.flip(x, (0, 2)), lambda x: x[::-1, :, ::-1], cube)
-add("cumsum", lambda x: tg.cumsum(x, axis=1),
-    lambda x: np.stack([x[:, : i + 1].sum(1) for i in range(3)], 1), cube)  # fmt: skip
-add("take", lambda x: tg.take(x, [2, 0, 2, -1], axis=1),
-    lambda x: np.stack([x[:, i] for i in (2, 0, 2, 2)], 1), cube)  # fmt: skip
-add("take flat", lambda x: tg.take(x, [[5, 0], [5, 1]]),
-    lambda x: np.array([[x[1, 2], x[0, 0]], [x[1, 2], x[0, 1]]]), matrix)  # fmt: skip
+add(
+    "cumsum",
+    lambda x: tg.cumsum(x, axis=1),
+    lambda x: np.stack([x[:, : i + 1].sum(1) for i in range(3)], 1),
+    cube,
+)
+add(
+    "take",
+    lambda x: tg.take(x, [2, 0, 2, -1], axis=1),
+    lambda x: np.stack([x[:, i] for i in (2, 0, 2, 2)], 1),
+    cube,
+)
+add(
+    "take flat",
+    lambda x: tg.take(x, [[5, 0], [5, 1]]),
+    lambda x: np.array([[x[1, 2], x[0, 0]], [x[1, 2], x[0, 1]]]),
+    matrix,
+)
 add("slice", lambda x: x[:, 1:, ::-2], lambda x: np.take(np.take(x, [1, 2], 1), [3, 1], 2), cube)
 add("integer", lambda x: x[-1], lambda x: np.take(x, 1, 0), cube)
 add("new axis", lambda x: x[:, None, ..., 0], lambda x: np.take(x, 0, 2)[:, None], cube)
-add("mask", lambda x: x[np.array([[True, False, True], [False, False, True]])],
-    lambda x: np.array([x[0, 0], x[0, 2], x[1, 2]]), matrix)  # fmt: skip
-add("integer arrays", lambda x: x[[0, 1, 0], [2, 2, 2]],
-    lambda x: np.array([x[0, 2], x[1, 2], x[0, 2]]), matrix)  # fmt: skip
-add("mixed index", lambda x: x[1, [0, 2, 0], 1:3], lambda x: np.stack([x[1, i, 1:3] for i in (0, 2, 0)]),
-    cube)  # fmt: skip
+add(
+    "mask",
+    lambda x: x[np.array([[True, False, True], [False, False, True]])],
+    lambda x: np.array([x[0, 0], x[0, 2], x[1, 2]]),
+    matrix,
+)
+add(
+    "integer arrays",
+    lambda x: x[[0, 1, 0], [2, 2, 2]],
+    lambda x: np.array([x[0, 2], x[1, 2], x[0, 2]]),
+    matrix,
+)
+add(
+    "mixed index",
+    lambda x: x[1, [0, 2, 0], 1:3],
+    lambda x: np.stack([x[1, i, 1:3] for i in (0, 2, 0)]),
+    cube,
+)
 
 # --- images ---
 
@@ -235,14 +341,36 @@ def naive_windows(x: np.ndarray, size: int, stride: int, padding: int, fill: flo
     x = np.pad(x, p, constant_values=fill)
     rows, columns = ((n - size) // stride + 1 for n in x.shape[1:3])
     return np.stack(
-        [np.stack([x[:, i * stride : i * stride + size, j * stride : j * stride + size]
-                   for j in range(columns)], 1) for i in range(rows)], 1)  # fmt: skip
+        [
+            np.stack(
+                [
+                    x[:, i * stride : i * stride + size, j * stride : j * stride + size]
+                    for j in range(columns)
+                ],
+                1,
+            )
+            for i in range(rows)
+        ],
+        1,
+    )
 
 
 add("patches", lambda x: tg.patches(x, 2, 2, 1), lambda x: naive_windows(x, 2, 2, 1, 0), image)
-add("max_pool2d", lambda x: tg.max_pool2d(x, 2, 1, 1),
+add(
+    "max_pool2d",
+    lambda x: tg.max_pool2d(x, 2, 1, 1),
     lambda x: naive_windows(x, 2, 1, 1, -np.inf).max((3, 4)),
-    st.tuples(strategies.distinct((1, 4, 3, 2))))  # fmt: skip
-add("avg_pool2d", lambda x: tg.avg_pool2d(x, 2, 1, 1),
-    lambda x: np.nanmean(naive_windows(x, 2, 1, 1, np.nan), axis=(3, 4)), image)  # fmt: skip
-add("upsample2d", lambda x: tg.upsample2d(x, (2, 3)), lambda x: np.kron(x, np.ones((1, 2, 3, 1))), image)
+    st.tuples(strategies.distinct((1, 4, 3, 2))),
+)
+add(
+    "avg_pool2d",
+    lambda x: tg.avg_pool2d(x, 2, 1, 1),
+    lambda x: np.nanmean(naive_windows(x, 2, 1, 1, np.nan), axis=(3, 4)),
+    image,
+)
+add(
+    "upsample2d",
+    lambda x: tg.upsample2d(x, (2, 3)),
+    lambda x: np.kron(x, np.ones((1, 2, 3, 1))),
+    image,
+)

@@ -68,7 +68,7 @@ def test_the_triple_is_one_trilinear_form(case, threads):
         size = g.x[1:3]
         b = (x * tg.conv_transpose2d(Tensor(y), Tensor(w), g.stride, g.padding, size).numpy()).sum()
         kernel = g.w[:2]
-        c = (w * tg.conv2d_weight(Tensor(x), Tensor(y), g.stride, g.padding, size=kernel).numpy())
+        c = w * tg.conv2d_weight(Tensor(x), Tensor(y), g.stride, g.padding, size=kernel).numpy()
     finally:
         if backend.name == "numpy":
             backend.threads = before
@@ -83,9 +83,7 @@ def test_the_triple_passes_gradcheck_at_order_2(case):
     size, kernel = g.x[1:3], g.w[:2]
     assert gradcheck(lambda x, w: tg.conv2d(x, w, g.stride, g.padding), x, w)
     assert gradcheck(lambda y, w: tg.conv_transpose2d(y, w, g.stride, g.padding, size), y, w)
-    assert gradcheck(
-        lambda x, y: tg.conv2d_weight(x, y, g.stride, g.padding, size=kernel), x, y
-    )
+    assert gradcheck(lambda x, y: tg.conv2d_weight(x, y, g.stride, g.padding, size=kernel), x, y)
 
 
 GEOMETRIES = {
@@ -261,7 +259,9 @@ def np_zeros(shape):
 
 
 def test_float_dtypes_do_not_mix():
-    with pytest.raises(TypeError, match="^conv2d: dtypes differ, float32 and float64; convert with"):
+    with pytest.raises(
+        TypeError, match=r"^conv2d: dtypes differ, float32 and float64; convert with"
+    ):
         tg.conv2d(Tensor(np.zeros(X, "f4")), np_zeros(W))
 
 

@@ -316,7 +316,8 @@ def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: gradcheck(tg.exp, 1.0, order=0), ValueError, "gradcheck: expected order ≥ 1, got 0"),
+        (lambda: gradcheck(tg.exp, 1.0, order=0), ValueError,
+         "gradcheck: expected order ≥ 1, got 0"),
         (lambda: gradcheck(np.sin, np.array([1, 2]), vjp=lambda g, x: g), ValueError,
          "gradcheck: no input of sin is floating-point"),
         (lambda: gradcheck(tg.exp, np.array([1, 2])), ValueError,

@@ -91,7 +91,7 @@ def test_integer_tensors_follow_float_tensors():
 def test_tensors_compare_by_identity_and_order_by_value():
     x, y = Tensor([1.0]), Tensor([1.0])
     assert x != y
-    assert x == x  # noqa: PLR0124
+    assert x == x
     assert len({x, y}) == 2
     assert bool((x <= y)[0]) and bool((x >= y)[0]) and not bool((x < y)[0]) and not bool((x > y)[0])
 
@@ -107,6 +107,9 @@ def test_assignment_into_a_constant_is_allowed():
     x[1] = 2.0
     x[[0, 2]] = Tensor([5.0, 6.0])
     np.testing.assert_array_equal(x.numpy(), [5, 2, 6])
+    x[:2] = np.array([7.0, 8.0])
+    x[2] = 9
+    np.testing.assert_array_equal(x.numpy(), [7, 8, 9])
 
 
 def test_astype_is_differentiable_between_floats():
@@ -568,9 +571,7 @@ def test_arrays_of_another_backend_are_refused():
 
 def test_data_takes_only_arrays_of_the_backend():
     x = Tensor([1.0])
-    assert "data: expected an array of the" in message(
-        TypeError, lambda: setattr(x, "data", [2.0])
-    )
+    assert "data: expected an array of the" in message(TypeError, lambda: setattr(x, "data", [2.0]))
 
 
 def test_a_vjp_that_returns_an_array_is_refused():

@@ -48,6 +48,7 @@ else:
     xp = _Namespace()
 
 _chosen: ModuleType = np
+_device = 0
 _too_late = ""  # once set, why another backend can't be chosen any more
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # how many `spread` uses
@@ -63,8 +64,8 @@ def use(library: str, device: int = 0) -> None:
     only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
     what is missing, and the previous backend stays.
     """
-    global _chosen, name, threads
-    if library == name:
+    global _chosen, _device, name, threads
+    if library == name and device == _device:
         return
     if _too_late:
         raise RuntimeError(f"use({library!r}) comes too late: {_too_late}; call it first, or set "
@@ -78,7 +79,7 @@ def use(library: str, device: int = 0) -> None:
             raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
                              f"interface, got {library!r}") from None  # fmt: skip
     threads = _count_threads() if module is np else 1
-    _chosen, name = module, library
+    _chosen, _device, name = module, device, library
     if not TYPE_CHECKING:
         vars(xp).clear()
         vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
@@ -202,6 +203,10 @@ def one_blas_thread() -> Iterator[None]:
 def _pool(size: int) -> ThreadPoolExecutor:
     mark = (_scratch, "in_pool", True)
     return ThreadPoolExecutor(size, "tinygen", initializer=setattr, initargs=mark)
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:

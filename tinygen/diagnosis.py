@@ -159,7 +159,8 @@ def _marks(
                 yield "shift", f"It stands one too far along axis {axis}"
             if _close(behind, np.delete(numeric, 0, axis)):
                 yield "shift", f"It stands one too early along axis {axis}"
-    yield from _missing_sum(f, i, g, v)
+    if f.order == 1:
+        yield from _missing_sum(f, i, g, v)
 
 
 def _missing_sum(f: Any, i: int, g: Floats, v: list[Floats]) -> Iterator[tuple[str, str]]:

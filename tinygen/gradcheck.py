@@ -28,7 +28,15 @@ from typing import Any
 import numpy as np
 
 from tinygen.diagnosis import Finding, GradientError, diagnose
-from tinygen.probe import Floats, Function, NumpyFunction, Slope, TensorFunction, measure, step_lengths
+from tinygen.probe import (
+    Floats,
+    Function,
+    NumpyFunction,
+    Slope,
+    TensorFunction,
+    measure,
+    step_lengths,
+)
 from tinygen.tensor import Tensor
 
 __all__ = ["GradientError", "Report", "gradcheck"]
@@ -64,7 +72,7 @@ def gradcheck(
     rtol: float = 1e-7,
     params: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
     vjp: Callable[..., Any] | None = None,
-    entries: int = 1024,
+    entries: int = 512,
 ) -> Report:
     """Check the gradient of `f` at `inputs`; raise a GradientError that says what is wrong with it.
 

@@ -135,9 +135,12 @@ class Function:
     def slope(self, i: int, index: Any, v: list[Floats]) -> Slope:
         """The slope along one entry of input i, at the step that suits best."""
         flat = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
-        steps = step_lengths(self.inputs[i], flat)[::2]
-        tried = [measure(self, i, flat, np.ones(1), v, step) for step in steps]
-        return min(tried, key=lambda s: s.error + s.noise)
+        tried = []
+        for step in step_lengths(self.inputs[i], flat):
+            tried.append(measure(self, i, flat, np.ones(1), v, step))
+            if tried[-1].unsure <= 1e-8 * tried[-1].scale:
+                break
+        return min(tried, key=lambda s: s.unsure)
 
     def numeric_gradient(self, i: int, v: list[Floats]) -> Floats:
         """All slopes along the entries of input i."""

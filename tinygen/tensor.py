@@ -48,9 +48,11 @@ class Tensor(Node):
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             data = data._data
+        if not hasattr(data, "dtype"):
+            data = np.asarray(data)
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor: expected real numbers, got dtype {data.dtype}")
         array = xp.array(data)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"Tensor: expected real numbers, got dtype {array.dtype}")
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(f"Tensor: only floating-point data can require gradients, got dtype "
                             f"{array.dtype}; convert with .astype(float)")  # fmt: skip
@@ -264,7 +266,10 @@ class Tensor(Node):
             raise TypeError("x[i] = v would change a tensor that gradients are recorded for; write "
                             "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
                             "do it under no_grad()")  # fmt: skip
-        self._data[backend.as_index(_plain(index), self.shape)] = _plain(value)
+        value = _plain(value)
+        if isinstance(value, (list, np.ndarray)):
+            value = xp.asarray(value)
+        self._data[backend.as_index(_plain(index), self.shape)] = value
         self._version += 1
 
 
