@@ -2,7 +2,7 @@
 
     python docs/make_figures.py [--out DIR]
 
-Nothing is random or measured in seconds, so the same versions of NumPy and matplotlib give the
+Seeds are fixed and no time is measured, so the same versions of NumPy and matplotlib give the
 same files. Reading order: the style; then the figures, by chapter; `FIGURES` lists them.
 """
 
@@ -481,10 +481,10 @@ def sides() -> Figure:
 
 
 def passes() -> Figure:
-    """In which order a formula of four operations touches a large array: plainly, and fused."""
-    operations, blocks = 4, 8
-    names = ("1 − s", "x · …", "1 + …", "g · s · …")
-    colours = (BLUE, ORANGE, GREEN, PURPLE)
+    """In which order a formula of five operations touches a large array: plainly, and fused."""
+    operations, blocks = 5, 8
+    names = ("g · s", "1 − s", "x · (1 − s)", "1 + …", "their product")
+    colours = (SKY, BLUE, ORANGE, GREEN, PURPLE)
     figure = canvas(10, 3.6)
     titles = ("plain: each operation walks through all of it", "fused: block by block",
               "fused, on two threads")  # fmt: skip
@@ -504,7 +504,7 @@ def passes() -> Figure:
         ax.set_title(title, fontsize=10)
     figure.axes[0].set_ylabel("← place in memory")
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure
 
 

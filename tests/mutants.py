@@ -387,7 +387,7 @@ mutant(
 )
 mutant(
     "rounded to float32 inside",
-    "float32",
+    "coarse",
     [(3, 4)],
     lambda x: np.sin(x.astype(np.float32)).astype(np.float64),
     lambda g, x: g * np.cos(x),

@@ -26,7 +26,7 @@ def test_the_zoo_is_large_and_its_diagnoses_recur():
     assert len(ZOO) >= 40
     assert len({m.name for m in ZOO}) == len(ZOO)
     for diagnosis in ("sign", "factor", "zero", "transpose", "broadcast", "first order only",
-                      "nondeterministic", "float32", "flip", "shift"):  # fmt: skip
+                      "nondeterministic", "flip", "shift"):  # fmt: skip
         assert names.count(diagnosis) >= 2, diagnosis
 
 
@@ -116,6 +116,11 @@ def test_entries_of_very_different_sizes_pass():
     assert gradcheck(tg.sin, x)
 
 
+def test_a_gradient_that_is_zero_but_for_rounding_passes():
+    # the mean of these is rounded, so x − mean(x) is not quite 0
+    assert gradcheck(lambda x: tg.var(x, axis=1, ddof=1), np.array([[0.003, 0.003, 0.003]]))
+
+
 def test_all_zero_inputs_pass():
     assert gradcheck(tg.exp, np.zeros(3))
     assert gradcheck(lambda x: x * x, np.zeros(3))
@@ -179,6 +184,20 @@ def test_at_a_kink_only_values_between_the_slopes_are_accepted():
 @given(strategies.arrays((4,), away_from=[0], gap=0.001))
 def test_near_a_kink_but_not_at_it_no_kink_is_reported(x):
     assert not gradcheck(tg.relu, x).kinks
+
+
+def test_a_kink_in_a_large_array_is_named_by_its_entry():
+    x = np.linspace(-1, 1, 2001)  # 0 is the entry 1000
+    x[1000] = 0
+    report = gradcheck(lambda x: np.maximum(x, 0), x, vjp=lambda g, x: g * (x > 0))
+    assert report.kinks == ["x[1000] (order 1)"]
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 17.0])
+def test_a_function_that_jumps_has_no_gradient_there(slope):
+    x = np.array([0.0, 1.0])
+    with pytest.raises(GradientError):
+        gradcheck(np.sign, x, vjp=lambda g, x: g * np.where(x == 0, slope, 0))
 
 
 def test_a_tiny_distance_from_a_kink_is_enough():
@@ -303,6 +322,14 @@ def test_a_right_gradient_gives_a_report_that_is_true_and_readable():
     report = gradcheck(tg.exp, np.ones(3))
     assert report
     assert str(report) == "exp: right to order 2, 9 slopes compared"
+
+
+def test_inputs_drawn_with_a_common_seed_do_not_equal_the_cotangent():
+    # were g = x, xᵀ g and gᵀ x would be one
+    for seed in range(100):
+        x = np.random.default_rng(seed).normal(size=(3, 3))
+        with pytest.raises(GradientError):
+            gradcheck(lambda w, x=x: x @ w, np.eye(3), vjp=lambda g, w, x=x: g.T @ x)
 
 
 def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):

@@ -21,6 +21,8 @@ SENTENCES = {
     "nondeterministic": "called twice with the same input it gave different values; draw random "
     "numbers outside of it, or from a generator that is made anew at each call",
     "float32": "its values are too coarse to tell a right gradient from a wrong one",
+    "coarse": "its values are too coarse to tell a right gradient from a wrong one: they change in "
+    "jumps, as if rounded to float32 on the way",
     "recording": "with create_graph=True it comes out different: the vjp takes another path when "
     "it is recorded",
     "not finite": "the computed gradient is not a number, or infinite",

@@ -30,8 +30,9 @@ class Slope(NamedTuple):
     value: float  # extrapolated to step 0
     error: float  # what the extrapolation may be off by
     noise: float  # what the rounding of f's values amounts to
-    left: float  # the slope of the step back
-    right: float  # the slope of the step forward
+    low: float  # Σ over outputs of the lesser of the slopes on either side
+    high: float  # and of the greater
+    bend: float  # by what the slope changes over an entry's own size
     scale: float  # a typical slope: the size of the outputs that change over that of x
     central: tuple[float, float, float]  # at the steps h, h/2, h/4
     steps: tuple[float, float, float]
@@ -52,31 +53,32 @@ def measure(
     that do. 4/3 c(h/2) − 1/3 c(h) cancels the error of order h², once more that of order h⁴.
     """
     here = f.here()
-    central, right, left, noise = [], 0.0, 0.0, 0.0
+    central: list[float] = []
     steps = (step, step / 2, step / 4)
     for h in steps:
         ahead, width_a = _moved(f, i, block, h * direction)
         behind, width_b = _moved(f, i, block, -h * direction)
         h_a, h_b = width_a / direction[0], -width_b / direction[0]  # as rounded in floating point
-        change = rise = fall = 0.0
-        size = everything = rounding = 0.0
+        change = low = high = rounding = size = everything = 0.0
         for w, a, b, c, floor in zip(v, ahead, behind, here, f.floors, strict=True):
             moved = (a != b) | (a != c)
             change += float(np.sum(w * (a - b), where=moved))
-            rise += float(np.sum(w * (a - c), where=moved))
-            fall += float(np.sum(w * (c - b), where=moved))
+            sides = w * (a - c) / h_a, w * (c - b) / h_b
+            low += float(np.sum(np.minimum(*sides), where=moved))
+            high += float(np.sum(np.maximum(*sides), where=moved))
             rounding += EPS * float(
                 np.sum(np.abs(w) * (np.abs(a) + np.abs(b) + 2 * floor), where=moved)
             )
             sizes = np.abs(w) * np.maximum(np.abs(c), floor)
             size, everything = size + float(np.sum(sizes, where=moved)), everything + sizes.sum()
         central.append(change / (h_a + h_b))
-        right, left, noise = rise / h_a, fall / h_b, 2 * rounding / (h_a + h_b)
+        noise = 2 * rounding / (h_a + h_b)
     once = [(4 * central[k + 1] - central[k]) / 3 for k in range(2)]
     value = (16 * once[1] - once[0]) / 15
+    bend = (high - low) / steps[-1] * float(np.abs(f.inputs[i].reshape(-1)[block]).max())
     per_reach = float(np.abs(direction).max()) / typical(f.inputs[i], block)
     scale = max((size or float(everything)) * per_reach, abs(value)) or 1.0
-    return Slope(value, abs(value - once[1]), noise, left, right, scale,
+    return Slope(value, abs(value - once[1]), noise, low, high, bend, scale,
                  (central[0], central[1], central[2]), steps)  # fmt: skip
 
 
