@@ -478,8 +478,9 @@ def test_a_penalty_on_a_gradient_without_graph_is_refused_not_ignored():
     g = grad(y, x)
     loss = y + (g * g - 1) ** 2
     assert message(RuntimeError, lambda: grad(loss, w)) == (
-        "grad: `y` depends on a gradient, an input of shape (), whose own graph was not kept; pass "
-        "create_graph=True to that grad(), or .detach() it if it is meant as a constant"
+        "grad: `y` depends on a gradient, or on an input of shape () computed from one, whose own "
+        "graph was not kept; pass create_graph=True to that grad(), or .detach() it if it is a "
+        "constant"
     )
     detached = y + (g.detach() ** 2 - 1) ** 2
     assert grad(detached, w).item() == 9

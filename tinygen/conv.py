@@ -124,10 +124,11 @@ def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
     if i >= 0 and j >= 0 and i_end <= H and j_end <= W:
         return x[:, i:i_end, j:j_end]
     z = workspace("crop", (n, i_end - i, j_end - j, C), x.dtype)
-    z.fill(0)
     part = x[:, max(i, 0) : max(i_end, 0), max(j, 0) : max(j_end, 0)]
     top, left = max(-i, 0), max(-j, 0)
-    z[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    bottom, right = top + part.shape[1], left + part.shape[2]
+    z[:, :top] = z[:, bottom:] = z[:, :, :left] = z[:, :, right:] = 0
+    z[:, top:bottom, left:right] = part
     return z
 
 
@@ -197,6 +198,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     band = _band(rows, row_bytes)
     count = N * -(-rows // band)
     shares = max(1, min(backend.threads, count))
+    slab = max(1, min(K * L * C, (1 << 20) // (O * x.itemsize)))  # rows of w at a time: 1 MB
 
     def share(first: int, last: int) -> Array:
         # the sum over one thread's part of the batch, always in the same order
@@ -207,9 +209,10 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
             for images, i, i_end in _bands(start, stop, rows, band):
                 patch_rows = _columns(under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
                 g = y[images, i:i_end].reshape(-1, O)
-                product = workspace("product", (L * C, O), x.dtype)
-                for k in range(0, K * L * C, L * C):  # one kernel row at a time, to save memory
-                    total[k : k + L * C] += xp.matmul(patch_rows[:, k : k + L * C].T, g, product)
+                for k in range(0, K * L * C, slab):
+                    part = patch_rows[:, k : k + slab].T
+                    product = workspace("product", (len(part), O), x.dtype)
+                    total[k : k + slab] += xp.matmul(part, g, product)
         return total
 
     totals = spread(share, shares, backend.BLOCK_BYTES)

@@ -80,42 +80,47 @@ def ancestors(y: Node) -> list[Node]:
 
 def walk_back(y: Node, targets: set[int], cotangent: Any) -> dict[int, Any]:
     """The cotangents of the targets by id. No vjp off the paths from them to `y` is called."""
-    path: list[Node] = []  # what lies between the targets and y, inputs first
+    path = []  # the nodes between the targets and y, inputs first, with the edges to follow back
     needed: set[int] = set()
     for node in ancestors(y):
-        if id(node) in targets or any(id(x) in needed for x, _, _ in node._inputs):
+        edges = [edge for edge in node._inputs if id(edge[0]) in needed]
+        if edges or id(node) in targets:
             needed.add(id(node))
-            path.append(node)
+            path.append((node, edges))
 
     cotangents = {id(y): cotangent}
     found: dict[int, Any] = {}
     ours: set[int] = set()  # cotangents that nothing else refers to: safe to add to in place
+    in_place = not recording.get()
     while path:
-        node = path.pop()
+        node, edges = path.pop()
         g = cotangents.pop(id(node))
         if id(node) in targets:
             found[id(node)] = g
-        if not any(id(x) in needed for x, _, _ in node._inputs):
-            continue
-        for x, vjp, version in node._inputs:
-            if x._version != version:
-                raise RuntimeError(f"grad: {x._called()} was changed after it was used in this "
-                                   f"graph; take the gradient first, then update")  # fmt: skip
-            if x._cut and not x.requires_grad:
-                raise RuntimeError(f"grad: `y` depends on a gradient, {x._called()}, whose own "
-                                   f"graph was not kept; pass create_graph=True to that grad(), "
-                                   f"or .detach() it if it is meant as a constant")  # fmt: skip
-            if id(x) not in needed:
-                continue
+        if edges:
+            _check_inputs(node)
+        for x, vjp, _ in edges:
             gx = x._fit(vjp(g, node))
             if id(x) not in cotangents:
                 cotangents[id(x)] = gx
-            elif id(x) in ours and not recording.get():
+            elif in_place and id(x) in ours:
                 cotangents[id(x)]._add_in_place(gx)
             else:
                 cotangents[id(x)] = cotangents[id(x)] + gx
                 ours.add(id(x))
     return found
+
+
+def _check_inputs(node: Node) -> None:
+    """Refuse to differentiate what would silently come out wrong."""
+    for x, _, version in node._inputs:
+        if x._version != version:
+            raise RuntimeError(f"grad: {x._called()} was changed after it was used in this graph; "
+                               f"take the gradient first, then update")  # fmt: skip
+        if x._cut and not x.requires_grad:
+            raise RuntimeError(f"grad: `y` depends on a gradient, or on {x._called()} computed "
+                               f"from one, whose own graph was not kept; pass create_graph=True to "
+                               f"that grad(), or .detach() it if it is a constant")  # fmt: skip
 
 
 def why_unreachable(y: Node, x: Node, where: str) -> str:

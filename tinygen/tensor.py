@@ -109,7 +109,7 @@ class Tensor(Node):
         if not isinstance(g, Tensor):
             raise TypeError(f"a vjp must return a Tensor, but one returned {type(g).__name__}; "
                             f"write it in Tensor operations, to differentiate it too")  # fmt: skip
-        have, want = g.shape, self.shape
+        have, want = g._data.shape, self._data.shape
         if have != want:
             extra = len(have) - len(want)
             if extra < 0 or any(n not in (1, m) for n, m in zip(want, have[extra:], strict=True)):
