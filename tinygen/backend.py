@@ -31,6 +31,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 BLOCK_BYTES = 3 << 20  # what one thread works on at a time: small enough to stay in its cache
 WORKSPACE_BYTES = 12 << 20  # what all the threads' blocks together may take
+GPU_BLOCK_BYTES = 256 << 20
 
 
 class _Namespace:
@@ -209,13 +210,14 @@ if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
-    """Cut `range(start, stop)` into pieces whose workspace, `bytes_each` an item, fits the cache.
+def block_bytes() -> int:
+    """The workspace of one block: what fits a core's cache; a GPU wants few large pieces."""
+    return min(BLOCK_BYTES, WORKSPACE_BYTES // threads) if _chosen is np else GPU_BLOCK_BYTES
 
-    A GPU wants the opposite, few large pieces: there a block is a few hundred MB.
-    """
-    room = min(BLOCK_BYTES, WORKSPACE_BYTES // threads) if _chosen is np else 256 << 20
-    size = max(1, room // max(1, bytes_each))
+
+def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
+    """Cut `range(start, stop)` into pieces whose workspace, `bytes_each` an item, is a block's."""
+    size = max(1, block_bytes() // max(1, bytes_each))
     for i in range(start, stop, size):
         yield i, min(i + size, stop)
 

@@ -82,7 +82,7 @@ def conv_transpose2d(
             raise ValueError(f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
                              f"{y.shape}, `w` {w.shape}, stride {s}")  # fmt: skip
     s, p = geometry("conv_transpose2d", size, w.shape[:2], s, padding)
-    expected = output_size(size, w.shape[:2], s, p)
+    expected = _output_size(size, w.shape[:2], s, p)
     if y.shape[1:3] != expected:
         raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
                          f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
@@ -102,7 +102,7 @@ def conv2d_weight(
     x, y = images_of("conv2d_weight", "x", x), images_of("conv2d_weight", "y", y)
     K, L = pair_of("conv2d_weight", "size", size, least=1)
     s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
-    expected = (x.shape[0], *output_size(x.shape[1:3], (K, L), s, p))
+    expected = (x.shape[0], *_output_size(x.shape[1:3], (K, L), s, p))
     if y.shape[:3] != expected:
         raise ValueError(f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
                          f"W) = {expected}, but `y` has {y.shape[:3]}")  # fmt: skip
@@ -163,14 +163,12 @@ def _bands(start: int, stop: int, rows: int, band: int) -> Iterator[tuple[slice,
 
 def _band(rows: int, bytes_per_row: int) -> int:
     """How many of an image's rows to take at once: all of them if they fit into a block."""
-    return rows if rows * bytes_per_row <= backend.BLOCK_BYTES else max(
-        1, backend.BLOCK_BYTES // bytes_per_row
-    )
+    return max(1, min(rows, backend.block_bytes() // max(1, bytes_per_row)))
 
 
 def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
     (N, H, W, C), (K, L, _, O) = x.shape, w.shape
-    rows, columns = output_size((H, W), (K, L), s, p)
+    rows, columns = _output_size((H, W), (K, L), s, p)
     y = xp.empty((N, rows, columns, O), x.dtype)
     matrix = w.reshape(-1, O)  # (K L C, O)
     row_bytes = columns * K * L * C * x.itemsize
@@ -178,14 +176,14 @@ def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
 
     def work(start: int, stop: int) -> None:
         for images, i, i_end in _bands(start, stop, rows, band):
-            patch_rows = _columns(under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+            patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
             xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
 
     spread(work, N * -(-rows // band), band * row_bytes)
     return y
 
 
-def under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
+def _under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
     """The part of the padded images that lies under the output rows i … i_end."""
     (top, _), (left, _) = p
     rows = (i * s[0] - top, (i_end - 1) * s[0] + K - top)
@@ -207,15 +205,15 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
             count * first // shares, count * last // shares, band * row_bytes
         ):
             for images, i, i_end in _bands(start, stop, rows, band):
-                patch_rows = _columns(under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
+                patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
                 g = y[images, i:i_end].reshape(-1, O)
                 for k in range(0, K * L * C, slab):
                     part = patch_rows[:, k : k + slab].T
                     product = workspace("product", (len(part), O), x.dtype)
-                    total[k : k + slab] += xp.matmul(part, g, product)
+                    total[k : k + slab] += xp.matmul(part, g, out=product)
         return total
 
-    totals = spread(share, shares, backend.BLOCK_BYTES)
+    totals = spread(share, shares, backend.block_bytes())  # one share to a thread
     for other in totals[1:]:
         totals[0] += other
     return totals[0].reshape(K, L, C, O)
@@ -257,7 +255,7 @@ def _conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
                         xp.matmul(matrix, kernels[a, b], x[images, m:m_last].reshape(-1, C))
                         continue
                     z = workspace("product", (matrix.shape[0], C), y.dtype)
-                    xp.matmul(matrix, kernels[a, b], z)
+                    xp.matmul(matrix, kernels[a, b], out=z)
                     grid = x[images, i + m * s[0] : i + (m_last - 1) * s[0] + 1 : s[0], j :: s[1]]
                     grid[...] = z.reshape(grid.shape)
 
@@ -331,13 +329,13 @@ def geometry(
         p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))
     else:
         p = _pads(name, padding)
-    if min(kernel) < 1 or any(n < 1 for n in output_size(size, kernel, s, p)):
+    if min(kernel) < 1 or any(n < 1 for n in _output_size(size, kernel, s, p)):
         raise ValueError(f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
                          f"× {size[1]} pixels with padding {p}")  # fmt: skip
     return s, p
 
 
-def output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
+def _output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
     """⌊(n + p_before + p_after − k) / s⌋ + 1 along each axis."""
     a, b = ((n + sum(q) - k) // t + 1 for n, k, t, q in zip(size, kernel, s, p, strict=True))
     return a, b

@@ -10,18 +10,7 @@ from typing import Any
 
 from tinygen.arrange import pad
 from tinygen.backend import xp
-from tinygen.conv import (
-    Padding,
-    Pads,
-    Pair,
-    Size,
-    geometry,
-    images_of,
-    output_size,
-    pair_of,
-    under,
-    windows,
-)
+from tinygen.conv import Padding, Pads, Pair, Size, geometry, images_of, pair_of, windows
 from tinygen.reductions import max as max_over
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, record, reshape
 from tinygen.tensor import sum as sum_over
@@ -38,8 +27,8 @@ def patches(x: Any, size: Size, stride: Size = 1, padding: Padding = 0) -> Tenso
     x = images_of("patches", "x", x)
     K, L = pair_of("patches", "size", size, least=1)
     s, p = geometry("patches", x.shape[1:3], (K, L), stride, padding)
-    rows, columns = output_size(x.shape[1:3], (K, L), s, p)
-    data = windows(under(x.data, 0, rows, columns, K, L, s, p), K, L, s).copy()
+    padded = xp.pad(x.data, ((0, 0), *p, (0, 0)))
+    data = windows(padded, K, L, s).copy()
     return record(data, (x, lambda g, _: _unpatch(g, s, p, x.shape[1:3])))
 
 
