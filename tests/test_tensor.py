@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import Tensor, grad, gradcheck, no_grad, record, strategies
+from tinygen import Tensor, backend, grad, gradcheck, no_grad, record, strategies
 
 
 def leaf(data, name=None):
@@ -604,3 +604,26 @@ def test_indices_out_of_range_are_refused():
     for index in (3, [0, 3], [-4], (0, [2])):
         with pytest.raises(IndexError):
             x[index]
+
+
+# --- on a GPU ---
+
+
+@pytest.mark.skipif(backend.name != "strict", reason="only the strict stand-in counts")
+def test_a_training_step_synchronises_only_where_its_caller_asks(rng):
+    import strict
+
+    w1, w2 = (Tensor(rng.normal(size=s).astype("f4"), True) for s in ((3, 3, 1, 4), (36, 2)))
+    images, labels = Tensor(rng.normal(size=(5, 6, 6, 1)).astype("f4")), tg.xp.arange(5) % 2
+    rows = tg.xp.arange(5)
+    with strict.count_synchronisations() as count:
+        hidden = tg.max_pool2d(tg.silu(tg.conv2d(images, w1, padding="same")), 2)
+        log_p = tg.log_softmax(hidden.reshape(5, -1) @ w2)
+        loss = -log_p[rows, labels].mean()
+        slopes = tg.grad(loss, [w1, w2], create_graph=True)
+        penalty = loss + sum((g * g).sum() for g in slopes)
+        for w, g in zip((w1, w2), tg.grad(penalty, [w1, w2]), strict=True):
+            w.data -= 0.1 * g.data
+        assert count() == 0
+        loss.item()
+        assert count() == 1
