@@ -56,7 +56,7 @@ def test_any_entry_wrong_by_1e_4_is_found_at_any_scale(scale, reach, rng):
         off = 1 + 1e-4 * (np.arange(12) == entry).reshape(3, 4)
         with pytest.raises(GradientError) as caught:
             gradcheck(f, x, vjp=lambda g, x, off=off: g * slope(x) * off, rng=rng)
-        assert caught.value.finding.index == (entry // 4, entry % 4)
+        assert caught.value.finding.entry == (entry // 4, entry % 4)
         assert caught.value.finding.wrong == 1
 
 
@@ -67,7 +67,7 @@ def test_one_wrong_entry_in_10_000_is_found_and_named(entry, seed):
     off = 1 + 1e-4 * (np.arange(10_000) == entry).reshape(100, 100)
     with pytest.raises(GradientError) as caught:
         gradcheck(np.sin, x, vjp=lambda g, x: g * np.cos(x) * off, rng=np.random.default_rng(seed))
-    assert caught.value.finding.index == (entry // 100, entry % 100)
+    assert caught.value.finding.entry == (entry // 100, entry % 100)
 
 
 # --- right gradients ---

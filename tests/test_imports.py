@@ -44,7 +44,8 @@ MAY_IMPORT = {
     "__init__": set(FILES) - {"__init__", "strategies", "image"},
 }
 NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
-OPTIONAL = {"hypothesis", "matplotlib", "threadpoolctl", "tqdm"}  # may be imported when needed
+# may be imported when needed: what is optional, and what takes long to import
+OPTIONAL = {"concurrent", "hypothesis", "matplotlib", "threadpoolctl", "tqdm"}
 
 # without an underscore for other modules' sake, not for users
 INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.kept_shape"}

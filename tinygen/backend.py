@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -105,8 +105,9 @@ def _count_threads() -> int:
 
 def _working_cupy(device: int) -> ModuleType:
     """CuPy, proven by a kernel that it compiled and ran; or a RuntimeError that says what to do."""
-    installed = (each.metadata["Name"] or "" for each in importlib.metadata.distributions())
-    packages = sorted({each for each in installed if re.fullmatch(r"cupy(-(cuda|rocm).*)?", each)})
+    folders = (name for place in map(Path, sys.path) for name in place.glob("cupy*.dist-info"))
+    names = {each.name.partition("-")[0].replace("_", "-") for each in folders}
+    packages = sorted(each for each in names if re.fullmatch(r"cupy(-(cuda|rocm).*)?", each))
     if len(packages) > 1:
         raise RuntimeError(f"cupy backend: {' and '.join(packages)} are installed and overwrite "
                            f"each other; uninstall all, then pip install cupy-cuda12x")  # fmt: skip
@@ -201,7 +202,10 @@ def one_blas_thread() -> Iterator[None]:
 
 
 @functools.cache
-def _pool(size: int) -> ThreadPoolExecutor:
+def _pool(size: int) -> Any:
+    """As many threads as that, started when there is work for them first; as is their import."""
+    from concurrent.futures import ThreadPoolExecutor
+
     mark = (_scratch, "in_pool", True)
     return ThreadPoolExecutor(size, "tinygen", initializer=setattr, initargs=mark)
 

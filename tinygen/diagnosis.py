@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,15 +39,14 @@ SENTENCES = {
 }
 
 
-@dataclass
-class Finding:
+class Finding(NamedTuple):
     """One wrong gradient: where, by how much, and which mistake it looks like (None: unknown)."""
 
     function: str
     order: int
     diagnosis: str | None
     argument: str = ""
-    index: tuple[int, ...] = ()
+    entry: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
     analytic: float | None = None
     numeric: tuple[float, float, float] | None = None  # at three step sizes
@@ -65,7 +63,7 @@ class Finding:
         if self.argument:
             lines[0] = f"{self.function}: the {what} with respect to `{self.argument}` is wrong"
         if self.analytic is not None and self.numeric and self.steps:
-            place = f"at {[int(i) for i in self.index]} " if self.index else ""
+            place = f"at {[int(i) for i in self.entry]} " if self.entry else ""
             lines[0] += f" {place}({self.wrong} of {self.total} entries)"
             lines.append(f"  computed {self.analytic:.10g}")
             tries = ", ".join(
@@ -100,22 +98,21 @@ def diagnose(
     """
     shape = f.inputs[i].shape
     finding = Finding(f.name, f.order, None, f.names[i], index, shape)
+    diagnosis: str | None
     if g.shape != shape:
-        finding.diagnosis, finding.detail = _wrong_shape(g, shape, numeric)
-        return finding
+        diagnosis, detail = _wrong_shape(g, shape, numeric)
+        return finding._replace(diagnosis=diagnosis, detail=detail)
     slope = f.slope(i, index, v)
-    finding.analytic, finding.extrapolated = float(g[index]), slope.value
-    finding.numeric, finding.steps = slope.central, slope.steps
-    finding.wrong, finding.total = 1, g.size
-    if numeric is not None:
-        finding.wrong = max(1, int((~_close_entries(g, numeric)).sum()))
-    found = _marks(f, i, g, numeric, v, slope.value, index)
-    finding.diagnosis, finding.detail = next(found, (None, ""))
-    if finding.diagnosis != "not finite" and f.order > 1:
-        if finding.diagnosis:
-            finding.detail = f"There {SENTENCES[finding.diagnosis]}. {finding.detail}".strip()
-        finding.diagnosis = "first order only"
-    return finding
+    diagnosis, detail = next(_marks(f, i, g, numeric, v, slope.value, index), (None, ""))
+    if diagnosis != "not finite" and f.order > 1:
+        if diagnosis:
+            detail = f"There {SENTENCES[diagnosis]}. {detail}".strip()
+        diagnosis = "first order only"
+    wrong = 1 if numeric is None else max(1, int((~_close_entries(g, numeric)).sum()))
+    return finding._replace(
+        diagnosis=diagnosis, detail=detail, analytic=float(g[index]), extrapolated=slope.value,
+        numeric=slope.central, steps=slope.steps, wrong=wrong, total=g.size,
+    )  # fmt: skip
 
 
 def _marks(

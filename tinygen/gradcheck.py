@@ -20,9 +20,7 @@ measured is in probe.py; what an error says is worked out in diagnosis.py.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,14 +44,13 @@ SEED = 7919  # one that hardly anybody draws their inputs with
 TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
 
 
-@dataclass
 class Report:
     """What was checked. True, so that `assert gradcheck(f, x)` reads well."""
 
-    function: str
-    order: int
-    checks: int = 0
-    kinks: list[str] = field(default_factory=list)
+    def __init__(self, function: str, order: int) -> None:
+        self.function, self.order = function, order
+        self.checks = 0  # so many slopes were compared
+        self.kinks: list[str] = []  # entries at which f has a kink
 
     def __str__(self) -> str:
         text = f"{self.function}: right to order {self.order}, {self.checks} slopes compared"
@@ -241,15 +238,7 @@ class _in_float64:
 
 def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
     """The names of f's arguments where Python knows them."""
-
-    def names() -> Iterator[str]:
-        for p in inspect.signature(f).parameters.values():
-            if p.kind is p.VAR_POSITIONAL:
-                return
-            yield p.name
-
-    try:
-        known = list(names())[:count]
-    except (TypeError, ValueError):
-        known = []
+    code = getattr(f, "__code__", None)
+    known = list(code.co_varnames[: code.co_argcount]) if code else []
+    known = known[hasattr(f, "__self__") :][:count]
     return known + [f"argument {k}" for k in range(len(known), count)]
