@@ -573,3 +573,15 @@ def test_a_workspace_belongs_to_one_thread():
     other.start()
     other.join()
     assert float(ours.sum()) == 3
+
+
+@pytest.mark.skipif(backend.name != "numpy", reason="concerns NumPy's matrix product")
+def test_the_last_thread_to_leave_lifts_the_limit_on_blas():
+    before = [each["num_threads"] for each in backend._blas().info()]
+    first, second = backend.one_blas_thread(), backend.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert all(each["num_threads"] == 1 for each in backend._blas().info())
+    second.__exit__(None, None, None)
+    assert [each["num_threads"] for each in backend._blas().info()] == before

@@ -273,3 +273,16 @@ def test_an_empty_batch_gives_an_empty_batch():
     gx, gw = tg.grad(y.sum(), [x, w])
     assert gx.shape == x.shape
     assert not gw.numpy().any()
+
+
+def test_numpy_integers_and_mixed_padding_are_taken(rng):
+    x, w = Tensor(rng.normal(size=(1, 5, 5, 1))), Tensor(rng.normal(size=(3, 3, 1, 1)))
+    expected = tg.conv2d(x, w, 2, ((1, 0), (2, 2))).numpy()
+    got = tg.conv2d(x, w, np.int64(2), ((1, 0), np.int64(2))).numpy()
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 4, 1), (1, 4, 4, 0)])
+def test_images_without_pixels_or_channels_are_refused(shape):
+    with pytest.raises(ValueError, match=r"^conv2d: `x` of shape \(.*\) has an empty axis$"):
+        tg.conv2d(np_zeros(shape), np_zeros((1, 1, 1, 1)), padding=1)

@@ -344,7 +344,7 @@ def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):
     ("call", "error", "text"),
     [
         (lambda: gradcheck(tg.exp, 1.0, order=0), ValueError,
-         "gradcheck: expected order ≥ 1, got 0"),
+         "gradcheck: expected order and entries ≥ 1, got 0 and 512"),
         (lambda: gradcheck(np.sin, np.array([1, 2]), vjp=lambda g, x: g), ValueError,
          "gradcheck: no input of sin is floating-point"),
         (lambda: gradcheck(tg.exp, np.array([1, 2])), ValueError,
@@ -367,3 +367,25 @@ def test_wrong_use_is_named(call, error, text):
 def test_importing_tinygen_does_not_need_hypothesis():
     code = "import sys; sys.modules['hypothesis'] = None; import tinygen; tinygen.gradcheck"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_function_that_raises_outside_its_domain_is_checked_inside_it():
+    def f(x):
+        if x.max() > 1:
+            raise ValueError("outside")
+        return np.arcsin(x)
+
+    assert gradcheck(f, np.array([0.2, 0.9999]), vjp=lambda g, x: g / np.sqrt(1 - x * x))
+
+
+@pytest.mark.parametrize("x", [[-1.0, 1.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_where_f_has_no_value_that_is_said(x):
+    with np.errstate(all="ignore"), pytest.raises(GradientError) as caught:
+        gradcheck(np.log, np.array(x), vjp=lambda g, x: g / x)
+    assert caught.value.diagnosis == "undefined"
+
+
+def test_lists_and_a_single_parameter_are_taken_as_they_come():
+    w = Tensor([2.0], requires_grad=True)
+    assert gradcheck(np.sin, [0.1, 0.2], vjp=lambda g, x: g * np.cos(x))
+    assert gradcheck(lambda x: x * w, [0.1, 0.2], params=w)

@@ -48,7 +48,8 @@ NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
 OPTIONAL = {"concurrent", "hypothesis", "matplotlib", "threadpoolctl", "tqdm"}
 
 # without an underscore for other modules' sake, not for users
-INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.kept_shape"}
+INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.as_float", "tensor.count_over",
+            "tensor.kept_shape"}  # fmt: skip
 
 
 def tree(name):

@@ -69,3 +69,8 @@ def test_unusual_geometries_are_drawn():
 
     look()
     assert len(seen) == 4
+
+
+@given(strategies.arrays((3,), low=0, high=1, away_from=[-5, 5]))
+def test_a_kink_outside_the_range_does_not_widen_it(x):
+    assert ((x >= 0) & (x <= 1)).all()

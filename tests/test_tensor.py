@@ -551,8 +551,8 @@ def test_what_is_no_real_number_is_refused(data):
 
 
 def test_operands_that_are_no_numbers_are_named():
-    assert message(TypeError, lambda: Tensor(1.0) + "a").endswith("got str")
-    assert message(TypeError, lambda: Tensor(1.0) * None).endswith("got NoneType")
+    assert message(TypeError, lambda: Tensor(1.0) + "a").endswith("got str of dtype <U1")
+    assert message(TypeError, lambda: Tensor(1.0) * None).endswith("got NoneType of dtype object")
 
 
 class Foreign:
@@ -627,3 +627,51 @@ def test_a_training_step_synchronises_only_where_its_caller_asks(rng):
         assert count() == 0
         loss.item()
         assert count() == 1
+
+
+# --- what must not be lost silently ---
+
+
+def test_a_list_of_tensors_is_refused_rather_than_cut_off():
+    x = leaf([1.0, 2.0])
+    for call in (
+        lambda: tg.sum([x[0], x[1]]),
+        lambda: x * [x[0], x[1]],
+        lambda: Tensor([x[0], x[1]]),
+    ):
+        assert message(TypeError, call).endswith(
+            "a list of tensors would lose their gradients; join them with stack(tensors)"
+        )
+
+
+def test_gradients_given_out_do_not_share_memory():
+    a, b, c = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([5.0, 6.0])
+    ga, gb = grad(((a + b) * c).sum(), [a, b])
+    ga.data *= 0.5
+    np.testing.assert_array_equal(gb.numpy(), [5, 6])
+    g = grad(a.sum(), a)
+    g.data *= 0.5
+    np.testing.assert_array_equal(g.numpy(), [0.5, 0.5])
+
+
+def test_no_grad_refuses_to_decorate_a_generator():
+    def steps():
+        yield 1
+
+    assert message(TypeError, lambda: no_grad()(steps)).startswith(
+        "no_grad: steps is a generator; use `with no_grad():` in it"
+    )
+
+
+def test_what_is_no_tensor_is_refused_by_grad():
+    x = leaf([1.0])
+    assert message(TypeError, lambda: grad(3.0, x)).endswith("`y` to be a Tensor, got float")
+    assert message(TypeError, lambda: grad(x * x, x, cotangent=1.0)) == (
+        "grad: expected `cotangent` to be a Tensor, got float"
+    )
+    assert message(TypeError, lambda: grad(x * x, [1.0])).endswith("`xs` to be a Tensor, got float")
+
+
+def test_negative_powers_of_integers_are_no_broadcasting_error():
+    with pytest.raises(ValueError, match="Integers to negative integer powers"):
+        Tensor([1, 2, 3]) ** -1

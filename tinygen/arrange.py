@@ -11,6 +11,8 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygen.backend import Array, xp
 from tinygen.tensor import Tensor, as_tensor, record, reshape
 
@@ -69,7 +71,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     x = as_tensor(x)
     axis = _axis("split", axis, x.ndim)
     length = x.shape[axis]
-    if isinstance(sections, int):
+    if isinstance(sections, (int, np.integer)):
         if sections < 1 or length % sections:
             raise ValueError(f"split: axis {axis} of shape {x.shape} has no {sections} equal parts")
         sections = range(length // sections, length, length // sections) if length else ()
@@ -82,6 +84,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """z = the entries (or slices along an axis) of x at the indices, repeats allowed"""
     tensor = as_tensor(x)
+    indices = np.asarray(indices) if isinstance(indices, (list, tuple, range)) else indices
     if axis is None:
         return reshape(tensor, (-1,))[indices]
     return tensor[(slice(None),) * _axis("take", axis, tensor.ndim) + (indices,)]
@@ -105,7 +108,9 @@ def pad(x: Any, pad_width: Sequence[tuple[int, int]], constant_values: float = 0
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """z = x reversed along the axes;  x̄ = z̄ reversed back"""
     x = as_tensor(x)
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    if axis is None:
+        axis = range(x.ndim)
+    axes = [axis] if isinstance(axis, (int, np.integer)) else axis
     reversed_axes = {_axis("flip", a, x.ndim) for a in axes}
     index = tuple(slice(None, None, -1 if i in reversed_axes else 1) for i in range(x.ndim))
     return record(x.data[index], (x, lambda g, _: g[index]))

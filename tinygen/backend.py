@@ -186,6 +186,10 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
     return kept[:count].reshape(shape)
 
 
+_door, _inside = threading.Lock(), 0
+_limit: Any = None
+
+
 @functools.cache
 def _blas() -> Any:
     """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
@@ -196,9 +200,22 @@ def _blas() -> Any:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Within this context a matrix product keeps to one core: the others have work of their own."""
-    with _blas().limit(limits=1):
+    """Within this context a matrix product keeps to one core: the others have work of their own.
+
+    The limit is the whole process's: of several threads in here the last to leave lifts it.
+    """
+    global _inside, _limit
+    with _door:
+        _inside += 1
+        if _inside == 1:
+            _limit = _blas().limit(limits=1)
+    try:
         yield
+    finally:
+        with _door:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()
 
 
 @functools.cache

@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tinygen import backend
 from tinygen.backend import Array, Shape, spread, workspace, xp
 from tinygen.tensor import Tensor, as_tensor, record
@@ -33,6 +35,7 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[Any]
+Int = (int, np.integer)
 
 
 # --- the triple -----------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ def conv_transpose2d(
     s = pair_of("conv_transpose2d", "stride", stride, least=1)
     if size is not None:
         size = pair_of("conv_transpose2d", "size", size, least=1)
-    elif padding == "same":
+    elif isinstance(padding, str) and padding == "same":
         size = (y.shape[1] * s[0], y.shape[2] * s[1])
     else:
         (t, b), (left, right) = _pads("conv_transpose2d", padding)
@@ -287,6 +290,8 @@ def images_of(name: str, argument: str, x: Any) -> Tensor:
     if images.ndim != 4:
         wanted = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
         raise ValueError(f"{name}: expected `{argument}` of shape {wanted}, got {images.shape}")
+    if 0 in images.shape[1:]:
+        raise ValueError(f"{name}: `{argument}` of shape {images.shape} has an empty axis")
     return images
 
 
@@ -296,24 +301,22 @@ def _same_dtype(name: str, x: Tensor, y: Tensor) -> None:
 
 
 def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:
-    pair = (value, value) if isinstance(value, int) else value
+    pair = (value, value) if isinstance(value, Int) else value
     ok = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not ok or any(not isinstance(n, int) or n < least for n in pair):
+    if not ok or any(not isinstance(n, Int) or n < least for n in pair):
         raise ValueError(f"{name}: expected `{argument}` to be an int ≥ {least} or a pair of them, "
                          f"got {value!r}")  # fmt: skip
-    return (pair[0], pair[1])
+    return (int(pair[0]), int(pair[1]))
 
 
 def _pads(name: str, padding: Padding) -> Pads:
-    pairs = padding
-    if isinstance(padding, int):
-        pairs = ((padding, padding), (padding, padding))
-    elif isinstance(padding, (tuple, list)) and all(isinstance(n, int) for n in padding):
-        pairs = tuple((n, n) for n in padding)
-    if isinstance(pairs, (tuple, list)) and len(pairs) == 2:
-        if all(len(q) == 2 and all(isinstance(n, int) and n >= 0 for n in q) for q in pairs):
-            (t, b), (left, right) = pairs
-            return ((t, b), (left, right))
+    pair = (padding, padding) if isinstance(padding, Int) else padding
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        pairs = [(q, q) if isinstance(q, Int) else q for q in pair]
+        if all(isinstance(q, (tuple, list)) and len(q) == 2 for q in pairs):
+            if all(isinstance(n, Int) and n >= 0 for q in pairs for n in q):
+                (t, b), (left, right) = pairs
+                return ((int(t), int(b)), (int(left), int(right)))
     raise ValueError(f'{name}: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, '
                      f'bottom), (left, right)) or "same", got {padding!r}')  # fmt: skip
 
@@ -323,7 +326,7 @@ def geometry(
 ) -> tuple[Pair, Pads]:
     """Stride and padding in full, after a check that at least one patch fits into the image."""
     s = pair_of(name, "stride", stride, least=1)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         total = [max((-(-n // t) - 1) * t + k - n, 0)
                  for n, k, t in zip(size, kernel, s, strict=True)]  # fmt: skip
         p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))

@@ -22,6 +22,7 @@ SENTENCES = {
     "float32": "its values are too coarse to tell a right gradient from a wrong one",
     "coarse": "its values are too coarse to tell a right gradient from a wrong one: they change in "
     "jumps, as if rounded to float32 on the way",
+    "undefined": "its inputs, or its values there, are infinite or not numbers: there is no slope",
     "recording": "with create_graph=True it comes out different: the vjp takes another path when "
     "it is recorded",
     "not finite": "the computed gradient is not a number, or infinite",

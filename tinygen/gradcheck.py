@@ -85,8 +85,8 @@ def gradcheck(
 
     An entry passes if it is within `atol + rtol · |slope|`, plus what is unsure about the slope.
     """
-    if order < 1:
-        raise ValueError(f"gradcheck: expected order ≥ 1, got {order}")
+    if order < 1 or entries < 1:
+        raise ValueError(f"gradcheck: expected order and entries ≥ 1, got {order} and {entries}")
     rng = np.random.default_rng(SEED) if rng is None else rng
     name = getattr(f, "__name__", type(f).__name__)
     names = _argument_names(f, len(inputs))
@@ -114,6 +114,8 @@ def _check(
 ) -> list[Floats]:
     """Compare every argument's cotangent with measured slopes; the cotangents of f's outputs."""
     y = f.values()
+    if not all(np.isfinite(a).all() for a in [*f.inputs, *y]):
+        raise GradientError(Finding(f.name, f.order, "undefined"))
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(y, f.values(), strict=True)):
         raise GradientError(Finding(f.name, f.order, "nondeterministic"))
     v = [_signed(rng, a.shape) for a in y]
@@ -218,6 +220,8 @@ class _in_float64:
     """The parameters by name, in float64 and requiring gradients; as they were, afterwards."""
 
     def __init__(self, params: Mapping[str, Tensor] | Sequence[Tensor] | None) -> None:
+        if isinstance(params, Tensor):
+            params = [params]
         if isinstance(params, Mapping):
             self.params = dict(params)
         else:

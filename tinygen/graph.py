@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 recording = contextvars.ContextVar("recording", default=True)
+GENERATOR = 0x20  # the flag of a generator function's code (inspect.CO_GENERATOR)
 
 
 class Node:
@@ -44,14 +45,27 @@ class Node:
         return f"`{self.name}`" if self.name else f"an input of shape {self.shape}"
 
 
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates."""
-    token = recording.set(False)
-    try:
-        yield
-    finally:
-        recording.reset(token)
+class no_grad(contextlib.ContextDecorator):
+    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates.
+
+    A generator hands control back in the middle, so it can't be decorated: enter it around each
+    step instead, never across a `yield`.
+    """
+
+    def __enter__(self) -> None:
+        self._token = recording.set(False)
+
+    def __exit__(self, *_: object) -> None:
+        recording.reset(self._token)
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()  # a decorated function may call itself
+
+    def __call__(self, f: Any) -> Any:
+        if getattr(getattr(f, "__code__", None), "co_flags", 0) & GENERATOR:
+            raise TypeError(f"no_grad: {f.__name__} is a generator; use `with no_grad():` in it, "
+                            f"around what lies between two yields")  # fmt: skip
+        return super().__call__(f)
 
 
 def is_recording() -> bool:

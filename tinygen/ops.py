@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 from tinygen.backend import Array, fused, xp
-from tinygen.tensor import Tensor, _apply, _meet, as_tensor, log, record
+from tinygen.tensor import Tensor, _apply, _meet_either, as_float, as_tensor, log, record
 
 __all__ = [
     "abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p",
@@ -28,25 +28,25 @@ __all__ = [
 
 def exp(x: Any) -> Tensor:
     """z = eˣ;  x̄ = z̄ ⊙ z"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.exp(x.data), (x, lambda g, z: g * z))
 
 
 def expm1(x: Any) -> Tensor:
     """z = eˣ − 1, exact for small x;  x̄ = z̄ ⊙ eˣ"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.expm1(x.data), (x, lambda g, _: g * exp(x)))
 
 
 def log1p(x: Any) -> Tensor:
     """z = log(1 + x), exact for small x;  x̄ = z̄ / (1 + x)"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.log1p(x.data), (x, lambda g, _: g / (1 + x)))
 
 
 def sqrt(x: Any) -> Tensor:
     """z = √x;  x̄ = z̄ / 2z"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.sqrt(x.data), (x, lambda g, z: g / (2 * z)))
 
 
@@ -60,19 +60,19 @@ def abs(x: Any) -> Tensor:
 
 def sin(x: Any) -> Tensor:
     """z = sin x;  x̄ = z̄ ⊙ cos x"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.sin(x.data), (x, lambda g, _: g * cos(x)))
 
 
 def cos(x: Any) -> Tensor:
     """z = cos x;  x̄ = −z̄ ⊙ sin x"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.cos(x.data), (x, lambda g, _: -(g * sin(x))))
 
 
 def tanh(x: Any) -> Tensor:
     """z = tanh x;  x̄ = z̄ ⊙ (1 − z²)"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.tanh(x.data), (x, lambda g, z: g * (1 - z * z)))
 
 
@@ -87,7 +87,7 @@ def _sigmoid(x: Array) -> Array:
 
 def sigmoid(x: Any) -> Tensor:
     """z = σ(x) = 1 / (1 + e⁻ˣ);  x̄ = z̄ ⊙ σ(x) σ(−x)"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(_sigmoid(x.data), (x, lambda g, z: g * z * sigmoid(-x)))
 
 
@@ -98,7 +98,7 @@ def _softplus(x: Array) -> Array:
 
 def softplus(x: Any) -> Tensor:
     """z = log(1 + eˣ);  x̄ = z̄ ⊙ σ(x)"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(_softplus(x.data), (x, lambda g, _: g * sigmoid(x)))
 
 
@@ -110,7 +110,7 @@ def _silu(x: Array) -> Array:
 
 def silu(x: Any) -> Tensor:
     """z = x ⊙ σ(x);  x̄ = z̄ ⊙ (σ(x) + x σ(x) σ(−x))"""
-    x = as_tensor(x)
+    x = as_float(x)
 
     def vjp(g: Tensor, z: Tensor) -> Tensor:
         return g * (sigmoid(x) + z * sigmoid(-x))
@@ -135,13 +135,13 @@ def _erf(x: Array) -> Array:
 
 def erf(x: Any) -> Tensor:
     """z = erf x = 2/√π ∫₀ˣ e^{−t²} dt, to 14 digits;  x̄ = z̄ ⊙ 2/√π e^{−x²}"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(_erf(x.data), (x, lambda g, _: g * (2 / math.sqrt(math.pi) * exp(-(x * x)))))
 
 
 def gelu(x: Any) -> Tensor:
     """z = x Φ(x), with Φ the standard normal distribution function;  x̄ = z̄ ⊙ (Φ(x) + x Φ′(x))"""
-    tensor = as_tensor(x)
+    tensor = as_float(x)
     Phi = (erf(tensor * math.sqrt(0.5)) + 1) * 0.5
     return tensor * Phi
 
@@ -157,14 +157,14 @@ def relu(x: Any) -> Tensor:
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x"""
-    x, slope = as_tensor(x), float(slope)
+    x, slope = as_float(x), float(slope)
     z = xp.where(x.data > 0, x.data, slope * x.data)
     return record(z, (x, lambda g, _: where(x.data > 0, g, slope * g)))
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
-    x, alpha = as_tensor(x), float(alpha)
+    x, alpha = as_float(x), float(alpha)
     z = xp.where(x.data > 0, x.data, alpha * xp.expm1(xp.minimum(x.data, 0)))
     return record(z, (x, lambda g, _: where(x.data > 0, g, g * alpha * exp(minimum(x, 0)))))
 
@@ -177,10 +177,7 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     mask = as_tensor(condition).data
     if mask.dtype.kind != "b":
         raise TypeError(f"where: expected a condition of booleans, got dtype {mask.dtype}")
-    if not isinstance(x, Tensor) and isinstance(y, Tensor):
-        y, x, b, a = _meet("where", y, x)
-    else:
-        x, y, a, b = _meet("where", as_tensor(x), y)
+    x, y, a, b = _meet_either("where", x, y)
     try:
         z = xp.where(mask, a, b)
     except ValueError:
@@ -191,7 +188,7 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
 
 def maximum(x: Any, y: Any) -> Tensor:
     """z = max(x, y) entry by entry;  the larger gets z̄, x where they are equal"""
-    x, y, a, b = _meet("maximum", as_tensor(x), y)
+    x, y, a, b = _meet_either("maximum", x, y)
     z = _apply(xp.maximum, a, b)
     first = a >= b
     return record(
@@ -203,7 +200,7 @@ def maximum(x: Any, y: Any) -> Tensor:
 
 def minimum(x: Any, y: Any) -> Tensor:
     """z = min(x, y) entry by entry;  the smaller gets z̄, x where they are equal"""
-    x, y, a, b = _meet("minimum", as_tensor(x), y)
+    x, y, a, b = _meet_either("minimum", x, y)
     z = _apply(xp.minimum, a, b)
     first = a <= b
     return record(
@@ -218,8 +215,9 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     x = as_tensor(x)
     if low is None and high is None:
         raise ValueError("clip: expected `low`, `high` or both, got neither")
-    low, high = -math.inf if low is None else float(low), math.inf if high is None else float(high)
-    if low > high:
+    if low is not None and high is not None and low > high:
         raise ValueError(f"clip: `low` {low} is above `high` {high}")
-    inside = (x.data > low) & (x.data < high)
+    low, high = (b if b is None else as_tensor(b).item() for b in (low, high))
+    inside = xp.ones(x.shape, bool) if low is None else x.data > low
+    inside = inside if high is None else inside & (x.data < high)
     return record(xp.clip(x.data, low, high), (x, lambda g, _: where(inside, g, 0)))

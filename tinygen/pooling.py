@@ -12,7 +12,7 @@ from tinygen.arrange import pad
 from tinygen.backend import xp
 from tinygen.conv import Padding, Pads, Pair, Size, geometry, images_of, pair_of, windows
 from tinygen.reductions import max as max_over
-from tinygen.tensor import Tensor, as_tensor, broadcast_to, record, reshape
+from tinygen.tensor import Tensor, as_float, as_tensor, broadcast_to, record, reshape
 from tinygen.tensor import sum as sum_over
 
 __all__ = ["avg_pool2d", "max_pool2d", "patches", "upsample2d"]
@@ -54,7 +54,7 @@ def max_pool2d(
 
     The stride is `size` unless given. Padding never wins.
     """
-    x = images_of("max_pool2d", "x", x)
+    x = images_of("max_pool2d", "x", as_float(x))
     size, s, p = _pool_geometry("max_pool2d", x, size, stride, padding)
     x = pad(x, ((0, 0), *p, (0, 0)), constant_values=-xp.inf)
     return max_over(patches(x, size, s), axis=(3, 4))

@@ -101,7 +101,11 @@ def _moved(f: Function, i: int, block: Any, step: Floats) -> tuple[list[Floats],
     flat = x.reshape(-1)
     before = flat[block]
     flat[block] = before + step
-    return f.values_at(i, x), float(flat[block][0] - before[0])
+    width = float(flat[block][0] - before[0])
+    try:
+        return f.values_at(i, x), width
+    except (ArithmeticError, ValueError):  # left f's domain
+        return [np.full_like(y, np.nan) for y in f.here()], width
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -174,6 +178,8 @@ class TensorFunction(Function):
         def call() -> list[Tensor]:
             y = f(*given)
             outputs = list(y) if isinstance(y, (tuple, list)) else [y]
+            if not outputs:
+                raise ValueError(f"gradcheck: {name} returned nothing to differentiate")
             for each in outputs:
                 if not isinstance(each, Tensor):
                     raise TypeError(f"gradcheck: {name} returned {type(each).__name__}, no Tensor; "
@@ -232,10 +238,9 @@ class NumpyFunction(Function):
         inputs: Sequence[Any],
     ) -> None:  # fmt: skip
         self.name, self.order, self.f, self.vjp = name, 1, f, vjp
-        self.given = [
-            np.array(x, np.float64) if _is_float(x) else x
-            for x in (x.numpy() if isinstance(x, Tensor) else x for x in inputs)
-        ]
+        plain = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
+        plain = [np.asarray(x) if isinstance(x, list) else x for x in plain]
+        self.given = [np.array(x, np.float64) if _is_float(x) else x for x in plain]
         self.checked = [k for k, x in enumerate(self.given) if _is_float(x)]
         self.names = [names[k] for k in self.checked]
         self.inputs = [self.given[k] for k in self.checked]

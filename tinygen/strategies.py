@@ -52,8 +52,8 @@ def arrays(
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
     pieces, start = [], low
     for kink in sorted(away_from):
-        pieces.append((start, kink - gap))
-        start = kink + gap
+        pieces.append((start, min(kink - gap, high)))
+        start = max(start, kink + gap)
     pieces.append((start, high))
     allowed = [(int(np.ceil(a * 1000)), int(np.floor(b * 1000))) for a, b in pieces]
     numbers = [st.integers(a, b) for a, b in allowed if a <= b]

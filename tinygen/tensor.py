@@ -17,6 +17,7 @@ Reading order: Tensor's first page, `record`, `grad`; then the operators, each a
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, overload
@@ -48,11 +49,7 @@ class Tensor(Node):
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             data = data._data
-        if not hasattr(data, "dtype"):
-            data = np.asarray(data)
-        if data.dtype.kind not in "fiub":
-            raise TypeError(f"Tensor: expected real numbers, got dtype {data.dtype}")
-        array = xp.array(data)
+        array = xp.array(_real("Tensor", data))
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(f"Tensor: only floating-point data can require gradients, got dtype "
                             f"{array.dtype}; convert with .astype(float)")  # fmt: skip
@@ -94,7 +91,7 @@ class Tensor(Node):
         return self._data.item()
 
     def detach(self) -> Tensor:
-        """The same data as a constant: gradients stop here."""
+        """The same data as a constant: gradients stop here. It shares memory with this tensor."""
         return as_tensor(self._data)
 
     def backward(self, cotangent: Tensor | None = None) -> None:
@@ -198,6 +195,7 @@ class Tensor(Node):
         z = _apply(operator.pow, a, b)
         if not isinstance(y, Tensor):
             return record(z, (x, lambda g, _: g * (y * x ** (y - 1)) if y else g * 0.0))
+        y = y if y.dtype == b.dtype else as_tensor(b)  # an integer exponent, as a float
         nothing = (a == 0) & (b == 0)  # 0⁰ is flat in x: keep 0 · 0⁻¹ from making it NaN
         base = record(xp.where(a > 0, a, 1), (x, lambda g, _: g * (a > 0)))
         return record(
@@ -207,7 +205,8 @@ class Tensor(Node):
         )
 
     def __rpow__(self, other: Any) -> Tensor:
-        return as_tensor(xp.asarray(other, dtype=self.dtype)) ** self
+        dtype = self.dtype if self.dtype.kind == "f" else None
+        return as_tensor(xp.asarray(other, dtype=dtype)) ** self
 
     def __abs__(self) -> Tensor:
         """z = |x|;  x̄ = z̄ ⊙ sign x"""
@@ -218,7 +217,7 @@ class Tensor(Node):
         return matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return matmul(as_tensor(other), self)
+        return matmul(other, self)
 
     # comparisons, as plain arrays: they are locally constant
     def __lt__(self, other: Any) -> Array:
@@ -256,9 +255,19 @@ class Tensor(Node):
         data = self._data.astype(dtype)
         return record(data, (self, lambda g, _: g)) if data.dtype.kind == "f" else as_tensor(data)
 
+    def _index(self, index: Any) -> Any:
+        """An index with its Tensors and sequences as arrays, on the device, and in range."""
+        parts = []
+        for i in index if isinstance(index, tuple) else (index,):
+            i = i._data if isinstance(i, Tensor) else i
+            if isinstance(i, (list, tuple, range)):
+                i = np.asarray(i, dtype=None if len(i) else int)
+            parts.append(i)
+        return backend.as_index(tuple(parts) if isinstance(index, tuple) else parts[0], self.shape)
+
     def __getitem__(self, index: Any) -> Tensor:
         """z = x[i];  x̄ = 0 but for x̄[i] += z̄  (an entry taken twice gathers both)"""
-        index, x = backend.as_index(_plain(index), self.shape), self
+        index, x = self._index(index), self
         return record(x._data[index], (x, lambda g, _: _put(g, index, x.shape)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -266,10 +275,8 @@ class Tensor(Node):
             raise TypeError("x[i] = v would change a tensor that gradients are recorded for; write "
                             "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
                             "do it under no_grad()")  # fmt: skip
-        value = _plain(value)
-        if isinstance(value, (list, np.ndarray)):
-            value = xp.asarray(value)
-        self._data[backend.as_index(_plain(index), self.shape)] = value
+        value = value._data if isinstance(value, Tensor) else xp.asarray(_real("x[i] = v", value))
+        self._data[self._index(index)] = value
         self._version += 1
 
 
@@ -310,7 +317,13 @@ def as_tensor(x: Any) -> Tensor:
         return x
     _same_backend("as_tensor", x)
     backend.seal("tensors exist already")
-    return _constant(x if isinstance(x, xp.ndarray) else xp.asarray(x))
+    return _constant(xp.asarray(_real("as_tensor", x)))
+
+
+def as_float(x: Any) -> Tensor:
+    """`as_tensor(x)`, integers as float64: what has no integer values is not rounded to any."""
+    x = as_tensor(x)
+    return x if x._data.dtype.kind == "f" else _constant(x._data.astype(np.float64))
 
 
 @overload
@@ -335,6 +348,10 @@ def grad(
     An `x` that `y` does not depend on is an error, or has zero gradient if `allow_unreachable`.
     """
     targets = [xs] if isinstance(xs, Tensor) else list(xs)
+    for each, argument in [(y, "y"), (cotangent, "cotangent"), *((x, "xs") for x in targets)]:
+        if not isinstance(each, Tensor) and (each is not None or argument != "cotangent"):
+            raise TypeError(f"grad: expected `{argument}` to be a Tensor, got "
+                            f"{type(each).__name__}")  # fmt: skip
     if cotangent is None:
         if y.size != 1:
             raise ValueError(f"grad: `y` has shape {y.shape}, but only a scalar has a gradient; "
@@ -350,18 +367,41 @@ def grad(
         recording.reset(token)
 
     gradients = []
+    given_out = {id(cotangent._data)}
     for i, x in enumerate(targets):
         g = found.get(id(x))
         if g is None and not allow_unreachable:
             raise ValueError(why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
         if not create_graph or g is None:
-            g = _constant(xp.zeros(x.shape, x.dtype) if g is None else g._data)
+            g = _constant(xp.zeros(x.shape, x.dtype) if g is None else _own(g._data, given_out))
             g._cut = not create_graph
         gradients.append(g)
     return gradients[0] if isinstance(xs, Tensor) else gradients
 
 
+def _own(array: Array, given_out: set[int]) -> Array:
+    """The array, or a copy where writing into it would change another that is given out too."""
+    base = array if getattr(array, "base", None) is None else array.base
+    repeats = any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape, strict=True))
+    if repeats or id(base) in given_out:
+        return array.copy()
+    given_out.add(id(base))
+    return array
+
+
 # --- operands -------------------------------------------------------------------------------------
+
+
+def _real(operation: str, x: Any) -> Any:
+    """What can be made an array of real numbers, as one; arrays and numbers as they are."""
+    if isinstance(x, (list, tuple)) and any(isinstance(i, Tensor) for i in x):
+        raise TypeError(f"{operation}: a list of tensors would lose their gradients; join them "
+                        f"with stack(tensors)")  # fmt: skip
+    array = x if hasattr(x, "dtype") else np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{operation}: expected real numbers, got {type(x).__name__} of dtype "
+                        f"{array.dtype}")  # fmt: skip
+    return array
 
 
 def _same_backend(operation: str, x: Any) -> None:
@@ -394,31 +434,31 @@ def _meet(op: str, x: Tensor, other: Any) -> tuple[Tensor, Any, Array, Any]:
     if isinstance(other, (int, float)):
         return x, other, a, other
     _same_backend(op, other)
-    try:
-        b = xp.asarray(other)
-    except (TypeError, ValueError):
-        raise TypeError(f"{op}: expected a Tensor, an array or a number, got "
-                        f"{type(other).__name__}") from None  # fmt: skip
-    if b.dtype.kind not in "fiub":
-        raise TypeError(f"{op}: expected real numbers, got {type(other).__name__}")
+    b = xp.asarray(_real(op, other))
     if a.dtype.kind == "f" and a.dtype != b.dtype:
         b = b.astype(a.dtype)
     return x, _constant(b), a, b
+
+
+def _meet_either(op: str, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
+    """`_meet` where the tensor among the operands may be the second."""
+    if isinstance(x, Tensor) or not isinstance(y, Tensor):
+        return _meet(op, as_tensor(x), y)
+    y, x, b, a = _meet(op, y, x)
+    return x, y, a, b
 
 
 def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
     try:
         return f(a, b)
     except ValueError:
-        shapes = f"{getattr(a, 'shape', ())} and {getattr(b, 'shape', ())}"
-        raise ValueError(f"{f.__name__}: shapes {shapes} do not broadcast") from None
-
-
-def _plain(index: Any) -> Any:
-    """Tensors in an index, or a value, as plain arrays."""
-    if isinstance(index, tuple):
-        return tuple(_plain(i) for i in index)
-    return index._data if isinstance(index, Tensor) else index
+        shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ValueError(f"{f.__name__}: shapes {shapes[0]} and {shapes[1]} do not "
+                             f"broadcast") from None  # fmt: skip
+        raise
 
 
 # --- the linear operations: each is the other's gradient ------------------------------------------
@@ -427,7 +467,7 @@ def _plain(index: Any) -> Any:
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
     x = as_tensor(x)
-    kept = kept_shape(x.shape, axis)
+    kept, axis = kept_shape(x.shape, axis), tuple(axis) if isinstance(axis, list) else axis
     data = x._data.sum(axis=axis, keepdims=keepdims)
     return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
 
@@ -436,18 +476,28 @@ def kept_shape(shape: Shape, axis: Axis) -> Shape:
     """The shape after reducing `axis` with keepdims."""
     if axis is None:
         return (1,) * len(shape)
-    axes = {axis} if isinstance(axis, int) else set(axis)
-    for a in axes:
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in map(operator.index, given):
         if not -len(shape) <= a < len(shape):
             raise ValueError(f"axis {a} is out of range for shape {shape}")
-    axes = {a % len(shape) for a in axes}
+    axes = {a % len(shape) for a in given}
+    if len(axes) < len(given):
+        raise ValueError(f"axis {axis} names an axis twice (shape {shape})")
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x / n over the axes"""
-    z = sum(x, axis, keepdims)
-    return z / (as_tensor(x).size / z.size)
+    x = as_tensor(x)
+    return sum(x, axis, keepdims) / count_over("mean", x.shape, axis)
+
+
+def count_over(name: str, shape: Shape, axis: Axis) -> int:
+    """How many entries each result of a reduction is made of, at least one."""
+    n = math.prod(a for a, b in zip(shape, kept_shape(shape, axis), strict=True) if a != b)
+    if not n:
+        raise ValueError(f"{name}: no entries along axis {axis} of shape {shape}")
+    return n
 
 
 def broadcast_to(x: Any, shape: Shape) -> Tensor:
@@ -496,8 +546,8 @@ def _put(x: Tensor, index: Any, shape: Shape) -> Tensor:
 
 def matmul(x: Any, y: Any) -> Tensor:
     """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
-    x = as_tensor(x)
-    x, y, a, b = _meet("matmul", x, y)
+    x, y, a, b = _meet_either("matmul", x, y)
+    x = x if isinstance(x, Tensor) else as_tensor(x)
     if not (isinstance(y, Tensor) and x.ndim and y.ndim):
         raise ValueError("matmul: an operand has no axes; multiply by a number with *")
     if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
@@ -511,7 +561,7 @@ def matmul(x: Any, y: Any) -> Tensor:
         z = matmul(x, reshape(y, (-1, 1)))
         return reshape(z, z.shape[:-1])
     if x.ndim > 2 and y.ndim == 2:  # one large product instead of many small ones
-        z = matmul(reshape(x, (-1, x.shape[-1])), y)
+        z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
         return reshape(z, (*x.shape[:-1], y.shape[-1]))
     return record(
         _apply(operator.matmul, a, b),
@@ -522,5 +572,5 @@ def matmul(x: Any, y: Any) -> Tensor:
 
 def log(x: Any) -> Tensor:
     """z = log x;  x̄ = z̄ / x"""
-    x = as_tensor(x)
+    x = as_float(x)
     return record(xp.log(x._data), (x, lambda g, _: g / x))
