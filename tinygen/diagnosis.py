@@ -202,7 +202,8 @@ def _close(a: Floats, b: Floats) -> bool:
 
 def _close_entries(g: Floats, numeric: Floats) -> Floats:
     slack = 1e-9 * float(np.abs(numeric).max(initial=0))
-    return np.abs(g - numeric) <= 1e-5 * np.abs(numeric) + slack  # type: ignore[no-any-return]
+    close: Floats = np.abs(g - numeric) <= 1e-5 * np.abs(numeric) + slack
+    return close
 
 
 def _factor(g: Floats, numeric: Floats) -> float:
