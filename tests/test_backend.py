@@ -585,3 +585,19 @@ def test_the_last_thread_to_leave_lifts_the_limit_on_blas():
     assert all(each["num_threads"] == 1 for each in backend._blas().info())
     second.__exit__(None, None, None)
     assert [each["num_threads"] for each in backend._blas().info()] == before
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_fused_formula_may_write_its_results_where_they_came_from(size):
+    x, y = xp.arange(size, dtype="f4"), xp.ones(size, "f4")
+    expected = to_numpy(x + y), to_numpy(x * 2)
+    result = fused(lambda a, b: (a + b, a * 2))(x, y, into=(x, y))
+    assert result[0] is x and result[1] is y
+    np.testing.assert_array_equal(to_numpy(x), expected[0])
+    np.testing.assert_array_equal(to_numpy(y), expected[1])
+
+
+def test_results_are_written_into_an_array_that_is_not_contiguous():
+    x, into = xp.ones((400, 500), "f4"), xp.zeros((500, 400), "f4").T
+    fused(lambda a: (a + 1,))(x, into=(into,))
+    assert (to_numpy(into) == 2).all()

@@ -268,23 +268,35 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     the formula is applied to one block after another, so that its temporaries stay in cache, and
     blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
     returns one array or a tuple, and must not look beyond one element.
+
+    With `into`, a tuple of arrays, the results are written there, which may be where they came from.
     """
     kernel: list[Callable[..., Any]] = []
 
     @functools.wraps(formula)
-    def apply(*arrays: Any) -> Any:
+    def apply(*arrays: Any, into: tuple[Array, ...] | None = None) -> Any:
         if _chosen is not np:
             if not kernel:
                 kernel.append(_chosen.fuse()(formula))
-            return kernel[0](*arrays)
-        if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
-            return formula(*arrays)
-        return _in_blocks(formula, arrays)
+            results = kernel[0](*arrays)
+        elif max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
+            results = formula(*arrays)
+        elif into is None or not all(each.flags.c_contiguous for each in into):
+            results = _in_blocks(formula, arrays, None)
+        else:
+            return _in_blocks(formula, arrays, into)
+        if into is None:
+            return results
+        for output, result in zip(into, results, strict=True):
+            output[...] = result
+        return into
 
     return apply
 
 
-def _in_blocks(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+def _in_blocks(
+    formula: Callable[..., Any], arrays: tuple[Any, ...], into: tuple[Array, ...] | None
+) -> Any:
     shape = np.broadcast_shapes(*(np.shape(a) for a in arrays))
     full = [isinstance(a, np.ndarray) and a.shape == shape for a in arrays]
     if all(f or np.ndim(a) == 0 for a, f in zip(arrays, full, strict=True)) and all(
@@ -298,18 +310,23 @@ def _in_blocks(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
     def piece(start: int, stop: int) -> tuple[Any, ...]:
         return tuple(a[start:stop] if c else a for a, c in zip(arrays, cut, strict=True))
 
-    sample = formula(*piece(0, 1))
-    several = isinstance(sample, tuple)
-    outputs = tuple(
-        np.empty((rows, *rest), each.dtype) for each in (sample if several else (sample,))
-    )
+    if into is None:
+        sample = formula(*piece(0, 1))
+        several = isinstance(sample, tuple)
+        dtypes = [each.dtype for each in (sample if several else (sample,))]
+        outputs = tuple(np.empty((rows, *rest), dtype) for dtype in dtypes)
+    else:
+        several = True
+        outputs = tuple(each.reshape(rows, *rest) for each in into)
 
     def work(start: int, stop: int) -> None:
         results = formula(*piece(start, stop))
         for output, result in zip(outputs, results if several else (results,), strict=True):
             output[start:stop] = result
 
-    spread(work, rows, 16 * int(np.prod(rest, dtype=np.int64)) * outputs[0].itemsize)
+    spread(work, rows, 4 * int(np.prod(rest, dtype=np.int64)) * outputs[0].itemsize)
+    if into is not None:
+        return into
     outputs = tuple(each.reshape(shape) for each in outputs)
     return outputs if several else outputs[0]
 
