@@ -4,7 +4,7 @@ Start with `Tensor`, `grad` and `gradcheck`; docs/index.md is the book. Every pu
 module is reachable as `tinygen.<name>`.
 """
 
-from tinygen.arrange import concat, cumsum, einsum, flip, pad, split, stack, take
+from tinygen.arrange import affine, concat, cumsum, einsum, flip, pad, split, stack, take
 from tinygen.backend import Array, Shape, describe, fused, to_numpy, use, xp
 from tinygen.conv import conv2d, conv2d_weight, conv_transpose2d
 from tinygen.gradcheck import GradientError, Report, gradcheck
@@ -51,7 +51,7 @@ from tinygen.tensor import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Array", "GradientError", "Report", "Shape", "Tensor", "abs", "as_tensor", "avg_pool2d",
+    "Array", "GradientError", "Report", "Shape", "Tensor", "abs", "affine", "as_tensor", "avg_pool2d",
     "broadcast_to", "clip", "concat", "conv2d", "conv2d_weight", "conv_transpose2d", "cos",
     "cumsum", "describe", "einsum", "elu", "erf", "exp", "expm1", "flip", "fused", "gelu", "grad",
     "gradcheck", "is_recording", "leaky_relu", "log", "log1p", "log_softmax", "logsumexp", "matmul",

@@ -7,6 +7,7 @@ operation of this page: joining and slicing, padding and cropping, einsum and it
 from __future__ import annotations
 
 import itertools
+import math
 import string
 from collections.abc import Sequence
 from typing import Any
@@ -14,20 +15,15 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, xp
-from tinygen.tensor import Tensor, as_tensor, record, reshape
+from tinygen.tensor import Tensor, as_alike, as_tensor, matmul, record, reshape, transpose
 
-__all__ = ["concat", "cumsum", "einsum", "flip", "pad", "split", "stack", "take"]
+__all__ = ["affine", "concat", "cumsum", "einsum", "flip", "pad", "split", "stack", "take"]
 
 
 def _all_tensors(name: str, xs: Sequence[Any]) -> list[Tensor]:
-    tensors = [as_tensor(x) for x in xs]
-    if not tensors:
+    if not len(xs):
         raise ValueError(f"{name}: expected at least one tensor, got none")
-    dtypes = {str(x.dtype) for x in tensors}
-    if len(dtypes) > 1:
-        raise TypeError(f"{name}: dtypes differ, {' and '.join(sorted(dtypes))}; convert with "
-                        f".astype")  # fmt: skip
-    return tensors
+    return as_alike(name, *xs)
 
 
 def _axis(name: str, axis: int, ndim: int) -> int:
@@ -125,6 +121,32 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
     )
 
 
+# --- products -------------------------------------------------------------------------------------
+
+
+def affine(x: Any, w: Any, b: Any = None) -> Tensor:
+    """Z = X W + b over the last axis of x;  X̄ = Z̄ Wᵀ,  W̄ = Xᵀ Z̄,  b̄ = Σ Z̄"""
+    x, w = as_alike("affine", x, w)
+    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[0]:
+        raise ValueError(f"affine: expected `x` of shape (…, {w.shape[0] if w.ndim else '?'}), got "
+                         f"{x.shape} (w {w.shape})")  # fmt: skip
+    if b is None:
+        return matmul(x, w)
+    b = as_alike("affine", w, b)[1]
+    if b.shape != w.shape[1:]:
+        raise ValueError(f"affine: expected `b` of shape {w.shape[1:]}, got {b.shape}")
+    rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    data = rows.data @ w.data
+    data += b.data
+    z = record(
+        data,
+        (rows, lambda g, _: matmul(g, transpose(w))),
+        (w, lambda g, _: matmul(transpose(rows), g)),
+        (b, lambda g, _: g),  # `_fit` sums over the rows
+    )
+    return z if x.ndim == 2 else reshape(z, (*x.shape[:-1], w.shape[1]))
+
+
 # --- einsum ---------------------------------------------------------------------------------------
 
 
@@ -136,7 +158,7 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
     a vector of ones supplies the letter. A letter twice in one operand means its diagonal: the
     second becomes a letter of its own, joined to the first by an identity matrix.
     """
-    xs = [as_tensor(x) for x in operands]
+    xs = as_alike("einsum", *operands)
     terms, out = _explicit_terms(subscripts, xs)
     unused = iter(sorted(set(string.ascii_letters) - set("".join([*terms, out]))))
     for i, (term, x) in enumerate(zip(list(terms), list(xs), strict=True)):
@@ -170,9 +192,6 @@ def _contract(terms: list[str], out: str, xs: list[Tensor]) -> Tensor:
 
         return xs[i], vjp
 
-    dtypes = {x.dtype for x in xs}
-    if len(dtypes) > 1:
-        raise TypeError(f"einsum: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}")
     arrays: list[Array] = [x.data for x in xs]
     data = xp.einsum(f"{','.join(terms)}->{out}", *arrays, optimize=True)
     return record(data, *(edge(i) for i in range(len(xs))))

@@ -27,7 +27,7 @@ import numpy as np
 
 from tinygen import backend
 from tinygen.backend import Array, Shape, spread, workspace, xp
-from tinygen.tensor import Tensor, as_tensor, record
+from tinygen.tensor import Tensor, as_alike, as_tensor, record
 
 __all__ = ["conv2d", "conv2d_weight", "conv_transpose2d"]
 
@@ -41,34 +41,43 @@ Int = (int, np.integer)
 # --- the triple -----------------------------------------------------------------------------------
 
 
-def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0) -> Tensor:
+def conv2d(
+    x: Any, w: Any, stride: Size = 1, padding: Padding = 0, *, bias: Any = None
+) -> Tensor:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
-    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels.
+    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. A `bias`, one
+    number for each channel, is added to the result.
     """
-    x, w = images_of("conv2d", "x", x), images_of("conv2d", "w", w)
+    x, w, b = _operands("conv2d", x=x, w=w, bias=bias)
     if x.shape[3] != w.shape[2]:
         raise ValueError(f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
                          f"(x {x.shape}, w {w.shape})")  # fmt: skip
     s, p = geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
-    _same_dtype("conv2d", x, w)
     return record(
-        _conv(x.data, w.data, s, p),
+        _conv(x.data, w.data, _row("conv2d", b, w.shape[3]), s, p),
         (x, lambda g, _: conv_transpose2d(g, w, s, p, size=x.shape[1:3])),
         (w, lambda g, _: conv2d_weight(x, g, s, p, size=w.shape[:2])),
+        (b, lambda g, _: g),  # summed over all pixels, as after any broadcast
     )
 
 
 def conv_transpose2d(
-    y: Any, w: Any, stride: Size = 1, padding: Padding = 0, size: Size | None = None
+    y: Any,
+    w: Any,
+    stride: Size = 1,
+    padding: Padding = 0,
+    size: Size | None = None,
+    *,
+    bias: Any = None,
 ) -> Tensor:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o]: conv2d's adjoint, from O to C
 
     The kernel is the one of the `conv2d` that it undoes the shape of. Several image sizes lead to
     the same y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
     """
-    y, w = images_of("conv_transpose2d", "y", y), images_of("conv_transpose2d", "w", w)
+    y, w, b = _operands("conv_transpose2d", y=y, w=w, bias=bias)
     if y.shape[3] != w.shape[3]:
         raise ValueError(f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
                          f"{w.shape[3]} (y {y.shape}, w {w.shape})")  # fmt: skip
@@ -78,8 +87,8 @@ def conv_transpose2d(
     elif isinstance(padding, str) and padding == "same":
         size = (y.shape[1] * s[0], y.shape[2] * s[1])
     else:
-        (t, b), (left, right) = _pads("conv_transpose2d", padding)
-        size = ((y.shape[1] - 1) * s[0] + w.shape[0] - t - b,
+        (top, bottom), (left, right) = _pads("conv_transpose2d", padding)
+        size = ((y.shape[1] - 1) * s[0] + w.shape[0] - top - bottom,
                 (y.shape[2] - 1) * s[1] + w.shape[1] - left - right)  # fmt: skip
         if min(size) < 1:
             raise ValueError(f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
@@ -90,11 +99,11 @@ def conv_transpose2d(
         raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
                          f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
                          f"{p})")  # fmt: skip
-    _same_dtype("conv_transpose2d", y, w)
     return record(
-        _conv_transpose(y.data, w.data, s, p, size),
+        _conv_transpose(y.data, w.data, _row("conv_transpose2d", b, w.shape[2]), s, p, size),
         (y, lambda g, _: conv2d(g, w, s, p)),
         (w, lambda g, _: conv2d_weight(g, y, s, p, size=w.shape[:2])),
+        (b, lambda g, _: g),
     )
 
 
@@ -102,14 +111,13 @@ def conv2d_weight(
     x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size
 ) -> Tensor:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
-    x, y = images_of("conv2d_weight", "x", x), images_of("conv2d_weight", "y", y)
+    x, y, _ = _operands("conv2d_weight", x=x, y=y, bias=None)
     K, L = pair_of("conv2d_weight", "size", size, least=1)
     s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
     expected = (x.shape[0], *_output_size(x.shape[1:3], (K, L), s, p))
     if y.shape[:3] != expected:
         raise ValueError(f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
                          f"W) = {expected}, but `y` has {y.shape[:3]}")  # fmt: skip
-    _same_dtype("conv2d_weight", x, y)
     return record(
         _conv_weight(x.data, y.data, s, p, (K, L)),
         (x, lambda g, _: conv_transpose2d(y, g, s, p, size=x.shape[1:3])),
@@ -169,7 +177,7 @@ def _band(rows: int, bytes_per_row: int) -> int:
     return max(1, min(rows, backend.block_bytes() // max(1, bytes_per_row)))
 
 
-def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
+def _conv(x: Array, w: Array, b: Array | None, s: Pair, p: Pads) -> Array:
     (N, H, W, C), (K, L, _, O) = x.shape, w.shape
     rows, columns = _output_size((H, W), (K, L), s, p)
     y = xp.empty((N, rows, columns, O), x.dtype)
@@ -180,7 +188,9 @@ def _conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
     def work(start: int, stop: int) -> None:
         for images, i, i_end in _bands(start, stop, rows, band):
             patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
-            xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
+            z = xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
+            if b is not None:
+                z += b
 
     spread(work, N * -(-rows // band), band * row_bytes)
     return y
@@ -222,13 +232,17 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     return totals[0].reshape(K, L, C, O)
 
 
-def _conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
+def _conv_transpose(
+    y: Array, w: Array, bias: Array | None, s: Pair, p: Pads, size: Pair
+) -> Array:
     """Stride s scatters y's patches onto s × s interleaved grids. On each of them the operation is
     a stride-1 correlation of y with the kernel entries that reach that grid, in reverse order: no
     zero is multiplied, and nothing is added to memory twice.
     """
     (N, _, _, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
-    x = (xp.zeros if s[0] > K or s[1] > L else xp.empty)((N, H, W, C), y.dtype)
+    x = xp.empty((N, H, W, C), y.dtype)
+    if s[0] > K or s[1] > L:  # some pixels are not reached at all
+        x[...] = 0 if bias is None else bias
     down, across = _phases(H, K, s[0], p[0][0]), _phases(W, L, s[1], p[1][0])
     left = min((first for *_, first, _ in across), default=0)
     right = max((first + n + taps - 1 for *_, taps, n, first, _ in across), default=0)
@@ -254,11 +268,14 @@ def _conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
                     offset = first_across - left
                     part = window[:, :, offset : offset + n_across + l - 1]
                     matrix = _columns(part, k, l, (1, 1))
-                    if s == (1, 1):
-                        xp.matmul(matrix, kernels[a, b], x[images, m:m_last].reshape(-1, C))
-                        continue
-                    z = workspace("product", (matrix.shape[0], C), y.dtype)
+                    whole = s == (1, 1)
+                    z = (x[images, m:m_last].reshape(-1, C) if whole
+                         else workspace("product", (matrix.shape[0], C), y.dtype))  # fmt: skip
                     xp.matmul(matrix, kernels[a, b], out=z)
+                    if bias is not None:
+                        z += bias
+                    if whole:
+                        continue
                     grid = x[images, i + m * s[0] : i + (m_last - 1) * s[0] + 1 : s[0], j :: s[1]]
                     grid[...] = z.reshape(grid.shape)
 
@@ -295,9 +312,18 @@ def images_of(name: str, argument: str, x: Any) -> Tensor:
     return images
 
 
-def _same_dtype(name: str, x: Tensor, y: Tensor) -> None:
-    if x.dtype != y.dtype:
-        raise TypeError(f"{name}: dtypes differ, {x.dtype} and {y.dtype}; convert with .astype")
+def _operands(name: str, *, bias: Any, **images: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Both images or kernels, and the bias if there is one, as Tensors of one dtype."""
+    x, y = (images_of(name, argument, each) for argument, each in images.items())
+    given = [each for each in (*images.values(), bias) if each is not None]
+    x, y, *b = as_alike(name, *given)
+    return x, y, b[0] if b else None
+
+
+def _row(name: str, b: Tensor | None, channels: int) -> Array | None:
+    if b is not None and b.shape != (channels,):
+        raise ValueError(f"{name}: expected `bias` of shape ({channels},), got {b.shape}")
+    return None if b is None else b.data
 
 
 def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:

@@ -448,6 +448,20 @@ def _meet_either(op: str, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
     return x, y, a, b
 
 
+def as_alike(name: str, *xs: Any) -> list[Tensor]:
+    """All as Tensors of one dtype: plain arrays and integers take that of the float Tensors."""
+    tensors = [as_tensor(x) for x in xs]
+    if len({x._data.dtype for x in tensors}) < 2:
+        return tensors
+    dtypes = {x.dtype for x in xs if isinstance(x, Tensor) and x.dtype.kind == "f"}
+    dtypes = dtypes or {x.dtype for x in tensors}
+    if len(dtypes) > 1:
+        raise TypeError(f"{name}: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}; convert "
+                        f"with .astype")  # fmt: skip
+    (dtype,) = dtypes
+    return [x if x.dtype == dtype else x.astype(dtype) for x in tensors]
+
+
 def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
     try:
         return f(a, b)
