@@ -2,10 +2,11 @@
 
 Each workload is run by both in turn, A B A B, in one process, on the same shapes, dtype and number
 of threads. What is printed are medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is the
-faster. Next to a convolution stands its floor: the time that its multiplications alone take at the
-speed of one large matrix product.
+faster. The floor is the time that the multiplications of the matrix products alone take, at the
+speed that one large product reaches. Memory is the peak of a process of its own that runs a few
+steps, and in brackets how much of that came on top of what was there before the first.
 
-    python examples/benchmark.py                 all of it, a minute or two
+    python examples/benchmark.py                 all of it, some minutes
     python examples/benchmark.py --only conv     one group
     python examples/benchmark.py --json          the same for machines, on standard output
 
@@ -14,12 +15,14 @@ for a moment after they have finished, so each turn begins with a pause and a ru
 counted; and OPENBLAS_CORETYPE, which may hold NumPy's matrix product to an older processor's
 instructions while PyTorch uses all that there are, is ignored.
 
-Reading order: `compare`, the measurement; the workloads; below them, only printing.
+Reading order: `compare`, the measurement; the workloads (whole training steps stand in the folder
+workloads, once in tinygen and once in PyTorch); below them, only printing.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -35,15 +38,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import tinygen as tg
-from tinygen import backend
+from tinygen import backend, optim
+from workloads import memory, tinygen_steps
 
 try:
     import torch
+
+    from workloads import pytorch_steps
 except ImportError:
-    torch = None
+    torch = pytorch_steps = None
 
 ROUNDS, RUNS = 5, 5  # turns of each side, and counted runs in each turn
 PAUSE = 0.05  # seconds before a turn
+BATCH = 128
+BATCHES = [16, 32, 64, 128, 256, 512]
 CHAIN = 1000  # operations in a chain that is timed
 
 # N, H = W, C, K = L, O, stride, padding
@@ -59,7 +67,9 @@ CONVOLUTIONS = [
 Row = dict[str, Any]
 
 
-def compare(ours: Callable[[], Any], theirs: Callable[[], Any] | None) -> tuple[float, float]:
+def compare(
+    ours: Callable[[], Any], theirs: Callable[[], Any] | None, runs: int = RUNS
+) -> tuple[float, float]:
     """The median seconds of both, by turns; NaN for theirs if there is none."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
@@ -68,7 +78,7 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any] | None) -> tuple[
                 continue
             time.sleep(PAUSE)
             run()
-            for _ in range(RUNS):
+            for _ in range(min(runs, RUNS)):
                 began = time.perf_counter()
                 run()
                 finish()
@@ -84,10 +94,11 @@ def finish() -> None:
             torch.cuda.synchronize()
 
 
+@functools.cache
 def gemm_speed() -> float:
     """Multiply-adds per second of one large float32 matrix product."""
-    a, b = (tg.xp.ones((1024, 1024), "f4") for _ in range(2))
-    return 1024**3 / compare(lambda: a @ b, None)[0]
+    a, b = (tg.xp.ones((2048, 2048), "f4") for _ in range(2))
+    return 2048**3 / compare(lambda: backend.product(a, b), None)[0]
 
 
 # --- the workloads: each yields rows of a name, seconds, and PyTorch's seconds --------------------
@@ -139,7 +150,72 @@ def conv(rng: np.random.Generator) -> Iterator[Row]:
         yield row("conv", name, *compare(ours, theirs), floor=floor)
 
 
-WORKLOADS = {"overhead": overhead, "conv": conv}
+def adam(rng: np.random.Generator) -> Iterator[Row]:
+    """One update of a million parameters; and of PyTorch's, both as it comes and fused."""
+    p = tg.Tensor(rng.normal(size=1_000_000).astype("f4"), requires_grad=True)
+    g = tg.Tensor(rng.normal(size=1_000_000).astype("f4"))
+    ours = optim.Adam([p])
+    for fused in (False, True):
+        theirs = None
+        if torch is not None:
+            parameter = on_device(p.numpy())
+            parameter.grad = on_device(g.numpy()).detach()
+            theirs = torch.optim.Adam([parameter], fused=fused).step
+        name = "Adam, 1,000,000 parameters" + (" (PyTorch fused)" if fused else "")
+        yield row("adam", name, *compare(lambda: ours.step([g]), theirs))
+
+
+def step(workload: str, name: str) -> Callable[[np.random.Generator], Iterator[Row]]:
+    """A group with one row: a step of what the folder workloads has under this name."""
+
+    def group(rng: np.random.Generator) -> Iterator[Row]:
+        batch = 64 if workload == "sampling" else BATCH
+        yield step_row(rng, workload, f"{name}, batch {batch}", batch)
+
+    return group
+
+
+def step_row(rng: np.random.Generator, workload: str, name: str, batch: int) -> Row:
+    ours, count, multiply_adds = getattr(tinygen_steps, workload)(batch, rng)
+    theirs = None
+    if torch is not None:
+        theirs, their_count = getattr(pytorch_steps, workload)(batch, rng)
+        assert count == their_count, f"{workload}: {count} parameters against {their_count}"
+    ours()
+    began = time.perf_counter()
+    ours()
+    runs = max(1, int(0.5 / (time.perf_counter() - began)))
+    times = compare(ours, theirs, runs)
+    found = row(workload, name, *times, floor=multiply_adds / gemm_speed())
+    found |= {"batch": batch, "tinygen_bytes": measure_memory("tinygen", workload, batch)}
+    if torch is not None:
+        found["pytorch_bytes"] = measure_memory("pytorch", workload, batch)
+    return found
+
+
+def measure_memory(library: str, workload: str, batch: int) -> dict[str, int] | None:
+    """None where it is not this memory that matters, or it can't be asked for."""
+    if backend.name == "cupy" or memory.resident() is None:
+        return None
+    return memory.measure(library, workload, batch)
+
+
+def growth(rng: np.random.Generator) -> Iterator[Row]:
+    """The DCGAN's step from small batches to large."""
+    for batch in BATCHES:
+        yield step_row(rng, "dcgan", f"DCGAN step, batch {batch}", batch) | {"group": "growth"}
+
+
+WORKLOADS = {
+    "overhead": overhead,
+    "conv": conv,
+    "adam": adam,
+    "vae": step("dense_vae", "dense VAE 784-400-20, training step"),
+    "dcgan": step("dcgan", "DCGAN 28×28, training step"),
+    "unet": step("unet", "U-Net 28×28, 597,345 parameters, training step"),
+    "sampling": step("sampling", "64 images in 50 evaluations of the U-Net"),
+    "growth": growth,
+}
 
 
 def row(group: str, name: str, ours: float, theirs: float, floor: float | None = None) -> Row:
@@ -172,40 +248,72 @@ def seconds(s: float | None) -> str:
     return "" if s is None else f"{s * 1e6:.2f} µs" if s < 1e-3 else f"{s * 1e3:.1f} ms"
 
 
+def megabytes(r: Row, library: str) -> str:
+    found = r.get(f"{library}_bytes")
+    return "" if not found else f"{found['peak'] / 1e6:.0f} ({growth_of(found) / 1e6:.0f})"
+
+
+def growth_of(memory: dict[str, int]) -> int:
+    return memory["peak"] - memory["before"]
+
+
 def table(rows: list[Row]) -> Iterator[str]:
-    yield "| workload | tinygen | PyTorch | ratio | floor |"
-    yield "|---|---|---|---|---|"
+    with_memory = any(r.get("tinygen_bytes") for r in rows)
+    yield ("| workload | tinygen | PyTorch | ratio | floor |"
+           + (" MB tinygen | MB PyTorch |" if with_memory else ""))  # fmt: skip
+    yield "|---|---|---|---|---|" + ("---|---|" if with_memory else "")
     for r in rows:
         ratio = f"{r['ratio']:.2f}" if "ratio" in r else ""
         yield (f"| {r['name']} | {seconds(r['tinygen_s'])} | {seconds(r.get('pytorch_s'))} "
-               f"| {ratio} | {seconds(r['floor_s'])} |")  # fmt: skip
+               f"| {ratio} | {seconds(r['floor_s'])} |"
+               + (f" {megabytes(r, 'tinygen')} | {megabytes(r, 'pytorch')} |" if with_memory
+                  else ""))  # fmt: skip
     ratios = [r["ratio"] for r in rows if r["group"] == "conv" and "ratio" in r]
     if ratios:
-        yield f"| conv, geometric mean | | | {np.exp(np.mean(np.log(ratios))):.2f} | |"
+        yield (f"| conv, geometric mean | | | {np.exp(np.mean(np.log(ratios))):.2f} | |"
+               + (" | |" if with_memory else ""))  # fmt: skip
+
+
+STYLES = {"tinygen": ("#0072b2", "o"), "pytorch": ("#e69f00", "s"), "floor": ("#8a8a8a", "|")}
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Milliseconds of the convolutions: tinygen, PyTorch, and the floor."""
-    rows = [r for r in rows if r["group"] == "conv"][::-1]
-    figure = Figure(figsize=(8, 0.6 * len(rows) + 1.2), layout="constrained")
-    ax = figure.add_subplot()
-    for key, colour, marker in (
-        ("tinygen_s", "#0072b2", "o"), ("pytorch_s", "#e69f00", "s"), ("floor_s", "#8a8a8a", "|")
-    ):  # fmt: skip
-        points = [(1e3 * r[key], i) for i, r in enumerate(rows) if r.get(key)]
-        if points:
-            ax.scatter(*zip(*points, strict=True), c=colour, marker=marker, s=60,
-                       label=key.removesuffix("_s"), zorder=2)  # fmt: skip
-    ax.set_yticks(range(len(rows)), [r["name"] for r in rows], size=8)
-    ax.set(xscale="log", xlabel="milliseconds", title="a convolution and both its gradients")
-    ax.grid(axis="x", which="both", color="#e6e6e6", linewidth=0.6)
-    ax.spines[:].set_visible(False)
-    ax.legend(frameon=False)
+    """Milliseconds of everything that has a floor; and how the DCGAN's grow with the batch."""
+    steps = [r for r in rows if r["floor_s"] and r["group"] != "growth"][::-1]
+    grown = [r for r in rows if r["group"] == "growth"]
+    panels = [p for p in (steps, grown) if p]
+    figure = Figure(figsize=(6.5 * len(panels) + 1.5, max(4, 0.5 * len(steps))),
+                    layout="constrained")  # fmt: skip
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        for side, (colour, marker) in STYLES.items():
+            points = [(r["batch"] if panel is grown else i, 1e3 * r[f"{side}_s"])
+                      for i, r in enumerate(panel) if r.get(f"{side}_s")]  # fmt: skip
+            if not points:
+                continue
+            xs, ys = zip(*points, strict=True)
+            label = {"pytorch": "PyTorch"}.get(side, side)
+            if panel is grown:
+                ax.plot(xs, ys, c=colour, marker=marker, label=label)
+            else:
+                ax.scatter(ys, xs, c=colour, marker=marker, s=60, label=label, zorder=2)
+        if panel is grown:
+            ax.set(xscale="log", yscale="log", xlabel="batch", ylabel="milliseconds",
+                   title="a DCGAN training step")  # fmt: skip
+            ax.set_xticks([r["batch"] for r in grown], [r["batch"] for r in grown])
+        else:
+            ax.set_yticks(range(len(panel)), [r["name"] for r in panel], size=8)
+            ax.set(xscale="log", xlabel="milliseconds")
+        ax.minorticks_off() if panel is grown else None
+        ax.grid(axis="both" if panel is grown else "x", which="both", color="#e6e6e6",
+                linewidth=0.6)  # fmt: skip
+        ax.spines[:].set_visible(False)
+        ax.legend(frameon=False)
     return figure
 
 
 def main() -> None:
-    global ROUNDS, RUNS
+    global ROUNDS, RUNS, BATCH, BATCHES
     parser = argparse.ArgumentParser(description="Time tinygen beside PyTorch.")
     parser.add_argument("--quick", action="store_true", help="one run of each, to see that it runs")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
@@ -215,9 +323,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     args = parser.parse_args()
     if args.backend:
+        os.environ["TINYGEN_BACKEND"] = args.backend  # for pytorch_steps
         tg.use(args.backend)
     if args.quick:
         ROUNDS = RUNS = 1
+        BATCH, BATCHES = 8, [8, 16]
     if torch is not None:
         torch.set_num_threads(backend.threads)
 
@@ -233,12 +343,12 @@ def main() -> None:
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
         print(*(f"{k}: {v}" for k, v in report["machine"].items()), "", *table(rows), sep="\n")
-    if "conv" in args.only:
+    if any(r["floor_s"] for r in rows):
         args.out.mkdir(parents=True, exist_ok=True)
         part, path = args.out / "benchmark.part.png", args.out / "benchmark.png"
         draw(rows).savefig(part, dpi=150)
         os.replace(part, path)
-        print(f"\nThe convolutions, drawn: {path}", file=sys.stderr if args.json else sys.stdout)
+        print(f"\nDrawn: {path}", file=sys.stderr if args.json else sys.stdout)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import strategies
+from tinygen.normalise import normalise
 
 
 class Operation(NamedTuple):
@@ -171,6 +172,15 @@ for left, right in [
     if (left, right) == ("aij", "njk"):
         continue  # needs a = n
     add(f"matmul {left},{right}", lambda x, y: x @ y, naive_matmul, products(left, right))
+
+for left in ("ij", "j", "nij", "1ij", "abij"):
+    add(
+        f"affine {left}",
+        tg.affine,
+        lambda x, w, b: naive_matmul(x, w) + b,
+        products(left, "jk", "k"),
+    )
+    add(f"affine {left} without b", tg.affine, naive_matmul, products(left, "jk"))
 
 for subscripts in [
     "ij,jk->ik",
@@ -373,4 +383,83 @@ add(
     lambda x: tg.upsample2d(x, (2, 3)),
     lambda x: np.kron(x, np.ones((1, 2, 3, 1))),
     image,
+)
+
+
+def naive_conv2d(x: np.ndarray, w: np.ndarray, b: Any, stride: int, padding: int) -> np.ndarray:
+    patches = naive_windows(x, len(w), stride, padding, 0)
+    return np.tensordot(patches, w, 3) + (0 if b is None else b)
+
+
+def naive_conv_transpose2d(
+    y: np.ndarray, w: np.ndarray, b: Any, stride: int, padding: int
+) -> np.ndarray:
+    """Every pixel of y scattered over a patch of x, by loops."""
+    (N, H, W, _), (K, _, C, _) = y.shape, w.shape
+    x = np.zeros((N, (H - 1) * stride + K, (W - 1) * stride + K, C))
+    for i in range(H):
+        for j in range(W):
+            patch = np.einsum("no,klco->nklc", y[:, i, j], w)
+            x[:, i * stride : i * stride + K, j * stride : j * stride + K] += patch
+    x = x[:, padding : x.shape[1] - padding, padding : x.shape[2] - padding]
+    return x + (0 if b is None else b)
+
+
+kernel = strategies.arrays((2, 2, 1, 2))
+for stride, padding in [(1, 0), (2, 1), (3, 0)]:
+    # with stride 3, a kernel of 2 leaves pixels that nothing meets: there, the result is b
+    add(
+        f"conv2d, stride {stride}, padding {padding}",
+        lambda x, w, b, s=stride, p=padding: tg.conv2d(x, w, s, p, bias=b),
+        lambda x, w, b, s=stride, p=padding: naive_conv2d(x, w, b, s, p),
+        st.tuples(strategies.arrays((1, 3, 2, 1)), kernel, strategies.arrays((2,))),
+    )
+    add(
+        f"conv_transpose2d, stride {stride}, padding {padding}",
+        lambda y, w, b, s=stride, p=padding: tg.conv_transpose2d(y, w, s, p, bias=b),
+        lambda y, w, b, s=stride, p=padding: naive_conv_transpose2d(y, w, b, s, p),
+        st.tuples(strategies.arrays((1, 2, 2, 2)), kernel, strategies.arrays((1,))),
+    )
+add(
+    "conv2d without bias",
+    tg.conv2d,
+    lambda x, w: naive_conv2d(x, w, None, 1, 0),
+    st.tuples(strategies.arrays((2, 2, 3, 1)), kernel),
+)
+add(
+    "conv_transpose2d without bias",
+    tg.conv_transpose2d,
+    lambda y, w: naive_conv_transpose2d(y, w, None, 1, 0),
+    st.tuples(strategies.arrays((2, 1, 2, 2)), kernel),
+)
+
+
+# --- normalisation ---
+
+
+@st.composite
+def normalisable(draw: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x (A, B, G, D) of which no two entries are equal, and γ and β (G, D)."""
+    shape = tuple(draw(st.integers(1, 3)) for _ in range(4))
+    scales = strategies.arrays(shape[2:])
+    return draw(strategies.distinct(shape)), draw(scales), draw(scales)
+
+
+def naive_normalise(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> np.ndarray:
+    """Group by group, by its definition."""
+    y = np.zeros(x.shape)
+    for i in range(x.shape[0]):
+        for group in range(x.shape[2]):
+            part = x[i, :, group]
+            centred = part - part.sum() / part.size
+            scale = math.sqrt((centred**2).sum() / part.size + eps)
+            y[i, :, group] = gamma[group] * centred / scale + beta[group]
+    return y
+
+
+add(
+    "normalise",
+    lambda x, gamma, beta: normalise(x, gamma, beta, 0.1)[0],
+    lambda x, gamma, beta: naive_normalise(x, gamma, beta, 0.1),
+    normalisable(),
 )

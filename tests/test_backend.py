@@ -538,18 +538,19 @@ def test_an_error_in_one_block_reaches_the_caller(threads, monkeypatch):
         spread(work, 9, 5 << 20)
 
 
-def test_blas_keeps_to_one_thread_inside_and_gets_its_threads_back():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
-    def counts():
-        return [each["num_threads"] for each in threadpoolctl.threadpool_info()
-                if each["user_api"] == "blas"]  # fmt: skip
-
-    before = counts()
-    with pytest.raises(ZeroDivisionError), backend.one_blas_thread():
-        assert set(counts()) <= {1}
-        raise ZeroDivisionError
-    assert counts() == before
+def test_blas_keeps_to_one_thread_once_work_is_spread(python):
+    pytest.importorskip("threadpoolctl")
+    print_counts = """
+import numpy as np
+from threadpoolctl import threadpool_info
+from tinygen import backend
+def counts(): return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+before = counts()
+backend.product(np.ones((4, 3)), np.ones((3, 2)))
+print(before <= {2}, counts() <= {1})
+"""
+    out = python(print_counts, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2")
+    assert out.split() == ["True", "True"]
 
 
 def test_a_workspace_is_kept_for_the_next_block_of_its_thread():
@@ -575,16 +576,32 @@ def test_a_workspace_belongs_to_one_thread():
     assert float(ours.sum()) == 3
 
 
-@pytest.mark.skipif(backend.name != "numpy", reason="concerns NumPy's matrix product")
-def test_the_last_thread_to_leave_lifts_the_limit_on_blas():
-    before = [each["num_threads"] for each in backend._blas().info()]
-    first, second = backend.one_blas_thread(), backend.one_blas_thread()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert all(each["num_threads"] == 1 for each in backend._blas().info())
-    second.__exit__(None, None, None)
-    assert [each["num_threads"] for each in backend._blas().info()] == before
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "shapes",
+    [((300, 70), (70, 200)), ((70, 300), (300, 400)), ((5, 80, 90), (5, 90, 100)),
+     ((5, 80, 90), (1, 90, 100)), ((2, 3, 80, 90), (2, 3, 90, 100)), ((0, 4), (4, 5)), ((1, 1), (1, 1))],
+    ids=str,
+)  # fmt: skip
+def test_a_product_on_several_threads_is_the_product(shapes, threads, rng, monkeypatch):
+    monkeypatch.setattr(backend, "threads", threads)
+    monkeypatch.setattr(backend, "PRODUCT_FROM", 1000)
+    a, b = (rng.normal(size=shape) for shape in shapes)
+    ours = to_numpy(backend.product(xp.asarray(a), xp.asarray(b)))
+    np.testing.assert_allclose(ours, a @ b, rtol=1e-10, atol=1e-10)
+    transposed = to_numpy(backend.product(xp.asarray(b).swapaxes(-1, -2), xp.asarray(a).swapaxes(-1, -2)))
+    np.testing.assert_allclose(transposed, (a @ b).swapaxes(-1, -2), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0,), (0, 1), (1, 0), (0, 2), (0, 1, 2), (-3, 1)], ids=str)
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("shape", [(40, 50, 30), (1, 40000, 1), (3, 4, 5)], ids=str)
+def test_add_up_is_sum(shape, axis, keepdims, rng):
+    x = rng.normal(size=shape)
+    ours = to_numpy(backend.add_up(xp.asarray(x), axis, keepdims))
+    expected = x.sum(axis, keepdims=keepdims)
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [10, 100_000])

@@ -14,7 +14,9 @@ FOLDER = Path(tinygen.__file__).parent
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 # module: the modules of ours that it may import
-ENGINE = {"backend", "tensor", "ops", "reductions", "arrange", "conv", "pooling", "gradcheck"}
+ENGINE = {"backend", "graph", "tensor", "ops", "reductions", "arrange", "conv", "pooling",
+          "normalise", "gradcheck"}  # fmt: skip
+PARTS = {"initial", "module", "layers", "norms", "attention"}  # what `nn` gathers
 MAY_IMPORT = {
     "graph": set(),
     "backend": set(),
@@ -22,24 +24,33 @@ MAY_IMPORT = {
     "strategies": set(),
     "tensor": {"backend", "graph"},
     "arrange": {"backend", "tensor"},
-    "ops": {"backend", "tensor"},
+    "ops": {"backend", "graph", "tensor"},
     "reductions": {"backend", "tensor", "ops"},
     "conv": {"backend", "tensor", "ops", "reductions", "arrange"},
     "pooling": {"backend", "tensor", "ops", "reductions", "arrange", "conv"},
+    "normalise": {"backend", "graph", "tensor", "ops", "reductions", "arrange"},
     "probe": {"backend", "tensor", "diagnosis"},
     "gradcheck": {"backend", "tensor", "diagnosis", "probe"},
-    "optim": {"backend", "tensor"},
+    "schedules": set(),
+    "stateful": {"backend", "tensor"},
+    "optim": {"backend", "tensor", "schedules", "stateful"},
     "data": {"backend"},
     "image": {"backend"},
     "run": {"backend"},
-    "nn": ENGINE,
+    "initial": {"backend"},
+    "module": {"backend", "graph", "tensor"},
+    "layers": ENGINE | {"initial", "module"},
+    "norms": ENGINE | {"layers", "module"},
+    "attention": ENGINE | {"initial", "layers", "module"},
+    "nn": PARTS,
+    "models": ENGINE | PARTS,
+    "classics": ENGINE | PARTS | {"nn", "models"},
     "losses": ENGINE,
     # what trains a model knows no architecture: it takes callables
     "gan": ENGINE | {"losses"},
     "vae": ENGINE | {"losses"},
     "diffusion": ENGINE | {"losses"},
     "flow": ENGINE | {"losses"},
-    "models": ENGINE | {"nn"},
     "metrics": ENGINE | {"nn", "losses", "models", "optim", "data"},
     "__init__": set(FILES) - {"__init__", "strategies", "image"},
 }
@@ -48,8 +59,8 @@ NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
 OPTIONAL = {"concurrent", "hypothesis", "matplotlib", "threadpoolctl", "tqdm"}
 
 # without an underscore for other modules' sake, not for users
-INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.as_float", "tensor.count_over",
-            "tensor.kept_shape"}  # fmt: skip
+INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.as_alike", "tensor.as_float",
+            "tensor.count_over", "tensor.kept_shape"}  # fmt: skip
 
 
 def tree(name):
@@ -138,7 +149,7 @@ def test_only_the_backend_knows_cupy(name):
 
 # --- every public name ----------------------------------------------------------------------------
 
-ENGINE_FILES = sorted((ENGINE | {"diagnosis", "graph", "probe"}) & set(FILES))
+ENGINE_FILES = sorted((ENGINE | {"diagnosis", "probe"}) & set(FILES))
 
 
 def public(name):
@@ -186,3 +197,19 @@ def test_every_public_name_of_the_engine_is_reachable_from_the_package(name):
 def test_every_public_name_of_the_engine_has_a_docstring(name):
     module = importlib.import_module(f"tinygen.{name}")
     assert [n for n in public(name) if not (getattr(module, n).__doc__ or "").strip()] == []
+
+
+def test_nn_gathers_every_public_name_of_its_parts():
+    parts = [importlib.import_module(f"tinygen.{part}") for part in sorted(PARTS)]
+    gathered = importlib.import_module("tinygen.nn")
+    assert sorted(gathered.__all__) == sorted(name for part in parts for name in part.__all__)
+    for part in parts:
+        assert all(getattr(gathered, name) is getattr(part, name) for name in part.__all__)
+
+
+@pytest.mark.parametrize("name", sorted({"nn", "models", "classics", "optim"} & set(FILES)))
+def test_every_public_class_and_function_beyond_the_engine_has_a_docstring(name):
+    module = importlib.import_module(f"tinygen.{name}")
+    named = [(each, getattr(module, each)) for each in module.__all__]
+    mute = [each for each, value in named if callable(value) and not (value.__doc__ or "").strip()]
+    assert mute == []

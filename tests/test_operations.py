@@ -10,6 +10,7 @@ from operations import TABLE, Operation
 
 import tinygen as tg
 from tinygen import Tensor, gradcheck
+from tinygen.normalise import normalise
 
 every_operation = pytest.mark.parametrize("operation", TABLE, ids=[op.name for op in TABLE])
 
@@ -143,6 +144,12 @@ def test_erf_is_right_to_14_digits(x):
         (lambda x: x.reshape(4), "reshape: 6 entries of shape (2, 3) do not fill shape 4"),
         (lambda x: tg.transpose(x, (0, 0)),
          "transpose: axes (0, 0) are no order of the axes of shape (2, 3)"),
+        (lambda x: tg.affine(x, x), "affine: expected `x` of shape (…, 2), got (2, 3) (w (2, 3))"),
+        (lambda x: tg.affine(tg.sum(x), x),
+         "affine: expected `x` of shape (…, 2), got () (w (2, 3))"),
+        (lambda x: tg.affine(x, tg.stack([x, x])),
+         "affine: expected `w` of two axes, inputs and outputs, got (2, 2, 3)"),
+        (lambda x: tg.affine(x.T, x, x), "affine: expected `b` of shape (3,), got (2, 3)"),
         (lambda x: tg.einsum("ij,jk", x), "einsum: 'ij,jk' names 2 operands, got 1"),
         (lambda x: tg.einsum("ijk->i", x),
          "einsum: 'ijk' does not describe an operand of shape (2, 3)"),
@@ -165,9 +172,58 @@ def test_where_wants_booleans():
         tg.where(tg.xp.asarray([1, 0]), 1.0, Tensor([1.0, 2.0]))
 
 
-def test_concat_refuses_to_mix_float_dtypes():
-    with pytest.raises(TypeError, match=r"^concat: dtypes differ, float32 and float64; convert"):
-        tg.concat([Tensor(np.ones(2, "f4")), Tensor(np.ones(2, "f8"))])
+# --- several operands ---
+
+
+# each with the shapes of its operands; those of the convolutions fit one another
+IMAGE, KERNEL = (1, 3, 3, 2), (2, 2, 2, 2)
+SEVERAL = {
+    "concat": (lambda x, y: tg.concat([x, y]), (3,), (2,)),
+    "stack": (lambda x, y: tg.stack([x, y]), (3,), (3,)),
+    "einsum": (lambda x, y: tg.einsum("ij,jk", x, y), (2, 3), (3, 4)),
+    "affine": (tg.affine, (2, 3), (3, 4)),
+    "affine with b": (tg.affine, (2, 3), (3, 4), (4,)),
+    "conv2d": (tg.conv2d, IMAGE, KERNEL),
+    "conv2d with bias": (lambda x, w, b: tg.conv2d(x, w, bias=b), IMAGE, KERNEL, (2,)),
+    "conv_transpose2d": (tg.conv_transpose2d, IMAGE, KERNEL),
+    "conv_transpose2d with bias": (
+        lambda y, w, b: tg.conv_transpose2d(y, w, bias=b), IMAGE, KERNEL, (2,),
+    ),
+    "conv2d_weight": (lambda x, y: tg.conv2d_weight(x, y, size=2), IMAGE, (1, 2, 2, 3)),
+    "normalise": (lambda *xs: normalise(*xs)[0], (2, 3, 2, 2), (2, 2), (2, 2)),
+}  # fmt: skip
+several = pytest.mark.parametrize("name", SEVERAL)
+
+
+@several
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint8", "bool"])
+def test_plain_arrays_and_integers_take_the_dtype_of_the_float_tensor(name, dtype, rng):
+    call, *shapes = SEVERAL[name]
+    drawn = [rng.integers(0, 2, shape).astype(dtype) for shape in shapes]
+    alike = call(*(Tensor(x.astype("f4")) for x in drawn)).numpy()
+    for one in range(len(shapes)):
+        x = Tensor(drawn[one].astype("f4"), requires_grad=True)
+        plain = [tg.xp.asarray(each) for each in drawn]
+        for others in [plain] if plain[0].dtype.kind == "f" else [plain, list(map(Tensor, plain))]:
+            z = call(*others[:one], x, *others[one + 1 :])
+            assert z.dtype == np.float32
+            assert tg.grad(z.sum(), x).dtype == np.float32
+            np.testing.assert_array_equal(z.numpy(), alike)
+
+
+@several
+def test_operands_of_two_float_dtypes_are_refused_unless_one_is_a_plain_array(name, rng):
+    call, *shapes = SEVERAL[name]
+    single, *double = [tg.xp.asarray(rng.standard_normal(shape)) for shape in shapes]
+    single = single.astype("f4")
+    assert call(single, *map(Tensor, double)).dtype == np.float64
+    for operands in [(Tensor(single), *map(Tensor, double)), (single, *double)]:
+        with pytest.raises(TypeError) as caught:
+            call(*operands)
+        assert str(caught.value) == (
+            f"{name.partition(' with')[0]}: dtypes differ, float32 and float64; convert with "
+            f".astype"
+        )
 
 
 # --- integers, empty axes, either side ---

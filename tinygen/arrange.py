@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, xp
+from tinygen.backend import Array, product, xp
 from tinygen.tensor import Tensor, as_alike, as_tensor, matmul, record, reshape, transpose
 
 __all__ = ["affine", "concat", "cumsum", "einsum", "flip", "pad", "split", "stack", "take"]
@@ -126,17 +126,19 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
 
 def affine(x: Any, w: Any, b: Any = None) -> Tensor:
     """Z = X W + b over the last axis of x;  X̄ = Z̄ Wᵀ,  W̄ = Xᵀ Z̄,  b̄ = Σ Z̄"""
-    x, w = as_alike("affine", x, w)
-    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[0]:
-        raise ValueError(f"affine: expected `x` of shape (…, {w.shape[0] if w.ndim else '?'}), got "
-                         f"{x.shape} (w {w.shape})")  # fmt: skip
-    if b is None:
+    x, w, *given = as_alike("affine", x, w, *([] if b is None else [b]))
+    if w.ndim != 2:
+        raise ValueError(f"affine: expected `w` of two axes, inputs and outputs, got {w.shape}")
+    if not x.ndim or x.shape[-1] != w.shape[0]:
+        raise ValueError(f"affine: expected `x` of shape (…, {w.shape[0]}), got {x.shape} "
+                         f"(w {w.shape})")  # fmt: skip
+    if not given:
         return matmul(x, w)
-    b = as_alike("affine", w, b)[1]
+    (b,) = given
     if b.shape != w.shape[1:]:
         raise ValueError(f"affine: expected `b` of shape {w.shape[1:]}, got {b.shape}")
     rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    data = rows.data @ w.data
+    data = product(rows.data, w.data)
     data += b.data
     z = record(
         data,

@@ -53,7 +53,8 @@ class SelfAttention(Module):
         init: Initialiser = lecun_normal,
     ) -> None:
         if not isinstance(heads, (int, np.integer)) or heads < 1 or channels % heads:
-            raise ValueError(f"expected `heads` to divide {channels} channels, got {heads!r}")
+            raise ValueError(f"SelfAttention: expected `heads` to divide {channels} channels, got "
+                             f"{heads!r}")  # fmt: skip
         self.heads = int(heads)
         self.query = Dense(channels, channels, rng=rng, init=init)
         self.key = Dense(channels, channels, rng=rng, init=init)

@@ -47,19 +47,20 @@ def conv2d(
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
-    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. A `bias`, one
-    number for each channel, is added to the result.
+    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. What `bias` holds, a Tensor or
+    several that broadcast to y, is added in the same pass over memory.
     """
-    x, w, b = _operands("conv2d", x=x, w=w, bias=bias)
+    x, w, added = _operands("conv2d", bias, x=x, w=w)
     if x.shape[3] != w.shape[2]:
         raise ValueError(f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
                          f"(x {x.shape}, w {w.shape})")  # fmt: skip
     s, p = geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
+    shape = (x.shape[0], *_output_size(x.shape[1:3], w.shape[:2], s, p), w.shape[3])
     return record(
-        _conv(x.data, w.data, _row("conv2d", b, w.shape[3]), s, p),
+        _conv(x.data, w.data, _spread_out("conv2d", added, shape), s, p),
         (x, lambda g, _: conv_transpose2d(g, w, s, p, size=x.shape[1:3])),
         (w, lambda g, _: conv2d_weight(x, g, s, p, size=w.shape[:2])),
-        (b, lambda g, _: g),  # summed over all pixels, as after any broadcast
+        *((b, lambda g, _: g) for b in added),  # broadcasting is undone by summing, as always
     )
 
 
@@ -77,7 +78,7 @@ def conv_transpose2d(
     The kernel is the one of the `conv2d` that it undoes the shape of. Several image sizes lead to
     the same y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
     """
-    y, w, b = _operands("conv_transpose2d", y=y, w=w, bias=bias)
+    y, w, added = _operands("conv_transpose2d", bias, y=y, w=w)
     if y.shape[3] != w.shape[3]:
         raise ValueError(f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
                          f"{w.shape[3]} (y {y.shape}, w {w.shape})")  # fmt: skip
@@ -99,11 +100,12 @@ def conv_transpose2d(
         raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
                          f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
                          f"{p})")  # fmt: skip
+    addends = _spread_out("conv_transpose2d", added, (y.shape[0], *size, w.shape[2]))
     return record(
-        _conv_transpose(y.data, w.data, _row("conv_transpose2d", b, w.shape[2]), s, p, size),
+        _conv_transpose(y.data, w.data, addends, s, p, size),
         (y, lambda g, _: conv2d(g, w, s, p)),
         (w, lambda g, _: conv2d_weight(g, y, s, p, size=w.shape[:2])),
-        (b, lambda g, _: g),
+        *((b, lambda g, _: g) for b in added),
     )
 
 
@@ -111,7 +113,7 @@ def conv2d_weight(
     x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size
 ) -> Tensor:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
-    x, y, _ = _operands("conv2d_weight", x=x, y=y, bias=None)
+    x, y, _ = _operands("conv2d_weight", None, x=x, y=y)
     K, L = pair_of("conv2d_weight", "size", size, least=1)
     s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
     expected = (x.shape[0], *_output_size(x.shape[1:3], (K, L), s, p))
@@ -177,7 +179,7 @@ def _band(rows: int, bytes_per_row: int) -> int:
     return max(1, min(rows, backend.block_bytes() // max(1, bytes_per_row)))
 
 
-def _conv(x: Array, w: Array, b: Array | None, s: Pair, p: Pads) -> Array:
+def _conv(x: Array, w: Array, added: list[Array], s: Pair, p: Pads) -> Array:
     (N, H, W, C), (K, L, _, O) = x.shape, w.shape
     rows, columns = _output_size((H, W), (K, L), s, p)
     y = xp.empty((N, rows, columns, O), x.dtype)
@@ -188,9 +190,8 @@ def _conv(x: Array, w: Array, b: Array | None, s: Pair, p: Pads) -> Array:
     def work(start: int, stop: int) -> None:
         for images, i, i_end in _bands(start, stop, rows, band):
             patch_rows = _columns(_under(x[images], i, i_end, columns, K, L, s, p), K, L, s)
-            z = xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
-            if b is not None:
-                z += b
+            xp.matmul(patch_rows, matrix, out=y[images, i:i_end].reshape(-1, O))
+            _add(y, added, images, slice(i, i_end))
 
     spread(work, N * -(-rows // band), band * row_bytes)
     return y
@@ -201,6 +202,13 @@ def _under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, 
     (top, _), (left, _) = p
     rows = (i * s[0] - top, (i_end - 1) * s[0] + K - top)
     return _crop(x, rows, (-left, (columns - 1) * s[1] + L - left))
+
+
+def _add(y: Array, added: list[Array], images: slice, rows: slice) -> None:
+    """To these rows of these images, while they are in cache."""
+    for each in added:
+        part = each if each.shape[0] == 1 else each[images]
+        y[images, rows] += part if each.shape[1] == 1 else part[:, rows]
 
 
 def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
@@ -233,16 +241,14 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
 
 
 def _conv_transpose(
-    y: Array, w: Array, bias: Array | None, s: Pair, p: Pads, size: Pair
+    y: Array, w: Array, added: list[Array], s: Pair, p: Pads, size: Pair
 ) -> Array:
     """Stride s scatters y's patches onto s × s interleaved grids. On each of them the operation is
     a stride-1 correlation of y with the kernel entries that reach that grid, in reverse order: no
     zero is multiplied, and nothing is added to memory twice.
     """
     (N, _, _, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
-    x = xp.empty((N, H, W, C), y.dtype)
-    if s[0] > K or s[1] > L:  # some pixels are not reached at all
-        x[...] = 0 if bias is None else bias
+    x = (xp.zeros if s[0] > K or s[1] > L else xp.empty)((N, H, W, C), y.dtype)
     down, across = _phases(H, K, s[0], p[0][0]), _phases(W, L, s[1], p[1][0])
     left = min((first for *_, first, _ in across), default=0)
     right = max((first + n + taps - 1 for *_, taps, n, first, _ in across), default=0)
@@ -252,7 +258,7 @@ def _conv_transpose(
         ).reshape(-1, C)
         for a, *_ in down for b, *_ in across
     }  # fmt: skip
-    rows = max((n for _, _, n, _, _ in down), default=0)
+    rows = -(-H // s[0])
     taps_down, taps_across = -(-K // s[0]), -(-L // s[1])
     row_bytes = -(-W // s[1]) * taps_down * taps_across * O * y.itemsize
     band = _band(rows, row_bytes)
@@ -268,16 +274,14 @@ def _conv_transpose(
                     offset = first_across - left
                     part = window[:, :, offset : offset + n_across + l - 1]
                     matrix = _columns(part, k, l, (1, 1))
-                    whole = s == (1, 1)
-                    z = (x[images, m:m_last].reshape(-1, C) if whole
-                         else workspace("product", (matrix.shape[0], C), y.dtype))  # fmt: skip
-                    xp.matmul(matrix, kernels[a, b], out=z)
-                    if bias is not None:
-                        z += bias
-                    if whole:
+                    if s == (1, 1):
+                        xp.matmul(matrix, kernels[a, b], x[images, m:m_last].reshape(-1, C))
                         continue
+                    z = workspace("product", (matrix.shape[0], C), y.dtype)
+                    xp.matmul(matrix, kernels[a, b], out=z)
                     grid = x[images, i + m * s[0] : i + (m_last - 1) * s[0] + 1 : s[0], j :: s[1]]
                     grid[...] = z.reshape(grid.shape)
+            _add(x, added, images, slice(m * s[0], m_end * s[0]))
 
     if N and rows:
         spread(work, N * -(-rows // band), band * row_bytes)
@@ -312,18 +316,23 @@ def images_of(name: str, argument: str, x: Any) -> Tensor:
     return images
 
 
-def _operands(name: str, *, bias: Any, **images: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Both images or kernels, and the bias if there is one, as Tensors of one dtype."""
+def _operands(name: str, bias: Any, **images: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Both images or kernels, and what is added, as Tensors of one dtype."""
     x, y = (images_of(name, argument, each) for argument, each in images.items())
-    given = [each for each in (*images.values(), bias) if each is not None]
-    x, y, *b = as_alike(name, *given)
-    return x, y, b[0] if b else None
+    several = bias if isinstance(bias, (list, tuple)) else [bias]
+    added = [each for each in several if each is not None]
+    x, y, *added = as_alike(name, *images.values(), *added)
+    return x, y, added
 
 
-def _row(name: str, b: Tensor | None, channels: int) -> Array | None:
-    if b is not None and b.shape != (channels,):
-        raise ValueError(f"{name}: expected `bias` of shape ({channels},), got {b.shape}")
-    return None if b is None else b.data
+def _spread_out(name: str, added: list[Tensor], shape: Shape) -> list[Array]:
+    """What is added, as arrays of four axes; those of length 1 are left so."""
+    for each in added:
+        aligned = (1,) * (4 - each.ndim) + each.shape
+        if len(aligned) > 4 or any(n not in (1, m) for n, m in zip(aligned, shape, strict=True)):
+            raise ValueError(f"{name}: expected a `bias` that broadcasts to {shape}, got shape "
+                             f"{each.shape}")  # fmt: skip
+    return [each.data.reshape((1,) * (4 - each.ndim) + each.shape) for each in added]
 
 
 def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:

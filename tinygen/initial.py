@@ -1,7 +1,7 @@
 r"""What weights begin as, so that a signal neither fades nor explodes on its way through layers.
 
-A unit adds up z = Σᵢ wᵢ xᵢ over its n = `fan_in` inputs. With weights of mean 0, independent of each
-other and of x,
+A unit adds up z = Σᵢ wᵢ xᵢ over its n = `fan_in` inputs. With weights of mean 0, independent of
+each other and of x,
 
     Var z = n · Var w · E[x²],
 

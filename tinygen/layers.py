@@ -22,12 +22,12 @@ from tinygen.module import Function, Module
 from tinygen.ops import cos, elu, gelu, leaky_relu, relu, sigmoid, silu, sin, softplus, tanh
 from tinygen.pooling import avg_pool2d, max_pool2d, upsample2d
 from tinygen.reductions import softmax
-from tinygen.tensor import Tensor, as_tensor, reshape
+from tinygen.tensor import Tensor, as_float, as_tensor, reshape
 
 __all__ = [
     "ELU", "GELU", "AvgPool2d", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Embedding",
-    "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "Sigmoid", "SiLU", "SinusoidalEmbedding", "Softmax",
-    "Softplus", "Tanh", "Upsample",
+    "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "SiLU", "Sigmoid",
+    "SinusoidalEmbedding", "Softmax", "Softplus", "Tanh", "Upsample",
 ]  # fmt: skip
 
 
@@ -36,17 +36,20 @@ def parameter(array: Any) -> Tensor:
     return Tensor(np.asarray(array, np.float32), requires_grad=True)
 
 
-def _at_least_one(**sizes: Any) -> None:
+def at_least_one(layer: str, **sizes: Any) -> None:
     for name, n in sizes.items():
         if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"expected `{name}` to be an int ≥ 1, got {n!r}")
+            raise ValueError(f"{layer}: expected `{name}` to be an int ≥ 1, got {n!r}")
 
 
-def generator(rng: Any) -> np.random.Generator:
+def generator(layer: str, rng: Any) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
-                        f"makes, got {type(rng).__name__}")  # fmt: skip
+        raise TypeError(f"{layer}: expected `rng` to be a NumPy Generator, as "
+                        f"np.random.default_rng(0) makes, got {type(rng).__name__}")  # fmt: skip
     return rng
+
+
+STANDARD_NORMAL = normal(1.0)
 
 
 # --- with parameters ------------------------------------------------------------------------------
@@ -64,8 +67,8 @@ class Dense(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        _at_least_one(inputs=inputs, outputs=outputs)
-        self.weight = parameter(init(generator(rng), (inputs, outputs), inputs, outputs))
+        at_least_one("Dense", inputs=inputs, outputs=outputs)
+        self.weight = parameter(init(generator("Dense", rng), (inputs, outputs), inputs, outputs))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
     def forward(self, x: Any) -> Tensor:
@@ -76,7 +79,10 @@ class Dense(Module):
 
 
 class Conv2d(Module):
-    """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)"""
+    """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)
+
+    With stride s only one in s² of the K × L entries meets a given pixel, hence its fan-out.
+    """
 
     def __init__(
         self,
@@ -90,15 +96,17 @@ class Conv2d(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        _at_least_one(inputs=inputs, outputs=outputs)
+        at_least_one("Conv2d", inputs=inputs, outputs=outputs)
         K, L = pair_of("Conv2d", "size", size, least=1)
-        shape, fans = (K, L, inputs, outputs), (K * L * inputs, K * L * outputs)
+        s, t = pair_of("Conv2d", "stride", stride, least=1)
+        shape, fans = (K, L, inputs, outputs), (K * L * inputs, K * L * outputs / (s * t))
         self.stride, self.padding = stride, padding
-        self.weight = parameter(init(generator(rng), shape, *fans))
+        self.weight = parameter(init(generator("Conv2d", rng), shape, *fans))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
-    def forward(self, x: Any) -> Tensor:
-        return conv2d(x, self.weight, self.stride, self.padding, bias=self.bias)
+    def forward(self, x: Any, *plus: Any) -> Tensor:
+        """With `plus`, Tensors that broadcast to the result, these are added in the same pass"""
+        return conv2d(x, self.weight, self.stride, self.padding, bias=[self.bias, *plus])
 
     def multiply_adds(self, x: Shape, z: Shape) -> int:
         K, L, C, _ = self.weight.shape
@@ -124,12 +132,12 @@ class ConvTranspose2d(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        _at_least_one(inputs=inputs, outputs=outputs)
+        at_least_one("ConvTranspose2d", inputs=inputs, outputs=outputs)
         K, L = pair_of("ConvTranspose2d", "size", size, least=1)
         s, t = pair_of("ConvTranspose2d", "stride", stride, least=1)
         shape, fans = (K, L, outputs, inputs), (K * L * inputs / (s * t), K * L * outputs)
         self.stride, self.padding = stride, padding
-        self.weight = parameter(init(generator(rng), shape, *fans))
+        self.weight = parameter(init(generator("ConvTranspose2d", rng), shape, *fans))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
     def forward(self, y: Any) -> Tensor:
@@ -149,10 +157,11 @@ class Embedding(Module):
         features: int,
         *,
         rng: np.random.Generator,
-        init: Initialiser = normal(1.0),
+        init: Initialiser = STANDARD_NORMAL,
     ) -> None:
-        _at_least_one(count=count, features=features)
-        self.weight = parameter(init(generator(rng), (count, features), count, features))
+        at_least_one("Embedding", count=count, features=features)
+        shape = (count, features)
+        self.weight = parameter(init(generator("Embedding", rng), shape, count, features))
 
     def forward(self, indices: Any) -> Tensor:
         indices, count = as_tensor(indices).data, self.weight.shape[0]
@@ -176,7 +185,8 @@ class SinusoidalEmbedding(Module):
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
         if not isinstance(features, (int, np.integer)) or features < 4 or features % 2:
-            raise ValueError(f"expected `features` to be an even int ≥ 4, got {features!r}")
+            raise ValueError(f"SinusoidalEmbedding: expected `features` to be an even int ≥ 4, "
+                             f"got {features!r}")  # fmt: skip
         self.features, self.longest = int(features), float(longest)
 
     def forward(self, t: Any) -> Tensor:
@@ -197,15 +207,15 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
         if not 0 <= p < 1:
-            raise ValueError(f"expected `p` from 0 to below 1, got {p!r}")
-        self.p, self.rng = float(p), generator(rng)
+            raise ValueError(f"Dropout: expected `p` from 0 to below 1, got {p!r}")
+        self.p, self.rng = float(p), generator("Dropout", rng)
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = as_float(x)
         if not self.training or not self.p:
-            return x
+            return x  # type: ignore[no-any-return]
         kept = self.rng.random(x.shape, np.float32) >= self.p
-        return x * xp.asarray(kept * (1 / (1 - self.p)), x.dtype)
+        return x * xp.asarray(kept / (1 - self.p), x.dtype)  # type: ignore[no-any-return]
 
 
 class Flatten(Module):

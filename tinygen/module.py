@@ -27,7 +27,7 @@ from tinygen.backend import Array, Shape, to_numpy, xp
 from tinygen.graph import no_grad
 from tinygen.tensor import Tensor
 
-__all__ = ["Function", "Module", "Sequential", "summary"]
+__all__ = ["Function", "Module", "Sequential", "cost", "summary"]
 
 Self = TypeVar("Self", bound="Module")
 _watch: Callable[..., Any] | None = None  # set while `summary` looks on
@@ -118,7 +118,7 @@ class Module:
             if isinstance(each, Tensor):
                 each.data = xp.array(new[name])
             else:
-                each[...] = xp.asarray(new[name])
+                each[...] = new[name] if isinstance(each, np.ndarray) else xp.asarray(new[name])
 
     def astype(self: Self, dtype: Any) -> Self:
         """Convert all floating-point state, in place. (Layers begin in float32.)"""
@@ -127,7 +127,7 @@ class Module:
                 each.data = each.data.astype(dtype)
         for _, module in self.named_modules():
             for name, each in vars(module).items():
-                if isinstance(each, xp.ndarray) and each.dtype.kind == "f":
+                if isinstance(each, (np.ndarray, xp.ndarray)) and each.dtype.kind == "f":
                     setattr(module, name, each.astype(dtype))
         return self
 
@@ -161,7 +161,7 @@ class Module:
         return type(self).__name__ + (f"({', '.join(settings)})" if settings else "")
 
     def __repr__(self) -> str:
-        rows: list[tuple[str, str]] = []
+        rows: list[tuple[str, ...]] = []
         shown: set[int] = set()
 
         def show(name: str, module: Module, depth: int) -> None:
@@ -261,8 +261,23 @@ def summary(model: Module, *inputs: Any) -> None:
     What a layer does by itself, without its parts, stands in its row: the columns add up. The model
     runs in evaluation mode, so that nothing in it changes.
     """
+    rows, totals = _run_watched(model, inputs)
+    head = ("layer", "output", "parameters", "multiply-adds")
+    print(_table([head, *rows, ("total", "", *(f"{n:,}" for n in totals))], "<<>>"))
+
+
+def cost(model: Module, *inputs: Any) -> tuple[int, int]:
+    """The totals of `summary`: parameters, and multiply-adds of one call."""
+    return _run_watched(model, inputs)[1]
+
+
+def _run_watched(
+    model: Module, inputs: tuple[Any, ...]
+) -> tuple[list[tuple[str, ...]], tuple[int, int]]:
     global _watch
     names = {id(module): name for name, module in model.named_modules()}
+    own = {id(module): [each for _, each in _inside(module) if isinstance(each, Tensor)]
+           for _, module in model.named_modules()}  # fmt: skip
     rows: list[tuple[str, ...]] = []
     counted: set[int] = set()  # a layer may be called twice, and has its parameters once
     totals = [0, 0]
@@ -275,14 +290,14 @@ def summary(model: Module, *inputs: Any) -> None:
         parents.append(f"{name}." if name else "")
         out = module.forward(*inputs, **options)
         parents.pop()
-        own = [e for _, e in _inside(module) if isinstance(e, Tensor) and id(e) not in counted]
-        counted.update(map(id, own))
+        new = {id(e): e.size for e in own.get(id(module), ()) if id(e) not in counted}
+        counted.update(new)
         shapes = [tuple(getattr(each, "shape", ())) for each in (inputs[0], out)] if inputs else []
-        numbers = [sum(e.size for e in own), module.multiply_adds(*shapes) if shapes else 0]
+        numbers = [sum(new.values()), module.multiply_adds(*shapes) if shapes else 0]
         for i in range(2):
             totals[i] += numbers[i]
-        title = f"{indent}{name_here} {module._title().partition('(')[0]}"
-        rows[place] = (title, _shapes(out), *(f"{n:,}" if n else "" for n in numbers))
+        title = f"{name_here} {module._title().partition('(')[0]}".strip()
+        rows[place] = (indent + title, _shapes(out), *(f"{n:,}" if n else "" for n in numbers))
         return out
 
     modes = [(module, module.training) for _, module in model.named_modules()]
@@ -294,8 +309,7 @@ def summary(model: Module, *inputs: Any) -> None:
         _watch = None
         for module, mode in modes:
             module.training = mode
-    head = ("layer", "output", "parameters", "multiply-adds")
-    print(_table([head, *rows, ("total", "", *(f"{n:,}" for n in totals))], "<<>>"))
+    return rows, (totals[0], totals[1])
 
 
 def _shapes(out: Any) -> str:

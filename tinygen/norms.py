@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import xp
-from tinygen.layers import ConvTranspose2d, generator, parameter
+from tinygen.backend import Array, xp
+from tinygen.layers import ConvTranspose2d, at_least_one, generator, parameter
 from tinygen.module import Module
 from tinygen.normalise import normalise
-from tinygen.tensor import Tensor, as_alike, as_tensor, matmul, reshape, swapaxes
+from tinygen.tensor import Tensor, as_alike, matmul, reshape, swapaxes
 from tinygen.tensor import sum as sum_over
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "SpectralNorm"]
@@ -26,10 +26,9 @@ class _Norm(Module):
     """γ, beginning at 1, and β, beginning at 0, for each channel."""
 
     def __init__(self, channels: int, eps: float) -> None:
-        if not isinstance(channels, (int, np.integer)) or channels < 1:
-            raise ValueError(f"expected `channels` to be an int ≥ 1, got {channels!r}")
+        at_least_one(type(self).__name__, channels=channels)
         if not eps > 0:
-            raise ValueError(f"expected `eps` > 0, got {eps!r}")
+            raise ValueError(f"{type(self).__name__}: expected `eps` > 0, got {eps!r}")
         self.eps = float(eps)
         self.gamma, self.beta = parameter(np.ones(channels)), parameter(np.zeros(channels))
 
@@ -38,7 +37,7 @@ class _Norm(Module):
         if x.ndim < least or x.shape[-1] != C:
             axes = "N, …" if least > 1 else "…"
             raise ValueError(f"expected `x` of shape ({axes}, {C}), got {x.shape}")
-        return x
+        return x  # type: ignore[no-any-return]
 
 
 class BatchNorm(_Norm):
@@ -52,7 +51,8 @@ class BatchNorm(_Norm):
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__(channels, eps)
         if not 0 < momentum <= 1:
-            raise ValueError(f"expected `momentum` above 0 and up to 1, got {momentum!r}")
+            raise ValueError(f"BatchNorm: expected `momentum` above 0 and up to 1, got "
+                             f"{momentum!r}")  # fmt: skip
         self.momentum = float(momentum)
         self.mean, self.variance = xp.zeros(channels, "f4"), xp.ones(channels, "f4")
 
@@ -60,7 +60,8 @@ class BatchNorm(_Norm):
         x, C = self._checked(x, least=2), self.gamma.shape[0]
         if not self.training:
             scale = self.gamma * (1 / xp.sqrt(self.variance + self.eps))
-            return x * scale + (self.beta - self.mean * scale)
+            shift = self.beta - self.mean * scale
+            return x * scale + shift  # type: ignore[no-any-return]
         n = math.prod(x.shape[:-1])
         if n < 2:
             raise ValueError(f"expected more than one entry for each channel in training, got `x` "
@@ -70,9 +71,13 @@ class BatchNorm(_Norm):
             reshape(x, (1, n, *column)), reshape(self.gamma, column), reshape(self.beta, column),
             self.eps,
         )  # fmt: skip
-        self.mean += self.momentum * (mu.reshape(C) - self.mean)
-        self.variance += self.momentum * (variance.reshape(C) * (n / (n - 1)) - self.variance)
+        self.mean = self._follow(self.mean, mu.reshape(C))
+        self.variance = self._follow(self.variance, variance.reshape(C) * (n / (n - 1)))
         return reshape(y, x.shape)
+
+    def _follow(self, average: Array, new: Array) -> Array:
+        # not in place: the graph of an evaluation may still need the old one
+        return (average + self.momentum * (new - average)).astype(average.dtype, copy=False)
 
 
 class GroupNorm(_Norm):
@@ -85,7 +90,8 @@ class GroupNorm(_Norm):
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
         super().__init__(channels, eps)
         if not isinstance(groups, (int, np.integer)) or groups < 1 or channels % groups:
-            raise ValueError(f"expected `groups` to divide {channels} channels, got {groups!r}")
+            raise ValueError(f"GroupNorm: expected `groups` to divide {channels} channels, got "
+                             f"{groups!r}")  # fmt: skip
         self.groups = int(groups)
 
     def forward(self, x: Any) -> Tensor:
@@ -126,12 +132,11 @@ class SpectralNorm(Module):
     def __init__(self, layer: Module, iterations: int = 1, *, rng: np.random.Generator) -> None:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2:
-            raise TypeError(f"expected a layer with a `weight` of two axes or more, got "
-                            f"{type(layer).__name__}")  # fmt: skip
-        if not isinstance(iterations, (int, np.integer)) or iterations < 1:
-            raise ValueError(f"expected `iterations` to be an int ≥ 1, got {iterations!r}")
+            raise TypeError(f"SpectralNorm: expected a layer with a `weight` of two axes or more, "
+                            f"got {type(layer).__name__}")  # fmt: skip
+        at_least_one("SpectralNorm", iterations=iterations)
         self.layer, self.iterations = layer, int(iterations)
-        v = generator(rng).standard_normal((self._matrix(weight).shape[1], 1))
+        v = generator("SpectralNorm", rng).standard_normal((self._matrix(weight).shape[1], 1))
         self.v = xp.asarray(v / np.linalg.norm(v), weight.dtype)
 
     def _matrix(self, weight: Tensor) -> Tensor:
@@ -142,12 +147,12 @@ class SpectralNorm(Module):
     def forward(self, x: Any) -> Any:
         weight = self.layer.weight  # type: ignore[attr-defined]
         W = self._matrix(weight)
-        v = as_tensor(self.v)
+        v: Any = self.v  # an array, so that it takes the dtype of W
         for _ in range(self.iterations if self.training else 0):
             v = _unit(matmul(W.T, matmul(W, v)))
         sigma = _norm(matmul(W, v))
         if self.training:
-            self.v = v.data
+            self.v = v.data.astype(self.v.dtype, copy=False)
         self.layer.weight = weight / sigma  # type: ignore[attr-defined]
         try:
             return self.layer(x)

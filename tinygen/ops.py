@@ -3,8 +3,8 @@ r"""Functions of one entry at a time: exp, tanh, sigmoid, relu and their kin.
 Each is an equation and its gradient; `z̄` is the cotangent that comes in, `g` in the code. A vjp
 that calls these functions on Tensors can be differentiated again, so each is right to any order.
 
-Those that would overflow when written as in the textbook (sigmoid, softplus) are written with
-e^{−|x|}, which can't; they and their gradients are exact from −1000 to 1000.
+Those that would overflow when written as in the textbook (sigmoid, softplus) take the exponential
+of numbers that are bounded; they and their gradients are finite and true from −1000 to 1000.
 
 Reading order: exponentials, trigonometry, the sigmoid family, the rectifiers, choosing.
 """
@@ -15,12 +15,16 @@ import math
 from typing import Any
 
 from tinygen.backend import Array, fused, xp
+from tinygen.graph import is_recording
 from tinygen.tensor import Tensor, _apply, _meet_either, as_float, as_tensor, log, record
 
 __all__ = [
     "abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p",
     "maximum", "minimum", "relu", "sigmoid", "silu", "sin", "softplus", "sqrt", "tanh", "where",
 ]  # fmt: skip
+
+
+LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
 
 # --- exponentials and roots; `log` is in tensor.py, where powers need it --------------------------
@@ -81,8 +85,8 @@ def tanh(x: Any) -> Tensor:
 
 @fused
 def _sigmoid(x: Array) -> Array:
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1, e) / (1 + e)
+    e = xp.exp(xp.clip(x, -LARGE, LARGE))
+    return e / (1 + e)
 
 
 def sigmoid(x: Any) -> Tensor:
@@ -104,16 +108,26 @@ def softplus(x: Any) -> Tensor:
 
 @fused
 def _silu(x: Array) -> Array:
-    e = xp.exp(-xp.abs(x))
-    return x * xp.where(x >= 0, 1, e) / (1 + e)
+    e = xp.exp(xp.clip(x, -LARGE, LARGE))
+    return x * (e / (1 + e))
+
+
+@fused
+def _silu_vjp(g: Array, x: Array) -> Array:
+    e = xp.exp(xp.clip(x, -LARGE, LARGE))
+    s = e / (1 + e)
+    return g * s * (1 + x * (1 - s))
 
 
 def silu(x: Any) -> Tensor:
-    """z = x ⊙ σ(x);  x̄ = z̄ ⊙ (σ(x) + x σ(x) σ(−x))"""
+    """z = x ⊙ σ(x);  x̄ = z̄ ⊙ σ(x) (1 + x (1 − σ(x)))"""
     x = as_float(x)
 
-    def vjp(g: Tensor, z: Tensor) -> Tensor:
-        return g * (sigmoid(x) + z * sigmoid(-x))
+    def vjp(g: Tensor, _: Tensor) -> Tensor:
+        if not is_recording():
+            return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
+        s = sigmoid(x)
+        return g * s * (1 + x * (1 - s))
 
     return record(_silu(x.data), (x, vjp))
 
@@ -152,20 +166,35 @@ def gelu(x: Any) -> Tensor:
 def relu(x: Any) -> Tensor:
     """z = max(x, 0);  x̄ = z̄ where x > 0"""
     x = as_tensor(x)
-    return record(xp.maximum(x.data, 0), (x, lambda g, _: where(x.data > 0, g, 0)))
+    return record(xp.maximum(x.data, 0), (x, lambda g, z: g * (z.data > 0)))
+
+
+@fused
+def _leaky_vjp(g: Array, x: Array, slope: float) -> Array:
+    return g * ((x > 0).astype(g.dtype) * (1 - slope) + slope)
+
+
+@fused
+def _leaky(x: Array, slope: float) -> Array:
+    return x * ((x > 0).astype(x.dtype) * (1 - slope) + slope)
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x"""
     x, slope = as_float(x), float(slope)
-    z = xp.where(x.data > 0, x.data, slope * x.data)
-    return record(z, (x, lambda g, _: where(x.data > 0, g, slope * g)))
+
+    def vjp(g: Tensor, _: Tensor) -> Tensor:
+        if not is_recording():
+            return as_tensor(_leaky_vjp(g.data, x.data, slope))
+        return g * ((x.data > 0) * (1 - slope) + slope)
+
+    return record(_leaky(x.data, slope), (x, vjp))
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
     x, alpha = as_float(x), float(alpha)
-    z = xp.where(x.data > 0, x.data, alpha * xp.expm1(xp.minimum(x.data, 0)))
+    z = xp.maximum(x.data, 0) + alpha * xp.expm1(xp.minimum(x.data, 0))
     return record(z, (x, lambda g, _: where(x.data > 0, g, g * alpha * exp(minimum(x, 0)))))
 
 
@@ -193,8 +222,8 @@ def maximum(x: Any, y: Any) -> Tensor:
     first = a >= b
     return record(
         z,
-        (x, lambda g, _: where(first, g, 0)),
-        (y, lambda g, _: where(first, 0, g)),
+        (x, lambda g, _: g * first),
+        (y, lambda g, _: g * ~first),
     )
 
 
@@ -205,8 +234,8 @@ def minimum(x: Any, y: Any) -> Tensor:
     first = a <= b
     return record(
         z,
-        (x, lambda g, _: where(first, g, 0)),
-        (y, lambda g, _: where(first, 0, g)),
+        (x, lambda g, _: g * first),
+        (y, lambda g, _: g * ~first),
     )
 
 
@@ -220,4 +249,4 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     low, high = (b if b is None else as_tensor(b).item() for b in (low, high))
     inside = xp.ones(x.shape, bool) if low is None else x.data > low
     inside = inside if high is None else inside & (x.data < high)
-    return record(xp.clip(x.data, low, high), (x, lambda g, _: where(inside, g, 0)))
+    return record(xp.clip(x.data, low, high), (x, lambda g, _: g * inside))

@@ -482,7 +482,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
     x = as_tensor(x)
     kept, axis = kept_shape(x.shape, axis), tuple(axis) if isinstance(axis, list) else axis
-    data = x._data.sum(axis=axis, keepdims=keepdims)
+    data = backend.add_up(x._data, axis, keepdims)
     return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
 
 
@@ -578,7 +578,7 @@ def matmul(x: Any, y: Any) -> Tensor:
         z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
         return reshape(z, (*x.shape[:-1], y.shape[-1]))
     return record(
-        _apply(operator.matmul, a, b),
+        _apply(backend.product, a, b),
         (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
         (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
     )

@@ -1,0 +1,184 @@
+"""Draws the figures of layers.md, from numbers that tinygen computes while it draws.
+
+    python docs/figures_layers.py [--out DIR]
+
+They are of the same kind as those of make_figures.py, from where their style comes. Reading order:
+a signal through many layers, and what theory says of it; which entries share a mean; waves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from make_figures import BLUE, GREEN, GREY, ORANGE, RED, STYLE, bare, canvas, save
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import tinygen as tg
+from tinygen import nn
+
+# --- a signal through fifty layers ----------------------------------------------------------------
+
+WIDTH, DEPTH, BATCH = 512, 50, 128
+GAINS = {  # n Var w: what to call it, its initialiser, its colour
+    1 / 3: ("1/(3n): PyTorch's layers", nn.pytorch_uniform, ORANGE),
+    1: ("1/n: LeCun; Glorot, as n = m here", nn.lecun_normal, BLUE),
+    2: ("2/n: He", nn.he_normal, GREEN),
+    4: ("4/n", nn.normal(2 / WIDTH**0.5), RED),
+}
+Activation = Callable[[tg.Tensor], tg.Tensor]
+
+
+def size(x: tg.Tensor) -> float:
+    """√ mean x²"""
+    return float(np.sqrt(np.mean(x.numpy().astype(float) ** 2)))
+
+
+def measured_sizes(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
+    """Of the signal and of the gradient after 0, 1, … layers of a network before any training."""
+    rng = np.random.default_rng(3)
+    x = tg.Tensor(rng.standard_normal((BATCH, WIDTH), np.float32), requires_grad=True)
+    signals = [x]
+    for _ in range(DEPTH):
+        layer = nn.Dense(WIDTH, WIDTH, rng=rng, init=GAINS[gain][1])
+        signals.append(activation(layer(signals[-1])))
+    cotangent = tg.Tensor(rng.standard_normal((BATCH, WIDTH), np.float32))
+    gradients = tg.grad(signals[-1], signals, cotangent=cotangent)
+    return [size(x) for x in signals], [size(g) for g in gradients]
+
+
+def predicted_sizes(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
+    """The same for infinitely wide layers: z ~ N(0, c q), next q = E φ(z)², ḡ² by c E φ′(z)²."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # E over N(0, 1); none of them is 0
+    weights = weights / weights.sum()
+    q, factors = [1.0], []
+    for _ in range(DEPTH):
+        z = tg.Tensor(np.sqrt(gain * q[-1]) * nodes, requires_grad=True)
+        h = activation(z)
+        slope = tg.grad(h.sum(), z).numpy()
+        q.append(float(weights @ h.numpy() ** 2))
+        factors.append(gain * float(weights @ slope**2))
+    g = np.cumprod([1.0, *factors[::-1]])[::-1]
+    return list(np.sqrt(q)), list(np.sqrt(g))
+
+
+def depth() -> Figure:
+    """The size of signal and gradient in fifty layers of tanh and of ReLU, for four variances."""
+    figure = canvas(10, 6.6)
+    axes = figure.subplots(2, 2, sharex=True)
+    for row, (name, activation) in zip(axes, (("tanh", tg.tanh), ("ReLU", tg.relu)), strict=True):
+        for gain, (label, _, colour) in GAINS.items():
+            pairs = zip(measured_sizes(activation, gain), predicted_sizes(activation, gain),
+                        strict=True)  # fmt: skip
+            for ax, (points, line) in zip(row, pairs, strict=True):
+                ax.plot(line, color=colour, linewidth=1.3)
+                ax.plot(range(0, DEPTH + 1, 2), points[::2], "o", color=colour, markersize=4,
+                        label=label)  # fmt: skip
+        row[0].set_title(f"{name}: the signal, going up")
+        row[1].set_title(f"{name}: the gradient, coming down")
+        for ax in row:
+            ax.set(yscale="log", xlim=(-1, DEPTH + 1))
+        row[0].set_ylabel("root mean square")
+    for ax in axes[1]:
+        ax.set_xlabel("layers from the input")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, title="Var w  (points: "
+                  "measured, lines: predicted)", title_fontsize=9)  # fmt: skip
+    return figure
+
+
+# --- which entries share a mean -------------------------------------------------------------------
+
+SHAPE = (3, 4, 6)  # images, pixels, channels
+ENTRY = (1, 1, 2)
+
+
+def group_of(layer: nn.Module, entry: tuple[int, ...]) -> np.ndarray:
+    """The entries of x that an entry of y depends on: those where its gradient is not zero."""
+    x = tg.Tensor(np.random.default_rng(1).normal(size=SHAPE), requires_grad=True)
+    return tg.grad(layer(x)[entry], x).numpy() != 0
+
+
+def shared_means() -> Figure:
+    """x as a matrix of pixels and channels, and the groups of entries that share a mean."""
+    N, P, C = SHAPE
+    views = {
+        "BatchNorm": (nn.BatchNorm(C), "(1, NHW, C, 1)"),
+        "GroupNorm, 2 groups": (nn.GroupNorm(2, C), "(N, HW, 2, C/2)"),
+        "GroupNorm, C groups": (nn.GroupNorm(C, C), "(N, HW, C, 1)"),
+        "LayerNorm": (nn.LayerNorm(C), "(NHW, 1, 1, C)"),
+    }
+    figure = canvas(10, 4.6)
+    for ax, (name, (layer, view)) in zip(figure.subplots(1, 4), views.items(), strict=True):
+        layer.astype(float)
+        shades = np.full(SHAPE, "", object)
+        for entry in np.ndindex(*SHAPE):
+            if not shades[entry]:  # the first entry of a group gives it light or dark
+                shades[group_of(layer, entry)] = ("#f0f0f0", "#d9d9d9")[sum(entry) % 2]
+        shades[group_of(layer, ENTRY)] = BLUE
+        for (n, p, c), shade in np.ndenumerate(shades):
+            corner = (c, n * P + p + 0.35 * n)  # images a little apart
+            ax.add_patch(Rectangle(corner, 1, 1, facecolor=shade, edgecolor="white", lw=1))
+            if (n, p, c) == ENTRY:
+                ax.plot(corner[0] + 0.5, corner[1] + 0.5, "o", color="white", markersize=6)
+        bare(ax).set(xlim=(-0.1, C + 0.1), ylim=(N * P + 0.8, -0.1), aspect="equal")
+        ax.set_title(f"{name}\n{view}", fontsize=10)
+        ax.set_xlabel("channels", color=GREY)
+    figure.axes[0].set_ylabel("pixels of three images", color=GREY)
+    return figure
+
+
+# --- a number as waves ----------------------------------------------------------------------------
+
+
+def waves() -> Figure:
+    """The sinusoidal embedding of 0 … 100, and how alike the embeddings of two numbers are."""
+    features = 64
+    figure = canvas(10, 3.9)
+    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    z = nn.SinusoidalEmbedding(features)(np.linspace(0, 100, 1200)).numpy()
+    image = left.imshow(z.T, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest",
+                        extent=(0, 100, features, 0))  # fmt: skip
+    left.axhline(features / 2, color="white", linewidth=4)
+    left.grid(False)
+    left.set(xlabel="t", yticks=[0, features / 2, features / 2 + 1, features],
+             yticklabels=["sin t", "sin t/10,000", "cos t", "cos t/10,000"])  # fmt: skip
+    for label, side in zip(left.get_yticklabels(), ("top", "bottom") * 2, strict=True):
+        label.set_verticalalignment(side)
+    left.set_title("t as 64 waves")
+    figure.colorbar(image, ax=left, ticks=[-1, 0, 1], pad=0.02)
+
+    gaps = np.geomspace(0.01, 1e4, 500)
+    for longest, colour in ((10_000, BLUE), (100, ORANGE)):
+        embed = nn.SinusoidalEmbedding(features, longest)
+        for t, marker in ((0.0, "-"), (321.0, "o")):
+            step = 1 if marker == "-" else 20
+            alike = (embed(t + gaps[::step]).numpy() * embed(np.array(t)).numpy()).sum(axis=1)
+            right.semilogx(gaps[::step], alike / (features / 2), marker, color=colour,
+                           linewidth=1.2, markersize=4)  # fmt: skip
+    right.text(25, 0.72, "longest = 10,000", color=BLUE)
+    right.text(0.9, 0.3, "longest = 100", color="#a06c00", ha="center")
+    right.set(xlabel="distance of t and t′", ylabel="likeness ⟨z, z′⟩ / 32", ylim=(-0.45, 1.08))
+    right.set_title("Alike if near  (lines: t = 0, points: t = 321)")
+    return figure
+
+
+FIGURES = (depth, shared_means, waves)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        for draw in FIGURES:
+            save(draw(), out / f"{draw.__name__}.png")
+
+
+if __name__ == "__main__":
+    main()

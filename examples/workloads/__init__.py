@@ -1,0 +1,1 @@
+"""What benchmark.py times, written twice: the same training steps in tinygen and in PyTorch."""

@@ -1,0 +1,357 @@
+"""An optimiser turns gradients into steps: it changes parameters so that a loss goes down.
+
+    optimizer = Adam(model.parameters(), lr=1e-3)
+    for batch in batches:
+        loss = ...
+        optimizer.step(grad(loss, optimizer.params))
+
+p is a parameter, g its gradient, t the step, from 1 in the equations; products, squares and roots
+are taken entry by entry. Each update is a formula from p, its state and g to the next p and state.
+
+Reading order: the updates, from `_descend` on, each above the class that keeps its state; then
+`Optimizer.step`. `clip_by_global_norm` comes before a step, `EMA.update` after it.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygen.backend import Array, fused, spread, to_numpy, workspace, xp
+from tinygen.schedules import (
+    Schedule,
+    constant,
+    cosine,
+    exponential,
+    number,
+    one_cycle,
+    step_decay,
+    warm_up,
+)
+from tinygen.stateful import Params, Stateful, alike, kind_of
+from tinygen.tensor import Tensor, as_tensor
+
+__all__ = [
+    "EMA", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Schedule",
+    "clip_by_global_norm", "clip_values", "constant", "cosine", "exponential", "one_cycle",
+    "step_decay", "warm_up",
+]  # fmt: skip
+
+
+# --- what all optimisers share --------------------------------------------------------------------
+
+
+@fused
+def _penalised(g: Array, p: Array, l1: float, l2: float) -> tuple[Array]:
+    return (g + l1 * xp.sign(p) + l2 * p,)
+
+
+@fused
+def _shrink(p: Array, keep: float) -> tuple[Array]:
+    return (keep * p,)
+
+
+class Optimizer(Stateful, abc.ABC):
+    """What steps down a loss. `params` is a sequence of Tensors, or a dict of them by name.
+
+    `lr` is the learning rate, or a schedule: a function from the step, counted from 0, to it.
+    `l1` and `l2` are λ₁ and λ₂ of penalties λ₁ Σ|p| + λ₂/2 Σp², whose gradient is added to g.
+    `weight_decay` is λ of p ← (1 − lr·λ) p, done before the update and apart from g.
+    """
+
+    def __init__(self, params: Params, lr: float | Schedule, *kinds: str, l1: float = 0.0,
+                 l2: float = 0.0, weight_decay: float = 0.0) -> None:  # fmt: skip
+        super().__init__(params, *kinds)
+        self.lr = lr if callable(lr) else self._number("`lr` > 0", lr, lambda x: x > 0)
+        self.l1 = self._number("`l1` ≥ 0", l1, lambda x: x >= 0)
+        self.l2 = self._number("`l2` ≥ 0", l2, lambda x: x >= 0)
+        self.weight_decay = self._number("`weight_decay` ≥ 0", weight_decay, lambda x: x >= 0)
+
+    def _number(self, condition: str, value: Any, holds: Callable[[float], bool]) -> float:
+        return number(f"{type(self).__name__}: expected {condition}", value, holds)
+
+    @abc.abstractmethod
+    def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
+        """Change p and its state in place. `self.steps` counts this step already."""
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        return self._number(f"`lr` ≥ 0 at step {self.steps}", lr, lambda x: x >= 0)
+
+    def step(self, grads: Iterable[Tensor]) -> None:
+        """Update all parameters, by gradients in the order of `params`.
+
+        If one does not fit its parameter, or is not finite throughout, nothing is changed.
+        """
+        grads, lr = self._checked(grads), self.rate()
+        self.steps += 1
+        for p, g, *state in zip(self.params, grads, *self.state.values(), strict=True):
+            slope = g.data
+            if self.l1 or self.l2:
+                into = (workspace("slope", p.shape, p.dtype),)  # g belongs to the caller
+                (slope,) = _penalised(slope, p.data, self.l1, self.l2, into=into)
+            if self.weight_decay:
+                _shrink(p.data, 1 - lr * self.weight_decay, into=(p.data,))
+            self._update(lr, p.data, slope, *state)
+            p.data = p.data  # counts as a change: a graph that p was used in is stale
+
+    def _checked(self, grads: Iterable[Tensor]) -> list[Tensor]:
+        owner = f"{type(self).__name__}.step"
+        grads = _gradients(owner, grads)
+        if len(grads) != len(self.params):
+            raise ValueError(f"{owner}: expected {len(self.params)} gradients, one for each "
+                             f"parameter, got {len(grads)}")  # fmt: skip
+        self.check_unchanged()
+        for called, p, g in zip(self._called, self.params, grads, strict=True):
+            if not alike(g, p):
+                raise ValueError(f"{owner}: expected the gradient of {called} to be {kind_of(p)}, "
+                                 f"got {kind_of(g)}")  # fmt: skip
+        # sums of squares take one pass, and wait for a GPU once. A large finite g may overflow
+        with np.errstate(all="ignore"):
+            squares = xp.stack([xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads])
+        doubtful = np.flatnonzero(~np.isfinite(to_numpy(squares)))
+        bad = [i for i in doubtful if not xp.isfinite(grads[i].data).all()]
+        if bad:
+            g = grads[bad[0]].data
+            others = f" ({len(bad)} gradients are like that)" if len(bad) > 1 else ""
+            raise ValueError(f"{owner}: the gradient of {self._called[bad[0]]} has "
+                             f"{int(xp.isnan(g).sum())} nan and {int(xp.isinf(g).sum())} inf in "
+                             f"{g.size} entries{others}; nothing was changed")  # fmt: skip
+        return grads
+
+
+# --- the optimisers: an update, and the class that keeps its state --------------------------------
+
+
+@fused
+def _descend(p: Array, g: Array, lr: float) -> tuple[Array]:
+    return (p - lr * g,)
+
+
+@fused
+def _roll(p: Array, b: Array, g: Array, lr: float, mu: float) -> tuple[Array, Array]:
+    b = mu * b + g
+    return p - lr * b, b
+
+
+@fused
+def _roll_ahead(p: Array, b: Array, g: Array, lr: float, mu: float) -> tuple[Array, Array]:
+    b = mu * b + g
+    return p - lr * (g + mu * b), b
+
+
+class SGD(Optimizer):
+    """p ← p − lr·g;  with momentum μ  b ← μ b + g,  p ← p − lr·b  (Polyak 1964, eq. 9)
+
+    With `nesterov`  b ← μ b + g,  p ← p − lr (g + μ b)  (Nesterov 1983; Sutskever et al. 2013)
+    """
+
+    def __init__(self, params: Params, lr: float | Schedule, momentum: float = 0.0,
+                 nesterov: bool = False, **penalties: float) -> None:  # fmt: skip
+        super().__init__(params, lr, *(["b"] if momentum else []), **penalties)
+        self.momentum = self._number("0 ≤ `momentum` < 1", momentum, lambda x: 0 <= x < 1)
+        self.nesterov = nesterov
+        if nesterov and not momentum:
+            raise ValueError("SGD: `nesterov` needs a `momentum` > 0")
+
+    def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
+        if not state:
+            _descend(p, g, lr, into=(p,))
+        else:
+            formula = _roll_ahead if self.nesterov else _roll
+            formula(p, *state, g, lr, self.momentum, into=(p, *state))
+
+
+@fused
+def _adagrad(p: Array, s: Array, g: Array, lr: float, eps: float) -> tuple[Array, Array]:
+    s = s + g * g
+    return p - lr * g / (xp.sqrt(s) + eps), s
+
+
+class Adagrad(Optimizer):
+    """s ← s + g²;  p ← p − lr·g / (√s + ε)  (Duchi, Hazan & Singer 2011)"""
+
+    def __init__(self, params: Params, lr: float | Schedule = 1e-2, eps: float = 1e-10,
+                 **penalties: float) -> None:  # fmt: skip
+        super().__init__(params, lr, "s", **penalties)
+        self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
+
+    def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
+        _adagrad(p, *state, g, lr, self.eps, into=(p, *state))
+
+
+@fused
+def _rmsprop(
+    p: Array, v: Array, g: Array, lr: float, alpha: float, eps: float
+) -> tuple[Array, Array]:
+    v = alpha * v + (1 - alpha) * g * g
+    return p - lr * g / (xp.sqrt(v) + eps), v
+
+
+class RMSprop(Optimizer):
+    """v ← α v + (1 − α) g²;  p ← p − lr·g / (√v + ε)  (Hinton's lecture 6e, 2012)"""
+
+    def __init__(self, params: Params, lr: float | Schedule = 1e-2, alpha: float = 0.99,
+                 eps: float = 1e-8, **penalties: float) -> None:  # fmt: skip
+        super().__init__(params, lr, "v", **penalties)
+        self.alpha = self._number("0 ≤ `alpha` < 1", alpha, lambda x: 0 <= x < 1)
+        self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
+
+    def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
+        _rmsprop(p, *state, g, lr, self.alpha, self.eps, into=(p, *state))
+
+
+@fused
+def _adam(
+    p: Array, m: Array, v: Array, g: Array, lr: float, beta1: float, beta2: float, eps: float
+) -> tuple[Array, Array, Array]:
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    return p - lr * m / (xp.sqrt(v) + eps), m, v
+
+
+class Adam(Optimizer):
+    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  p ← p − lr·m̂ / (√v̂ + ε)
+
+    where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ)  (Kingma & Ba 2015, algorithm 1)
+    """
+
+    def __init__(self, params: Params, lr: float | Schedule = 1e-3,
+                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 **penalties: float) -> None:  # fmt: skip
+        super().__init__(params, lr, "m", "v", **penalties)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{type(self).__name__}: expected `betas` (β₁, β₂), got {betas!r}")
+        self.beta1 = self._number("0 ≤ β₁ < 1 in `betas`", betas[0], lambda x: 0 <= x < 1)
+        self.beta2 = self._number("0 ≤ β₂ < 1 in `betas`", betas[1], lambda x: 0 <= x < 1)
+        self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
+
+    def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
+        # lr·m̂ / (√v̂ + ε) with both corrections taken out of the arrays, into lr and ε
+        c1, c2 = 1 - self.beta1**self.steps, math.sqrt(1 - self.beta2**self.steps)
+        _adam(p, *state, g, lr * c2 / c1, self.beta1, self.beta2, self.eps * c2, into=(p, *state))
+
+
+class AdamW(Adam):
+    """p ← (1 − lr·λ) p, then Adam's update: its `weight_decay` is on  (Loshchilov & Hutter 2019)"""
+
+    def __init__(self, params: Params, lr: float | Schedule = 1e-3,
+                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, *,
+                 weight_decay: float = 0.01, **penalties: float) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay=weight_decay, **penalties)
+
+
+# --- before the step: clipping --------------------------------------------------------------------
+
+
+def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
+    """g · min(1, c / ‖g‖), and ‖g‖, where ‖g‖² = Σ g² over all gradients  (Pascanu et al. 2013)
+
+    If the norm is not finite the gradients come back as they are, for `step` to say which is not.
+    """
+    max_norm = number("clip_by_global_norm: expected `max_norm` > 0", max_norm, lambda x: x > 0)
+    arrays = [g.data for g in _gradients("clip_by_global_norm", grads)]
+    sums = [each for g in arrays for each in _square_sums(g.reshape(-1))]
+    norm = math.sqrt(to_numpy(xp.stack(sums)).sum()) if sums else 0.0  # one wait for a GPU
+    if max_norm < norm < math.inf:
+        arrays = [g * (max_norm / norm) for g in arrays]
+    return [as_tensor(g) for g in arrays], norm
+
+
+def _square_sums(flat: Array) -> list[Array]:
+    """Σ g² of each block, in float64: in float32 it overflows from g = 2·10¹⁹ on"""
+
+    def square_sum(start: int, stop: int) -> Array:
+        block = flat[start:stop].astype(np.float64)
+        with np.errstate(all="ignore"):
+            return xp.dot(block, block)
+
+    return spread(square_sum, flat.size, 8)
+
+
+@fused
+def _clip(g: Array, limit: float) -> Array:
+    return xp.where(xp.isinf(g), g, xp.minimum(xp.maximum(g, -limit), limit))
+
+
+def clip_values(grads: Iterable[Tensor], limit: float) -> list[Tensor]:
+    """max(−c, min(g, c)) entry by entry; but what is infinite stays so, for `step` to refuse"""
+    limit = number("clip_values: expected `limit` > 0", limit, lambda x: x > 0)
+    return [as_tensor(_clip(g.data, limit)) for g in _gradients("clip_values", grads)]
+
+
+# --- after the step: averaging --------------------------------------------------------------------
+
+
+@fused
+def _approach(average: Array, p: Array, decay: float) -> tuple[Array]:
+    return (average + (1 - decay) * (p - average),)
+
+
+class EMA(Stateful):
+    """An average of the parameters over the steps, in which older ones fade: a ← d a + (1 − d) p
+
+    d is `decay`; with `warm_up` min(decay, (1 + t) / (10 + t)) after t updates, so that the values
+    training began with are soon forgotten. Call `update` after each step.
+    """
+
+    def __init__(self, params: Params, decay: float = 0.999, warm_up: bool = True) -> None:
+        super().__init__(params, "average")
+        self.decay = number("EMA: expected 0 ≤ `decay` < 1", decay, lambda x: 0 <= x < 1)
+        self.warm_up = warm_up
+        self.state["average"] = [p.data.copy() for p in self.params]
+        self._applied = False
+
+    def update(self) -> None:
+        """Move the averages towards the parameters."""
+        self._check_not_applied("update")
+        self.check_unchanged()
+        early = (1 + self.steps) / (10 + self.steps)
+        decay = min(self.decay, early) if self.warm_up else self.decay
+        for average, p in zip(self.state["average"], self.params, strict=True):
+            _approach(average, p.data, decay, into=(average,))
+        self.steps += 1
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """`with ema.applied():` the parameters are the averages; then they are as before.
+
+        Both change places: what is done to the parameters inside is done to the averages.
+        """
+        self._check_not_applied("applied")
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        averages, self._applied = self.state["average"], not self._applied
+        for i, p in enumerate(self.params):
+            p.data, averages[i] = averages[i], p.data
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        self._check_not_applied("state_dict")
+        return super().state_dict()
+
+    def _check_not_applied(self, method: str) -> None:
+        if self._applied:
+            raise RuntimeError(f"EMA.{method}: the averages are in use as the parameters; leave "
+                               f"`with applied()` first")  # fmt: skip
+
+
+def _gradients(owner: str, grads: Iterable[Tensor]) -> list[Tensor]:
+    if isinstance(grads, (Tensor, Mapping)) or not isinstance(grads, Iterable):
+        raise TypeError(f"{owner}: expected a sequence of gradients, got {type(grads).__name__}")
+    listed = list(grads)
+    for i, g in enumerate(listed):
+        if not isinstance(g, Tensor):
+            raise TypeError(f"{owner}: expected gradient {i} to be a Tensor, got "
+                            f"{type(g).__name__}")  # fmt: skip
+    return listed
