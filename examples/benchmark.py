@@ -36,14 +36,13 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # read when NumPy is imported
 
 import numpy as np
 from matplotlib.figure import Figure
+from workloads import memory, tinygen_steps
 
 import tinygen as tg
 from tinygen import backend, optim
-from workloads import memory, tinygen_steps
 
 try:
     import torch
-
     from workloads import pytorch_steps
 except ImportError:
     torch = pytorch_steps = None

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import Tensor, backend, gradcheck, strategies
+from tinygen import Tensor, backend, conv, gradcheck, strategies
 from tinygen.strategies import Conv
 
 
@@ -40,15 +40,19 @@ def cases(draw):
     return g, x, w, rng.standard_normal(naive_conv2d(x, w, g.stride, g.padding).shape)
 
 
-BLOCKS = {"whole batch": 3 << 20, "bands of rows": 64}
+BLOCKS = {"whole batch": (3 << 20, 9), "bands of rows": (64, 9), "patches added up": (64, 0)}
 
 
 @pytest.fixture(params=BLOCKS)
 def blocks(request, monkeypatch):
-    """Once with blocks of whole images, once with blocks of single rows."""
-    monkeypatch.setattr(backend, "BLOCK_BYTES", BLOCKS[request.param])
+    """With blocks of whole images, of single rows, and by the way that is for few channels."""
+    block_bytes, few = BLOCKS[request.param]
+    monkeypatch.setattr(backend, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(conv, "FEW", few)
 
 
+@pytest.mark.usefixtures("blocks")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(case=cases())
 def test_conv2d_equals_seven_loops(case):
     g, x, w, _ = case
@@ -96,6 +100,7 @@ GEOMETRIES = {
 }
 
 
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("g", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_unusual_geometries(g, rng):
     x, w = rng.standard_normal(g.x), rng.standard_normal(g.w)
@@ -207,14 +212,35 @@ def test_pooling_agrees_with_pytorch(rng):
 
 def test_a_bias_is_added_to_every_pixel_and_gathers_the_gradient_of_all(rng):
     x, w = Tensor(rng.standard_normal((2, 5, 5, 3))), Tensor(rng.standard_normal((2, 2, 3, 4)))
-    for call, given in [(tg.conv2d, x), (tg.conv_transpose2d, Tensor(np.ones((2, 3, 3, 4))))]:
-        plain = call(given, w, 3)
+    y = Tensor(rng.standard_normal((2, 3, 3, 4)))
+    for call, images in [(tg.conv2d, x), (tg.conv_transpose2d, y)]:
+        plain = call(images, w, 3)
         b = Tensor(rng.standard_normal(plain.shape[-1]), requires_grad=True)
-        z = call(given, w, 3, bias=b)
+        z = call(images, w, 3, bias=b)
         np.testing.assert_allclose(z.numpy(), plain.numpy() + b.numpy(), atol=1e-12)
         g = rng.standard_normal(z.shape)
         gb = tg.grad(z, b, cotangent=Tensor(g)).numpy()
         np.testing.assert_allclose(gb, g.sum((0, 1, 2)), atol=1e-12)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_what_is_added_may_be_several_tensors_that_broadcast(rng):
+    x, w = Tensor(rng.standard_normal((2, 6, 5, 3))), Tensor(rng.standard_normal((3, 3, 3, 4)))
+    y = Tensor(rng.standard_normal((2, 3, 3, 4)))
+    for operation, images in [(tg.conv2d, x), (tg.conv_transpose2d, y)]:
+        plain = operation(images, w, 2, 1).numpy()
+        N, H, W, C = plain.shape
+        shapes = [(C,), (N, 1, 1, C), (H, 1, 1), (N, H, W, C), ()]
+        added = [Tensor(rng.standard_normal(s), requires_grad=True) for s in shapes]
+        z = operation(images, w, 2, 1, bias=added)
+        np.testing.assert_allclose(z.numpy(), sum((b.numpy() for b in added), plain), atol=1e-12)
+        g = rng.standard_normal(z.shape)
+        gc, gn, gh, gz, g0 = (each.numpy() for each in tg.grad(z, added, cotangent=Tensor(g)))
+        np.testing.assert_allclose(gc, g.sum((0, 1, 2)), atol=1e-12)
+        np.testing.assert_allclose(gn, g.sum((1, 2), keepdims=True), atol=1e-12)
+        np.testing.assert_allclose(gh, g.sum((0, 2, 3))[:, None, None], atol=1e-12)
+        np.testing.assert_array_equal(gz, g)
+        np.testing.assert_allclose(g0, g.sum(), atol=1e-12)
 
 
 def test_a_convolution_is_a_dense_layer_on_patches(rng):

@@ -105,7 +105,7 @@ def test_layers_know_their_fans(rng):
     assert fans(lambda init: nn.ConvTranspose2d(4, 3, 6, (2, 3), rng=rng, init=init)) == (24, 108)
 
 
-# --- what they are derived for: the size of a signal stays what it is ------------------------------
+# --- what they are derived for: the size of a signal stays what it is -----------------------------
 
 
 def backwards(rng, shape, fan_in, fan_out):

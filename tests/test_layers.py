@@ -96,9 +96,10 @@ def test_an_evaluation_changes_nothing_and_repeats(row):
     ]
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in layers.TABLE if row.name != "Softmax along the batch"], ids=lambda r: r[0]
-)
+each_by_itself = [row for row in layers.TABLE if row.name != "Softmax along the batch"]
+
+
+@pytest.mark.parametrize("row", each_by_itself, ids=[row.name for row in each_by_itself])
 def test_an_image_or_row_does_not_look_at_others_in_evaluation(row):
     layer, x = row.drawn()
     layer.eval()
@@ -170,6 +171,14 @@ def test_a_bias_is_added_to_every_pixel(rng):
         layer.bias.data = array([1.0, -2.0], "f4")  # pixels that nothing reaches have it too
         z = layer(array(np.zeros((2, 4, 4, 1)))).numpy()
         np.testing.assert_array_equal(z, np.broadcast_to(np.array([1, -2], "f4"), z.shape))
+
+
+def test_a_convolution_adds_what_it_is_called_with_beside_its_images(rng):
+    layer = nn.Conv2d(2, 3, 3, 1, 1, rng=rng)
+    x, a = array(rng.standard_normal((2, 4, 5, 2)), "f4"), array(np.ones((2, 4, 5, 3)), "f4")
+    b = array([[[[1, 2, 3]]], [[[4, 5, 6]]]])
+    expected = layer(x).numpy() + 1 + tg.to_numpy(b)
+    np.testing.assert_allclose(layer(x, a, b).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_transposed_convolution_undoes_the_shapes_of_a_convolution(rng):

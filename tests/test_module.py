@@ -455,11 +455,15 @@ def test_summary_counts_every_normed_layer(rng, capsys):
     assert columns(capsys.readouterr().out)[-1] == ["total", "180", "360"]
 
 
-def test_summary_totals_are_the_parameters(capsys):
+def test_the_totals_of_a_summary_are_the_parameters_and_the_cost(capsys):
     model, x = trained()
     nn.summary(model, x)
-    total = columns(capsys.readouterr().out)[-1][1]
-    assert total == f"{sum(p.size for p in model.parameters()):,}"
+    totals = columns(capsys.readouterr().out)[-1]
+    parameters, multiply_adds = nn.cost(model, x)
+    assert capsys.readouterr().out == ""
+    assert totals == ["total", f"{parameters:,}", f"{multiply_adds:,}"]
+    assert parameters == sum(p.size for p in model.parameters())
+    assert multiply_adds == 6 * 3 * 3 * 4 * 9 + 6 * 36 * 5
 
 
 def test_summary_leaves_the_model_as_it_was(rng, capsys):

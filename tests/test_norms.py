@@ -1,4 +1,4 @@
-"""The norm layers: against loops, their statistics, their accuracy, and wrong gradients of theirs."""
+"""The norm layers: against loops, their statistics, accuracy, and wrong gradients of theirs."""
 
 import math
 
@@ -97,7 +97,7 @@ def test_running_statistics_are_averages_of_means_and_unbiased_variances(rng):
     layer = nn.BatchNorm(3, momentum=0.3).astype(float)
     mean, variance = np.zeros(3), np.ones(3)
     for _ in range(4):
-        x = rng.standard_normal((5, 2, 3)) + [1, 2, 3]
+        x = rng.normal([1, 2, 3], 1, (5, 2, 3))
         layer(Tensor(x))
         flat = x.reshape(10, 3)
         mean = 0.7 * mean + 0.3 * flat.mean(0)

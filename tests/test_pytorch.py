@@ -169,7 +169,8 @@ def test_self_attention_is_that_of_pytorch(heads, rng):
 
 SPECTRAL = {
     "Dense": (lambda rng: nn.Dense(4, 6, rng=rng), Torch.Linear(4, 6), (3, 4), (1, 0)),
-    "Conv2d": (lambda rng: nn.Conv2d(2, 5, 3, rng=rng), Torch.Conv2d(2, 5, 3), (2, 4, 4, 2), KERNEL),
+    "Conv2d": (lambda rng: nn.Conv2d(2, 5, 3, rng=rng), Torch.Conv2d(2, 5, 3), (2, 4, 4, 2),
+               KERNEL),
     "ConvTranspose2d": (lambda rng: nn.ConvTranspose2d(5, 2, 3, rng=rng),
                         Torch.ConvTranspose2d(5, 2, 3), (2, 4, 4, 5), KERNEL),
 }  # fmt: skip

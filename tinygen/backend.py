@@ -12,7 +12,7 @@ Reading order: `use` chooses, `to_numpy` brings back, `spread` and `fused` make 
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import functools
 import importlib
 import math
@@ -82,6 +82,8 @@ def use(library: str, device: int = 0) -> None:
             raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
                              f"interface, got {library!r}") from None  # fmt: skip
     threads = _count_threads() if module is np else 1
+    if module is np:
+        _keep_freed_memory()
     _chosen, _device, name = module, device, library
     if not TYPE_CHECKING:
         vars(xp).clear()
@@ -188,6 +190,20 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
     return kept[:count].reshape(shape)
 
 
+def _keep_freed_memory() -> None:
+    """Ask the C library to keep what is freed for what comes next, where it is one that can.
+
+    A step frees and asks for the same hundreds of megabytes. By default glibc hands them back to
+    the system, which must zero them, page by page, before it gives them out again: for an array
+    of some MB that takes longer than a pass of arithmetic over it.
+    """
+    if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the free bytes at the heap's end that stay
+            mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: what is larger is mapped, and unmapped, alone
+
+
 @functools.cache
 def _blas() -> Any:
     """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
@@ -198,7 +214,7 @@ def _blas() -> Any:
 
 @functools.cache
 def _keep_blas_to_one_thread() -> None:
-    """From now on: who shares work out over the cores is `spread`. Two would get in each other's way.
+    """From now on. It is `spread` that shares work out over the cores; two would be in the way.
 
     A thread of BLAS that has done its part spins for a while, and takes a core from ours.
     """
@@ -308,7 +324,7 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
     returns one array or a tuple, and must not look beyond one element.
 
-    With `into`, a tuple of arrays, the results are written there, which may be where they came from.
+    With `into`, a tuple of arrays, the results are written there: it may be where they came from.
     """
     kernel: list[Callable[..., Any]] = []
 

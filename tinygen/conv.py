@@ -47,8 +47,8 @@ def conv2d(
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
-    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. What `bias` holds, a Tensor or
-    several that broadcast to y, is added in the same pass over memory.
+    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. What `bias` holds, a
+    Tensor or several that broadcast to y, is added in the same pass over memory.
     """
     x, w, added = _operands("conv2d", bias, x=x, w=w)
     if x.shape[3] != w.shape[2]:
@@ -182,6 +182,8 @@ def _band(rows: int, bytes_per_row: int) -> int:
 def _conv(x: Array, w: Array, added: list[Array], s: Pair, p: Pads) -> Array:
     (N, H, W, C), (K, L, _, O) = x.shape, w.shape
     rows, columns = _output_size((H, W), (K, L), s, p)
+    if s == (1, 1) and FEW * O <= C:
+        return _scatter(x, _turned(w), added, s, _opposite(p, K, L), (rows, columns))
     y = xp.empty((N, rows, columns, O), x.dtype)
     matrix = w.reshape(-1, O)  # (K L C, O)
     row_bytes = columns * K * L * C * x.itemsize
@@ -213,6 +215,8 @@ def _add(y: Array, added: list[Array], images: slice, rows: slice) -> None:
 
 def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     (N, rows, columns, O), C, (K, L) = y.shape, x.shape[3], size
+    if s == (1, 1) and O < C:  # the patches may as well be those of y, which are smaller
+        return _turned(_conv_weight(y, x, s, _opposite(p, K, L), size))
     row_bytes = columns * K * L * C * x.itemsize
     band = _band(rows, row_bytes)
     count = N * -(-rows // band)
@@ -248,6 +252,8 @@ def _conv_transpose(
     zero is multiplied, and nothing is added to memory twice.
     """
     (N, _, _, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
+    if FEW * C <= O:
+        return _scatter(y, w, added, s, p, size)
     x = (xp.zeros if s[0] > K or s[1] > L else xp.empty)((N, H, W, C), y.dtype)
     down, across = _phases(H, K, s[0], p[0][0]), _phases(W, L, s[1], p[1][0])
     left = min((first for *_, first, _ in across), default=0)
@@ -286,6 +292,51 @@ def _conv_transpose(
     if N and rows:
         spread(work, N * -(-rows // band), band * row_bytes)
     return x
+
+
+FEW = 4  # so many times fewer channels out than in: adding patches up is cheaper than copying them
+
+
+def _scatter(
+    y: Array, w: Array, added: list[Array], s: Pair, p: Pads, size: Pair
+) -> Array:
+    """The same for few channels C: y w, a patch for each pixel of y, added up where patches lie."""
+    (N, rows, columns, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
+    (top, _), (left, _) = p
+    x = xp.zeros((N, H, W, C), y.dtype)
+    matrix = w.reshape(-1, O)  # (K L C, O)
+    canvas_size = ((rows - 1) * s[0] + K, (columns - 1) * s[1] + L)
+    bottom, right = min(top + H, canvas_size[0]), min(left + W, canvas_size[1])
+
+    def work(i: int, j: int) -> None:
+        pixels = y[i:j].reshape(-1, O)
+        patches = workspace("columns", (K * L * C, len(pixels)), y.dtype)
+        xp.matmul(matrix, pixels.T, out=patches)
+        patches = patches.reshape(K, L, C, j - i, rows, columns)
+        canvas = workspace("canvas", (C, j - i, *canvas_size), y.dtype)
+        canvas[...] = 0
+        for k in range(K):
+            for l in range(L):
+                down, across = slice(k, k + s[0] * rows, s[0]), slice(l, l + s[1] * columns, s[1])
+                canvas[..., down, across] += patches[k, l]
+        part = canvas[..., max(top, 0) : bottom, max(left, 0) : right].transpose(1, 2, 3, 0)
+        at = max(-top, 0), max(-left, 0)
+        x[i:j, at[0] : at[0] + part.shape[1], at[1] : at[1] + part.shape[2]] = part
+        _add(x, added, slice(i, j), slice(0, H))
+
+    spread(work, N, (rows * columns * K * L + canvas_size[0] * canvas_size[1]) * C * y.itemsize)
+    return x
+
+
+def _turned(w: Array) -> Array:
+    """The kernel turned by 180° and seen from the other side: (K, L, C, O) → (K, L, O, C)"""
+    return xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+
+
+def _opposite(p: Pads, K: int, L: int) -> Pads:
+    """The padding with which a stride-1 convolution and its adjoint change places."""
+    (top, bottom), (left, right) = p
+    return ((K - 1 - top, K - 1 - bottom), (L - 1 - left, L - 1 - right))
 
 
 def _phases(length: int, K: int, s: int, p: int) -> list[tuple[int, int, int, int, int]]:

@@ -31,8 +31,8 @@ from tinygen.layers import (
     MaxPool2d,
     ReLU,
     Reshape,
-    SiLU,
     Sigmoid,
+    SiLU,
     SinusoidalEmbedding,
     Softmax,
     Softplus,
@@ -43,9 +43,9 @@ from tinygen.module import Function, Module, Sequential, cost, summary
 from tinygen.norms import BatchNorm, GroupNorm, LayerNorm, SpectralNorm
 
 __all__ = [
-    "AvgPool2d", "BatchNorm", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "ELU",
-    "Embedding", "Flatten", "Function", "GELU", "GroupNorm", "LayerNorm", "LeakyReLU",
-    "MaxPool2d", "Module", "ReLU", "Reshape", "SelfAttention", "Sequential", "SiLU", "Sigmoid",
+    "ELU", "GELU", "AvgPool2d", "BatchNorm", "Conv2d", "ConvTranspose2d", "Dense", "Dropout",
+    "Embedding", "Flatten", "Function", "GroupNorm", "LayerNorm", "LeakyReLU", "MaxPool2d",
+    "Module", "ReLU", "Reshape", "SelfAttention", "Sequential", "SiLU", "Sigmoid",
     "SinusoidalEmbedding", "Softmax", "Softplus", "SpectralNorm", "Tanh", "Upsample", "attend",
     "constant", "cost", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
     "lecun_normal", "lecun_uniform", "normal", "pytorch_uniform", "summary", "zeros",

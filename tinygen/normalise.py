@@ -23,8 +23,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tinygen import backend
 from tinygen.backend import Array, spread, xp
 from tinygen.graph import is_recording
@@ -50,7 +48,7 @@ def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor,
 
     def recorded() -> tuple[Tensor, Tensor]:
         """z and r again, as functions of x."""
-        d = x - mean(x, axis=(1, 3), keepdims=True)
+        d: Tensor = x - mean(x, axis=(1, 3), keepdims=True)
         r = (mean(d * d, axis=(1, 3), keepdims=True) + eps) ** -0.5
         return d * r, r
 
@@ -58,7 +56,7 @@ def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor,
         if is_recording():
             z, r_of_x = recorded()
             h = g * gamma
-            inner = h - mean(h, (1, 3), True) - z * mean(h * z, (1, 3), True)
+            inner: Tensor = h - mean(h, (1, 3), True) - z * mean(h * z, (1, 3), True)
             return r_of_x * inner
         n = x.shape[1] * x.shape[3]
         sum_g, sum_gz = sums(g)  # (A, 1, G, D)
@@ -88,7 +86,7 @@ def _once(f: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
     return call
 
 
-# --- the passes over memory, in blocks of whole images, or of rows where there is one --------------
+# --- the passes over memory, in blocks of whole images, or of rows where there is one -------------
 
 
 def _in_pieces(work: Callable[[slice, slice], Any], x: Array, copies: int) -> list[Any]:

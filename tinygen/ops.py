@@ -127,7 +127,8 @@ def silu(x: Any) -> Tensor:
         if not is_recording():
             return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
         s = sigmoid(x)
-        return g * s * (1 + x * (1 - s))
+        slope: Tensor = s * (1 + x * (1 - s))
+        return g * slope
 
     return record(_silu(x.data), (x, vjp))
 
@@ -186,7 +187,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         if not is_recording():
             return as_tensor(_leaky_vjp(g.data, x.data, slope))
-        return g * ((x.data > 0) * (1 - slope) + slope)
+        return g * as_tensor((x.data > 0) * (1 - slope) + slope).astype(g.dtype)
 
     return record(_leaky(x.data, slope), (x, vjp))
 

@@ -147,7 +147,7 @@ def _roll_ahead(p: Array, b: Array, g: Array, lr: float, mu: float) -> tuple[Arr
 
 
 class SGD(Optimizer):
-    """p ← p − lr·g;  with momentum μ  b ← μ b + g,  p ← p − lr·b  (Polyak 1964, eq. 9)
+    """p ← p − lr·g;  with momentum μ  b ← μ b + g,  p ← p − lr·b  (Polyak 1964)
 
     With `nesterov`  b ← μ b + g,  p ← p − lr (g + μ b)  (Nesterov 1983; Sutskever et al. 2013)
     """

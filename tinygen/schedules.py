@@ -69,10 +69,9 @@ def _swing(start: float, end: float, fraction: float) -> float:
 
 
 def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
-    """s₀ (t + 1) / (T + 1) for t < T, then the schedule s from its beginning, sₜ₋ₜ
+    """s(0) · (t + 1) / (T + 1) for t < T, then s(t − T): a line up to a schedule's first rate
 
-    A line from nearly nothing to the schedule's first rate. It takes T steps, so that what follows
-    begins that much later.
+    It takes T steps, so that what follows begins, and ends, that much later.
     """
     steps = int(_at_least(1, "warm_up: expected `steps`", steps))
     if callable(schedule):
