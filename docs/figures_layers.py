@@ -1,20 +1,15 @@
 """Draws the figures of layers.md, from numbers that tinygen computes while it draws.
 
-    python docs/figures_layers.py [--out DIR]
-
-They are of the same kind as those of make_figures.py, from where their style comes. Reading order:
-a signal through many layers, and what theory says of it; which entries share a mean; waves.
+Reading order: a signal through many layers, and what theory says of it; which entries share a
+mean; waves.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from make_figures import BLUE, GREEN, GREY, ORANGE, RED, STYLE, bare, canvas, save
+from drawing import BLUE, GREEN, GREY, ORANGE, RED, bare, canvas
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -168,17 +163,3 @@ def waves() -> Figure:
 
 
 FIGURES = (depth, shared_means, waves)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
-        for draw in FIGURES:
-            save(draw(), out / f"{draw.__name__}.png")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,15 @@
 """Draws the figures of optimisers.md, from steps that tinygen's optimisers take while it draws.
 
-    python docs/figures_optim.py [--out DIR]
-
-They are of the same kind as those of make_figures.py, from where their style comes. Reading order:
-errors beside their known rates, paths on two surfaces, learning rates, what noise leaves.
+Reading order: errors beside their known rates, paths on two surfaces, learning rates, what noise
+leaves.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from make_figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, STYLE, canvas, save
+from drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, canvas
 from matplotlib.figure import Figure
 
 import tinygen as tg
@@ -190,17 +185,3 @@ def noise_floor() -> Figure:
 
 
 FIGURES = (convergence, optimiser_paths, learning_rates, noise_floor)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
-        for draw in FIGURES:
-            save(draw(), out / f"{draw.__name__}.png")
-
-
-if __name__ == "__main__":
-    main()

@@ -723,6 +723,14 @@ def test_clipping_values_bounds_each_and_leaves_the_others(lists, limit):
         np.testing.assert_array_equal(after.numpy(), np.array(expected, np.float32))
 
 
+def test_gradients_no_longer_than_the_norm_are_left_and_longer_ones_shortened_to_it():
+    grads = constants([3.0, 0.0], [[4.0]])  # of norm 5
+    for limit, expected in {9.0: [3, 0, 4], 5.0: [3, 0, 4], 2.5: [1.5, 0, 2]}.items():
+        clipped, norm = optim.clip_by_global_norm(grads, limit)
+        assert norm == 5
+        assert [*clipped[0].numpy(), *clipped[1].numpy()[0]] == expected
+
+
 def test_the_norm_of_large_float32_gradients_does_not_overflow():
     g = np.full((300, 300), 1e30, np.float32)
     (clipped,), norm = optim.clip_by_global_norm(constants(g), 3.0)

@@ -47,8 +47,8 @@ def conv2d(
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
-    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. What `bias` holds, a
-    Tensor or several that broadcast to y, is added in the same pass over memory.
+    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. `bias`, a
+    Tensor or several that broadcast to y, is added to it in the same pass over memory.
     """
     x, w, added = _operands("conv2d", bias, x=x, w=w)
     if x.shape[3] != w.shape[2]:
