@@ -85,7 +85,7 @@ def test_float32_gives_what_float64_gives(row, mode):
 def test_an_evaluation_changes_nothing_and_repeats(row):
     layer, x = row.drawn()
     layer.eval()
-    before = layer.state_dict()
+    before = {name: np.array(each) for name, each in layer.state_dict().items()}
     drawn = [m.rng.bit_generator.state for _, m in layer.named_modules() if hasattr(m, "rng")]
     first, second = layer(array(x, x.dtype)), layer(array(x, x.dtype))
     np.testing.assert_array_equal(first.numpy(), second.numpy())
@@ -456,6 +456,10 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
          "Embedding: " + NOT_INT.format("count", 0)),
         (lambda: nn.Embedding(5, 2, rng=RNG)([1, 5, -1]), ValueError,
          "Embedding: expected indices from 0 to 4, got some from -1 to 5"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)(5), ValueError,
+         "Embedding: expected indices from 0 to 4, got some from 5 to 5"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)([0, -1]), ValueError,
+         "Embedding: expected indices from 0 to 4, got some from -1 to 0"),
         (lambda: nn.Embedding(5, 2, rng=RNG)([1.0]), TypeError,
          "Embedding: expected indices that are integers, got dtype float64"),
         (lambda: nn.SinusoidalEmbedding(5), ValueError,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import Tensor, nn
+from tinygen import Tensor, module, nn
 
 
 def array(x, dtype="f4"):
@@ -53,6 +53,17 @@ OTHERS = {
     "constant": 10, "count": 2, "part.seen": 2, "listed.0.seen": 3, "tupled.1.seen": 7,
     "by_name.right.0.seen": 9,
 }  # fmt: skip
+
+
+def copied(model):
+    """The state as it is now, whatever becomes of the arrays it is in."""
+    return {name: np.array(each) for name, each in model.state_dict().items()}
+
+
+def assert_state(model, expected):
+    assert list(model.state_dict()) == list(expected)
+    for name, each in model.state_dict().items():
+        np.testing.assert_array_equal(each, expected[name], name)
 
 
 # --- found and named ------------------------------------------------------------------------------
@@ -115,13 +126,13 @@ def test_gradients_reach_a_shared_layer_from_both_of_its_uses(rng):
 
 def test_train_and_eval_reach_every_module():
     model = Everything()
-    assert all(module.training for _, module in model.named_modules())
+    assert all(each.training for _, each in model.named_modules())
     assert model.eval() is model
-    assert not any(module.training for _, module in model.named_modules())
+    assert not any(each.training for _, each in model.named_modules())
     model.listed[0].train()
-    assert [m.training for _, m in model.named_modules()].count(True) == 1
+    assert [each.training for _, each in model.named_modules()].count(True) == 1
     assert model.train() is model
-    assert all(module.training for _, module in model.named_modules())
+    assert all(each.training for _, each in model.named_modules())
     assert nn.Module.training
 
 
@@ -149,34 +160,28 @@ def test_state_goes_through_a_file_without_pickle_and_back(tmp_path):
     np.savez(tmp_path / "state.npz", **model.state_dict())
     with np.load(tmp_path / "state.npz", allow_pickle=False) as file:
         other.load_state_dict(file)
-    for (name, a), (same, b) in zip(
-        model.state_dict().items(), other.state_dict().items(), strict=True
-    ):
-        assert name == same
-        assert a.dtype == b.dtype == np.float32
-        np.testing.assert_array_equal(a, b)
+    assert_state(other, copied(model))
+    assert {each.dtype for each in other.state_dict().values()} == {np.dtype("f4")}
     np.testing.assert_array_equal(other.eval()(x).numpy(), model.eval()(x).numpy())
 
 
 def test_the_state_is_a_copy_on_the_host():
     model, _ = trained()
-    before, state = model.state_dict(), model.state_dict()
+    before, state = copied(model), model.state_dict()
     for each in state.values():
         assert type(each) is np.ndarray
         each += 1
-    for name, each in model.state_dict().items():
-        np.testing.assert_array_equal(each, before[name])
+    assert_state(model, before)
 
 
 def test_what_is_loaded_is_copied():
     model, _ = trained()
     state = model.state_dict()
     model.load_state_dict(state)
-    before = model.state_dict()
+    before = copied(model)
     for each in state.values():
         each += 1
-    for name, each in model.state_dict().items():
-        np.testing.assert_array_equal(each, before[name])
+    assert_state(model, before)
 
 
 def test_the_tensors_stay_those_that_an_optimiser_holds():
@@ -208,7 +213,7 @@ def test_a_gradient_after_loading_is_refused_not_wrong():
 
 def test_state_that_does_not_fit_is_refused_by_name_and_nothing_changes():
     model, _ = trained(0)
-    before, state = model.state_dict(), trained(1)[0].state_dict()
+    before, state = copied(model), trained(1)[0].state_dict()
     del state["layers.1.mean"], state["layers.4.bias"]
     state["layers.9.weight"] = np.zeros(3)
     state["layers.1.gamma"] = np.zeros((4, 1), "f4")
@@ -223,8 +228,7 @@ def test_state_that_does_not_fit_is_refused_by_name_and_nothing_changes():
         "  layers.1.gamma: expected float32 of shape (4,), got float32 of shape (4, 1)\n"
         "  layers.4.weight: expected float32 of shape (36, 5), got float64 of shape (36, 5)"
     )
-    for name, each in model.state_dict().items():
-        np.testing.assert_array_equal(each, before[name])
+    assert_state(model, before)
 
 
 # --- frozen and converted -------------------------------------------------------------------------
@@ -256,8 +260,10 @@ def test_gradients_flow_through_what_is_frozen():
 
 def test_integers_are_neither_frozen_nor_converted():
     model = Everything()
+    model.labels = Tensor([1, 2])
     model.astype("f8").freeze().freeze(False)
-    assert model.count.dtype == np.int64
+    assert model.count.dtype == model.labels.dtype == np.int64
+    assert not model.labels.requires_grad
     assert {p.dtype for p in model.parameters()} == {np.dtype("f8")}
 
 
@@ -410,8 +416,8 @@ def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng, capsys):
         nn.Conv2d(1, 8, 3, 2, 1, rng=rng),
         nn.BatchNorm(8),
         tg.relu,
-        nn.ConvTranspose2d(8, 2, 4, 2, 1, rng=rng),
-        nn.Sequential(nn.Flatten(), nn.Dense(72, 1000, rng=rng)),
+        nn.ConvTranspose2d(8, 3, 4, 2, 1, rng=rng),
+        nn.Sequential(nn.Flatten(), nn.Dense(108, 1000, rng=rng)),
     )
     nn.summary(model, array(np.zeros((5, 6, 6, 1))))
     assert capsys.readouterr().out == (
@@ -420,16 +426,16 @@ def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng, capsys):
         "  layers.0 Conv2d           (5, 3, 3, 8)          80          3,240\n"
         "  layers.1 BatchNorm        (5, 3, 3, 8)          16\n"
         "  layers.2 relu             (5, 3, 3, 8)\n"
-        "  layers.3 ConvTranspose2d  (5, 6, 6, 2)         258         11,520\n"
+        "  layers.3 ConvTranspose2d  (5, 6, 6, 3)         387         17,280\n"
         "  layers.4 Sequential       (5, 1000)\n"
-        "    layers.0 Flatten        (5, 72)\n"
-        "    layers.1 Dense          (5, 1000)         73,000        360,000\n"
-        "total                                         73,354        374,760\n"
+        "    layers.0 Flatten        (5, 108)\n"
+        "    layers.1 Dense          (5, 1000)        109,000        540,000\n"
+        "total                                        109,483        560,520\n"
     )
     # by hand: N H' W' C' · K L C; N H W C · K L C'; N · inputs · outputs
-    assert 5 * 3 * 3 * 8 * 9 == 3240
-    assert 5 * 3 * 3 * 8 * 16 * 2 == 11_520
-    assert 5 * 72 * 1000 == 360_000
+    assert 5 * 3 * 3 * 8 * 3 * 3 * 1 == 3240
+    assert 5 * 3 * 3 * 8 * 4 * 4 * 3 == 17_280
+    assert 5 * 108 * 1000 == 540_000
 
 
 def test_summary_counts_the_multiplications_of_attention(rng, capsys):
@@ -470,13 +476,20 @@ def test_summary_leaves_the_model_as_it_was(rng, capsys):
     model, x = trained()
     model.layers.append(nn.Dropout(0.5, rng=rng))
     model[1].eval()
-    modes = [module.training for _, module in model.named_modules()]
-    state, drawn = model.state_dict(), rng.bit_generator.state
+    modes = [each.training for _, each in model.named_modules()]
+    state, drawn = copied(model), rng.bit_generator.state
     nn.summary(model, x)
-    assert [module.training for _, module in model.named_modules()] == modes
+    assert [each.training for _, each in model.named_modules()] == modes
     assert rng.bit_generator.state == drawn
-    for name, each in model.state_dict().items():
-        np.testing.assert_array_equal(each, state[name])
+    assert_state(model, state)
+    assert module._watch is None
+
+
+def test_summary_records_nothing(capsys):
+    recording = []
+    model = nn.Sequential(lambda x: recording.append(tg.is_recording()) or x)
+    nn.summary(model, Tensor([1.0]))
+    assert recording == [False]
 
 
 def test_after_an_error_in_summary_the_model_is_as_it_was(rng, capsys):
@@ -485,7 +498,8 @@ def test_after_an_error_in_summary_the_model_is_as_it_was(rng, capsys):
         assert message(ValueError, lambda: nn.summary(model, array(np.ones((4, 5))))) == (
             "Dense at `layers.0`: affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"
         )
-    assert all(module.training for _, module in model.named_modules())
+    assert all(each.training for _, each in model.named_modules())
+    assert module._watch is None
     model(array(np.ones((4, 3))))
     assert capsys.readouterr().out == ""
 

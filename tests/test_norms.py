@@ -184,6 +184,18 @@ def test_equal_entries_give_beta_and_finite_gradients(value):
         assert np.isfinite(tg.grad((y * y).sum(), [x, *layer.parameters()])[0].numpy()).all()
 
 
+@pytest.mark.parametrize("layer", [nn.BatchNorm(6), nn.GroupNorm(2, 6), nn.LayerNorm(6)])
+def test_one_graph_gives_gradients_for_several_cotangents(layer, rng):
+    layer.astype(float)
+    x = Tensor(rng.standard_normal((3, 4, 6)), requires_grad=True)
+    y, live = layer(x), [x, *layer.parameters()]
+    a, b = (Tensor(rng.standard_normal(y.shape)) for _ in range(2))
+    sums = [tg.grad(y, live, cotangent=g) for g in (a, b, a + b)]
+    for ga, gb, both in zip(*sums, strict=True):
+        np.testing.assert_allclose(ga.numpy() + gb.numpy(), both.numpy(), atol=1e-10)
+    layer.astype("f4")
+
+
 @pytest.mark.parametrize("layer", [nn.BatchNorm(3), nn.GroupNorm(3, 3), nn.LayerNorm(3)])
 def test_a_norm_does_not_depend_on_the_layout_of_its_input(layer, rng):
     x = rng.standard_normal((2, 3, 5, 4))
@@ -291,6 +303,13 @@ def test_power_iteration_goes_on_from_call_to_call_in_training_only(rng):
         v = w.T @ w @ v
         v /= np.linalg.norm(v)
     np.testing.assert_allclose(tg.to_numpy(layer.v), v, rtol=1e-9)
+
+
+def test_in_evaluation_v_is_taken_as_it_is(rng):
+    layer = nn.SpectralNorm(nn.Dense(5, 5, rng=rng, bias=False), 3, rng=rng).astype(float).eval()
+    w, v = layer.layer.weight.numpy(), tg.to_numpy(layer.v)
+    z = layer(Tensor(np.eye(5))).numpy()
+    np.testing.assert_allclose(z, w / np.linalg.norm(w @ v), rtol=1e-9)
 
 
 def test_a_spectrally_normed_layer_stretches_no_distance(rng):
