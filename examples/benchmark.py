@@ -1,10 +1,11 @@
 """How fast tinygen is, beside PyTorch where that is installed, at the same work on this machine.
 
-Each workload is run by both in turn, A B A B, in one process, on the same shapes, dtype and number
-of threads. What is printed are medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is the
+Each workload is run by both in turn, A B A B, on the same shapes, dtype and number of threads:
+operations in one process, whole training steps in a process for each side, that waits while the
+other runs. What is printed are medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is the
 faster. The floor is the time that the multiplications of the matrix products alone take, at the
-speed that one large product reaches. Memory is the peak of a process of its own that runs a few
-steps, and in brackets how much of that came on top of what was there before the first.
+speed that one large product reaches. Memory is the most that a side's process had, and in brackets
+how much of that came on top of what was there before the first step.
 
     python examples/benchmark.py                 all of it, some minutes
     python examples/benchmark.py --only conv     one group
@@ -36,19 +37,19 @@ os.environ.pop("OPENBLAS_CORETYPE", None)  # read when NumPy is imported
 
 import numpy as np
 from matplotlib.figure import Figure
-from workloads import memory, tinygen_steps
+from workloads.worker import Worker
 
 import tinygen as tg
 from tinygen import backend, optim
 
 try:
     import torch
-    from workloads import pytorch_steps
 except ImportError:
-    torch = pytorch_steps = None
+    torch = None
 
 ROUNDS, RUNS = 5, 5  # turns of each side, and counted runs in each turn
 PAUSE = 0.05  # seconds before a turn
+TURN = 0.5  # seconds that the counted steps of a turn take, or one step if that takes longer
 BATCH = 128
 BATCHES = [16, 32, 64, 128, 256, 512]
 CHAIN = 1000  # operations in a chain that is timed
@@ -175,28 +176,24 @@ def step(workload: str, name: str) -> Callable[[np.random.Generator], Iterator[R
 
 
 def step_row(rng: np.random.Generator, workload: str, name: str, batch: int) -> Row:
-    ours, count, multiply_adds = getattr(tinygen_steps, workload)(batch, rng)
-    theirs = None
-    if torch is not None:
-        theirs, their_count = getattr(pytorch_steps, workload)(batch, rng)
-        assert count == their_count, f"{workload}: {count} parameters against {their_count}"
-    ours()
-    began = time.perf_counter()
-    ours()
-    runs = max(1, int(0.5 / (time.perf_counter() - began)))
-    times = compare(ours, theirs, runs)
-    found = row(workload, name, *times, floor=multiply_adds / gemm_speed())
-    found |= {"batch": batch, "tinygen_bytes": measure_memory("tinygen", workload, batch)}
-    if torch is not None:
-        found["pytorch_bytes"] = measure_memory("pytorch", workload, batch)
+    seed = int(rng.integers(2**31))
+    libraries = ["tinygen"] if torch is None else ["tinygen", "pytorch"]
+    workers = {library: Worker(library, workload, batch, seed) for library in libraries}
+    sizes = {worker.setup[0] for worker in workers.values()}
+    assert len(sizes) == 1, f"{workload}: networks of {sizes} parameters are not the same"
+    times: dict[str, list[float]] = {library: [] for library in libraries}
+    for _ in range(ROUNDS):
+        for library, worker in workers.items():
+            time.sleep(PAUSE)
+            worker.run(1)  # what is in cache is the other's
+            times[library] += worker.run(max(1, int(TURN / worker.run(1)[0])))
+    medians = {library: float(np.median(found)) for library, found in times.items()}
+    floor = workers["tinygen"].setup[1] / gemm_speed()
+    found = row(workload, name, medians["tinygen"], medians.get("pytorch", float("nan")), floor)
+    found["batch"] = batch
+    for library, worker in workers.items():
+        found[f"{library}_bytes"] = {"before": worker.setup[2], "peak": worker.close()}
     return found
-
-
-def measure_memory(library: str, workload: str, batch: int) -> dict[str, int] | None:
-    """None where it is not this memory that matters, or it can't be asked for."""
-    if backend.name == "cupy" or memory.resident() is None:
-        return None
-    return memory.measure(library, workload, batch)
 
 
 def growth(rng: np.random.Generator) -> Iterator[Row]:
@@ -249,11 +246,9 @@ def seconds(s: float | None) -> str:
 
 def megabytes(r: Row, library: str) -> str:
     found = r.get(f"{library}_bytes")
-    return "" if not found else f"{found['peak'] / 1e6:.0f} ({growth_of(found) / 1e6:.0f})"
-
-
-def growth_of(memory: dict[str, int]) -> int:
-    return memory["peak"] - memory["before"]
+    if not found or found["peak"] is None:
+        return ""
+    return f"{found['peak'] / 1e6:.0f} ({(found['peak'] - found['before']) / 1e6:.0f})"
 
 
 def table(rows: list[Row]) -> Iterator[str]:
@@ -312,7 +307,7 @@ def draw(rows: list[Row]) -> Figure:
 
 
 def main() -> None:
-    global ROUNDS, RUNS, BATCH, BATCHES
+    global ROUNDS, RUNS, TURN, BATCH, BATCHES
     parser = argparse.ArgumentParser(description="Time tinygen beside PyTorch.")
     parser.add_argument("--quick", action="store_true", help="one run of each, to see that it runs")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
@@ -326,7 +321,7 @@ def main() -> None:
         tg.use(args.backend)
     if args.quick:
         ROUNDS = RUNS = 1
-        BATCH, BATCHES = 8, [8, 16]
+        TURN, BATCH, BATCHES = 0, 8, [8, 16]
     if torch is not None:
         torch.set_num_threads(backend.threads)
 

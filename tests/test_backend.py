@@ -610,17 +610,22 @@ def test_add_up_is_sum(shape, axis, keepdims, rng):
     np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", [10, 100_000])
-def test_a_fused_formula_may_write_its_results_where_they_came_from(size):
-    x, y = xp.arange(size, dtype="f4"), xp.ones(size, "f4")
-    expected = to_numpy(x + y), to_numpy(x * 2)
-    result = fused(lambda a, b: (a + b, a * 2))(x, y, into=(x, y))
-    assert result[0] is x and result[1] is y
-    np.testing.assert_array_equal(to_numpy(x), expected[0])
-    np.testing.assert_array_equal(to_numpy(y), expected[1])
+@backend.in_place
+def approach(x, y, rate: float):
+    x *= 1 - rate
+    x += rate * y
 
 
-def test_results_are_written_into_an_array_that_is_not_contiguous():
-    x, into = xp.ones((400, 500), "f4"), xp.zeros((500, 400), "f4").T
-    fused(lambda a: (a + 1,))(x, into=(into,))
-    assert (to_numpy(into) == 2).all()
+@pytest.mark.parametrize("shape", [(10,), (3, 0), (1000, 300)], ids=str)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["rows first", "columns first"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_formula_in_place_changes_what_it_is_given(shape, order, threads, monkeypatch):
+    if backend.name == "numpy":
+        monkeypatch.setattr(backend, "threads", threads)
+    shape = (*shape, 2) if len(shape) == 1 else shape
+    x = xp.arange(np.prod(shape), dtype="f4").reshape(shape).transpose(order)
+    y, same = xp.ones(x.shape, "f4"), x
+    expected = 0.75 * to_numpy(x) + 0.25
+    assert approach(x, y, 0.25) is None
+    np.testing.assert_array_equal(to_numpy(same), expected)
+    assert (to_numpy(y) == 1).all()

@@ -160,7 +160,7 @@ def test_the_workspace_stays_under_16_MB_whatever_the_batch(batch):
         (lambda: tg.conv_transpose2d(g, w, 1, 1), x.data.nbytes),
         (lambda: tg.conv2d_weight(x, g, 1, 1, size=3), w.data.nbytes),
     ]:
-        backend._pool.cache_clear()  # threads without a workspace yet
+        backend._helpers.cache_clear()  # threads without a workspace yet
         backend._scratch.__dict__.clear()
         tracemalloc.start()
         call()

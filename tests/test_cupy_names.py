@@ -115,8 +115,8 @@ def test_every_keyword_is_one_that_cupy_takes(file, cupy):
     assert wrong == []
 
 
-def fused_formulas():
-    code = backend.fused(lambda x: x).__code__
+def formulas(decorator):
+    code = decorator(lambda x: x).__code__
     for file in FILES:
         module = importlib.import_module(f"tinygen.{file.stem}".removesuffix(".__init__"))
         for name, each in vars(module).items():
@@ -125,7 +125,7 @@ def fused_formulas():
 
 
 def trace(cupy, formula, dtype):
-    """What CuPy would compile of the formula: the dtypes of the kernel's outputs.
+    """What CuPy would compile of the formula: dtypes of the outputs, and of arrays it changes.
 
     Tracing needs arrays, but not their memory; one that claims to lie on a GPU will do.
     """
@@ -147,13 +147,22 @@ def trace(cupy, formula, dtype):
     finally:
         fusion._thread_local.history, fusion._thread_local.is_old_fusing = None, False
         assert not state.is_fusing()
-    return [each.dtype for each in kernel.out_params]
+    written = [each for each in kernel.in_params if not each.is_const]
+    return [each.dtype for each in kernel.out_params], [each.dtype for each in written]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("formula", list(fused_formulas()))
+@pytest.mark.parametrize("formula", list(formulas(backend.in_place)))
+def test_cupy_makes_one_kernel_that_changes_arrays_of_every_formula_in_place(formula, dtype, cupy):
+    returned, changed = trace(cupy, formula, dtype)
+    assert returned == [] and set(changed) == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("formula", list(formulas(backend.fused)))
 def test_cupy_makes_one_kernel_of_every_fused_formula_in_its_dtype(formula, dtype, cupy):
-    assert set(trace(cupy, formula, dtype)) == {np.dtype(dtype)}
+    returned, changed = trace(cupy, formula, dtype)
+    assert set(returned) == {np.dtype(dtype)} and changed == []
 
 
 def test_a_formula_that_is_no_kernel_is_noticed(cupy):

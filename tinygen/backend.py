@@ -23,6 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -222,15 +223,21 @@ def _keep_blas_to_one_thread() -> None:
 
 
 @functools.cache
-def _pool(size: int) -> Any:
-    """As many threads as that, started when there is work for them first; as is their import."""
-    from concurrent.futures import ThreadPoolExecutor
+def _helpers(count: int) -> list[SimpleQueue[Callable[[], None]]]:
+    """So many threads, started when there is work for them first, by the queues they wait at."""
 
-    return ThreadPoolExecutor(size, "tinygen")
+    def serve(jobs: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            jobs.get()()
+
+    queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in range(count)]
+    for jobs in queues:
+        threading.Thread(target=serve, args=(jobs,), name="tinygen", daemon=True).start()
+    return queues
 
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 def block_bytes() -> int:
@@ -253,34 +260,56 @@ def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list
     share = max(1, -(-count // threads))  # no thread without work
     pieces = [p for i in range(0, count, share)
               for p in blocks(i, min(i + share, count), bytes_each)]  # fmt: skip
+    results: list[Any] = [None] * len(pieces)
+
+    def do(k: int) -> None:
+        results[k] = work(*pieces[k])
+
+    share_out(do, len(pieces))
+    return results
+
+
+def share_out(job: Callable[[int], None], count: int) -> None:
+    """Call `job` with 0 … count − 1. Each thread, this one too, takes the next that is left."""
     if _chosen is np:
         _keep_blas_to_one_thread()
     # a thread that waited here for others that wait here could wait for ever
-    if threads == 1 or len(pieces) == 1 or getattr(_scratch, "busy", False):
-        return [work(*piece) for piece in pieces]
-    results: list[Any] = [None] * len(pieces)
-    left = deque(range(len(pieces)))
+    if threads == 1 or count < 2 or getattr(_scratch, "busy", False):
+        for k in range(count):
+            job(k)
+        return
+    left, ended = deque(range(count)), SimpleQueue[BaseException | None]()
 
-    def take_pieces() -> None:
+    def take() -> None:
         _scratch.busy = True
         try:
             while True:
                 try:
-                    i = left.popleft()
+                    k = left.popleft()
                 except IndexError:
                     return
-                results[i] = work(*pieces[i])
+                job(k)
         finally:
             _scratch.busy = False
             left.clear()  # after an error nobody need go on
 
-    others = [_pool(threads).submit(take_pieces) for _ in range(min(threads, len(pieces)) - 1)]
+    def help() -> None:
+        try:
+            take()
+        except BaseException as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    helpers = _helpers(threads - 1)[: count - 1]
+    for jobs in helpers:
+        jobs.put(help)
     try:
-        take_pieces()
+        take()
     finally:
-        for each in others:
-            each.result()
-    return results
+        errors = [ended.get() for _ in helpers]
+    for error in filter(None, errors):
+        raise error
 
 
 PRODUCT_FROM = 1 << 21  # multiplications: a smaller product is done before another thread has begun
@@ -313,7 +342,7 @@ def product(a: Array, b: Array) -> Array:
     return z
 
 
-FUSE_FROM = 1 << 15  # elements: below this, one call costs less than cutting the array up
+FUSE_FROM = 1 << 17  # elements: below this, one call costs less than cutting the array up
 
 
 def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
@@ -323,35 +352,23 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     the formula is applied to one block after another, so that its temporaries stay in cache, and
     blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
     returns one array or a tuple, and must not look beyond one element.
-
-    With `into`, a tuple of arrays, the results are written there: it may be where they came from.
     """
     kernel: list[Callable[..., Any]] = []
 
     @functools.wraps(formula)
-    def apply(*arrays: Any, into: tuple[Array, ...] | None = None) -> Any:
+    def apply(*arrays: Any) -> Any:
         if _chosen is not np:
             if not kernel:
                 kernel.append(_chosen.fuse()(formula))
-            results = kernel[0](*arrays)
-        elif max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
-            results = formula(*arrays)
-        elif into is None or not all(each.flags.c_contiguous for each in into):
-            results = _in_blocks(formula, arrays, None)
-        else:
-            return _in_blocks(formula, arrays, into)
-        if into is None:
-            return results
-        for output, result in zip(into, results, strict=True):
-            output[...] = result
-        return into
+            return kernel[0](*arrays)
+        if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
+            return formula(*arrays)
+        return _in_blocks(formula, arrays)
 
     return apply
 
 
-def _in_blocks(
-    formula: Callable[..., Any], arrays: tuple[Any, ...], into: tuple[Array, ...] | None
-) -> Any:
+def _in_blocks(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
     shape = np.broadcast_shapes(*(np.shape(a) for a in arrays))
     full = [isinstance(a, np.ndarray) and a.shape == shape for a in arrays]
     if all(f or np.ndim(a) == 0 for a, f in zip(arrays, full, strict=True)) and all(
@@ -365,14 +382,11 @@ def _in_blocks(
     def piece(start: int, stop: int) -> tuple[Any, ...]:
         return tuple(a[start:stop] if c else a for a, c in zip(arrays, cut, strict=True))
 
-    if into is None:
-        sample = formula(*piece(0, 1))
-        several = isinstance(sample, tuple)
-        dtypes = [each.dtype for each in (sample if several else (sample,))]
-        outputs = tuple(np.empty((rows, *rest), dtype) for dtype in dtypes)
-    else:
-        several = True
-        outputs = tuple(each.reshape(rows, *rest) for each in into)
+    sample = formula(*piece(0, 1))
+    several = isinstance(sample, tuple)
+    outputs = tuple(
+        np.empty((rows, *rest), each.dtype) for each in (sample if several else (sample,))
+    )
 
     def work(start: int, stop: int) -> None:
         results = formula(*piece(start, stop))
@@ -380,10 +394,38 @@ def _in_blocks(
             output[start:stop] = result
 
     spread(work, rows, 4 * int(np.prod(rest, dtype=np.int64)) * outputs[0].itemsize)
-    if into is not None:
-        return into
     outputs = tuple(each.reshape(shape) for each in outputs)
     return outputs if several else outputs[0]
+
+
+def in_place(formula: Callable[..., None]) -> Callable[..., None]:
+    """An elementwise formula that changes arrays it is given, `m *= 0.9`, as one pass over memory.
+
+    The arrays are of one shape. Like `fused`, but nothing is returned and no memory asked for,
+    beyond what one block's terms take.
+    """
+    kernel: list[Callable[..., None]] = []
+
+    @functools.wraps(formula)
+    def apply(*arrays: Any) -> None:
+        if _chosen is not np:
+            if not kernel:
+                kernel.append(_chosen.fuse()(formula))
+            kernel[0](*arrays)
+            return
+        whole = [a for a in arrays if isinstance(a, np.ndarray)]
+        size = whole[0].size
+        if size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
+            formula(*arrays)
+            return
+        rows = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in arrays]
+
+        def work(i: int, j: int) -> None:
+            formula(*(a[i:j] if isinstance(a, np.ndarray) else a for a in rows))
+
+        spread(work, size, 4 * whole[0].itemsize)
+
+    return apply
 
 
 def add_up(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, fused, spread, to_numpy, workspace, xp
+from tinygen.backend import Array, fused, in_place, spread, to_numpy, workspace, xp
 from tinygen.schedules import (
     Schedule,
     constant,
@@ -46,14 +46,14 @@ __all__ = [
 # --- what all optimisers share --------------------------------------------------------------------
 
 
-@fused
-def _penalised(g: Array, p: Array, l1: float, l2: float) -> tuple[Array]:
-    return (g + l1 * xp.sign(p) + l2 * p,)
+@in_place
+def _penalise(g: Array, p: Array, l1: float, l2: float) -> None:
+    g += l1 * xp.sign(p) + l2 * p
 
 
-@fused
-def _shrink(p: Array, keep: float) -> tuple[Array]:
-    return (keep * p,)
+@in_place
+def _shrink(p: Array, keep: float) -> None:
+    p *= keep
 
 
 class Optimizer(Stateful, abc.ABC):
@@ -94,10 +94,11 @@ class Optimizer(Stateful, abc.ABC):
         for p, g, *state in zip(self.params, grads, *self.state.values(), strict=True):
             slope = g.data
             if self.l1 or self.l2:
-                into = (workspace("slope", p.shape, p.dtype),)  # g belongs to the caller
-                (slope,) = _penalised(slope, p.data, self.l1, self.l2, into=into)
+                slope = workspace("slope", p.shape, p.dtype)  # g belongs to the caller
+                slope[...] = g.data
+                _penalise(slope, p.data, self.l1, self.l2)
             if self.weight_decay:
-                _shrink(p.data, 1 - lr * self.weight_decay, into=(p.data,))
+                _shrink(p.data, 1 - lr * self.weight_decay)
             self._update(lr, p.data, slope, *state)
             p.data = p.data  # counts as a change: a graph that p was used in is stale
 
@@ -129,21 +130,23 @@ class Optimizer(Stateful, abc.ABC):
 # --- the optimisers: an update, and the class that keeps its state --------------------------------
 
 
-@fused
-def _descend(p: Array, g: Array, lr: float) -> tuple[Array]:
-    return (p - lr * g,)
+@in_place
+def _descend(p: Array, g: Array, lr: float) -> None:
+    p -= lr * g
 
 
-@fused
-def _roll(p: Array, b: Array, g: Array, lr: float, mu: float) -> tuple[Array, Array]:
-    b = mu * b + g
-    return p - lr * b, b
+@in_place
+def _roll(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
+    b *= mu
+    b += g
+    p -= lr * b
 
 
-@fused
-def _roll_ahead(p: Array, b: Array, g: Array, lr: float, mu: float) -> tuple[Array, Array]:
-    b = mu * b + g
-    return p - lr * (g + mu * b), b
+@in_place
+def _roll_ahead(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
+    b *= mu
+    b += g
+    p -= lr * (g + mu * b)
 
 
 class SGD(Optimizer):
@@ -162,16 +165,16 @@ class SGD(Optimizer):
 
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
         if not state:
-            _descend(p, g, lr, into=(p,))
+            _descend(p, g, lr)
         else:
             formula = _roll_ahead if self.nesterov else _roll
-            formula(p, *state, g, lr, self.momentum, into=(p, *state))
+            formula(p, *state, g, lr, self.momentum)
 
 
-@fused
-def _adagrad(p: Array, s: Array, g: Array, lr: float, eps: float) -> tuple[Array, Array]:
-    s = s + g * g
-    return p - lr * g / (xp.sqrt(s) + eps), s
+@in_place
+def _adagrad(p: Array, s: Array, g: Array, lr: float, eps: float) -> None:
+    s += g * g
+    p -= lr * g / (xp.sqrt(s) + eps)
 
 
 class Adagrad(Optimizer):
@@ -183,15 +186,14 @@ class Adagrad(Optimizer):
         self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
 
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
-        _adagrad(p, *state, g, lr, self.eps, into=(p, *state))
+        _adagrad(p, *state, g, lr, self.eps)
 
 
-@fused
-def _rmsprop(
-    p: Array, v: Array, g: Array, lr: float, alpha: float, eps: float
-) -> tuple[Array, Array]:
-    v = alpha * v + (1 - alpha) * g * g
-    return p - lr * g / (xp.sqrt(v) + eps), v
+@in_place
+def _rmsprop(p: Array, v: Array, g: Array, lr: float, alpha: float, eps: float) -> None:
+    v *= alpha
+    v += (1 - alpha) * (g * g)
+    p -= lr * g / (xp.sqrt(v) + eps)
 
 
 class RMSprop(Optimizer):
@@ -204,16 +206,18 @@ class RMSprop(Optimizer):
         self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
 
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
-        _rmsprop(p, *state, g, lr, self.alpha, self.eps, into=(p, *state))
+        _rmsprop(p, *state, g, lr, self.alpha, self.eps)
 
 
-@fused
+@in_place
 def _adam(
     p: Array, m: Array, v: Array, g: Array, lr: float, beta1: float, beta2: float, eps: float
-) -> tuple[Array, Array, Array]:
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    return p - lr * m / (xp.sqrt(v) + eps), m, v
+) -> None:
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    p -= lr * m / (xp.sqrt(v) + eps)
 
 
 class Adam(Optimizer):
@@ -235,7 +239,7 @@ class Adam(Optimizer):
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
         # lr·m̂ / (√v̂ + ε) with both corrections taken out of the arrays, into lr and ε
         c1, c2 = 1 - self.beta1**self.steps, math.sqrt(1 - self.beta2**self.steps)
-        _adam(p, *state, g, lr * c2 / c1, self.beta1, self.beta2, self.eps * c2, into=(p, *state))
+        _adam(p, *state, g, lr * c2 / c1, self.beta1, self.beta2, self.eps * c2)
 
 
 class AdamW(Adam):
@@ -289,9 +293,9 @@ def clip_values(grads: Iterable[Tensor], limit: float) -> list[Tensor]:
 # --- after the step: averaging --------------------------------------------------------------------
 
 
-@fused
-def _approach(average: Array, p: Array, decay: float) -> tuple[Array]:
-    return (average + (1 - decay) * (p - average),)
+@in_place
+def _approach(average: Array, p: Array, decay: float) -> None:
+    average += (1 - decay) * (p - average)
 
 
 class EMA(Stateful):
@@ -315,7 +319,7 @@ class EMA(Stateful):
         early = (1 + self.steps) / (10 + self.steps)
         decay = min(self.decay, early) if self.warm_up else self.decay
         for average, p in zip(self.state["average"], self.params, strict=True):
-            _approach(average, p.data, decay, into=(average,))
+            _approach(average, p.data, decay)
         self.steps += 1
 
     @contextlib.contextmanager

@@ -11,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tinygen import backend
+
 Step = Callable[[], Any]
 EVALUATIONS = 50
 on_gpu = os.environ.get("TINYGEN_BACKEND") == "cupy" and torch.cuda.is_available()
 DEVICE = "cuda" if on_gpu else "cpu"
+torch.set_num_threads(backend.threads)
 
 
 def _random(*shape: int) -> torch.Tensor:
@@ -31,7 +34,7 @@ def _update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, parameters: An
     optimizer.step()
 
 
-def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
+def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     encoder, mean, log_var = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
     decoder = nn.Sequential(nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784))
     net = nn.ModuleList([encoder, mean, log_var, decoder]).to(DEVICE)
@@ -49,10 +52,10 @@ def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
         _update(optimizer, loss, parameters)
         return loss
 
-    return step, _size(parameters)
+    return step, _size(parameters), None
 
 
-def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
+def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     G = nn.Sequential(
         nn.Linear(100, 7 * 7 * 128, bias=False),
         nn.Unflatten(1, (128, 7, 7)),
@@ -86,7 +89,7 @@ def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
         _update(g_optimizer, g_loss, g)
         return d_loss + g_loss
 
-    return step, _size(g + d)
+    return step, _size(g + d), None
 
 
 class Attention(nn.Module):
@@ -166,7 +169,7 @@ class UNet(nn.Module):
         return self.head(F.silu(self.norm(self.levels(self.stem(x), e))))
 
 
-def unet(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
+def unet(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     net = UNet().to(DEVICE)
     parameters = list(net.parameters())
     optimizer = torch.optim.Adam(parameters, 2e-4)
@@ -178,10 +181,10 @@ def unet(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
         _update(optimizer, loss, parameters)
         return loss
 
-    return step, _size(parameters)
+    return step, _size(parameters), None
 
 
-def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
+def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     net = UNet().to(DEVICE)
     noise = _random(batch, 1, 28, 28)
     alpha_bar = np.linspace(0.001, 0.999, EVALUATIONS + 1)
@@ -196,11 +199,9 @@ def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int]:
             x = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
         return x
 
-    return step, _size(list(net.parameters()))
+    return step, _size(list(net.parameters())), None
 
 
-if __name__ == "__main__":
-    import memory
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    memory.report(globals(), np.random.default_rng(0))
+def finish() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()

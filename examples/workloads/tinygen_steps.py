@@ -1,5 +1,6 @@
-"""The workloads in tinygen: each function sets one up for a batch size and returns a step of it.
+"""The workloads in tinygen. Each function sets one up, and returns a step of it to be run.
 
+With it come the number of parameters, and of multiplications in the step's matrix products.
 pytorch_steps.py has the same functions with the same networks, losses and updates.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import models, nn, optim
+from tinygen import backend, models, nn, optim
 
 Step = Callable[[], Any]
 IMAGE = (28, 28, 1)
@@ -112,7 +113,7 @@ def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
     return step, count, EVALUATIONS * forward
 
 
-if __name__ == "__main__":
-    import memory
-
-    memory.report(globals(), np.random.default_rng(0))
+def finish() -> None:
+    """Wait for the GPU, if there is one, to have done what it was asked."""
+    if backend.name == "cupy":
+        tg.xp.cuda.Device().synchronize()

@@ -1,1 +1,0 @@
-"""What benchmark.py times, written twice: the same training steps in tinygen and in PyTorch."""
