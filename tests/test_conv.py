@@ -321,3 +321,9 @@ def test_numpy_integers_and_mixed_padding_are_taken(rng):
 def test_images_without_pixels_or_channels_are_refused(shape):
     with pytest.raises(ValueError, match=r"^conv2d: `x` of shape \(.*\) has an empty axis$"):
         tg.conv2d(np_zeros(shape), np_zeros((1, 1, 1, 1)), padding=1)
+
+
+def test_a_bias_of_plain_numbers_is_one_bias(rng):
+    x, w = Tensor(rng.normal(size=(1, 3, 3, 1))), Tensor(rng.normal(size=(2, 2, 1, 2)))
+    difference = tg.conv2d(x, w, bias=[1.0, 2.0]) - tg.conv2d(x, w)
+    np.testing.assert_allclose(difference.numpy(), np.broadcast_to([1.0, 2.0], (1, 2, 2, 2)))

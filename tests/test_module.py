@@ -1,6 +1,7 @@
 """A Module: how its state is found and named, saved, loaded, converted; what it says and shows."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -511,3 +512,30 @@ def test_summary_shows_several_results(capsys):
 
     nn.summary(Two(), Tensor(np.ones((2, 3))))
     assert columns(capsys.readouterr().out)[1] == ["Two", "(2, 3), (), (3)"]
+
+
+def test_a_plain_array_takes_the_dtype_of_the_first_layer_that_has_parameters(rng):
+    net = nn.Sequential(nn.Flatten(), nn.Dense(4, 2, rng=rng))
+    assert net(rng.normal(size=(3, 2, 2))).dtype == np.float32
+    assert net.astype(float)(rng.normal(size=(3, 2, 2)).astype("f4")).dtype == np.float64
+    assert nn.Sequential(tg.exp)(np.ones((2, 2), "f4")).dtype == np.float32
+    embed = nn.Sequential(nn.Embedding(3, 2, rng=rng), nn.Dense(2, 2, rng=rng))
+    assert embed(np.array([0, 2])).dtype == np.float32  # indices stay integers
+
+
+def test_two_of_one_name_are_refused(rng):
+    class Doubled(nn.Module):
+        def __init__(self):
+            self.parts = {0: tg.Tensor([1.0], requires_grad=True)}
+            self.parts |= {"0": tg.Tensor([2.0], requires_grad=True)}
+
+    text = ("Doubled: two different parameters or arrays are called `parts.0`; rename a key or an "
+            "attribute")  # fmt: skip
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        Doubled().state_dict()
+
+
+def test_a_class_in_place_of_a_layer_is_refused():
+    text = "Sequential: expected layers or functions, got the class ReLU as number 1"
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        nn.Sequential(tg.relu, nn.ReLU)

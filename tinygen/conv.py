@@ -137,11 +137,10 @@ def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
     if i >= 0 and j >= 0 and i_end <= H and j_end <= W:
         return x[:, i:i_end, j:j_end]
     z = workspace("crop", (n, i_end - i, j_end - j, C), x.dtype)
+    z[...] = 0
     part = x[:, max(i, 0) : max(i_end, 0), max(j, 0) : max(j_end, 0)]
     top, left = max(-i, 0), max(-j, 0)
-    bottom, right = top + part.shape[1], left + part.shape[2]
-    z[:, :top] = z[:, bottom:] = z[:, :, :left] = z[:, :, right:] = 0
-    z[:, top:bottom, left:right] = part
+    z[:, top : top + part.shape[1], left : left + part.shape[2]] = part
     return z
 
 
@@ -370,8 +369,10 @@ def images_of(name: str, argument: str, x: Any) -> Tensor:
 def _operands(name: str, bias: Any, **images: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Both images or kernels, and what is added, as Tensors of one dtype."""
     x, y = (images_of(name, argument, each) for argument, each in images.items())
-    several = bias if isinstance(bias, (list, tuple)) else [bias]
-    added = [each for each in several if each is not None]
+    added = [each for each in (bias if isinstance(bias, (list, tuple)) else [bias])
+             if each is not None]  # fmt: skip
+    if not all(hasattr(each, "shape") for each in added):  # not several, but one as plain numbers
+        added = [bias]
     x, y, *added = as_alike(name, *images.values(), *added)
     return x, y, added
 

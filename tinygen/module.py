@@ -25,7 +25,7 @@ import numpy as np
 
 from tinygen.backend import Array, Shape, to_numpy, xp
 from tinygen.graph import no_grad
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, as_alike
 
 __all__ = ["Function", "Module", "Sequential", "cost", "summary"]
 
@@ -79,6 +79,11 @@ class Module:
             for part, each in _inside(module):
                 if not isinstance(each, Module):
                     found.setdefault(id(each), (f"{name}.{part}" if name else part, each))
+        names = [name for name, _ in found.values()]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{type(self).__name__}: two different parameters or arrays are "
+                             f"called `{twice}`; rename a key or an attribute")  # fmt: skip
         return list(found.values())
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
@@ -238,12 +243,18 @@ class Sequential(Module):
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
         for i, layer in enumerate(layers):
-            if not callable(layer):
+            if not callable(layer) or (isinstance(layer, type) and issubclass(layer, Module)):
+                came = layer.__name__ if isinstance(layer, type) else type(layer).__name__
                 raise TypeError(f"Sequential: expected layers or functions, got "
-                                f"{type(layer).__name__} as number {i}")  # fmt: skip
+                                f"{'the class ' * isinstance(layer, type)}{came} as number "
+                                f"{i}")  # fmt: skip
         self.layers = [f if isinstance(f, Module) else Function(f) for f in layers]
 
     def forward(self, x: Any) -> Any:
+        if not isinstance(x, Tensor) and getattr(x, "dtype", np.dtype(int)).kind == "f":
+            # a layer without parameters would not know the dtype that the next one wants
+            like = next((p for _, p in self.named_state() if isinstance(p, Tensor)), x)
+            x, _ = as_alike("Sequential", x, like)
         for layer in self.layers:
             x = layer(x)
         return x

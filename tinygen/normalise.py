@@ -93,6 +93,8 @@ def _in_pieces(work: Callable[[slice, slice], Any], x: Array, copies: int) -> li
     """`work` on pieces of the axes A and B, over threads; `copies` of a piece fit into a block."""
     A, B, G, D = x.shape
     row = copies * G * D * x.itemsize
+    if A == 0:
+        return [work(slice(None), slice(None))]
     if A > 1 or B == 1:
         return spread(lambda i, j: work(slice(i, j), slice(None)), A, B * row)
     return spread(lambda i, j: work(slice(None), slice(i, j)), B, row)
@@ -115,8 +117,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
         m = _add_up(part).sum(axis=3, keepdims=True) / n
         each = xp.repeat(m, x.shape[3], axis=3)  # contiguous beside x's channels: a faster pass
         d = xp.subtract(part, each, out=backend.workspace("centred", part.shape, x.dtype))
+        c = _add_up(d).sum(axis=3, keepdims=True) / n  # what rounding has left out of m
         d *= d
-        return n, m, _add_up(d).sum(axis=3, keepdims=True)  # Σ (x − m)²
+        squares = _add_up(d).sum(axis=3, keepdims=True) - n * c * c
+        return n, m + c, squares  # Σ (x − m − c)²
 
     pieces = _in_pieces(moments, x, 2)
     n = x.shape[1] * x.shape[3]
