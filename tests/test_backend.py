@@ -599,6 +599,13 @@ def test_a_product_on_several_threads_is_the_product(shapes, threads, rng, monke
 AXES = [None, 0, -1, (0,), (0, 1), (1, 0), (0, 2), (0, 1, 2), (-3, 1)]
 
 
+def test_a_product_of_different_integers_takes_the_wider_dtype(monkeypatch):
+    monkeypatch.setattr(backend, "PRODUCT_FROM", 1)
+    a, b = xp.ones((40, 50), "i4"), xp.ones((50, 60), "i8")
+    z = backend.product(a, b)
+    assert z.dtype == "i8" and (to_numpy(z) == 50).all()
+
+
 @pytest.mark.parametrize("axis", AXES, ids=str)
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("shape", [(40, 50, 30), (1, 40000, 1), (3, 4, 5)], ids=str)

@@ -675,3 +675,9 @@ def test_what_is_no_tensor_is_refused_by_grad():
 def test_negative_powers_of_integers_are_no_broadcasting_error():
     with pytest.raises(ValueError, match="Integers to negative integer powers"):
         Tensor([1, 2, 3]) ** -1
+
+
+def test_batches_of_matrices_that_do_not_broadcast_are_named():
+    text = r"^matmul: shapes \(2, 3, 4\) and \(3, 4, 5\) do not broadcast$"
+    with pytest.raises(ValueError, match=text):
+        tg.matmul(Tensor(np.ones((2, 3, 4))), Tensor(np.ones((3, 4, 5))))

@@ -322,7 +322,7 @@ def product(a: Array, b: Array) -> Array:
     if _chosen is not np or threads == 1 or a.size * b.shape[-1] < PRODUCT_FROM:
         return a @ b
     z = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
-                 a.dtype)  # fmt: skip
+                 np.result_type(a, b))  # fmt: skip
     if z.ndim == 2:
         axis = 0 if z.shape[0] >= z.shape[1] else 1
     elif a.shape[0] == b.shape[0] and a.ndim == b.ndim:

@@ -462,7 +462,7 @@ def as_alike(name: str, *xs: Any) -> list[Tensor]:
     return [x if x.dtype == dtype else x.astype(dtype) for x in tensors]
 
 
-def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
+def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any, name: str = "") -> Array:
     try:
         return f(a, b)
     except ValueError:
@@ -470,7 +470,7 @@ def _apply(f: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
         try:
             np.broadcast_shapes(*shapes)
         except ValueError:
-            raise ValueError(f"{f.__name__}: shapes {shapes[0]} and {shapes[1]} do not "
+            raise ValueError(f"{name or f.__name__}: shapes {shapes[0]} and {shapes[1]} do not "
                              f"broadcast") from None  # fmt: skip
         raise
 
@@ -578,7 +578,7 @@ def matmul(x: Any, y: Any) -> Tensor:
         z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
         return reshape(z, (*x.shape[:-1], y.shape[-1]))
     return record(
-        _apply(backend.product, a, b),
+        _apply(backend.product, a, b, "matmul"),
         (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
         (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
     )
