@@ -516,11 +516,12 @@ def test_summary_shows_several_results(capsys):
 
 def test_a_plain_array_takes_the_dtype_of_the_first_layer_that_has_parameters(rng):
     net = nn.Sequential(nn.Flatten(), nn.Dense(4, 2, rng=rng))
-    assert net(rng.normal(size=(3, 2, 2))).dtype == np.float32
-    assert net.astype(float)(rng.normal(size=(3, 2, 2)).astype("f4")).dtype == np.float64
-    assert nn.Sequential(tg.exp)(np.ones((2, 2), "f4")).dtype == np.float32
+    x = tg.xp.asarray(rng.normal(size=(3, 2, 2)))
+    assert net(x).dtype == np.float32
+    assert net.astype(float)(x.astype("f4")).dtype == np.float64
+    assert nn.Sequential(tg.exp)(tg.xp.ones((2, 2), "f4")).dtype == np.float32
     embed = nn.Sequential(nn.Embedding(3, 2, rng=rng), nn.Dense(2, 2, rng=rng))
-    assert embed(np.array([0, 2])).dtype == np.float32  # indices stay integers
+    assert embed(tg.xp.asarray(np.array([0, 2]))).dtype == np.float32  # indices stay integers
 
 
 def test_two_of_one_name_are_refused(rng):

@@ -104,12 +104,12 @@ def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
         x = noise
         for i in range(EVALUATIONS):
             a, b = float(alpha_bar[i]), float(alpha_bar[i + 1])
-            eps = net(x, np.full(batch, 1000 * (1 - a), np.float32))
+            eps = net(x, tg.Tensor(np.full(batch, 1000 * (1 - a), np.float32)))
             x_0 = (x - (1 - a) ** 0.5 * eps) * a**-0.5
             x = b**0.5 * x_0 + (1 - b) ** 0.5 * eps  # DDIM
         return x
 
-    count, forward = nn.cost(net, noise[:1], np.zeros(1, np.float32))
+    count, forward = nn.cost(net, noise[:1], tg.Tensor(np.zeros(1, np.float32)))
     return step, count, batch * EVALUATIONS * forward
 
 
