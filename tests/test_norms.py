@@ -393,3 +393,14 @@ def test_an_empty_batch_gives_an_empty_batch(layer):
     assert y.shape == x.shape
     gradients = tg.grad(tg.sum(y), [x, *layer.parameters()])
     assert [g.shape for g in gradients] == [x.shape, (3,), (3,)]
+
+
+def test_a_cotangent_that_has_changed_gives_another_gradient(rng):
+    x, gamma, beta = (Tensor(rng.normal(size=s), requires_grad=True)
+                      for s in [(1, 5, 2, 1), (2, 1), (2, 1)])  # fmt: skip
+    y = tg.normalise(x, gamma, beta)[0]
+    g = Tensor(rng.normal(size=y.shape))
+    before = tg.grad(y, [x, gamma, beta], cotangent=g)
+    g.data = 3 * g.data
+    for a, b in zip(before, tg.grad(y, [x, gamma, beta], cotangent=g), strict=True):
+        np.testing.assert_allclose(b.numpy(), 3 * a.numpy())

@@ -76,12 +76,12 @@ def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor,
 
 def _once(f: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
     """`f`, computed once for the several vjps that are called with one cotangent."""
-    last: list[Any] = [None, None]
+    last: list[Any] = [lambda: None, 0, None]
 
     def call(g: Tensor) -> Any:
-        if last[0] is None or last[0]() is not g:
-            last[:] = weakref.ref(g), f(g)
-        return last[1]
+        if last[0]() is not g or last[1] != g._version:
+            last[:] = weakref.ref(g), g._version, f(g)
+        return last[2]
 
     return call
 
