@@ -78,6 +78,7 @@ def compare(
                 continue
             time.sleep(PAUSE)
             run()
+            finish()
             for _ in range(min(runs, RUNS)):
                 began = time.perf_counter()
                 run()

@@ -997,3 +997,14 @@ def test_schedules_that_can_not_be_are_refused(make, error, message):
 def test_every_public_name_exists_and_says_what_it_is():
     assert [n for n in optim.__all__ if not hasattr(optim, n)] == []
     assert [n for n in optim.__all__ if n != "Schedule" and not getattr(optim, n).__doc__] == []
+
+
+@pytest.mark.parametrize("view", [lambda p: p.T, lambda p: p.T[1:], lambda p: p[0:3]])
+def test_a_graph_that_used_a_view_of_a_parameter_is_stale_after_a_step(view, rng):
+    p = Tensor(rng.normal(size=(3, 2)), requires_grad=True)
+    x = Tensor(rng.normal(size=view(p).shape), requires_grad=True)
+    y, copied = tg.sum(view(p) * x), tg.sum(tg.exp(p)) * tg.sum(x)
+    optim.SGD([p], 0.1).step([Tensor(np.ones((3, 2)))])
+    with pytest.raises(RuntimeError, match="was changed after it was used in this graph"):
+        tg.grad(y, x)
+    tg.grad(copied, x)  # what was computed from p, and does not share its memory, is as it was

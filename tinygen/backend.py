@@ -12,6 +12,7 @@ Reading order: `use` chooses, `to_numpy` brings back, `spread` and `fused` make 
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import functools
 import importlib
@@ -200,9 +201,9 @@ def _keep_freed_memory() -> None:
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
+        # M_MMAP_THRESHOLD: what is larger is mapped, and unmapped, alone. Old versions refuse 1 GB
+        if mallopt is not None and (mallopt(-3, 2**30) or mallopt(-3, 2**25)):
             mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the free bytes at the heap's end that stay
-            mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: what is larger is mapped, and unmapped, alone
 
 
 @functools.cache
@@ -303,7 +304,7 @@ def share_out(job: Callable[[int], None], count: int) -> None:
 
     helpers = _helpers(threads - 1)[: count - 1]
     for jobs in helpers:
-        jobs.put(help)
+        jobs.put(functools.partial(contextvars.copy_context().run, help))  # errstate goes along
     try:
         take()
     finally:
@@ -316,13 +317,18 @@ PRODUCT_FROM = 1 << 21  # multiplications: a smaller product is done before anot
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices."""
+    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices.
+
+    Where only one of two stacks of matrices is repeated along the first axis, on one core.
+    """
     if _chosen is np:
         _keep_blas_to_one_thread()
     if _chosen is not np or threads == 1 or a.size * b.shape[-1] < PRODUCT_FROM:
         return a @ b
     z = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
                  np.result_type(a, b))  # fmt: skip
+    if z.ndim > 2 and len(a) == len(b) == 1 and a.ndim == b.ndim:
+        return product(a[0], b[0])[None]
     if z.ndim == 2:
         axis = 0 if z.shape[0] >= z.shape[1] else 1
     elif a.shape[0] == b.shape[0] and a.ndim == b.ndim:

@@ -41,6 +41,10 @@ class Node:
         """The cotangent `g` that a vjp returned for this node, in its shape."""
         raise NotImplementedError
 
+    def _shares_memory(self, other: Any) -> bool:
+        """Whether a change of `other` in place changes this too."""
+        raise NotImplementedError
+
     def _called(self) -> str:
         return f"`{self.name}`" if self.name else f"an input of shape {self.shape}"
 
@@ -128,13 +132,21 @@ def walk_back(y: Node, targets: set[int], cotangent: Any) -> dict[int, Any]:
 def _check_inputs(node: Node) -> None:
     """Refuse to differentiate what would silently come out wrong."""
     for x, _, version in node._inputs:
-        if x._version != version:
-            raise RuntimeError(f"grad: {x._called()} was changed after it was used in this graph; "
-                               f"take the gradient first, then update")  # fmt: skip
+        _check_unchanged(x, version)
         if x._cut and not x.requires_grad:
             raise RuntimeError(f"grad: `y` depends on a gradient, or on {x._called()} computed "
                                f"from one, whose own graph was not kept; pass create_graph=True to "
                                f"that grad(), or .detach() it if it is a constant")  # fmt: skip
+
+
+def _check_unchanged(x: Node, version: int) -> None:
+    """Neither it nor, if it is a view, as a transpose is, what it is a view of."""
+    if x._version != version:
+        raise RuntimeError(f"grad: {x._called()} was changed after it was used in this graph; "
+                           f"take the gradient first, then update")  # fmt: skip
+    for y, _, version_then in x._inputs:
+        if x._shares_memory(y):
+            _check_unchanged(y, version_then)
 
 
 def why_unreachable(y: Node, x: Node, where: str) -> str:

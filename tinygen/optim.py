@@ -6,7 +6,7 @@
         optimizer.step(grad(loss, optimizer.params))
 
 p is a parameter, g its gradient, t the step, from 1 in the equations; products, squares and roots
-are taken entry by entry. Each update is a formula from p, its state and g to the next p and state.
+are taken entry by entry. Each update is a formula that changes p and its state in place.
 
 Reading order: the updates, from `_descend` on, each above the class that keeps its state; then
 `Optimizer.step`. `clip_by_global_norm` comes before a step, `EMA.update` after it.

@@ -115,6 +115,10 @@ class Tensor(Node):
             g = sum(g, tuple(repeated)).reshape(want)
         return g if g._data.dtype == self._data.dtype else g.astype(self.dtype)
 
+    def _shares_memory(self, other: Tensor) -> bool:
+        base = self._data.base
+        return base is not None and (base is other._data or base is other._data.base)
+
     def _add_in_place(self, g: Tensor) -> None:
         self._data += g._data
 

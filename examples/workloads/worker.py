@@ -7,6 +7,7 @@ this file as a script.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
@@ -87,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):  # the other end says so
+        main()
