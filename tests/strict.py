@@ -321,7 +321,8 @@ fill_diagonal finfo flatnonzero flip float16 float32 float64 floating floor floo
 full_like gradient greater greater_equal histogram hstack hypot identity iinfo indices inf inner
 int16 int32 int64 int8 isclose isdtype isfinite isin isinf isnan isscalar issubdtype kron less
 less_equal linspace log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
-logical_xor matmul matrix_transpose max maximum mean median meshgrid min minimum mod moveaxis
+logical_xor matmul matrix_transpose max maximum may_share_memory mean median
+meshgrid min minimum mod moveaxis
 multiply nan nan_to_num ndim negative newaxis nonzero not_equal ones ones_like outer pad partition
 percentile pi pow power prod promote_types put_along_axis quantile ravel reciprocal repeat reshape
 result_type roll round searchsorted shape sign signbit sin sinh size sort split sqrt square squeeze

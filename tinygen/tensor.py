@@ -116,8 +116,8 @@ class Tensor(Node):
         return g if g._data.dtype == self._data.dtype else g.astype(self.dtype)
 
     def _shares_memory(self, other: Tensor) -> bool:
-        base = self._data.base
-        return base is not None and (base is other._data or base is other._data.base)
+        is_view = getattr(self._data, "base", self) is not None
+        return is_view and bool(xp.may_share_memory(self._data, other._data))
 
     def _add_in_place(self, g: Tensor) -> None:
         self._data += g._data
