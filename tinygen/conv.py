@@ -137,10 +137,12 @@ def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
     if i >= 0 and j >= 0 and i_end <= H and j_end <= W:
         return x[:, i:i_end, j:j_end]
     z = workspace("crop", (n, i_end - i, j_end - j, C), x.dtype)
-    z[...] = 0
     part = x[:, max(i, 0) : max(i_end, 0), max(j, 0) : max(j_end, 0)]
     top, left = max(-i, 0), max(-j, 0)
-    z[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    bottom, right = top + part.shape[1], left + part.shape[2]
+    for border in (z[:, :top], z[:, bottom:], z[:, top:bottom, :left], z[:, top:bottom, right:]):
+        border[...] = 0
+    z[:, top:bottom, left:right] = part
     return z
 
 
