@@ -1,0 +1,37 @@
+"""Writing a file so that what is found under its name is never half of one.
+
+The new bytes go to a file beside it, and only when they are all on disk is it renamed, which
+replaces the old one in one step. Killed at any moment, a program leaves the old file or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+PART = ".part"  # how the name of a file ends that is still being written
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """`with replacing("a.npz") as file:`: what is written is `a.npz` at the end, or not at all.
+
+    An error inside the block, or Ctrl-C, removes what was written so far. Folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # a name of its own for each process and thread, so that two at once do each other no harm
+    part = path.parent / f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}"
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
