@@ -21,6 +21,7 @@ from tinygen.initial import Initialiser, lecun_normal, normal
 from tinygen.module import Function, Module
 from tinygen.ops import cos, elu, gelu, leaky_relu, relu, sigmoid, silu, sin, softplus, tanh
 from tinygen.pooling import avg_pool2d, max_pool2d, upsample2d
+from tinygen.randomness import generator
 from tinygen.reductions import softmax
 from tinygen.tensor import Tensor, as_float, as_tensor, reshape
 
@@ -40,13 +41,6 @@ def at_least_one(layer: str, **sizes: Any) -> None:
     for name, n in sizes.items():
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise ValueError(f"{layer}: expected `{name}` to be an int ≥ 1, got {n!r}")
-
-
-def generator(layer: str, rng: Any) -> np.random.Generator:
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{layer}: expected `rng` to be a NumPy Generator, as "
-                        f"np.random.default_rng(0) makes, got {type(rng).__name__}")  # fmt: skip
-    return rng
 
 
 STANDARD_NORMAL = normal(1.0)

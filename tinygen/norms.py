@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, xp
-from tinygen.layers import ConvTranspose2d, at_least_one, generator, parameter
+from tinygen.layers import ConvTranspose2d, at_least_one, parameter
 from tinygen.module import Module
 from tinygen.normalise import normalise
+from tinygen.randomness import generator
 from tinygen.tensor import Tensor, as_alike, matmul, reshape, swapaxes
 from tinygen.tensor import sum as sum_over
 

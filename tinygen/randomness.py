@@ -1,0 +1,43 @@
+"""A random generator as an argument: checked where it comes in, and its state saved as text.
+
+All randomness of a program can come from one `rng = np.random.default_rng(seed)`. Its state is a
+few numbers, so a run that restores them draws what it would have drawn had it never been stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+
+def generator(owner: str, rng: Any) -> np.random.Generator:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{owner}: expected `rng` to be a NumPy Generator, as "
+                        f"np.random.default_rng(0) makes, got {type(rng).__name__}")  # fmt: skip
+    return rng
+
+
+def state_of(rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """The generator's state as text in an array, fit for `np.savez` without pickle."""
+    return np.array(json.dumps(rng.bit_generator.state, default=_as_json))
+
+
+def restore(rng: np.random.Generator, state: Any) -> None:
+    """Let `rng` draw what the generator drew next whose state this is. It must be of its kind."""
+    saved = json.loads(str(np.asarray(state)[()]), object_hook=_from_json)
+    kind, ours = saved.get("bit_generator"), type(rng.bit_generator).__name__
+    if kind != ours:
+        raise ValueError(f"restore: the state is of a {kind} generator, and `rng` is a {ours}")
+    rng.bit_generator.state = saved
+
+
+def _as_json(array: np.ndarray[Any, Any]) -> dict[str, Any]:  # some generators' state has arrays
+    return {"array": array.tolist(), "dtype": str(array.dtype)}
+
+
+def _from_json(value: dict[str, Any]) -> Any:
+    if set(value) == {"array", "dtype"}:
+        return np.array(value["array"], value["dtype"])
+    return value
