@@ -16,8 +16,8 @@ from tqdm import tqdm
 from tinygen.batches import Batches
 
 APART = 10.0  # seconds between two lines
-BAR = "{desc} {bar:20} {n_fmt}/{total_fmt} [{elapsed}<{remaining}] {postfix}"
-ENDLESS = "{desc} step {n_fmt} [{elapsed}] {postfix}"
+BAR = "{desc} {bar:10} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+ENDLESS = "{desc} step {n_fmt} [{elapsed}]{postfix}"
 
 
 class Progress:
@@ -32,7 +32,7 @@ class Progress:
         self._began = self._told = time.monotonic()
         self._bar: Any = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=self._total, initial=step, ncols=80,
+            self._bar = tqdm(total=self._total, initial=step, ncols=80, nrows=24,
                              bar_format=BAR if self._total else ENDLESS)  # fmt: skip
 
     def update(self, record: Any) -> None:
@@ -66,7 +66,7 @@ class Progress:
         if self._bar is not None:
             self._bar.n, self._bar.ncols = self._step, shutil.get_terminal_size().columns
             self._bar.set_description_str(epoch, refresh=False)
-            self._bar.set_postfix_str(", ".join([*values, rate]))
+            self._bar.set_postfix_str(", ".join([rate, *values]))  # what is too long is cut off
             return
         of = f"/{self._total}" if self._total else ""
         if self._total and self._step < self._total:
