@@ -18,7 +18,7 @@ from typing import Any
 
 from tinygen import backend
 from tinygen.checkpoint import CheckpointError
-from tinygen.fetch import Unavailable
+from tinygen.data import Unavailable, choose
 from tinygen.folder import RunError, read_config
 from tinygen.run import NotFinite
 
@@ -56,7 +56,7 @@ def parser(
         p.add_argument("--lr", type=positive, default=lr,
                        help=f"the optimiser's learning rate (default: {lr})")  # fmt: skip
     p.add_argument("--seed", type=at_least(0), default=0,
-                   help="another seed is another run; the same one is the same (default: 0)")  # fmt: skip
+                   help="where randomness begins: the same seed, the same run (default: 0)")
     p.add_argument("--backend", choices=["numpy", "cupy"],
                    help="compute with NumPy on the processor, or with CuPy on a GPU "
                         "(default: $TINYGEN_BACKEND, else numpy)")  # fmt: skip
@@ -79,18 +79,25 @@ def parse(
     *,
     quick: Mapping[str, Any] | None = None,
 ) -> argparse.Namespace:
-    """The settings of this run; `--backend` is chosen. `quick` are those that `--quick` changes."""
+    """The settings of this run; `--backend` is chosen, and what `--data auto` stands for.
+
+    `quick` are the settings that `--quick` changes.
+    """
     unset = object()
     settings = vars(parser.parse_args([]))
     marked = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(settings, unset)))
     typed = {name: value for name, value in vars(marked).items() if value is not unset}
     if typed.get("resume"):
+        if typed.get("data") == "auto":
+            del typed["data"]  # what it was when the run began
         saved = read_config(typed.get("out", settings["out"]))["settings"]
         settings |= {name: value for name, value in saved.items()
                      if name in settings and name not in ("out", "backend")}  # fmt: skip
     elif typed.get("quick"):
         settings |= quick or {}
     settings |= typed
+    if "data" in settings:
+        settings["data"] = choose(settings["data"])
     if settings["backend"]:
         try:
             backend.use(settings["backend"])

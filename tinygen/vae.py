@@ -1,0 +1,372 @@
+r"""Variational autoencoders: a model of images with hidden causes, and a bound to train it by.
+
+An image x is thought to arise from a hidden z ~ N(0, I) by p(x|z), whose parameters a network, the
+*decoder*, computes from z. How probable an image is, p(x) = ∫ p(x|z) p(z) dz, nobody can compute.
+But with any distribution q(z|x), here a Gaussian N(μ, diag σ²) whose parameters a second network,
+the *encoder*, computes from x,
+
+    log p(x) ≥ E_q[log p(x|z)] − KL(q(z|x) ‖ p(z))                                        the ELBO
+
+and both terms can be computed and differentiated. Train both networks to raise it. (Kingma and
+Welling 2014; Rezende et al. 2014)
+
+Notation: N images x, D latent units, K samples; mu and log_var are μ and log σ² (N, D). All terms
+are sums over pixels and over units, and means over images only: nats per image. Averaged over
+pixels the first term would weigh 784 times less against the second, and the bound be none.
+
+Reading order: the terms; `elbo`, `iwae`; `VAE`, which puts two networks together; `train`; what is
+measured afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen.arrange import concat
+from tinygen.backend import to_numpy, xp
+from tinygen.graph import no_grad
+from tinygen.module import Module
+from tinygen.ops import exp, maximum, sigmoid, softplus
+from tinygen.optim import Optimizer
+from tinygen.randomness import generator
+from tinygen.reductions import logsumexp
+from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
+from tinygen.tensor import sum as sum_over
+
+__all__ = [
+    "VAE", "Bernoulli", "Bound", "Gaussian", "bits_per_dimension", "elbo", "evaluate",
+    "gaussian_kl", "iwae", "log_likelihood", "log_normal", "log_weights", "reparameterise",
+    "train", "unit_kl",
+]  # fmt: skip
+
+Random = np.random.Generator
+AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
+
+
+# --- the terms ------------------------------------------------------------------------------------
+
+
+def reparameterise(mu: Any, log_var: Any, eps: Any) -> Tensor:
+    """z = μ + σ ⊙ ε with ε ~ N(0, I): a draw from N(μ, σ²) through which gradients flow (eq. 10)"""
+    z: Tensor = as_tensor(mu) + exp(as_tensor(log_var) * 0.5) * eps
+    return z
+
+
+def gaussian_kl(mu: Any, log_var: Any) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²) of each unit: (N, D)  (appendix B)"""
+    mu, log_var = as_tensor(mu), as_tensor(log_var)
+    kl: Tensor = 0.5 * (mu * mu + exp(log_var) - 1 - log_var)
+    return kl
+
+
+def log_normal(z: Any, mu: Any = 0.0, log_var: Any = 0.0) -> Tensor:
+    """log N(z; μ, diag σ²) = −½ Σ (log 2π + log σ² + (z − μ)² / σ²), over the last axis"""
+    d = as_tensor(z) - mu
+    each = math.log(2 * math.pi) + log_var + d * d * exp(-as_tensor(log_var))
+    return -0.5 * sum_over(each, axis=-1)
+
+
+class Bernoulli:
+    """p(x|z): pixel by pixel, white with probability σ(l). The decoder's output l is a logit.
+
+    Grey values from 0 to 1 are taken as they are, as is common: then this is no probability of
+    theirs, but of images that are drawn with them as probabilities, in expectation.
+    """
+
+    def log_prob(self, x: Any, decoded: Tensor) -> Tensor:
+        """log p(x|z) = Σ x log σ(l) + (1 − x) log σ(−l) = Σ x l − log(1 + eˡ): of each image"""
+        return _sum_of_image(x * decoded - softplus(decoded))
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        return sigmoid(decoded)
+
+
+class Gaussian(Module):
+    """p(x|z): pixel by pixel N(x; m, σ²). The decoder's output is m; σ is given, or learned
+
+    One σ for all pixels. To learn it, start from `sigma` with `learned=True`: its best value is
+    the root mean square error of the reconstruction, and the two terms of the bound find their
+    balance by themselves (Rybkin et al. 2021). With a fixed σ, β = σ² says the same in other words.
+    """
+
+    def __init__(self, sigma: float = 1.0, *, learned: bool = False) -> None:
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"Gaussian: expected `sigma` > 0, got {sigma!r}")
+        start = np.asarray(2 * math.log(sigma), np.float32)
+        self.log_var = Tensor(start, requires_grad=learned)
+
+    def log_prob(self, x: Any, decoded: Tensor) -> Tensor:
+        """log p(x|z) = −½ Σ (log 2π + log σ² + (x − m)² / σ²): of each image"""
+        d = decoded - x
+        each = math.log(2 * math.pi) + self.log_var + d * d * exp(-self.log_var)
+        return -0.5 * _sum_of_image(each)
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        return decoded
+
+
+def _sum_of_image(x: Tensor) -> Tensor:
+    """Over all axes but the first: (N, …) → (N,)"""
+    return sum_over(x, axis=tuple(range(1, x.ndim)))
+
+
+# --- the model: two networks ----------------------------------------------------------------------
+
+
+class VAE(Module):
+    """An encoder x ↦ (μ, log σ²), of 2 D outputs, a decoder z ↦ p(x|z), and what p(x|z) is.
+
+    With `classes` the model is conditional (Sohn et al. 2015): both networks are also told the
+    label. The encoder is called with (x, one_hot), the decoder with z and the one-hot label side
+    by side, (N, D + classes).
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        latent: int,
+        *,
+        likelihood: Any = None,
+        classes: int | None = None,
+    ) -> None:
+        if not isinstance(latent, (int, np.integer)) or latent < 1:
+            raise ValueError(f"VAE: expected `latent` to be an int ≥ 1, got {latent!r}")
+        self.encoder, self.decoder, self.latent = encoder, decoder, int(latent)
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.classes = classes or 0
+
+    def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x), each (N, D)"""
+        given = (self._one_hot(labels, x),) if self.classes else ()
+        h = as_tensor(self.encoder(x, *given))
+        if h.ndim != 2 or h.shape[1] != 2 * self.latent:
+            raise ValueError(f"VAE: expected the encoder to give (N, {2 * self.latent}), the mean "
+                             f"and log-variance of {self.latent} units, got {h.shape}")  # fmt: skip
+        return h[:, : self.latent], h[:, self.latent :]
+
+    def decode(self, z: Any, labels: Any = None) -> Tensor:
+        """The parameters of p(x|z): logits, or means."""
+        if self.classes:
+            z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
+        return as_tensor(self.decoder(z))
+
+    def generate(self, z: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+        """The mean image of p(x|z) for each z, as arrays, without a graph."""
+        parts = []
+        for i in range(0, len(z), AT_ONCE):
+            some = slice(i, i + AT_ONCE)
+            with no_grad():
+                decoded = self.decode(_tensor(z[some]), None if labels is None else labels[some])
+                parts.append(to_numpy(self.likelihood.mean(decoded).data))
+        return np.concatenate(parts)
+
+    def sample(self, n: int, labels: Any = None, *, rng: Random) -> np.ndarray[Any, Any]:
+        """n new images: z ~ N(0, I), and the mean of p(x|z)."""
+        z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
+        return self.generate(z.astype(self.parameters()[0].dtype), labels)
+
+    def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+        """What comes back of x: decoded from the mean of q(z|x)."""
+        return self.generate(self.means(x, labels), labels)
+
+    def means(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+        """μ of q(z|x), where each image lies in the latent space: (N, D)"""
+        parts = []
+        for i in range(0, len(x), AT_ONCE):
+            some = slice(i, i + AT_ONCE)
+            with no_grad():
+                mu, _ = self.encode(_tensor(x[some]), None if labels is None else labels[some])
+                parts.append(to_numpy(mu.data))
+        return np.concatenate(parts)
+
+    def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Any:
+        """Images on the way from each of x0 to its partner in x1, straight in z: (N, steps, …)"""
+        a, b = (self.means(x, labels) for x in (x0, x1))
+        times = np.linspace(0, 1, steps).tolist()
+        ways = [self.generate((1 - t) * a + t * b, labels) for t in times]
+        return np.stack(ways, axis=1)
+
+    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
+        if labels is None:
+            raise ValueError(f"VAE: expected `labels`, for the model is conditional on "
+                             f"{self.classes} classes")  # fmt: skip
+        chosen = xp.asarray(_host(labels))[:, None] == xp.arange(self.classes)
+        return as_tensor(chosen.astype(beside.dtype))  # (N, classes)
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(xp.asarray(x))
+
+
+# --- the bounds -----------------------------------------------------------------------------------
+
+
+class Bound(NamedTuple):
+    """`loss`, to be minimised, and its parts, as means over the images in nats.
+
+    `loss` = `reconstruction` + `kl`, but for β and free bits.
+    """
+
+    loss: Tensor
+    reconstruction: Tensor  # −E_q[log p(x|z)]
+    kl: Tensor  # KL(q(z|x) ‖ p(z))
+
+
+def elbo(
+    model: VAE,
+    x: Any,
+    labels: Any = None,
+    *,
+    rng: Random,
+    beta: float = 1.0,
+    free_bits: float = 0.0,
+) -> Bound:
+    """−ELBO = −E_q[log p(x|z)] + β KL(q(z|x) ‖ p(z)), with one z ~ q for each x (eq. 7)
+
+    β above 1 buys a simpler code with blurred images (Higgins et al. 2017). With `free_bits` λ a
+    unit's mean KL costs nothing below λ nats, max(λ, KL_d), so that it pays to keep it alive
+    (Kingma et al. 2016, eq. 15). Either way `kl` is the true one.
+    """
+    mu, log_var = model.encode(x, labels)
+    z = reparameterise(mu, log_var, _noise(rng, mu.shape, mu.dtype))
+    reconstruction = -mean(model.likelihood.log_prob(x, model.decode(z, labels)))
+    unit = mean(gaussian_kl(mu, log_var), axis=0)  # (D,)
+    kl = sum_over(unit)
+    paid = sum_over(maximum(unit, free_bits)) if free_bits else kl
+    return Bound(reconstruction + beta * paid, reconstruction, kl)
+
+
+def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Random) -> Bound:
+    """−L_k = −E[log 1/k Σ wᵢ], a bound that rises to log p(x) with k; k = 1 is the ELBO
+
+    (Burda et al. 2016, eq. 8.) Its gradient is Σ w̃ᵢ ∇log wᵢ with w̃ = w / Σ w (eq. 14), which is
+    what logsumexp's vjp, a softmax, gives without further ado. It is not the mean of k ELBOs.
+    """
+    log_w, given_z, kl = log_weights(model, x, labels, k=k, rng=rng)
+    loss = math.log(k) - mean(logsumexp(log_w, axis=0))
+    return Bound(loss, -mean(given_z), mean(sum_over(kl, axis=1)))
+
+
+def log_weights(
+    model: VAE, x: Any, labels: Any = None, *, k: int, rng: Random
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log w = log p(x|z) + log p(z) − log q(z|x) for k draws of z for each image: (k, N)
+
+    E_q[w] = p(x): the mean of the weights estimates it without bias, and the better the closer q
+    is to p(z|x), where all weights are equal. With it come log p(x|z), (k, N), and the KL of each
+    unit, (N, D).
+    """
+    x = _tensor(x)
+    N = x.shape[0]
+    mu, log_var = model.encode(x, labels)
+    z = reparameterise(mu, log_var, _noise(rng, (k, *mu.shape), mu.dtype))  # (k, N, D)
+    copies = reshape(broadcast_to(x, (k, *x.shape)), (k * N, *x.shape[1:]))
+    repeated = None if labels is None else np.tile(_host(labels), k)
+    decoded = model.decode(reshape(z, (k * N, model.latent)), repeated)
+    given_z = reshape(model.likelihood.log_prob(copies, decoded), (k, N))
+    return (given_z + log_normal(z) - log_normal(z, mu, log_var), given_z,
+            gaussian_kl(mu, log_var))  # fmt: skip
+
+
+def _noise(rng: Random, shape: tuple[int, ...], dtype: Any) -> Any:
+    return xp.asarray(generator("vae", rng).standard_normal(shape, np.float32), dtype)
+
+
+def _host(x: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(to_numpy(x.data if isinstance(x, Tensor) else x))
+
+
+# --- the training loop ----------------------------------------------------------------------------
+
+
+def train(
+    model: VAE,
+    batches: Iterable[Any],
+    optimizer: Optimizer,
+    *,
+    rng: Random,
+    bound: Callable[..., Bound] = elbo,
+) -> Iterator[dict[str, Tensor]]:
+    """Algorithm 1: a batch, noise, the bound, its gradient, a step; yields the bound's terms.
+
+    Another objective is another `bound`: `partial(elbo, beta=4)`, `partial(iwae, k=5)`. A batch is
+    of images, or of images and labels, which a model that is not conditional does not look at.
+    """
+    for batch in batches:
+        x, labels = batch if isinstance(batch, tuple) else (batch, None)
+        terms = bound(model, x, None if not model.classes else labels, rng=rng)
+        optimizer.step(grad(terms.loss, optimizer.params))
+        yield terms._asdict()
+
+
+# --- what is measured afterwards ------------------------------------------------------------------
+
+
+def evaluate(
+    model: VAE,
+    images: Any,
+    labels: Any = None,
+    *,
+    rng: Random,
+    bound: Callable[..., Bound] = elbo,
+    size: int = 500,
+) -> dict[str, float]:
+    """The terms of the bound, as means over all images, `size` of them at a time."""
+    total: dict[str, float] = {}
+    for part, y in _parts(model, images, labels, size):
+        with no_grad():
+            terms = bound(model, part, y, rng=rng)
+        for name, value in terms._asdict().items():
+            total[name] = total.get(name, 0.0) + float(value) * len(part)
+    return {name: value / len(images) for name, value in total.items()}
+
+
+def log_likelihood(
+    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Random, size: int = 5000
+) -> np.ndarray[Any, Any]:
+    """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
+
+    In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to
+    p(z|x) or k large. `size` draws are made at a time, so that memory does not grow with k.
+    """
+    draws = max(1, min(k, size))
+    found = []
+    for part, y in _parts(model, images, labels, max(1, size // draws)):
+        logs = []
+        for start in range(0, k, draws):
+            with no_grad():
+                log_w, *_ = log_weights(model, part, y, k=min(draws, k - start), rng=rng)
+            logs.append(to_numpy(log_w.data).astype(np.float64))
+        log_w_all = np.concatenate(logs)  # (k, n)
+        m = log_w_all.max(axis=0)
+        found.append(m + np.log(np.exp(log_w_all - m).mean(axis=0)))
+    return np.concatenate(found)
+
+
+def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> Any:
+    """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
+    total = np.zeros(model.latent)
+    for part, y in _parts(model, images, labels, size):
+        with no_grad():
+            total += to_numpy(gaussian_kl(*model.encode(part, y)).data).sum(axis=0)
+    return total / len(images)
+
+
+def bits_per_dimension(nats: Any, dimensions: int, levels: int | None = None) -> Any:
+    """−log p(x) of an image in nats, as bits for each of its numbers
+
+    For a density of grey values that were scaled from `levels` levels, 256 say, to [0, 1], log₂
+    of that many is added: it is the density of the levels' numbers that is comparable.
+    """
+    return np.asarray(nats) / (dimensions * math.log(2)) + (math.log2(levels) if levels else 0.0)
+
+
+def _parts(model: VAE, images: Any, labels: Any, size: int) -> Iterator[tuple[Tensor, Any]]:
+    labels = None if not model.classes or labels is None else _host(labels)
+    for i in range(0, len(images), size):
+        yield (_tensor(images[i : i + size]), None if labels is None else labels[i : i + size])

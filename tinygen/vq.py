@@ -1,0 +1,166 @@
+"""Vector-quantised autoencoders: what is between encoder and decoder is a choice from a list.
+
+The encoder gives a vector at each place of a small image, (N, h, w, D); each is replaced by the
+nearest of K vectors, the *codebook*. So an image becomes h × w numbers from 0 to K − 1, and with a
+model of such numbers, which are few, come new images. (van den Oord et al. 2017)
+
+To choose has no gradient. Three things take its place: the decoder's gradient is handed to the
+encoder as if nothing had been replaced ("straight through"); the codebook is drawn towards the
+vectors that chose it; and the vectors are drawn towards what they chose, that they commit to it.
+
+Notation: z_e and z_q are the vectors before and after, e the codebook (K, D), sg[·] is `detach`.
+
+Reading order: `VectorQuantiser`; `VQVAE`; `vq_loss`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen.backend import Array, to_numpy, xp
+from tinygen.graph import no_grad
+from tinygen.layers import at_least_one
+from tinygen.module import Module
+from tinygen.randomness import generator
+from tinygen.tensor import Tensor, as_tensor, mean
+from tinygen.tensor import sum as sum_over
+from tinygen.vae import Bernoulli
+
+__all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
+
+Random = np.random.Generator
+
+
+class Quantised(NamedTuple):
+    z: Tensor  # z_q, through which gradients pass straight to z_e
+    codes: Array  # which code each vector chose, (N, h, w)
+    codebook: Tensor  # ‖sg[z_e] − e‖², summed over an image, the mean over images
+    commitment: Tensor  # ‖z_e − sg[e]‖², likewise
+
+
+class VectorQuantiser(Module):
+    """z_q = e_k with k = argmin ‖z_e − e_k‖ (eq. 1 and 2), for vectors on the last axis
+
+    The codebook learns by its loss; or with `decay` γ as a running mean of the vectors that chose
+    each code (appendix A.1), which is k-means a batch at a time: then it is no parameter. A code
+    that few choose moves to where vectors are, when `restart` is called.
+    """
+
+    def __init__(
+        self, codes: int, features: int, *, rng: Random, decay: float | None = None
+    ) -> None:
+        at_least_one("VectorQuantiser", codes=codes, features=features)
+        if decay is not None and not 0 < decay < 1:
+            raise ValueError(f"VectorQuantiser: expected `decay` between 0 and 1, got {decay!r}")
+        start = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
+        self.e = Tensor(start, requires_grad=decay is None)
+        self.decay = decay
+        # running means over the steps, of each code: how many vectors chose it, and their sum
+        self.chosen = xp.ones(codes, "f4")
+        self.total = xp.array(self.e.data)
+
+    def nearest(self, z: Any) -> Array:
+        """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
+        z, e = as_tensor(z).data, self.e.data
+        rows = z.reshape(-1, e.shape[1])
+        return ((e * e).sum(axis=1) - 2 * rows @ e.T).argmin(axis=1).reshape(z.shape[:-1])
+
+    def forward(self, z: Any) -> Quantised:
+        z = as_tensor(z)
+        if z.ndim < 2 or z.shape[-1] != self.e.shape[1]:
+            raise ValueError(f"expected vectors of {self.e.shape[1]} features on the last axis, "
+                             f"got {z.shape}")  # fmt: skip
+        codes = self.nearest(z)
+        chosen = self.e[codes]
+        if self.training:
+            self._count(z.data, codes)
+        return Quantised(z + (chosen - z).detach(), codes,
+                         _squares(z.detach() - chosen), _squares(z - chosen.detach()))  # fmt: skip
+
+    def _count(self, z: Array, codes: Array) -> None:
+        """N ← γ N + (1 − γ) n,  m ← γ m + (1 − γ) Σ z,  e = m / N  (eq. 6 to 8)"""
+        decay = self.decay or 0.99
+        one_hot = (codes.reshape(-1, 1) == xp.arange(len(self.chosen))).astype(z.dtype)
+        self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
+        if self.decay is not None:
+            self.total = decay * self.total + (1 - decay) * (
+                one_hot.T @ z.reshape(-1, z.shape[-1])
+            )
+            with no_grad():
+                self.e.data = self.total / xp.maximum(self.chosen, 1e-5)[:, None]
+
+    def restart(self, z: Any, *, rng: Random, below: float = 0.03) -> int:
+        """Move each code that fewer than `below` vectors a step chose onto one of z, at random
+
+        How many there were. A code that is never chosen learns nothing, and would never be again.
+        """
+        rows = as_tensor(z).data.reshape(-1, self.e.shape[1])
+        dead = np.flatnonzero(to_numpy(self.chosen) < below)
+        if dead.size:
+            new = rows[xp.asarray(generator("restart", rng).integers(len(rows), size=dead.size))]
+            e, chosen, total = (xp.array(a) for a in (self.e.data, self.chosen, self.total))
+            e[xp.asarray(dead)], chosen[xp.asarray(dead)], total[xp.asarray(dead)] = new, 1.0, new
+            self.e.data, self.chosen, self.total = e, chosen, total
+        return int(dead.size)
+
+
+def _squares(d: Tensor) -> Tensor:
+    """Σ d² of each image, and the mean over images"""
+    return sum_over(d * d) / d.shape[0]
+
+
+class VQVAE(Module):
+    """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C)."""
+
+    classes = 0  # it is not conditional
+
+    def __init__(
+        self, encoder: Any, quantiser: VectorQuantiser, decoder: Any, *, likelihood: Any = None
+    ) -> None:
+        self.encoder, self.quantiser, self.decoder = encoder, quantiser, decoder
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+
+    def codes(self, x: Any) -> Array:
+        """The image as numbers from 0 to K − 1: (N, h, w)"""
+        with no_grad():
+            return self.quantiser.nearest(self.encoder(x))
+
+    def images(self, codes: Any) -> np.ndarray[Any, Any]:
+        """What these numbers are an image of."""
+        with no_grad():
+            decoded = self.decoder(self.quantiser.e[codes])
+            return to_numpy(self.likelihood.mean(decoded).data)
+
+
+class VQLoss(NamedTuple):
+    """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
+
+    `perplexity` is how many codes are in use, as if equally often: e to the entropy of the choice.
+    """
+
+    loss: Tensor
+    reconstruction: Tensor
+    codebook: Tensor
+    commitment: Tensor
+    perplexity: float
+
+
+def vq_loss(
+    model: VQVAE, x: Any, labels: Any = None, *, rng: Random | None = None, beta: float = 0.25
+) -> VQLoss:
+    """−log p(x|z_q) + ‖sg[z_e] − e‖² + β ‖z_e − sg[e]‖² (eq. 3), for `train` as its `bound`
+
+    Nothing is drawn, so `rng` is not used. The KL to a uniform choice of codes is the constant
+    h w log K, and left out. With a codebook that is a running mean its own term is left out too.
+    """
+    quantised = model.quantiser(model.encoder(x))
+    reconstruction = -mean(model.likelihood.log_prob(x, model.decoder(quantised.z)))
+    loss = reconstruction + beta * quantised.commitment
+    if model.quantiser.decay is None:
+        loss = loss + quantised.codebook
+    counts = np.bincount(to_numpy(quantised.codes).ravel())
+    p = counts[counts > 0] / counts.sum()
+    return VQLoss(loss, reconstruction, quantised.codebook, quantised.commitment,
+                  float(np.exp(-(p * np.log(p)).sum())))  # fmt: skip
