@@ -28,7 +28,7 @@ CHANNELS, HIDDEN = (16, 32), 128
 SHIFT, ROTATION = 2, 10  # at most so many pixels and degrees
 PATIENCE = 3  # epochs without a smaller held-out loss, after which to stop
 QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
-SHOWN = 60  # mistakes
+SHOWN = 50  # mistakes
 
 
 def network(image_shape: tuple[int, ...], classes: int, rng: np.random.Generator) -> nn.Module:
@@ -120,9 +120,9 @@ def main() -> None:
         wrong = np.flatnonzero(guess != test_set.labels)
         wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:SHOWN]
         if len(wrong):
-            image.grid(run.path("mistakes.png"), test_set.images[wrong], columns=12,
-                       labels=[f"{test_set.labels[k]} read as {guess[k]}" for k in wrong],
-                       title="The surest mistakes")  # fmt: skip
+            image.grid(run.path("mistakes.png"), test_set.images[wrong], columns=10,
+                       labels=[f"{test_set.labels[k]}, not {guess[k]}" for k in wrong],
+                       title="The surest mistakes: what it is, not what was read")  # fmt: skip
         if args.samples:
             run.samples(test_set.images[: args.samples], guess[: args.samples])
         print(f"{right:.2%} of {len(guess)} test images are read right; see {run.folder}")

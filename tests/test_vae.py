@@ -385,3 +385,8 @@ def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises(ValueError) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_the_density_of_a_normal_keeps_the_dtype():
+    z = tg.Tensor(tg.xp.asarray([[0.5, 1.0]], np.float32))
+    assert log_normal(z).dtype == log_normal(z, 1.0, 2.0).dtype == np.float32

@@ -34,7 +34,7 @@ from tinygen.ops import exp, maximum, sigmoid, softplus
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
 from tinygen.reductions import logsumexp
-from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
+from tinygen.tensor import Tensor, as_alike, as_tensor, broadcast_to, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
 
 __all__ = [
@@ -65,9 +65,9 @@ def gaussian_kl(mu: Any, log_var: Any) -> Tensor:
 
 def log_normal(z: Any, mu: Any = 0.0, log_var: Any = 0.0) -> Tensor:
     """log N(z; μ, diag σ²) = −½ Σ (log 2π + log σ² + (z − μ)² / σ²), over the last axis"""
-    d = as_tensor(z) - mu
-    each = math.log(2 * math.pi) + log_var + d * d * exp(-as_tensor(log_var))
-    return -0.5 * sum_over(each, axis=-1)
+    z, mu, log_var = as_alike("log_normal", z, mu, log_var)
+    d = z - mu
+    return -0.5 * sum_over(math.log(2 * math.pi) + log_var + d * d * exp(-log_var), axis=-1)
 
 
 class Bernoulli:
