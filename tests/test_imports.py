@@ -34,13 +34,38 @@ MAY_IMPORT = {
     "schedules": set(),
     "stateful": {"backend", "tensor"},
     "optim": {"backend", "tensor", "schedules", "stateful"},
-    "data": {"backend"},
-    "image": {"backend"},
-    "run": {"backend"},
     "initial": {"backend"},
+    "randomness": set(),
+    # data
+    "files": set(),
+    "fetch": {"files"},
+    "mnist": {"fetch"},
+    "points": {"backend", "randomness", "schedules"},
+    "digits": {"backend", "points"},
+    "shapes": {"backend", "points"},
+    "pictures": {"backend", "tensor"},
+    "augment": {"backend", "points", "randomness", "schedules"},
+    "batches": {"backend", "randomness", "tensor"},
+    "data": {"augment", "batches", "digits", "fetch", "mnist", "pictures", "points", "shapes"},
+    # pictures
+    "style": {"backend", "files"},
+    "pixels": {"files", "style"},
+    "animation": {"files", "pixels", "style"},
+    "plots": {"style"},
+    "distributions": {"style"},
+    "image": {"animation", "distributions", "pixels", "plots", "style"},
+    # runs
+    "interrupts": set(),
+    "logbook": {"files"},
+    "progress": {"batches"},
+    "folder": {"backend", "files"},
+    "checkpoint": {"files", "module", "randomness"},
+    "run": {"backend", "batches", "checkpoint", "files", "folder", "interrupts", "logbook",
+            "progress", "tensor"},
+    "commandline": {"backend", "checkpoint", "data", "folder", "run"},
     "module": {"backend", "graph", "tensor"},
-    "layers": ENGINE | {"initial", "module"},
-    "norms": ENGINE | {"layers", "module"},
+    "layers": ENGINE | {"initial", "module", "randomness"},
+    "norms": ENGINE | {"layers", "module", "randomness"},
     "attention": ENGINE | {"initial", "layers", "module"},
     "nn": PARTS,
     "models": ENGINE | PARTS,
@@ -48,15 +73,18 @@ MAY_IMPORT = {
     "losses": ENGINE,
     # what trains a model knows no architecture: it takes callables
     "gan": ENGINE | {"losses"},
-    "vae": ENGINE | {"losses"},
+    "vae": ENGINE | {"module", "optim", "randomness"},
+    "vq": ENGINE | {"layers", "module", "randomness", "vae"},
     "diffusion": ENGINE | {"losses"},
     "flow": ENGINE | {"losses"},
     "metrics": ENGINE | {"nn", "losses", "models", "optim", "data"},
-    "__init__": set(FILES) - {"__init__", "strategies", "image"},
+    "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
 }
-NEEDS = {"strategies": {"hypothesis"}, "image": {"matplotlib"}, "run": {"tqdm"}}
+NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | dict.fromkeys(
+    ("animation", "distributions", "pixels", "plots", "style"), {"matplotlib", "PIL"})
 # may be imported when needed: what is optional, and what takes long to import
-OPTIONAL = {"concurrent", "hypothesis", "matplotlib", "threadpoolctl", "tqdm"}
+OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", "threadpoolctl",
+            "tqdm"}  # fmt: skip
 
 # without an underscore for other modules' sake, not for users
 INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.as_alike", "tensor.as_float",

@@ -33,6 +33,8 @@ import numpy as np
 Array: TypeAlias = Any  # an `xp.ndarray`; CuPy has no type hints to share with NumPy's
 Shape: TypeAlias = tuple[int, ...]
 
+LIBRARIES = ("numpy", "cupy")
+
 BLOCK_BYTES = 3 << 20  # what one thread works on at a time: small enough to stay in its cache
 WORKSPACE_BYTES = 12 << 20  # what all the threads' blocks together may take
 GPU_BLOCK_BYTES = 256 << 20
@@ -165,6 +167,12 @@ def describe() -> str:
     library = found[0]["internal_api"] if found else "unknown BLAS"
     kernels = found[0].get("architecture", "") if found else ""
     return f"{name} {_chosen.__version__} ({library} {kernels}), {threads} threads"
+
+
+def queues_work() -> bool:
+    """Whether operations return before they are done, as on a GPU: to look at a number is to wait
+    for all that came before it."""
+    return name == "cupy"
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:

@@ -57,7 +57,7 @@ def parser(
                        help=f"the optimiser's learning rate (default: {lr})")  # fmt: skip
     p.add_argument("--seed", type=at_least(0), default=0,
                    help="where randomness begins: the same seed, the same run (default: 0)")
-    p.add_argument("--backend", choices=["numpy", "cupy"],
+    p.add_argument("--backend", choices=backend.LIBRARIES,
                    help="compute with NumPy on the processor, or with CuPy on a GPU "
                         "(default: $TINYGEN_BACKEND, else numpy)")  # fmt: skip
     p.add_argument("--out", type=Path, default=Path(out),

@@ -164,7 +164,7 @@ class Run:
                 self.step, self.seconds = self.step + 1, time.monotonic() - began
                 epoch = batches.epoch if batches else math.nan
                 self._pending.append(Record(self.step, epoch, self.seconds, values))
-                if backend.name != "cupy" or time.monotonic() - self._looked_at > WAIT:
+                if not backend.queues_work() or time.monotonic() - self._looked_at > WAIT:
                     self._look()
                 yield self._pending[-1]
                 self._write_rows()
