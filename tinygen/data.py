@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tinygen.augment import binarize, crop, flip, noise, rotate, shift
 from tinygen.batches import Batches
 from tinygen.digits import digits
 from tinygen.fetch import Unavailable
+from tinygen.mnist import Labelled
 from tinygen.pictures import pictures, resize
 from tinygen.points import checkerboard, grid, moons, pinwheel, ring, swirl
 from tinygen.shapes import shapes
@@ -35,13 +36,6 @@ NAMES = ("mnist", "fashion", "digits", "shapes")
 TRAIN, TEST = 60_000, 10_000  # how many digits are drawn if nobody says, as in MNIST
 FEWER = 6  # so many times fewer shapes, which are larger
 HELD_OUT = 10  # one in so many of your own pictures is for testing
-
-
-class Labelled(NamedTuple):
-    """Images (N, H, W, C), float32 in [0, 1], and their classes (N,), int64, or None."""
-
-    images: Any
-    labels: Any
 
 
 def load(
