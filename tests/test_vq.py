@@ -40,7 +40,7 @@ def test_each_vector_is_replaced_by_the_nearest_code(seed):
 def test_the_decoders_gradient_arrives_at_the_encoder_unchanged():
     q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
     g = generator(1).standard_normal(z.shape)
-    found = tg.grad(tg.sum(q(z).z * g), z)
+    found = tg.grad(tg.sum(q(z).z * tensor(g)), z)
     np.testing.assert_allclose(tg.to_numpy(found.data), g)
 
 
