@@ -19,7 +19,7 @@ import pytest
 from training_run import EPOCHS, ROWS, SIZE, main
 
 import tinygen as tg
-from tinygen import checkpoint, logbook, nn
+from tinygen import checkpoint, logbook, nn, optim
 from tinygen.batches import Batches
 from tinygen.folder import RunError
 from tinygen.run import EarlyStopping, NotFinite, Record, Run
@@ -80,17 +80,40 @@ def test_a_run_stopped_by_an_error_and_resumed_is_the_run_that_was_not(step, tmp
 
 def test_a_run_left_by_break_is_saved_at_that_step(tmp_path):
     with Run(tmp_path / "run", {"a": 1}) as run:
-        stop = EarlyStopping(2)
-        run.keep(stop=stop)
+        run.keep()
         for record in run.track(iter([3.0, 4.0, 5.0, 6.0])):
-            if stop(record["loss"]):
+            if record.step == 3:
                 break
+        assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]  # to draw curves from
     assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 3
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_a_run_that_has_stopped_early_is_saved_and_does_not_go_on_when_resumed(leave, tmp_path):
+    for resume in (False, True, True):
+        with Run(tmp_path / "run", {"a": 1}, resume=resume) as run:
+            stop = EarlyStopping(2)
+            run.keep(stop=stop)
+            for record in run.track(iter([3.0, 4.0, 5.0, 6.0])):
+                if stop(record["loss"]) and leave:
+                    break
+            assert (run.step, stop.waited, stop.best, stop.stopped) == (3, 2, 3.0, True)
+            if not leave:  # before the folder is closed: pictures may take long
+                assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 3
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
-    with Run(tmp_path / "run", {"a": 1}, resume=True) as run:
-        stop = EarlyStopping(2)
+
+
+def test_a_best_checkpoint_may_be_saved_within_a_step_and_numbers_added_after(tmp_path):
+    with Run(tmp_path / "run") as run:
+        stop = EarlyStopping(5)
         run.keep(stop=stop)
-        assert (run.step, stop.waited, stop.best) == (3, 2, 3.0)
+        for record in run.track(iter([3.0, 1.0, 2.0])):
+            stop(record["loss"])
+            if stop.improved:
+                run.save("best.npz")
+            run.log(test=record["loss"] + 1)
+    assert checkpoint.read(tmp_path / "run" / "best.npz")[0]["step"] == 2
+    assert [row[-1] for row in log(tmp_path / "run")] == ["4.0", "2.0", "3.0"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -110,7 +133,7 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
               file=zygote.stdin)  # fmt: skip
         pid = int(zygote.stdout.readline())
         if kills < 20:
-            time.sleep(random_.uniform(0.005, 0.08))
+            time.sleep(random_.uniform(0.01, 0.1))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         status = zygote.stdout.readline().strip()
@@ -123,7 +146,7 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
     zygote.stdin.close()
     zygote.wait(10)
     zygote.stdout.close()
-    assert kills == 20 and len(steps) > 4
+    assert kills == 20 and len(steps) > 2
     assert_same_run(tmp_path / "run", whole)
     assert not list((tmp_path / "run").glob(".*.part"))
 
@@ -172,6 +195,24 @@ def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     assert "To go on: python 'examples/a run.py' --epochs 12 --resume\n" in told
     main(tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize("how", ["as the loop ends", "in a step that is left"])
+def test_ctrl_c_is_heard_wherever_it_falls(how, tmp_path, capsys):
+    def loop():
+        yield 1.0
+        if how == "as the loop ends":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit) as caught, Run(tmp_path / "run") as run:
+        run.keep()
+        for _ in run.track(loop()):
+            if how == "in a step that is left":
+                os.kill(os.getpid(), signal.SIGINT)
+                break
+    assert caught.value.code == 130
+    assert "Stopped; step 1 is in" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
@@ -229,6 +270,40 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     assert log(tmp_path / "run")[-1][-1] == text  # to be seen in the curves
 
 
+def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, capsys):
+    p = tg.Tensor(tg.xp.asarray([1.0]), requires_grad=True)
+    optimizer = optim.SGD({"p": p}, 0.1)
+
+    def loop():
+        for g in (1.0, 2.0, math.nan):
+            optimizer.step([tg.Tensor(tg.xp.asarray([g]))])
+            yield float(g)
+
+    with pytest.raises(NotFinite) as caught, Run(tmp_path / "run", steps=1) as run:
+        run.keep(optimizer=optimizer)
+        for _ in run.track(loop()):
+            pass
+    assert str(caught.value) == ("step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf in 1 "
+                                 "entries; nothing was changed")  # fmt: skip
+    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_finite_are_not_saved_over_a_good_checkpoint(tmp_path):
+    model = nn.Dense(1, 1, rng=np.random.default_rng(0))
+
+    def loop():
+        yield 1.0
+        model.weight.data = model.weight.data * math.nan
+        yield 2.0
+
+    with pytest.raises(NotFinite) as caught, Run(tmp_path / "run", steps=1) as run:
+        run.keep(model=model)
+        for _ in run.track(loop()):
+            pass
+    assert str(caught.value) == "step 2: `weight` of `model` is not finite; it was not saved"
+    assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 1
+
+
 def test_a_loss_on_a_gpu_is_looked_at_later_but_before_every_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr("tinygen.backend.queues_work", lambda: True)
     monkeypatch.setattr("tinygen.run.WAIT", 1e9)
@@ -247,7 +322,7 @@ def test_a_loss_on_a_gpu_is_looked_at_later_but_before_every_checkpoint(tmp_path
 
 def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
     config = json.loads((whole / "config.json").read_text())
-    assert config["settings"] == {"epochs": EPOCHS}
+    assert config["settings"] == {"epochs": EPOCHS, "resume": False}
     assert config["numpy"] == np.__version__ and config["tinygen"] == tg.__version__
     assert config["backend"] == tg.describe() and config["resumed"] == []
     assert {"begun", "python"} <= config.keys()
@@ -283,11 +358,46 @@ def test_a_new_run_does_not_write_over_an_older_one(tmp_path, whole, capsys):
         capsys.readouterr().err)  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["config.json", "checkpoint.npz", "log.csv"])
+def test_any_file_of_an_older_run_is_kept(name, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("precious")
+    main(tmp_path / "run", epochs=1)
+    assert (tmp_path / "run-1" / name).read_text() == "precious"
+
+
 def test_files_of_others_in_the_folder_stay(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    for name in ("notes.txt", ".mine.part"):
+        (tmp_path / "run" / name).write_text("mine")
     main(tmp_path / "run", epochs=1)
-    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    for name in ("notes.txt", ".mine.part"):
+        assert (tmp_path / "run" / name).read_text() == "mine"
+
+
+def test_a_run_in_the_current_folder_makes_room_too(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    main(".", epochs=1)
+    main(".", epochs=1)
+    assert len(log(tmp_path / "run-1")) == 7
+
+
+def test_a_file_in_the_folders_place_is_said(tmp_path):
+    (tmp_path / "run").write_text("")
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"run can't be the folder of a run: "):
+            Run(tmp_path / "run", resume=resume)
+
+
+def test_a_damaged_checkpoint_leaves_the_config_as_it_was(tmp_path):
+    main(tmp_path / "run", epochs=1)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    (tmp_path / "run" / "checkpoint.npz").write_bytes(b"PK")
+    with pytest.raises(checkpoint.CheckpointError):
+        main(tmp_path / "run", epochs=3, resume=True)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == b"PK"
 
 
 def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
@@ -355,6 +465,24 @@ def test_rows_after_the_checkpoint_and_half_a_row_go_when_a_run_is_resumed(tmp_p
         file.write("29,4.2,0.1,0.5,0.5,\n30,4.3,0.1,0.4,0.4,\n31,4.")
     main(folder, epochs=EPOCHS, resume=True)
     assert_same_run(folder, whole)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n"])
+def test_a_damaged_log_is_put_aside_and_the_run_goes_on(content, tmp_path, whole):
+    main(tmp_path / "run", epochs=4)
+    (tmp_path / "run" / "log.csv").write_bytes(content)
+    main(tmp_path / "run", epochs=EPOCHS, resume=True)
+    assert log(tmp_path / "run") == log(whole)[28:]
+    assert (tmp_path / "run" / "log-damaged.csv").read_bytes() == content
+
+
+def test_the_logs_own_columns_are_no_names_for_losses(tmp_path):
+    with Run(tmp_path / "run") as run:
+        run.keep()
+        with pytest.raises(ValueError) as caught:
+            next(run.track(iter([{"step": 1.0}])))
+    assert str(caught.value) == ("track: `step` is a column of its own in the log; expected "
+                                 "another name")  # fmt: skip
 
 
 def test_a_number_that_comes_later_makes_a_column_and_leaves_the_others_empty(tmp_path):

@@ -31,7 +31,8 @@ def train(model, average, optimizer, batches, rng):
 
 
 def main(folder, resume=False, every=3, epochs=EPOCHS, on_step=lambda run, record: None, **more):
-    with Run(folder, {"epochs": epochs, **more}, resume=resume, steps=every) as run:
+    settings = {"epochs": epochs, "resume": resume, **more}
+    with Run(folder, settings, resume=resume, steps=every) as run:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((ROWS, 6)).astype(np.float32)
         y = np.sin(x.sum(1, keepdims=True)).astype(np.float32)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.files import replacing
+from tinygen.files import save_arrays
 from tinygen.module import Module
 from tinygen.randomness import restore, state_of
 
@@ -38,8 +38,7 @@ def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -
     arrays = {f"{part}/{name}": array
               for part, each in parts.items() for name, array in state(each).items()}  # fmt: skip
     text = np.array(json.dumps({"format": FORMAT, "parts": list(parts), **about}))
-    with replacing(path) as file:
-        np.savez(file, allow_pickle=False, about=text, **arrays)
+    save_arrays(path, about=text, **arrays)
 
 
 def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import numpy as np
 
 PART = ".part"  # how the name of a file ends that is still being written
 
@@ -36,6 +38,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def save_arrays(path: str | os.PathLike[str], compress: bool = False, **arrays: Any) -> None:
+    """`np.savez`, whole or not at all, and never with a pickle in it."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    objects = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if objects:
+        raise TypeError(f"save_arrays: expected numbers and text, but {', '.join(objects)} would "
+                        f"have to be pickled")  # fmt: skip
+    with replacing(path) as file:
+        (np.savez_compressed if compress else np.savez)(file, **arrays)
 
 
 def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:

@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from tinygen import backend
 from tinygen.files import PART, locked, replacing
 
 CONFIG = "config.json"
+MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # of these a run's folder has at least one
 FREE = {"backend", "epochs", "out", "resume", "samples"}  # what a resumed run may change
 
 
@@ -35,21 +37,26 @@ class Folder:
     ) -> None:
         self.path = Path(path)
         self.settings = {name: plain(name, value) for name, value in settings.items()}
-        if resume:
-            config = read_config(self.path)
-            self._compare(config["settings"])
-            config["settings"] |= self.settings
-        else:
-            make_room(self.path)
-            config = {"settings": self.settings, "begun": _now(), **_versions(), "resumed": []}
-        self._config = config
-        self._lock = _lock(self.path)
-        for part in self.path.glob(f".*{PART}"):  # left by a run that was killed
-            part.unlink(missing_ok=True)
-        write_json(self.path / CONFIG, config)
+        try:
+            if resume:
+                self._config = read_config(self.path)
+                self._compare(self._config["settings"])
+            else:
+                make_room(self.path)
+            self._lock = _lock(self.path)
+            for part in self.path.glob(f".*{PART}"):  # left by a run that was killed
+                if re.fullmatch(rf"\..+\.\d+-\d+{re.escape(PART)}", part.name):
+                    part.unlink(missing_ok=True)
+            if not resume:
+                self._config = {"settings": self.settings, "begun": _now(), **_versions(),
+                                "resumed": []}  # fmt: skip
+                write_json(self.path / CONFIG, self._config)
+        except OSError as error:
+            raise RunError(f"{self.path} can't be the folder of a run: {error}") from error
 
     def resumed(self, step: int) -> None:
         """Note in the settings' file that the run went on from `step`, and with what."""
+        self._config["settings"] |= self.settings
         self._config["resumed"].append({"step": step, "at": _now(), **_versions()})
         write_json(self.path / CONFIG, self._config)
 
@@ -58,7 +65,7 @@ class Folder:
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         differ = [name for name, value in self.settings.items()
-                  if name not in FREE and name in saved and saved[name] != value]  # fmt: skip
+                  if name not in FREE and repr(saved.get(name, value)) != repr(value)]  # fmt: skip
         if differ:
             were = "\n  ".join(f"{name}: was {saved[name]!r}, now {self.settings[name]!r}"
                                for name in differ)  # fmt: skip
@@ -84,7 +91,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def make_room(folder: Path) -> None:
     """An empty place for a new run: an older one at this path is renamed, with a number."""
-    if (folder / CONFIG).exists():
+    folder = folder.resolve()
+    if any((folder / name).exists() for name in MARKS):
         _lock(folder).close()  # not while it is going on
         number = 1
         while (older := folder.with_name(f"{folder.name}-{number}")).exists():

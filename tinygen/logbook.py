@@ -28,10 +28,12 @@ class Logbook:
         self.path, self._columns = path, list(FIRST)
         self._file: IO[str] | None = None
         self._flushed = time.monotonic()
-        if step == 0 or not path.exists():
-            self._rewrite([])
-            return
-        self._columns, rows = read(path)
+        rows: list[dict[str, str]] = []
+        if step and path.exists():
+            try:
+                self._columns, rows = read(path)
+            except (ValueError, csv.Error):  # it is the checkpoint that counts
+                path.replace(path.with_name("log-damaged.csv"))
         self._rewrite([row for row in rows if int(row["step"]) <= step])
 
     def write(self, step: int, epoch: float, seconds: float, values: Mapping[str, Any]) -> None:
@@ -76,14 +78,14 @@ class Logbook:
 
 def read(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
     """The names of the columns, and the rows that are whole, as text."""
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
     if not lines or lines[0][: len(FIRST)] != FIRST:
         raise ValueError(f"{path} is not the log of a run: it should begin with the columns "
                          f"{', '.join(FIRST)}")  # fmt: skip
     columns, *rows = lines
     return columns, [dict(zip(columns, row, strict=True)) for row in rows
-                     if len(row) == len(columns)]  # fmt: skip
+                     if len(row) == len(columns) and row[0].isdecimal()]  # fmt: skip
 
 
 def columns(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -56,6 +56,10 @@ def _shrink(p: Array, keep: float) -> None:
     p *= keep
 
 
+class NotFinite(FloatingPointError, ValueError):
+    """A gradient, or a loss, was infinite or not a number."""
+
+
 class Optimizer(Stateful, abc.ABC):
     """What steps down a loss. `params` is a sequence of Tensors, or a dict of them by name.
 
@@ -121,9 +125,9 @@ class Optimizer(Stateful, abc.ABC):
         if bad:
             g = grads[bad[0]].data
             others = f" ({len(bad)} gradients are like that)" if len(bad) > 1 else ""
-            raise ValueError(f"{owner}: the gradient of {self._called[bad[0]]} has "
-                             f"{int(xp.isnan(g).sum())} nan and {int(xp.isinf(g).sum())} inf in "
-                             f"{g.size} entries{others}; nothing was changed")  # fmt: skip
+            raise NotFinite(f"{owner}: the gradient of {self._called[bad[0]]} has "
+                            f"{int(xp.isnan(g).sum())} nan and {int(xp.isinf(g).sum())} inf in "
+                            f"{g.size} entries{others}; nothing was changed")  # fmt: skip
         return grads
 
 

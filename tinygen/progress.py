@@ -27,11 +27,10 @@ class Progress:
         self._batches, self._step, self._first = batches, step, step
         self._total = batches.steps if batches else None
         self._epoch = self._first_epoch = batches.epoch if batches else 0.0
-        self._values = ""
         self._shown: int | None = None
         self._began = self._told = time.monotonic()
         self._bar: Any = None
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._bar = tqdm(total=self._total, initial=step, ncols=80, nrows=24,
                              bar_format=BAR if self._total else ENDLESS)  # fmt: skip
 

@@ -40,10 +40,12 @@ import numpy as np
 from tinygen import backend, checkpoint
 from tinygen.backend import to_numpy
 from tinygen.batches import Batches
-from tinygen.files import replacing
+from tinygen.files import save_arrays
 from tinygen.folder import Folder, plain, write_json
 from tinygen.interrupts import Deferred, Stopped
-from tinygen.logbook import Logbook
+from tinygen.logbook import FIRST, Logbook
+from tinygen.module import Module
+from tinygen.optim import NotFinite
 from tinygen.progress import Progress
 from tinygen.tensor import Tensor
 
@@ -59,6 +61,7 @@ class Record(Mapping[str, float]):
     def __init__(self, step: int, epoch: float, seconds: float, values: Any) -> None:
         self.step, self.epoch, self.seconds = step, epoch, seconds
         self._values = dict(values) if isinstance(values, Mapping) else {"loss": values}
+        check_names(self._values)
         self.added: dict[str, Any] = {}  # by `Run.log`
 
     def __getitem__(self, name: str) -> float:
@@ -81,8 +84,17 @@ class Record(Mapping[str, float]):
         return {name: number(name, value) for name, value in {**self._values, **self.added}.items()}
 
 
+def check_names(values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name in FIRST:
+            raise ValueError(f"track: `{name}` is a column of its own in the log; expected another "
+                             f"name")  # fmt: skip
+
+
 def number(name: str, value: Any) -> Any:
-    """The value as the NumPy or Python number that it is."""
+    """The value as the NumPy or Python number that it is; true is 1."""
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
     if isinstance(value, (int, float, np.number)):
         return value
     array = np.asarray(host(value))
@@ -90,10 +102,6 @@ def number(name: str, value: Any) -> Any:
         raise ValueError(f"track: expected numbers, but `{name}` is {array.dtype} of shape "
                          f"{array.shape}")  # fmt: skip
     return array.reshape(())[()]
-
-
-class NotFinite(FloatingPointError):
-    """A loss was infinite or not a number. The checkpoint is from before that."""
 
 
 class Run:
@@ -112,6 +120,9 @@ class Run:
         minutes: float = 1.0,
         steps: int | None = None,
     ) -> None:
+        if not minutes > 0 or (steps is not None and not steps >= 1):
+            raise ValueError(f"Run: expected `minutes` > 0 and `steps` ≥ 1 or None, got "
+                             f"{minutes!r} and {steps!r}")  # fmt: skip
         self._folder = Folder(folder, settings or {}, resume)
         self.folder, self.settings, self.resume = self._folder.path, self._folder.settings, resume
         self.step, self.seconds = 0, 0.0
@@ -123,6 +134,7 @@ class Run:
         self._looked = 0  # the first so many of them are finite
         self._log: Logbook | None = None
         self._bar: Progress | None = None
+        self._asked = Deferred()
 
     def path(self, name: str) -> Path:
         """The path of a file in the run's folder."""
@@ -152,32 +164,55 @@ class Run:
 
         The loop yields numbers by name, Tensors or others, or one alone, which is called `loss`.
         What the caller does with a record is done before the next step and before a checkpoint, so
-        it may draw from the generators that are kept.
+        it may draw from the generators that are kept. It ends when the loop does, or when a part
+        that is kept has `stopped`, as `EarlyStopping` has when its patience is at an end.
         """
         if self._parts is None:
             raise RuntimeError("track: call keep() before, with all that a checkpoint should hold")
         batches = next((p for p in self._parts.values() if isinstance(p, Batches)), None)
         self._bar = Progress(self.step, batches)
         began = time.monotonic() - self.seconds
-        with Deferred() as asked:
-            for values in loop:
-                self.step, self.seconds = self.step + 1, time.monotonic() - began
-                epoch = batches.epoch if batches else math.nan
-                self._pending.append(Record(self.step, epoch, self.seconds, values))
-                if not backend.queues_work() or time.monotonic() - self._looked_at > WAIT:
-                    self._look()
-                yield self._pending[-1]
-                self._write_rows()
-                if asked.by or self._is_due():
-                    self.save()
+        try:
+            with self._asked as asked:
+                for values in self._steps_of(loop):
+                    self.step, self.seconds = self.step + 1, time.monotonic() - began
+                    epoch = batches.epoch if batches else math.nan
+                    self._pending.append(Record(self.step, epoch, self.seconds, values))
+                    if not backend.queues_work() or time.monotonic() - self._looked_at > WAIT:
+                        self._look()
+                    yield self._pending[-1]
+                    self._write_rows()
+                    if asked.by or self._is_due():
+                        self.save()
+                    if asked.by:
+                        raise Stopped(asked.by)
+                self.save()
                 if asked.by:
                     raise Stopped(asked.by)
-        self.save()
+        finally:  # also if the caller leaves by `break`
+            self._bar.close()
+            self._write_rows()
+            if self._log is not None:
+                self._log.flush()
+
+    def _steps_of(self, loop: Iterable[Any]) -> Iterator[Any]:
+        """What the loop yields, as long as nothing has `stopped`."""
+        parts = (self._parts or {}).values()
+        steps = iter(loop)
+        while not any(getattr(part, "stopped", False) for part in parts):
+            try:
+                values = next(steps)
+            except StopIteration:
+                return
+            except NotFinite as error:
+                raise NotFinite(f"step {self.step + 1}: {error}") from error
+            yield values
 
     def log(self, **values: Any) -> None:
         """Further numbers of the step that `track` has just yielded, a held-out loss say."""
         if not self._pending:
             raise RuntimeError("log: there is no step to add to; call it in the loop over track()")
+        check_names(values)
         self._pending[-1].added.update(values)
 
     def results(self, **values: Any) -> None:
@@ -200,8 +235,7 @@ class Run:
             if arrays["labels"].shape != (len(x),):
                 raise ValueError(f"samples: {len(x)} images have labels of shape "
                                  f"{arrays['labels'].shape}")  # fmt: skip
-        with replacing(self.path("samples.npz")) as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        save_arrays(self.path("samples.npz"), compress=True, **arrays)
         return self.path("samples.npz")
 
     def save(self, name: str = CHECKPOINT) -> None:
@@ -209,8 +243,14 @@ class Run:
         if self._parts is None:
             raise RuntimeError("save: call keep() before, with all that a checkpoint should hold")
         self._look()
-        self._write_rows()
-        if self._log is not None:
+        for part, each in self._parts.items():
+            if isinstance(each, Module):
+                for called, array in each.state_dict().items():
+                    if array.dtype.kind == "f" and not np.isfinite(array).all():
+                        raise NotFinite(f"step {self.step}: `{called}` of `{part}` is not finite; "
+                                        f"it was not saved")  # fmt: skip
+        if name == CHECKPOINT and self._log is not None:
+            self._write_rows()
             self._log.flush()
         checkpoint.save(self.path(name), self._parts, step=self.step, seconds=self.seconds)
         if name == CHECKPOINT:
@@ -224,28 +264,33 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        failed = None
         try:
-            if kind is None and self._parts is not None and self._saved != self.step:
+            if error is None and self._parts is not None and self._saved != self.step:
                 self.save()  # the loop was left by `break`
-            elif kind is not None:
-                self._looked = len(self._pending)  # what went wrong belongs in the log too
-                with contextlib.suppress(Exception):
-                    self._write_rows()
-        finally:
-            for each in (self._bar, self._log, self._folder):
-                if each is not None:
-                    each.close()
+            if error is None and self._asked.by:
+                error = Stopped(self._asked.by)
+        except Exception as caught:
+            failed = error = caught
+        self._looked = len(self._pending)  # what went wrong belongs in the log too
+        with contextlib.suppress(Exception):
+            self._write_rows()
+        for each in (self._log, self._folder):
+            if each is not None:
+                each.close()
         saved = f"step {self._saved} is in {self.path(CHECKPOINT)}"
         if isinstance(error, KeyboardInterrupt):
-            if self._saved is None:
+            if self._saved is not None:
+                say(f"Stopped; {saved}.{self._how_to_go_on()}")
+            elif not (self.resume and self._parts is None):
                 say(f"Stopped at step {self.step}, before there was a checkpoint.")
-            else:
-                say(f"Stopped; {saved}.{how_to_go_on()}")
             by = error.signal if isinstance(error, Stopped) else signal.SIGINT
             raise SystemExit(128 + by) from None
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and self._parts is not None:
             say("There was no checkpoint yet." if self._saved is None else
                 f"The last good checkpoint: {saved}.")  # fmt: skip
+        if failed is not None:
+            raise failed
 
     # --- what happens on the way ---
 
@@ -270,16 +315,26 @@ class Run:
             self._log.write(record.step, record.epoch, record.seconds, record.row())
         self._pending, self._looked = self._pending[self._looked :], 0
 
+    def _how_to_go_on(self) -> str:
+        """The command that resumes this run, if a person typed the one that began it."""
+        if "resume" not in self.settings or not sys.argv[0].endswith(".py"):
+            return ""
+        script, *arguments = sys.argv
+        again = [script, *(a for a in arguments if a != "--resume"), "--resume"]
+        return f"\nTo go on: python {shlex.join(again)}"
+
 
 class EarlyStopping:
-    """`if stop(test_loss): break` when for so many calls no number was the smallest so far
+    """`stop(held_out_loss)` has `stopped` when in so many calls no number was the smallest so far
 
-    `improved` says whether the last one was, by more than `least`. It has a `state_dict`, so give
-    it to `keep`: then a resumed run stops where it would have.
+    Give it to `keep`: then `track` ends with that step, and so does a run that is resumed. What it
+    returns is `stopped`. `improved` says whether the last number was the smallest, by more than
+    `least`.
     """
 
     def __init__(self, patience: int, least: float = 0.0) -> None:
-        if not isinstance(patience, (int, np.integer)) or patience < 1:
+        whole = isinstance(patience, (int, np.integer)) and not isinstance(patience, bool)
+        if not whole or patience < 1:
             raise ValueError(f"EarlyStopping: expected `patience` to be an int ≥ 1, got "
                              f"{patience!r}")  # fmt: skip
         self.patience, self.least = int(patience), float(least)
@@ -290,6 +345,10 @@ class EarlyStopping:
         self.improved = value < self.best - self.least
         self.best = value if self.improved else self.best
         self.waited = 0 if self.improved else self.waited + 1
+        return self.stopped
+
+    @property
+    def stopped(self) -> bool:
         return self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
@@ -301,15 +360,6 @@ class EarlyStopping:
 
 def host(x: Any) -> Any:
     return to_numpy(x.data if isinstance(x, Tensor) else x)
-
-
-def how_to_go_on() -> str:
-    """The command that resumes this run, if this is one that a person typed."""
-    script, *arguments = sys.argv or [""]
-    if not script.endswith(".py"):
-        return ""
-    again = [script, *(a for a in arguments if a != "--resume"), "--resume"]
-    return f"\nTo go on: python {shlex.join(again)}"
 
 
 def say(text: str) -> None:
