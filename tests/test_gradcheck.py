@@ -14,8 +14,8 @@ from operations import TABLE
 import tinygen as tg
 from tinygen import GradientError, Tensor, gradcheck, record, strategies
 
-THOROUGH = bool(os.environ.get("TINYGEN_THOROUGH"))
-SEEDS = 200 if THOROUGH else 10
+THOROUGH = float(os.environ.get("TINYGEN_THOROUGH") or 0)  # 1 is all, 0.2 a fifth of it
+SEEDS = max(10, int(200 * THOROUGH))
 
 
 # --- wrong gradients ---
@@ -60,7 +60,7 @@ def test_any_entry_wrong_by_1e_4_is_found_at_any_scale(scale, reach, rng):
         assert caught.value.finding.wrong == 1
 
 
-@settings(max_examples=200 if THOROUGH else 25)
+@settings(max_examples=max(25, int(200 * THOROUGH)))
 @given(st.integers(0, 9999), st.integers(0, 2**32))
 def test_one_wrong_entry_in_10_000_is_found_and_named(entry, seed):
     x = np.random.default_rng(1).uniform(-1, 1, (100, 100))
@@ -73,7 +73,7 @@ def test_one_wrong_entry_in_10_000_is_found_and_named(entry, seed):
 # --- right gradients ---
 
 
-@settings(max_examples=10_000 if THOROUGH else 300)
+@settings(max_examples=max(300, int(10_000 * THOROUGH)))
 @given(data=st.data())
 def test_no_correct_operation_raises_a_false_alarm(data):
     operation = data.draw(st.sampled_from(TABLE))

@@ -73,7 +73,8 @@ MAY_IMPORT = {
     "losses": ENGINE,
     # what trains a model knows no architecture: it takes callables
     "gan": ENGINE | {"losses"},
-    "vae": ENGINE | {"module", "optim", "randomness"},
+    "vae_terms": ENGINE | {"module"},
+    "vae": ENGINE | {"module", "optim", "randomness", "vae_terms"},
     "vq": ENGINE | {"layers", "module", "randomness", "vae"},
     "diffusion": ENGINE | {"losses"},
     "flow": ENGINE | {"losses"},

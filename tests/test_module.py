@@ -125,6 +125,20 @@ def test_gradients_reach_a_shared_layer_from_both_of_its_uses(rng):
 # --- training and evaluation ----------------------------------------------------------------------
 
 
+def test_evaluating_gives_each_part_its_own_mode_back_also_after_an_error():
+    model = Everything().eval()
+    model.listed[0].train()
+    before = [each.training for _, each in model.named_modules()]
+    with nn.evaluating(model):
+        assert not tg.is_recording()
+        assert not any(each.training for _, each in model.named_modules())
+    assert tg.is_recording()
+    assert [each.training for _, each in model.named_modules()] == before
+    with pytest.raises(RuntimeError), nn.evaluating(model.train()):
+        raise RuntimeError
+    assert tg.is_recording() and all(each.training for _, each in model.named_modules())
+
+
 def test_train_and_eval_reach_every_module():
     model = Everything()
     assert all(each.training for _, each in model.named_modules())

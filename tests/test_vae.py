@@ -370,10 +370,162 @@ def test_samples_reconstructions_and_ways_between_are_mean_images():
     assert (back > 0).all() and (back < 1).all()
 
 
+def lively_model():
+    """A model that in training draws at random, and remembers what it has seen."""
+    rng = generator()
+    encoder = nn.Sequential(nn.Dense(P, 2 * D, rng=rng), nn.BatchNorm(2 * D))
+    decoder = nn.Sequential(nn.Dropout(0.5, rng=generator(1)), nn.Dense(D, P, rng=rng),
+                            nn.BatchNorm(P))  # fmt: skip
+    return VAE(encoder, decoder, D)
+
+
+MEASURES = {
+    "generate": lambda model, x: model.generate(x[:, :D]),
+    "sample": lambda model, x: model.sample(5, rng=generator()),
+    "reconstruct": lambda model, x: model.reconstruct(x),
+    "means": lambda model, x: model.means(x),
+    "interpolate": lambda model, x: model.interpolate(x[:2], x[2:4], 3),
+    "evaluate": lambda model, x: list(vae.evaluate(model, x, rng=generator()).values()),
+    "log_likelihood": lambda model, x: vae.log_likelihood(model, x, k=6, rng=generator(), size=4),
+    "unit_kl": lambda model, x: vae.unit_kl(model, x),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_to_measure_a_model_changes_nothing_in_it_and_draws_no_mask(measure):
+    model, x = lively_model(), generator(2).random((6, P), np.float32)
+    elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # for averages to have settled
+    model.encoder.eval()
+    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    np.testing.assert_array_equal(measure(model, x), measure(model, x))
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert [each.training for _, each in model.named_modules()] == modes
+    assert True in modes and False in modes
+
+
+def test_a_measure_that_fails_leaves_the_modes_as_they_were():
+    model = lively_model()
+    with pytest.raises(ValueError):
+        vae.evaluate(model, np.ones((2, P + 1), np.float32), rng=generator())
+    assert all(each.training for _, each in model.named_modules()) and tg.is_recording()
+
+
+def test_a_frozen_model_draws_samples():
+    model = small_model()
+    expected = model.sample(3, rng=generator())
+    np.testing.assert_array_equal(model.freeze().sample(3, rng=generator()), expected)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli, Gaussian])
+@pytest.mark.parametrize("bound", [elbo, partial(iwae, k=2)])
+def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(likelihood, bound):
+    model = VAE(nn.Sequential(nn.Flatten(), nn.Dense(784, 2 * D, rng=generator())),
+                nn.Dense(D, 784, rng=generator()), D, likelihood=likelihood())  # fmt: skip
+    x = tg.Tensor(tg.xp.zeros((1, 28, 28, 1), "f4"))
+    n = 1 if bound is elbo else 2  # draws
+    with pytest.raises(ValueError) as caught:
+        bound(model, x, rng=generator())
+    assert str(caught.value) == (f"VAE: expected the decoder to give ({n}, 28, 28, 1), as the "
+                                 f"images are, got ({n}, 784)")  # fmt: skip
+
+
+def test_labels_may_be_tensors_lists_or_arrays_of_any_int():
+    model, x = small_model(classes=3), generator().random((3, P))
+    expected = model.means(x, [0, 2, 1])
+    for labels in (np.array([0, 2, 1], np.uint8), tg.Tensor(tg.xp.asarray([0, 2, 1]))):
+        np.testing.assert_array_equal(model.means(x, labels), expected)
+    assert VAE(None, None, D, classes=0).classes == VAE(None, None, D).classes == 0
+
+
+X = np.zeros((3, P))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0.0, 1.0, 2.0], "VAE: expected `labels` to be 3 ints, one for each row, got float64 of "
+         "shape (3,)"),
+        ([True, False, True], "VAE: expected `labels` to be 3 ints, one for each row, got bool of "
+         "shape (3,)"),
+        ([0, 1], "VAE: expected `labels` to be 3 ints, one for each row, got int64 of shape (2,)"),
+        ([[0], [1], [2]], "VAE: expected `labels` to be 3 ints, one for each row, got int64 of "
+         "shape (3, 1)"),
+        ([0, 1, 3], "VAE: expected `labels` from 0 to 2, got 0 to 3"),
+        ([0, -1, 2], "VAE: expected `labels` from 0 to 2, got -1 to 2"),
+        (None, "VAE: expected `labels`, for the model is conditional on 3 classes"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m, y: m.means(X, y),
+        lambda m, y: m.generate(X[:, :D], y),
+        lambda m, y: m.sample(3, y, rng=generator()),
+        lambda m, y: m.interpolate(X, X, 2, y),
+        lambda m, y: elbo(m, tensor(X), y, rng=generator()),
+        lambda m, y: iwae(m, tensor(X), y, k=2, rng=generator()),
+        lambda m, y: vae.evaluate(m, X, y, rng=generator()),
+        lambda m, y: vae.log_likelihood(m, X, y, k=2, rng=generator()),
+        lambda m, y: vae.unit_kl(m, X, y),
+    ],
+)
+def test_labels_that_no_class_can_be_told_from_are_refused(use, labels, message):
+    labels = None if labels is None else np.asarray(labels)
+    with pytest.raises(ValueError) as caught:
+        use(small_model(classes=3), labels)
+    assert str(caught.value) == message
+
+
+def test_labels_beyond_the_last_row_are_refused_however_the_rows_are_cut_up():
+    model = small_model(classes=3)
+    z = np.zeros((vae.AT_ONCE, D))
+    with pytest.raises(ValueError, match="expected `labels` to be 500 ints"):
+        model.generate(z, np.zeros(vae.AT_ONCE + 1, int))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: VAE(None, None, 0), "VAE: expected `latent` to be an int ≥ 1, got 0"),
+        (lambda: VAE(None, None, True), "VAE: expected `latent` to be an int ≥ 1, got True"),
+        (lambda: VAE(None, None, D, classes=-1),
+         "VAE: expected `classes` to be an int ≥ 0, got -1"),
+        (lambda: VAE(None, None, D, classes=True),
+         "VAE: expected `classes` to be an int ≥ 0, got True"),
+        (lambda: VAE(None, None, D, classes=2.0),
+         "VAE: expected `classes` to be an int ≥ 0, got 2.0"),
+        (lambda: iwae(small_model(), tensor(X), k=0, rng=generator()),
+         "log_weights: expected `k` to be an int ≥ 1, got 0"),
+        (lambda: log_weights(small_model(), tensor(X), k=1.5, rng=generator()),
+         "log_weights: expected `k` to be an int ≥ 1, got 1.5"),
+        (lambda: vae.log_likelihood(small_model(), X, k=0, rng=generator()),
+         "log_likelihood: expected `k` to be an int ≥ 1, got 0"),
+        (lambda: vae.log_likelihood(small_model(), X, size=0, rng=generator()),
+         "log_likelihood: expected `size` to be an int ≥ 1, got 0"),
+        (lambda: vae.evaluate(small_model(), X, size=0, rng=generator()),
+         "evaluate: expected `size` to be an int ≥ 1, got 0"),
+        (lambda: vae.unit_kl(small_model(), X, size=-3),
+         "unit_kl: expected `size` to be an int ≥ 1, got -3"),
+        (lambda: vae.evaluate(small_model(), X[:0], rng=generator()),
+         "evaluate: expected at least one row, got shape (0, 4)"),
+        (lambda: vae.log_likelihood(small_model(), X[:0], k=2, rng=generator()),
+         "log_likelihood: expected at least one row, got shape (0, 4)"),
+        (lambda: vae.unit_kl(small_model(), X[:0]),
+         "unit_kl: expected at least one row, got shape (0, 4)"),
+        (lambda: small_model().means(X[:0]), "means: expected at least one row, got shape (0, 4)"),
+        (lambda: small_model().generate(X[:0, :D]),
+         "generate: expected at least one row, got shape (0, 2)"),
+        (lambda: small_model().sample(0, rng=generator()),
+         "sample: expected `n` to be an int ≥ 1, got 0"),
+        (lambda: small_model().interpolate(X, X[:2], 3),
+         "interpolate: expected as many images in `x1` as in `x0`, got 2 and 3"),
+        (lambda: small_model().interpolate(X, X, 0),
+         "interpolate: expected `steps` to be an int ≥ 1, got 0"),
+        (lambda: elbo(small_model(), tensor(X), rng=generator(), beta=-1.0),
+         "elbo: expected `beta` ≥ 0, got -1.0"),
+        (lambda: elbo(small_model(), tensor(X), rng=generator(), free_bits=math.nan),
+         "elbo: expected `free_bits` ≥ 0, got nan"),
         (lambda: Gaussian(0.0), "Gaussian: expected `sigma` > 0, got 0.0"),
         (lambda: VAE(nn.Dense(P, 3, rng=generator()), None, D).encode(
             tg.Tensor(np.ones((1, P), np.float32))),

@@ -145,6 +145,23 @@ def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
     np.testing.assert_allclose(model.images(codes), images[:4], atol=0.2)
 
 
+def test_to_measure_the_loss_moves_no_code():
+    model = small(0.9)
+    before = model.state_dict()
+    vae.evaluate(model, generator(1).random((5, 4, 4, 1)), rng=generator(), bound=vq_loss, size=2)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert model.quantiser.training
+
+
+def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
+    model = small()
+    model.decoder = nn.Sequential(model.decoder, nn.Flatten())
+    with pytest.raises(ValueError, match=r"expected the decoder to give \(1, 4, 4, 1\), as the "
+                                         r"images are, got \(1, 16\)$"):  # fmt: skip
+        vq_loss(model, tensor(np.zeros((1, 4, 4, 1))))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

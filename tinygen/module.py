@@ -13,11 +13,12 @@ reached by two ways is shared, and has the name of the first.
         def forward(self, x):
             return self.decoder(tanh(self.encoder(x)))
 
-Reading order: `Module`, its state, how it is shown; `Sequential`; `summary`.
+Reading order: `Module`, its state, how it is shown; `Sequential`; `evaluating`; `summary`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from tinygen.backend import Array, Shape, to_numpy, xp
 from tinygen.graph import no_grad
 from tinygen.tensor import Tensor, as_alike
 
-__all__ = ["Function", "Module", "Sequential", "cost", "summary"]
+__all__ = ["Function", "Module", "Sequential", "cost", "evaluating", "summary"]
 
 Self = TypeVar("Self", bound="Module")
 _watch: Callable[..., Any] | None = None  # set while `summary` looks on
@@ -266,6 +267,22 @@ class Sequential(Module):
         return len(self.layers)
 
 
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """`with evaluating(model):` in evaluation mode, and nothing is recorded, as under `no_grad`
+
+    Afterwards, also after an error, each part is in the mode again that it was in.
+    """
+    modes = [(module, module.training) for _, module in model.named_modules()]
+    try:
+        with no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 def summary(model: Module, *inputs: Any) -> None:
     """Print each layer's output shape, parameters and multiply-adds as `model(*inputs)` runs.
 
@@ -311,15 +328,12 @@ def _run_watched(
         rows[place] = (indent + title, _shapes(out), *(f"{n:,}" if n else "" for n in numbers))
         return out
 
-    modes = [(module, module.training) for _, module in model.named_modules()]
     _watch = watch
     try:
-        with no_grad():
-            model.eval()(*inputs)
+        with evaluating(model):
+            model(*inputs)
     finally:
         _watch = None
-        for module, mode in modes:
-            module.training = mode
     return rows, (totals[0], totals[1])
 
 

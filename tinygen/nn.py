@@ -39,7 +39,7 @@ from tinygen.layers import (
     Tanh,
     Upsample,
 )
-from tinygen.module import Function, Module, Sequential, cost, summary
+from tinygen.module import Function, Module, Sequential, cost, evaluating, summary
 from tinygen.norms import BatchNorm, GroupNorm, LayerNorm, SpectralNorm
 
 __all__ = [
@@ -47,6 +47,6 @@ __all__ = [
     "Embedding", "Flatten", "Function", "GroupNorm", "LayerNorm", "LeakyReLU", "MaxPool2d",
     "Module", "ReLU", "Reshape", "SelfAttention", "Sequential", "SiLU", "Sigmoid",
     "SinusoidalEmbedding", "Softmax", "Softplus", "SpectralNorm", "Tanh", "Upsample", "attend",
-    "constant", "cost", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
+    "constant", "cost", "evaluating", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
     "lecun_normal", "lecun_uniform", "normal", "pytorch_uniform", "summary", "zeros",
 ]  # fmt: skip

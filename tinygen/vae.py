@@ -10,12 +10,12 @@ the *encoder*, computes from x,
 and both terms can be computed and differentiated. Train both networks to raise it. (Kingma and
 Welling 2014; Rezende et al. 2014)
 
-Notation: N images x, D latent units, K samples; mu and log_var are μ and log σ² (N, D). All terms
+Notation: N images x, D latent units, k draws of z; mu and log_var are μ and log σ² (N, D). Terms
 are sums over pixels and over units, and means over images only: nats per image. Averaged over
 pixels the first term would weigh 784 times less against the second, and the bound be none.
 
-Reading order: the terms; `elbo`, `iwae`; `VAE`, which puts two networks together; `train`; what is
-measured afterwards.
+Reading order: the terms, in vae_terms.py; `elbo`, `iwae`; `VAE`, which puts two networks together;
+`train`; what is measured afterwards.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import numpy as np
 
 from tinygen.arrange import concat
 from tinygen.backend import to_numpy, xp
-from tinygen.graph import no_grad
-from tinygen.module import Module
-from tinygen.ops import exp, maximum, sigmoid, softplus
+from tinygen.module import Module, evaluating
+from tinygen.ops import maximum
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
 from tinygen.reductions import logsumexp
-from tinygen.tensor import Tensor, as_alike, as_tensor, broadcast_to, grad, mean, reshape
+from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
+from tinygen.vae_terms import Bernoulli, Gaussian, gaussian_kl, log_normal, reparameterise
 
 __all__ = [
     "VAE", "Bernoulli", "Bound", "Gaussian", "bits_per_dimension", "elbo", "evaluate",
@@ -47,73 +47,6 @@ Random = np.random.Generator
 AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
 
 
-# --- the terms ------------------------------------------------------------------------------------
-
-
-def reparameterise(mu: Any, log_var: Any, eps: Any) -> Tensor:
-    """z = μ + σ ⊙ ε with ε ~ N(0, I): a draw from N(μ, σ²) through which gradients flow (eq. 10)"""
-    z: Tensor = as_tensor(mu) + exp(as_tensor(log_var) * 0.5) * eps
-    return z
-
-
-def gaussian_kl(mu: Any, log_var: Any) -> Tensor:
-    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²) of each unit: (N, D)  (appendix B)"""
-    mu, log_var = as_tensor(mu), as_tensor(log_var)
-    kl: Tensor = 0.5 * (mu * mu + exp(log_var) - 1 - log_var)
-    return kl
-
-
-def log_normal(z: Any, mu: Any = 0.0, log_var: Any = 0.0) -> Tensor:
-    """log N(z; μ, diag σ²) = −½ Σ (log 2π + log σ² + (z − μ)² / σ²), over the last axis"""
-    z, mu, log_var = as_alike("log_normal", z, mu, log_var)
-    d = z - mu
-    return -0.5 * sum_over(math.log(2 * math.pi) + log_var + d * d * exp(-log_var), axis=-1)
-
-
-class Bernoulli:
-    """p(x|z): pixel by pixel, white with probability σ(l). The decoder's output l is a logit.
-
-    Grey values from 0 to 1 are taken as they are, as is common: then this is no probability of
-    theirs, but of images that are drawn with them as probabilities, in expectation.
-    """
-
-    def log_prob(self, x: Any, decoded: Tensor) -> Tensor:
-        """log p(x|z) = Σ x log σ(l) + (1 − x) log σ(−l) = Σ x l − log(1 + eˡ): of each image"""
-        return _sum_of_image(x * decoded - softplus(decoded))
-
-    def mean(self, decoded: Tensor) -> Tensor:
-        return sigmoid(decoded)
-
-
-class Gaussian(Module):
-    """p(x|z): pixel by pixel N(x; m, σ²). The decoder's output is m; σ is given, or learned
-
-    One σ for all pixels. To learn it, start from `sigma` with `learned=True`: its best value is
-    the root mean square error of the reconstruction, and the two terms of the bound find their
-    balance by themselves (Rybkin et al. 2021). With a fixed σ, β = σ² says the same in other words.
-    """
-
-    def __init__(self, sigma: float = 1.0, *, learned: bool = False) -> None:
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"Gaussian: expected `sigma` > 0, got {sigma!r}")
-        start = np.asarray(2 * math.log(sigma), np.float32)
-        self.log_var = Tensor(start, requires_grad=learned)
-
-    def log_prob(self, x: Any, decoded: Tensor) -> Tensor:
-        """log p(x|z) = −½ Σ (log 2π + log σ² + (x − m)² / σ²): of each image"""
-        d = decoded - x
-        each = math.log(2 * math.pi) + self.log_var + d * d * exp(-self.log_var)
-        return -0.5 * _sum_of_image(each)
-
-    def mean(self, decoded: Tensor) -> Tensor:
-        return decoded
-
-
-def _sum_of_image(x: Tensor) -> Tensor:
-    """Over all axes but the first: (N, …) → (N,)"""
-    return sum_over(x, axis=tuple(range(1, x.ndim)))
-
-
 # --- the model: two networks ----------------------------------------------------------------------
 
 
@@ -121,8 +54,10 @@ class VAE(Module):
     """An encoder x ↦ (μ, log σ²), of 2 D outputs, a decoder z ↦ p(x|z), and what p(x|z) is.
 
     With `classes` the model is conditional (Sohn et al. 2015): both networks are also told the
-    label. The encoder is called with (x, one_hot), the decoder with z and the one-hot label side
-    by side, (N, D + classes).
+    label, an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z
+    and the one-hot label side by side, (N, D + classes).
+
+    What is returned as arrays is computed in evaluation mode, and changes nothing in the model.
     """
 
     def __init__(
@@ -134,11 +69,11 @@ class VAE(Module):
         likelihood: Any = None,
         classes: int | None = None,
     ) -> None:
-        if not isinstance(latent, (int, np.integer)) or latent < 1:
-            raise ValueError(f"VAE: expected `latent` to be an int ≥ 1, got {latent!r}")
+        _at_least(1, "VAE", latent=latent)
+        _at_least(0, "VAE", classes=0 if classes is None else classes)
         self.encoder, self.decoder, self.latent = encoder, decoder, int(latent)
         self.likelihood = Bernoulli() if likelihood is None else likelihood
-        self.classes = classes or 0
+        self.classes = int(classes or 0)
 
     def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (N, D)"""
@@ -156,19 +91,19 @@ class VAE(Module):
         return as_tensor(self.decoder(z))
 
     def generate(self, z: Any, labels: Any = None) -> np.ndarray[Any, Any]:
-        """The mean image of p(x|z) for each z, as arrays, without a graph."""
-        parts = []
-        for i in range(0, len(z), AT_ONCE):
-            some = slice(i, i + AT_ONCE)
-            with no_grad():
-                decoded = self.decode(_tensor(z[some]), None if labels is None else labels[some])
+        """The mean image of p(x|z) for each z."""
+        labels, parts = self._checked(labels, z), []
+        with evaluating(self):
+            for some in _slices("generate", z, AT_ONCE):
+                decoded = self.decode(_tensor(z[some]), _part(labels, some))
                 parts.append(to_numpy(self.likelihood.mean(decoded).data))
         return np.concatenate(parts)
 
     def sample(self, n: int, labels: Any = None, *, rng: Random) -> np.ndarray[Any, Any]:
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
+        _at_least(1, "sample", n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
-        return self.generate(z.astype(self.parameters()[0].dtype), labels)
+        return self.generate(z.astype(self.named_state()[0][1].dtype), labels)
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """What comes back of x: decoded from the mean of q(z|x)."""
@@ -176,27 +111,65 @@ class VAE(Module):
 
     def means(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
-        parts = []
-        for i in range(0, len(x), AT_ONCE):
-            some = slice(i, i + AT_ONCE)
-            with no_grad():
-                mu, _ = self.encode(_tensor(x[some]), None if labels is None else labels[some])
+        labels, parts = self._checked(labels, x), []
+        with evaluating(self):
+            for some in _slices("means", x, AT_ONCE):
+                mu, _ = self.encode(_tensor(x[some]), _part(labels, some))
                 parts.append(to_numpy(mu.data))
         return np.concatenate(parts)
 
     def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Any:
-        """Images on the way from each of x0 to its partner in x1, straight in z: (N, steps, …)"""
+        """Images on the way from each of x0 to its partner in x1, straight in z: (N, steps, …)
+
+        `labels` are those of both.
+        """
+        _at_least(1, "interpolate", steps=steps)
+        if len(x0) != len(x1):
+            raise ValueError(f"interpolate: expected as many images in `x1` as in `x0`, got "
+                             f"{len(x1)} and {len(x0)}")  # fmt: skip
         a, b = (self.means(x, labels) for x in (x0, x1))
         times = np.linspace(0, 1, steps).tolist()
         ways = [self.generate((1 - t) * a + t * b, labels) for t in times]
         return np.stack(ways, axis=1)
 
-    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
+    def _checked(self, labels: Any, beside: Any) -> np.ndarray[Any, Any] | None:
+        """The labels on the host, one for each row of `beside`, if the model looks at any."""
+        if not self.classes:
+            return None
         if labels is None:
             raise ValueError(f"VAE: expected `labels`, for the model is conditional on "
                              f"{self.classes} classes")  # fmt: skip
-        chosen = xp.asarray(_host(labels))[:, None] == xp.arange(self.classes)
+        y = np.asarray(to_numpy(labels.data if isinstance(labels, Tensor) else labels))
+        if y.dtype.kind not in "iu" or y.shape != (len(beside),):
+            raise ValueError(f"VAE: expected `labels` to be {len(beside)} ints, one for each row, "
+                             f"got {y.dtype} of shape {y.shape}")  # fmt: skip
+        if y.size and not 0 <= y.min() <= y.max() < self.classes:
+            raise ValueError(f"VAE: expected `labels` from 0 to {self.classes - 1}, got "
+                             f"{y.min()} to {y.max()}")  # fmt: skip
+        return y
+
+    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
+        chosen = xp.asarray(self._checked(labels, beside))[:, None] == xp.arange(self.classes)
         return as_tensor(chosen.astype(beside.dtype))  # (N, classes)
+
+
+def _at_least(least: int, owner: str, **numbers: Any) -> None:
+    for name, n in numbers.items():
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
+            raise ValueError(f"{owner}: expected `{name}` to be an int ≥ {least}, got {n!r}")
+
+
+def _slices(owner: str, rows: Any, size: int) -> Iterator[slice]:
+    """All rows, so many at a time."""
+    _at_least(1, owner, size=size)
+    if len(rows) == 0:
+        raise ValueError(f"{owner}: expected at least one row, got shape {np.shape(rows)}")
+    for i in range(0, len(rows), size):
+        yield slice(i, i + size)
+
+
+def _part(labels: Any, some: slice) -> Any:
+    return None if labels is None else labels[some]
 
 
 def _tensor(x: Any) -> Tensor:
@@ -209,7 +182,7 @@ def _tensor(x: Any) -> Tensor:
 class Bound(NamedTuple):
     """`loss`, to be minimised, and its parts, as means over the images in nats.
 
-    `loss` = `reconstruction` + `kl`, but for β and free bits.
+    `loss` = `reconstruction` + `kl`, but for β, free bits and `iwae`.
     """
 
     loss: Tensor
@@ -232,6 +205,7 @@ def elbo(
     unit's mean KL costs nothing below λ nats, max(λ, KL_d), so that it pays to keep it alive
     (Kingma et al. 2016, eq. 15). Either way `kl` is the true one.
     """
+    _not_negative("elbo", beta=beta, free_bits=free_bits)
     mu, log_var = model.encode(x, labels)
     z = reparameterise(mu, log_var, _noise(rng, mu.shape, mu.dtype))
     reconstruction = -mean(model.likelihood.log_prob(x, model.decode(z, labels)))
@@ -261,12 +235,14 @@ def log_weights(
     is to p(z|x), where all weights are equal. With it come log p(x|z), (k, N), and the KL of each
     unit, (N, D).
     """
+    _at_least(1, "log_weights", k=k)
     x = _tensor(x)
     N = x.shape[0]
     mu, log_var = model.encode(x, labels)
     z = reparameterise(mu, log_var, _noise(rng, (k, *mu.shape), mu.dtype))  # (k, N, D)
     copies = reshape(broadcast_to(x, (k, *x.shape)), (k * N, *x.shape[1:]))
-    repeated = None if labels is None else np.tile(_host(labels), k)
+    checked = model._checked(labels, x)
+    repeated = None if checked is None else np.tile(checked, k)
     decoded = model.decode(reshape(z, (k * N, model.latent)), repeated)
     given_z = reshape(model.likelihood.log_prob(copies, decoded), (k, N))
     return (given_z + log_normal(z) - log_normal(z, mu, log_var), given_z,
@@ -277,8 +253,10 @@ def _noise(rng: Random, shape: tuple[int, ...], dtype: Any) -> Any:
     return xp.asarray(generator("vae", rng).standard_normal(shape, np.float32), dtype)
 
 
-def _host(x: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(to_numpy(x.data if isinstance(x, Tensor) else x))
+def _not_negative(owner: str, **weights: float) -> None:
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{owner}: expected `{name}` ≥ 0, got {weight!r}")
 
 
 # --- the training loop ----------------------------------------------------------------------------
@@ -318,11 +296,11 @@ def evaluate(
 ) -> dict[str, float]:
     """The terms of the bound, as means over all images, `size` of them at a time."""
     total: dict[str, float] = {}
-    for part, y in _parts(model, images, labels, size):
-        with no_grad():
+    with evaluating(model):
+        for part, y in _parts("evaluate", model, images, labels, size):
             terms = bound(model, part, y, rng=rng)
-        for name, value in terms._asdict().items():
-            total[name] = total.get(name, 0.0) + float(value) * len(part)
+            for name, value in terms._asdict().items():
+                total[name] = total.get(name, 0.0) + float(value) * len(part)
     return {name: value / len(images) for name, value in total.items()}
 
 
@@ -334,25 +312,25 @@ def log_likelihood(
     In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to
     p(z|x) or k large. `size` draws are made at a time, so that memory does not grow with k.
     """
-    draws = max(1, min(k, size))
-    found = []
-    for part, y in _parts(model, images, labels, max(1, size // draws)):
-        logs = []
-        for start in range(0, k, draws):
-            with no_grad():
+    _at_least(1, "log_likelihood", k=k, size=size)
+    draws, found = min(k, size), []
+    with evaluating(model):
+        for part, y in _parts("log_likelihood", model, images, labels, size // draws):
+            logs = []
+            for start in range(0, k, draws):
                 log_w, *_ = log_weights(model, part, y, k=min(draws, k - start), rng=rng)
-            logs.append(to_numpy(log_w.data).astype(np.float64))
-        log_w_all = np.concatenate(logs)  # (k, n)
-        m = log_w_all.max(axis=0)
-        found.append(m + np.log(np.exp(log_w_all - m).mean(axis=0)))
+                logs.append(to_numpy(log_w.data).astype(np.float64))
+            log_w_all = np.concatenate(logs)  # (k, n)
+            m = log_w_all.max(axis=0)
+            found.append(m + np.log(np.exp(log_w_all - m).mean(axis=0)))
     return np.concatenate(found)
 
 
 def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> Any:
     """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
     total = np.zeros(model.latent)
-    for part, y in _parts(model, images, labels, size):
-        with no_grad():
+    with evaluating(model):
+        for part, y in _parts("unit_kl", model, images, labels, size):
             total += to_numpy(gaussian_kl(*model.encode(part, y)).data).sum(axis=0)
     return total / len(images)
 
@@ -366,7 +344,9 @@ def bits_per_dimension(nats: Any, dimensions: int, levels: int | None = None) ->
     return np.asarray(nats) / (dimensions * math.log(2)) + (math.log2(levels) if levels else 0.0)
 
 
-def _parts(model: VAE, images: Any, labels: Any, size: int) -> Iterator[tuple[Tensor, Any]]:
-    labels = None if not model.classes or labels is None else _host(labels)
-    for i in range(0, len(images), size):
-        yield (_tensor(images[i : i + size]), None if labels is None else labels[i : i + size])
+def _parts(
+    owner: str, model: Any, images: Any, labels: Any, size: int
+) -> Iterator[tuple[Tensor, Any]]:
+    labels = model._checked(labels, images) if model.classes else None
+    for some in _slices(owner, images, size):
+        yield _tensor(images[some]), _part(labels, some)

@@ -138,6 +138,8 @@ class VQLoss(NamedTuple):
     """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
 
     `perplexity` is how many codes are in use, as if equally often: e to the entropy of the choice.
+    It is that of one batch, so what `evaluate` gives is the mean over its parts, and less than that
+    of all images. It is counted on the host: on a GPU, each step waits for its codes.
     """
 
     loss: Tensor
