@@ -2,8 +2,8 @@
 
     python docs/make_figures.py [--out DIR]
 
-The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py
-and figures_images.py; what they have in common in drawing.py.
+The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py,
+figures_images.py and figures_vae.py; what they have in common in drawing.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import figures_engine
 import figures_images
 import figures_layers
 import figures_optim
+import figures_vae
 import matplotlib
 from drawing import STYLE, save
 
 FIGURES = (*figures_engine.FIGURES, *figures_layers.FIGURES, *figures_optim.FIGURES,
-           *figures_data.FIGURES, *figures_images.FIGURES)  # fmt: skip
+           *figures_data.FIGURES, *figures_images.FIGURES,
+           *figures_vae.FIGURES)  # fmt: skip
 
 
 def main() -> None:

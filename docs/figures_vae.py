@@ -1,0 +1,321 @@
+"""Draws the figures of vae.md: small autoencoders of drawn digits, and models whose p(x) is known.
+
+Reading order: the small autoencoder; what a KL asks; gradients of a draw; the trade between two
+terms, and its end; bounds that rise; a plane of digits; codebooks.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, bare, canvas
+from matplotlib.figure import Figure
+
+import tinygen as tg
+from tinygen import data, image, models, nn, optim, vae, vq
+
+SEED = 3
+PIXELS = 28 * 28
+
+
+# --- the small autoencoder ------------------------------------------------------------------------
+
+
+@functools.cache
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Drawn digits to learn from, to judge by, and the labels of these."""
+    train, test = data.load("digits", train=3000, test=600)
+    return train.images, test.images, test.labels
+
+
+def network(latent: int) -> vae.VAE:
+    """784-128-D-128-784, of logits."""
+    rng = np.random.default_rng(SEED)
+    encoder = nn.Sequential(nn.Flatten(), models.mlp([PIXELS, 128, 2 * latent], rng=rng))
+    decoder = nn.Sequential(models.mlp([latent, 128, PIXELS], rng=rng), nn.Reshape(28, 28, 1))
+    return vae.VAE(encoder, decoder, latent)
+
+
+@functools.cache
+def learnt(latent: int = 20, beta: float = 1.0, epochs: int = 12) -> vae.VAE:
+    """A model of drawn digits after about a second."""
+    model, rng = network(latent), np.random.default_rng(SEED)
+    batches = data.Batches(digits()[0], 100, rng=rng, epochs=epochs)
+    optimizer = optim.Adam(model.parameters(), 2e-3)
+    bound = functools.partial(vae.elbo, beta=beta)
+    for _ in vae.train(model, batches, optimizer, rng=rng, bound=bound):
+        pass
+    return model
+
+
+def judged(model: vae.VAE) -> dict[str, float]:
+    """The bound's terms on held-out digits."""
+    return vae.evaluate(model, digits()[1], rng=np.random.default_rng(SEED))
+
+
+# --- what a KL asks -------------------------------------------------------------------------------
+
+
+def vae_kl() -> Figure:
+    """The KL of one unit to N(0, 1): over the plane of μ and σ, and of five q's that are drawn."""
+    cases = [(0.0, 1.0, GREY), (0.0, 0.3, BLUE), (1.5, 0.6, GREEN), (-2.0, 0.15, RED),
+             (0.0, 2.0, PURPLE)]  # fmt: skip
+    figure = canvas(10, 3.9)
+    left, right = figure.subplots(1, 2)
+    mu, sigma = np.meshgrid(np.linspace(-3, 3, 241), np.geomspace(0.05, 4, 241))
+    kl = vae.gaussian_kl(mu, 2 * np.log(sigma)).numpy()
+    levels = [0.1, 0.5, 1, 2, 3, 4, 5, 6]
+    lines = left.contour(mu, sigma, kl, levels, colors=GREY, linewidths=0.9)
+    left.clabel(lines, fmt="%g", fontsize=8)
+    left.set(yscale="log", xlabel="μ", ylabel="σ", yticks=[0.1, 0.3, 1, 3],
+             yticklabels=["0.1", "0.3", "1", "3"])  # fmt: skip
+    left.set_title("KL in nats, and five q’s")
+    left.grid(False)
+    z = np.linspace(-4, 4, 801)
+    for m, s, colour in cases:
+        left.plot(m, s, "o", color=colour, markersize=9, markeredgecolor="white", zorder=3)
+        q = np.exp(-0.5 * ((z - m) / s) ** 2) / (s * np.sqrt(2 * np.pi))
+        nats = float(vae.gaussian_kl(m, 2 * np.log(s)))
+        if colour is GREY:
+            right.fill_between(z, q, color=GREY, alpha=0.25, linewidth=0)
+        else:
+            right.plot(z, q, color=colour)
+        at, across = (m + 0.2 * s + 0.1, q.max() * 0.98), "left"
+        if s >= 1:
+            at, across = (m + 1.9 if s > 1 else m - 1.3, 0.2 if s > 1 else 0.29), "center"
+        right.text(*at, f"{nats:.2f}".rstrip("0").rstrip("."), color=colour, va="center", ha=across)
+    right.set(xlabel="z", ylabel="density", ylim=(0, 2.9), xlim=(-4, 4))
+    right.set_title("The same five, with their KL to the grey one")
+    return figure
+
+
+# --- gradients of a draw --------------------------------------------------------------------------
+
+DELTA, S2, V = 1.0, 1.0, 0.5  # x − μ, and the variances of p(x|z) and of q, of each unit
+
+
+def predicted(D: np.ndarray) -> dict[str, np.ndarray]:
+    """The variances of three estimates of ∂/∂μ₁ E_q[log p(x|z)], where x = z + noise, unit by unit
+
+    With z = μ + √V ε a unit's log p(x|z) is A + B ε + C ε².
+    """
+    A = -0.5 * np.log(2 * np.pi * S2) - DELTA**2 / (2 * S2)
+    B, C = DELTA * np.sqrt(V) / S2, -V / (2 * S2)
+    slope = (DELTA / S2) ** 2
+
+    def variance(middle: Any) -> Any:
+        others = (D - 1) * (B**2 + 2 * C**2)
+        return (others + middle**2 + 3 * B**2 + 15 * C**2 + 6 * middle * C) / V - slope
+
+    return {"score function": variance(A + (D - 1) * (A + C)),
+            "score function, with a baseline": variance(-C),
+            "reparameterised": np.full(len(D), V / S2**2)}  # fmt: skip
+
+
+def measured(D: int, draws: int = 20_000) -> list[float]:
+    """The same, from draws."""
+    eps = np.random.default_rng(SEED).standard_normal((draws, D))
+    z = tg.Tensor(np.sqrt(V) * eps, requires_grad=True)  # μ = 0
+    log_p = vae.log_normal(tg.Tensor(np.full(D, DELTA)), z, np.log(S2))
+    score = eps[:, 0] / np.sqrt(V)  # ∂ log q / ∂μ₁
+    f = log_p.numpy()
+    through = tg.grad(tg.sum(log_p), z).numpy()[:, 0]
+    return [float(each.var()) for each in (f * score, (f - f.mean()) * score, through)]
+
+
+def of_digits(D: int, draws: int = 400, images: int = 20) -> list[float]:
+    """The same for a trained decoder, as a mean over images and units."""
+    model, rng = learnt(D), np.random.default_rng(SEED)
+    x = digits()[1][:images]
+    with tg.no_grad():
+        mu, log_var = model.encode(x)
+    sigma = np.exp(log_var.numpy() / 2)
+    eps = rng.standard_normal((draws, images, D), np.float32)
+    z = tg.Tensor((mu.numpy() + sigma * eps).reshape(-1, D), requires_grad=True)
+    log_p = model.likelihood.log_prob(np.tile(x, (draws, 1, 1, 1)), model.decode(z))
+    f = log_p.numpy().reshape(draws, images, 1)
+    through = tg.grad(tg.sum(log_p), z).numpy().reshape(eps.shape)
+    score = eps / sigma
+    return [float(each.var(axis=0).mean())
+            for each in (f * score, (f - f.mean(axis=0)) * score, through)]  # fmt: skip
+
+
+def vae_gradients() -> Figure:
+    """How far single draws of a gradient scatter, against the number of latent units."""
+    figure = canvas(10, 4.1)
+    left, right = figure.subplots(1, 2)
+    colours = (RED, ORANGE, BLUE)
+    line, dots = np.geomspace(1, 128, 100), 2 ** np.arange(8)
+    for (name, variances), found, colour in zip(
+        predicted(line).items(), zip(*map(measured, dots.tolist()), strict=True), colours,
+        strict=True,
+    ):  # fmt: skip
+        left.loglog(line, variances, color=colour, linewidth=1.2)
+        left.loglog(dots, found, "o", color=colour, markersize=5, label=name)
+    left.set(xlabel="latent units D", ylabel="variance of one draw’s gradient")
+    left.set_title("x = z + noise: dots measured, lines derived")
+    sizes = [2, 5, 10, 20, 40]
+    for values, colour in zip(zip(*map(of_digits, sizes), strict=True), colours, strict=True):
+        right.loglog(sizes, values, "o-", color=colour, markersize=5)
+    right.set(xlabel="latent units D", xticks=sizes, xticklabels=sizes)
+    right.minorticks_off()
+    right.set_title("A trained decoder of drawn digits, per unit")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+# --- the trade between two terms, and its end -----------------------------------------------------
+
+
+def vae_trade() -> Figure:
+    """Reconstruction against KL of models that were trained with different β."""
+    betas = (0.1, 0.3, 1, 2, 4, 8, 784)
+    found = [judged(learnt(beta=beta)) for beta in betas]
+    kl, reconstruction = (np.array([each[name] for each in found])
+                          for name in ("kl", "reconstruction"))  # fmt: skip
+    figure = canvas(8, 4.3)
+    ax = figure.subplots()
+    ends = np.array([-2, 76])
+    for level in range(100, 280, 20):
+        ax.plot(ends, level - ends, color=GREY, linewidth=0.6, alpha=0.6)
+    ax.plot(kl, reconstruction, "o-", color=BLUE, markersize=6)
+    for beta, x, y in zip(betas, kl, reconstruction, strict=True):
+        colour = RED if beta == 1 else BLUE
+        ax.plot(x, y, "o", color=colour, markersize=9 if beta == 1 else 6)
+        ax.annotate(f"β = {beta:g}: {x + y:.0f}", (x, y), (7, 5), textcoords="offset points",
+                    color=colour)  # fmt: skip
+    ax.set(xlim=ends, ylim=(80, 206), xlabel="KL(q(z|x) ‖ p(z)), nats an image",
+           ylabel="−E log p(x|z), nats an image")  # fmt: skip
+    ax.set_title("Held-out drawn digits: β and −ELBO; grey: lines of equal −ELBO, 20 nats apart")
+    return figure
+
+
+def vae_collapse() -> Figure:
+    """What three models say of the image in each unit, what they give back, and what they draw."""
+    cases = {"β = 1": (1.0, BLUE), "β = 4": (4.0, ORANGE), "β = 784": (784.0, RED)}
+    figure = canvas(10, 4.3)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.75])
+    _, test, labels = digits()
+    some = test[[int(np.flatnonzero(labels == k)[1]) for k in range(10)]]
+    rows: dict[str, Any] = {"image": some}
+    for name, (beta, colour) in cases.items():
+        model = learnt(beta=beta, epochs=36)
+        units = np.sort(vae.unit_kl(model, test))[::-1]
+        left.plot(np.arange(1, 21), units, "o-", color=colour, markersize=4, linewidth=1.2,
+                  label=f"{name}: {units.sum():.1f} nats in all")  # fmt: skip
+        rows[f"{name}, back"] = model.reconstruct(some)
+        rows[f"{name}, new"] = model.sample(10, rng=np.random.default_rng(SEED))
+    left.set(xlabel="latent unit, in the order of its KL", ylabel="mean KL, nats",
+             xticks=[1, 5, 10, 15, 20], ylim=(-0.05, 2.3))  # fmt: skip
+    left.legend(loc="upper right")
+    image.compare(right, rows, columns=10)
+    return figure
+
+
+# --- bounds that rise -----------------------------------------------------------------------------
+
+
+def known_model(off: float) -> tuple[vae.VAE, np.ndarray, float, np.ndarray, np.ndarray]:
+    """x = z W + noise with W's rows orthogonal, so that p(z|x) is N(m, diag v), and a q off it
+
+    The model, whose q is N(m + off, diag v e^off); an x and log p(x); q's shift; and v.
+    """
+    D, P, sigma = 2, 4, 0.5
+    rng = np.random.default_rng(SEED)
+    w = np.linalg.qr(rng.standard_normal((P, D)))[0].T * [[1.5], [0.7]]  # (D, P)
+    x = rng.standard_normal((1, D)) @ w + sigma * rng.standard_normal((1, P))
+    s = w.T @ w + sigma**2 * np.eye(P)
+    log_p = -0.5 * (x @ np.linalg.solve(s, x.T) + np.linalg.slogdet(2 * np.pi * s)[1]).item()
+    v = 1 / (1 + (w * w).sum(axis=1) / sigma**2)
+    m = (x @ w.T) * v / sigma**2
+    told = np.hstack([m + off, np.log(v)[None] + off])
+    model = vae.VAE(lambda x: tg.Tensor(np.tile(told, (len(x), 1))), lambda z: z @ w, D,
+                    likelihood=vae.Gaussian(sigma).astype(float))  # fmt: skip
+    return model, x, log_p, np.full(D, off), v
+
+
+def vae_bounds() -> Figure:
+    """L_k against k where log p(x) is known, for two q's that differ from p(z|x) by a known lot."""
+    figure = canvas(10, 4)
+    left, right = figure.subplots(1, 2)
+    ks = 2 ** np.arange(11)
+    for off, colour in ((0.3, BLUE), (0.8, ORANGE)):
+        model, x, log_p, shift, v = known_model(off)
+        log_w = [vae.log_weights(model, x, k=2**17, rng=np.random.default_rng(seed))[0].numpy()
+                 for seed in range(4)]  # fmt: skip
+        ratios = np.exp(np.concatenate(log_w)[:, 0] - log_p)  # w / p(x), whose mean is 1
+        gaps = []
+        for k in ks:
+            means = ratios.reshape(-1, k).mean(axis=1)
+            # log r − (r − 1) for log r: the same mean, and for large k a thousandth of the noise
+            gaps.append(float((means - 1 - np.log(means)).mean()))
+        name = f"q moved by {off}, its variance times {np.exp(off):.2f}"
+        left.semilogx(ks, log_p - np.array(gaps), "o-", color=colour, markersize=4, label=name)
+        left.semilogx(ks, np.full(len(ks), log_p - gaps[0]), color=colour, linestyle=":",
+                      linewidth=1.3)  # fmt: skip
+        right.loglog(ks, gaps, "o", color=colour, markersize=4)
+        s = v * np.exp(off)  # E_q[(w / p(x))²] of two Gaussians, whose variances are v and s
+        square = np.prod(s / np.sqrt(v * (2 * s - v)) * np.exp(shift**2 / (2 * s - v)))
+        right.loglog(ks, (square - 1) / (2 * ks), color=colour, linewidth=1.2)
+    left.axhline(log_p, color=INK, linewidth=1.3)
+    left.annotate("log p(x)", (1, log_p), (0, 4), textcoords="offset points", color=INK)
+    left.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
+    left.set(xlabel="draws k", ylabel="nats", ylim=(None, log_p + 0.5))
+    left.set_title("L_k; dotted: the mean of k ELBOs")
+    right.set(xlabel="draws k", ylabel="nats")
+    right.set_title("log p(x) − L_k; lines: Var(w / p(x)) / 2k")
+    return figure
+
+
+# --- a plane of digits ----------------------------------------------------------------------------
+
+
+def vae_plane() -> Figure:
+    """Two latent units: what each place of the plane is decoded to, and where digits are put."""
+    model = learnt(latent=2, epochs=40)
+    figure = canvas(9, 4.2)
+    left, right = figure.subplots(1, 2)
+    image.manifold(left, model.generate, side=12)
+    _, test, labels = digits()
+    image.plane(right, model.means(test), labels)
+    return figure
+
+
+# --- codebooks ------------------------------------------------------------------------------------
+
+
+def codebook(restarts: bool) -> tuple[np.ndarray, vq.VectorQuantiser]:
+    """Points in the plane, and 32 codes that began beside most of them."""
+    rng = np.random.default_rng(SEED)
+    points = data.moons(2000, rng=rng)[0].astype("f4") + 1.5
+    quantiser = vq.VectorQuantiser(32, 2, rng=rng, decay=0.9)
+    for step in range(1, 101):
+        some = points[rng.integers(len(points), size=100)]
+        quantiser(some)
+        if restarts and step in (35, 70):
+            quantiser.restart(some, rng=rng)
+    return points, quantiser
+
+
+def vae_codebook() -> Figure:
+    """Where the codes end, with restarts and without."""
+    figure = canvas(10, 4.2)
+    for ax, restarts in zip(figure.subplots(1, 2), (False, True), strict=True):
+        points, quantiser = codebook(restarts)
+        e, chosen = quantiser.e.numpy(), quantiser.nearest(points)
+        used = np.unique(chosen)
+        ways = np.stack([points, e[chosen]])  # (2, N, 2)
+        bare(ax).plot(ways[..., 0], ways[..., 1], color=SKY, linewidth=0.3, zorder=1)
+        ax.plot(*points.T, ".", color=GREY, markersize=1.5)
+        ax.plot(*e.T, "x", color=RED, markersize=6, markeredgewidth=1.5)
+        ax.plot(*e[used].T, "o", color=BLUE, markersize=6, markeredgecolor="white")
+        error = ((points - e[chosen]) ** 2).sum(axis=1).mean()
+        ax.set(aspect="equal", xlim=(-2.4, 4), ylim=(-1.8, 3))
+        name = "Two restarts" if restarts else "No restart"
+        ax.set_title(f"{name}: {len(used)} of {len(e)} codes in use, squared error {error:.3f}")
+    return figure
+
+
+FIGURES = (vae_kl, vae_gradients, vae_trade, vae_collapse, vae_bounds, vae_plane, vae_codebook)
