@@ -1,32 +1,37 @@
 """A network that reads digits: a whole run, from the data to the results, on one page.
 
 It shows how the examples are made. The training loop is a generator in plain view; `Run` gives it
-a folder, a log, checkpoints and a progress bar; a held-out number decides when to stop. It also
-answers a question: does what is learnt from the built-in digits hold for real ones?
+a folder, a log, checkpoints and a progress bar. One training image in ten is held out to say when
+to stop, and with which weights; the test images are for the very end, for what is chosen by them is
+no longer judged by them. It also answers a question: does what is learnt from the built-in digits
+hold for real ones?
 
     python examples/classify_digits.py                               MNIST, where it can be had
     python examples/classify_digits.py --data digits --test mnist    learn from drawn ones
     python examples/classify_digits.py --data my/pictures            a sub-folder for each class
 
-In runs/classify_digits are then curves.png, mistakes.png, log, results and checkpoint.
+In runs/classify_digits are then curves.png, mistakes.png, log, results, the last checkpoint and the
+best one.
 
-Reading order: `network`, `train`, `accuracy`, `main`.
+Reading order: `network`, `train`, `predict`, `main`, which ends in `judge`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, nn, optim, schedules
+from tinygen import checkpoint, commandline, data, image, nn, optim, schedules
 from tinygen.run import EarlyStopping, Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
 CHANNELS, HIDDEN = (16, 32), 128
 SHIFT, ROTATION = 2, 10  # at most so many pixels and degrees
 PATIENCE = 3  # epochs without a smaller held-out loss, after which to stop
+HELD_OUT, AT_MOST = 10, 5000  # one training image in so many, but no more than so many
 QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
 SHOWN = 50  # mistakes
 
@@ -64,11 +69,9 @@ def train(
 
 def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """The scores of each class, (N, classes), in evaluation mode."""
-    model.eval()
-    with tg.no_grad():
+    with nn.evaluating(model):
         scores = [tg.to_numpy(model(tg.xp.asarray(images[i : i + 500])).data)
                   for i in range(0, len(images), 500)]  # fmt: skip
-    model.train()
     return np.concatenate(scores)
 
 
@@ -76,23 +79,44 @@ def jittered(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return data.shift(data.rotate(x, ROTATION, rng=rng), SHIFT, rng=rng)
 
 
+def held_out(train: data.Labelled) -> tuple[data.Labelled, data.Labelled]:
+    """The images to learn from, and those that say when to stop: always the same ones."""
+    order = np.random.default_rng(0).permutation(len(train.images))
+    count = min(max(1, len(order) // HELD_OUT), AT_MOST)
+    parts = order[count:], order[:count]
+    kept, out = (data.Labelled(train.images[part], train.labels[part]) for part in parts)
+    return kept, out
+
+
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/classify_digits", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
-    parser.add_argument("--test", metavar="SET",
-                        help="judge by the test images of this set (default: those of --data)")
-    parser.add_argument("--train", type=int, metavar="N", help="learn from so many images at most")
-    parser.add_argument("--test-images", type=int, metavar="N", help="judge by so many at most")
+    add, at_least = parser.add_argument, commandline.at_least
+    add("--test", metavar="SET",
+        help="judge by the test images of this set (default: those of --data)")  # fmt: skip
+    # one to learn from, one to say when to stop
+    add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
+    add("--test-images", type=at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
-    with Run(args.out, vars(args), resume=args.resume) as run:
-        train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
-        if args.test:
-            test_set = data.load(args.test, train=0, test=args.test_images, size=28)[1]
-        if train_set.labels is None:
-            raise SystemExit(f"{args.data} has no sub-folders, and so no classes to tell apart")
+    train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
+    if args.test:
+        test_set = data.load(args.test, train=0, test=args.test_images, size=28)[1]
+    for name, labels in ((args.data, train_set.labels), (args.test, test_set.labels)):
+        if labels is None:
+            parser.error(f"{name} has no sub-folders, and so no classes to tell apart")
+    if len(train_set.images) < 2:
+        parser.error(f"{args.data} has one image to learn from; at least 2 are needed")
+    if train_set.images.shape[1:] != test_set.images.shape[1:]:
+        parser.error(f"{args.data} has images of {train_set.images.shape[1:]}, and {args.test} of "
+                     f"{test_set.images.shape[1:]}")  # fmt: skip
+    classes = 1 + int(max(train_set.labels.max(), test_set.labels.max()))
+    train_set, valid_set = held_out(train_set)
+    if args.batch_size > len(train_set.images):
+        args.batch_size = len(train_set.images)
+        print(f"There are {args.batch_size} images: all of them make a step.", file=sys.stderr)
 
+    with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
-        classes = int(train_set.labels.max()) + 1
         model = network(train_set.images.shape[1:], classes, rng)
         batches = data.Batches(train_set.images, args.batch_size, labels=train_set.labels, rng=rng,
                                epochs=args.epochs, transform=jittered)  # fmt: skip
@@ -101,31 +125,44 @@ def main() -> None:
         stop = EarlyStopping(PATIENCE)
         run.keep(model=model, batches=batches, optimizer=optimizer, stop=stop, rng=rng)
 
-        for record in run.track(train(model, batches, optimizer)):
+        for record in run.track(train(model, batches, optimizer)):  # it ends when `stop` says so
             if record.step % batches.per_epoch == 0:
-                scores = predict(model, test_set.images)
-                loss = cross_entropy(tg.Tensor(scores), tg.Tensor(test_set.labels))
-                right = scores.argmax(axis=1) == test_set.labels
-                run.log(test_loss=loss, test_accuracy=right.mean())
-                if stop(loss):
-                    break
+                scores = predict(model, valid_set.images)
+                loss = cross_entropy(tg.Tensor(scores), tg.Tensor(valid_set.labels))
+                right = scores.argmax(axis=1) == valid_set.labels
+                run.log(valid_loss=loss, valid_accuracy=right.mean())
+                stop(loss)
+                if stop.improved:
+                    run.save("best.npz")
 
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Reading digits")
-        scores = predict(model, test_set.images)
-        guess = scores.argmax(axis=1)
-        right = (guess == test_set.labels).mean()
-        run.results(test_accuracy=right, test_images=len(guess), parameters=sum(
-            p.size for p in model.parameters()))  # fmt: skip
-        # the surest mistakes come first
-        wrong = np.flatnonzero(guess != test_set.labels)
-        wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:SHOWN]
-        if len(wrong):
-            image.grid(run.path("mistakes.png"), test_set.images[wrong], columns=10,
-                       labels=[f"{test_set.labels[k]}, not {guess[k]}" for k in wrong],
-                       title="The surest mistakes: what it is, not what was read")  # fmt: skip
-        if args.samples:
-            run.samples(test_set.images[: args.samples], guess[: args.samples])
-        print(f"{right:.2%} of {len(guess)} test images are read right; see {run.folder}")
+        if run.step:
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Reading digits")
+        if run.path("best.npz").exists():
+            _, arrays = checkpoint.read(run.path("best.npz"))
+            best = network(train_set.images.shape[1:], classes, np.random.default_rng(0))
+            best.load_state_dict({name.removeprefix("model/"): array
+                                  for name, array in arrays.items()
+                                  if name.startswith("model/")})  # fmt: skip
+            model = best
+        judge(run, model, test_set, args.samples)
+
+
+def judge(run: Run, model: nn.Module, test: data.Labelled, samples: int) -> None:
+    """What is right of the test images; and what is wrong, the surest mistakes first."""
+    scores = predict(model, test.images)
+    guess = scores.argmax(axis=1)
+    right = (guess == test.labels).mean()
+    run.results(test_accuracy=right, test_images=len(guess), parameters=sum(
+        p.size for p in model.parameters()))  # fmt: skip
+    wrong = np.flatnonzero(guess != test.labels)
+    wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:SHOWN]
+    if len(wrong):
+        image.grid(run.path("mistakes.png"), test.images[wrong], columns=10,
+                   labels=[f"{test.labels[k]}, not {guess[k]}" for k in wrong],
+                   title="The surest mistakes: what it is, not what was read")  # fmt: skip
+    if samples:
+        run.samples(test.images[:samples], guess[:samples])
+    print(f"{right:.2%} of {len(guess)} test images are read right; see {run.folder}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,17 @@ def test_epochs_and_steps_are_counted():
     assert endless.steps is None and len(list(itertools.islice(endless, 50))) == 50
 
 
+def test_after_its_epochs_an_iterator_is_used_up():
+    b = batches(10, 4, epochs=1)
+    assert len(list(b)) == 3 and list(b) == []
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "i8"])
+def test_a_batch_has_the_dtype_of_the_images(dtype):
+    b = Batches(np.arange(4).astype(dtype), 2, rng=np.random.default_rng(0))
+    assert next(b).dtype == np.dtype(dtype)
+
+
 def test_no_epochs_are_no_batches():
     assert list(batches(epochs=0)) == []
 
@@ -145,6 +156,10 @@ RNG = np.random.default_rng(0)
         (([1, 2], 1), TypeError, "Batches: expected `images` to be a NumPy array, got list"),
         ((np.ones(()), 1), ValueError, "Batches: expected `images` to have rows, got shape ()"),
         ((rows(0), 1), ValueError, "Batches: expected `images` to have rows, got shape (0, 1)"),
+        ((np.zeros((4, 2), np.uint8), 1), TypeError, "Batches: expected `images` to be floating "
+         "point, got uint8; give it images / np.float32(255)"),
+        ((np.zeros((4, 2), bool), 1), TypeError, "Batches: expected `images` to be floating "
+         "point, got bool; give it images.astype(np.float32)"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_refused(arguments, error, message):

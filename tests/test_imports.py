@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "folder": {"backend", "files"},
     "checkpoint": {"files", "module", "randomness"},
     "run": {"backend", "batches", "checkpoint", "files", "folder", "interrupts", "logbook",
-            "progress", "tensor"},
+            "module", "optim", "progress", "tensor"},
     "commandline": {"backend", "checkpoint", "data", "folder", "run"},
     "module": {"backend", "graph", "tensor"},
     "layers": ENGINE | {"initial", "module", "randomness"},

@@ -26,6 +26,10 @@ class Batches(Iterator[Any]):
     With `labels` each is a pair, `for x, labels in …`. The last batch of an epoch has the rows
     that are left, or is left out where `drop_last`. `transform(x, rng=rng)` changes each batch, as
     an array, on its way: `augment`'s functions do. `epochs` says when to stop; without it, never.
+    It is an iterator: after its epochs it is used up, and a second loop over it gets nothing.
+
+    A batch has the dtype of `images`, and layers in float32 want float32. Bytes are refused, for
+    they would be taken for numbers from 0 to 255; signed ints, such as codes, pass as they are.
 
     `epoch` is how many epochs are behind, as a fraction: 2.5 in the middle of the third.
     """
@@ -42,6 +46,11 @@ class Batches(Iterator[Any]):
         drop_last: bool = False,
     ) -> None:
         self.images = _rows("images", images)
+        if self.images.dtype.kind not in "fi":
+            how = "images / np.float32(255)" if self.images.dtype == np.uint8 else (
+                "images.astype(np.float32)")  # fmt: skip
+            raise TypeError(f"Batches: expected `images` to be floating point, got "
+                            f"{self.images.dtype}; give it {how}")  # fmt: skip
         self.labels = None if labels is None else _rows("labels", labels)
         n = len(self.images)
         if self.labels is not None and len(self.labels) != n:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tinygen import backend
 from tinygen.checkpoint import CheckpointError
-from tinygen.data import Unavailable, choose
+from tinygen.data import NotFound, Unavailable, choose
 from tinygen.folder import RunError, read_config
 from tinygen.run import NotFinite
 
@@ -113,7 +113,7 @@ def main(program: Callable[[], int | None]) -> None:
         sys.exit(program())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (CheckpointError, NotFinite, RunError, Unavailable) as error:
+    except (CheckpointError, NotFinite, NotFound, RunError, Unavailable) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -27,9 +27,9 @@ from tinygen.points import checkerboard, grid, moons, pinwheel, ring, swirl
 from tinygen.shapes import shapes
 
 __all__ = [
-    "Batches", "Labelled", "Unavailable", "binarize", "checkerboard", "choose", "crop", "digits",
-    "flip", "grid", "load", "moons", "noise", "pictures", "pinwheel", "resize", "ring", "rotate",
-    "shapes", "shift", "swirl",
+    "Batches", "Labelled", "NotFound", "Unavailable", "binarize", "checkerboard", "choose", "crop",
+    "digits", "flip", "grid", "load", "moons", "noise", "pictures", "pinwheel", "resize", "ring",
+    "rotate", "shapes", "shift", "swirl",
 ]  # fmt: skip
 
 NAMES = ("mnist", "fashion", "digits", "shapes")
@@ -38,16 +38,25 @@ FEWER = 6  # so many times fewer shapes, which are larger
 HELD_OUT = 10  # one in so many of your own pictures is for testing
 
 
+class NotFound(ValueError):
+    """No set of images has this name, and no folder."""
+
+
 def load(
     name: str = "mnist", *, train: int | None = None, test: int | None = None, size: int = 64
 ) -> tuple[Labelled, Labelled]:
     """The images to learn from and those to be judged by, of a set by its name, or of a folder
 
-    "mnist" and "fashion" are found or downloaded; "digits" and "shapes" are drawn, the same ones
-    each time. Anything else is the path of your own pictures, one in ten of which, whichever, is
-    for testing. `train` and `test` say how many to take at most; `size` is the side of shapes and
-    of your own pictures.
+    "mnist" and "fashion" are found or downloaded; "digits" and "shapes" are drawn. Anything else is
+    the path of your own pictures, one in ten of which, whichever, is for testing. `train` and
+    `test` say how many to take at most, and how many to draw: for the same numbers the same images
+    each time, but of other numbers no image need be the same. `size` is the side of shapes and of
+    your own pictures.
     """
+    for called, count in (("train", train), ("test", test)):
+        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+        if count is not None and not (whole and count >= 0):
+            raise ValueError(f"load: expected `{called}` to be an int ≥ 0 or None, got {count!r}")
     if name in ("mnist", "fashion"):
         sets: Any = mnist.load(name)
     elif name == "digits":
@@ -58,12 +67,12 @@ def load(
                        rng=np.random.default_rng(0)),
                 shapes(TEST // FEWER if test is None else test, size=size,
                        rng=np.random.default_rng(1)))  # fmt: skip
-    elif Path(name).exists():
+    elif name and Path(name).exists():
         sets = _split(pictures(name, size))
     else:
         known = ", ".join(f'"{each}"' for each in NAMES)
-        raise ValueError(f"load: expected {known} or the path of a folder with pictures, got "
-                         f"{name!r}, where there is nothing")  # fmt: skip
+        raise NotFound(f"load: expected {known} or the path of a folder with pictures, got "
+                       f"{name!r}, where there is nothing")  # fmt: skip
     first, second = (Labelled(each.images[:count], None if each.labels is None else
                               each.labels[:count])
                      for each, count in zip(sets, (train, test), strict=True))  # fmt: skip
@@ -78,7 +87,8 @@ def choose(name: str) -> str:
     if name != "auto":
         return name
     try:
-        mnist.load("mnist")
+        if not mnist.have("mnist"):  # which makes no images, as `load` would each time
+            mnist.load("mnist")
     except Unavailable as error:
         reason = str(error).splitlines()[0].removeprefix("mnist: ")
         print(f"MNIST can't be had: {reason}. Taking digits that are drawn here; for the real ones "

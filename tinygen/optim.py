@@ -37,7 +37,7 @@ from tinygen.stateful import Params, Stateful, alike, kind_of
 from tinygen.tensor import Tensor, as_tensor
 
 __all__ = [
-    "EMA", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Schedule",
+    "EMA", "SGD", "Adagrad", "Adam", "AdamW", "NotFinite", "Optimizer", "RMSprop", "Schedule",
     "clip_by_global_norm", "clip_values", "constant", "cosine", "exponential", "one_cycle",
     "step_decay", "warm_up",
 ]  # fmt: skip

@@ -85,9 +85,7 @@ class VectorQuantiser(Module):
         one_hot = (codes.reshape(-1, 1) == xp.arange(len(self.chosen))).astype(z.dtype)
         self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
         if self.decay is not None:
-            self.total = decay * self.total + (1 - decay) * (
-                one_hot.T @ z.reshape(-1, z.shape[-1])
-            )
+            self.total = decay * self.total + (1 - decay) * (one_hot.T @ z.reshape(-1, z.shape[-1]))
             with no_grad():
                 self.e.data = self.total / xp.maximum(self.chosen, 1e-5)[:, None]
 
