@@ -90,6 +90,15 @@ def test_running_means_find_the_clusters():
     np.testing.assert_allclose(q.e.numpy(), centres, atol=0.05)
 
 
+def test_a_code_that_nobody_chooses_stays_where_it_is():
+    q = quantiser(codes=2, features=2, decay=0.5)
+    q.e.data = tg.xp.asarray([[0.5, 0.5], [100.0, 50.0]])
+    q.total = tg.xp.array(q.e.data)
+    for _ in range(100):
+        q(tensor(generator().random((10, 2, 2, 2))))
+    np.testing.assert_allclose(q.e.numpy()[1], [100, 50], rtol=1e-6)
+
+
 def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
     q = quantiser(codes=4, features=2, decay=0.5)
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])

@@ -31,6 +31,7 @@ from tinygen.vae import Bernoulli
 __all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
 
 Random = np.random.Generator
+SCARCE = 1e-5  # vectors a step
 
 
 class Quantised(NamedTuple):
@@ -87,7 +88,8 @@ class VectorQuantiser(Module):
         if self.decay is not None:
             self.total = decay * self.total + (1 - decay) * (one_hot.T @ z.reshape(-1, z.shape[-1]))
             with no_grad():
-                self.e.data = self.total / xp.maximum(self.chosen, 1e-5)[:, None]
+                n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
+                self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)
 
     def restart(self, z: Any, *, rng: Random, below: float = 0.03) -> int:
         """Move each code that fewer than `below` vectors a step chose onto one of z, at random
