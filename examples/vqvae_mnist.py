@@ -1,0 +1,280 @@
+"""Digits as 7 × 7 numbers, and a model of such numbers that draws new ones: a VQ-VAE.
+
+The first stage learns a codebook. An encoder makes a vector for each 4 × 4 pixels, the nearest of
+64 codes takes its place, and a decoder makes the image of those. The second stage sees no pixel any
+more: it learns how probable a code is after those above it and to its left,
+
+    p(c) = Π p(cᵢ | c₁ … cᵢ₋₁)                                                           the prior
+
+so that new codes can be drawn one after the other, and be decoded. (van den Oord et al. 2017)
+
+    python examples/vqvae_mnist.py
+    python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, sooner learnt
+    python examples/vqvae_mnist.py --codebook loss          a codebook that learns by gradients
+
+It takes about three minutes on two cores. In runs/vqvae_mnist are then samples.png, priors.png,
+which shows what the prior is good for, codebook.png, reconstructions.png and curves.png, and in the
+folder `prior` there the second stage's run. --resume goes on in either stage.
+
+Reading order: `networks`, `Causal`, `Prior`; `learn_codes` and `learn_prior`, the two stages;
+`draw_codes`; `main`. The codebook and its loss are in tinygen/vq.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import tinygen as tg
+from tinygen import commandline, data, image, nn, optim, vae, vq
+from tinygen.run import Run
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 1e-3
+PRIOR_EPOCHS, PRIOR_RATE = 4, 2e-3
+CODES, FEATURES, WIDTH = 64, 16, 32
+DECAY, RESTART = 0.99, 50  # of the running means; steps from one look for unused codes to the next
+PRIOR_WIDTH, PRIOR_DEPTH = 64, 4
+SHOWN = 100
+QUICK = {"epochs": 1, "prior_epochs": 1, "train": 1000, "test_images": 200}
+
+
+# --- the networks ---------------------------------------------------------------------------------
+
+
+def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
+    """Encoder (N, H, W, C) → (N, H/4, W/4, FEATURES), and a decoder back"""
+    a, b, relu_next = WIDTH, 2 * WIDTH, {"rng": rng, "init": nn.he_normal}
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, a, 4, 2, 1, **relu_next), nn.ReLU(),
+        nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.ReLU(),
+        nn.Conv2d(b, FEATURES, 3, padding="same", rng=rng),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Conv2d(FEATURES, b, 3, padding="same", **relu_next), nn.ReLU(),
+        nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.ReLU(),
+        nn.ConvTranspose2d(a, channels, 4, 2, 1, rng=rng),
+    )  # fmt: skip
+    return encoder, decoder
+
+
+class Causal(nn.Conv2d):
+    """A convolution that sees only what comes before in reading order, and with `own` the place
+    itself: all other weights are multiplied by 0."""
+
+    def __init__(
+        self, inputs: int, outputs: int, size: tuple[int, int], *, own: bool,
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        super().__init__(inputs, outputs, size, padding="same", rng=rng)
+        place, middle = np.arange(math.prod(size)).reshape(*size, 1, 1), math.prod(size) // 2
+        self.mask = tg.xp.asarray(place < middle + own, "f4")
+
+    def forward(self, x: Any) -> tg.Tensor:
+        return tg.conv2d(x, self.weight * self.mask, padding="same", bias=self.bias)
+
+
+class Prior(nn.Module):
+    """Codes (N, h, w) → (N, h, w, K): at each place log p(code | those before), up to a constant
+
+    A PixelCNN, of codes instead of pixels (van den Oord et al. 2016). Only the first layer must not
+    see the place itself; what later layers see there is no more than the first saw. It is so wide
+    that from one end of a row of seven it sees the other, for what is to the right of a place later
+    layers would never find.
+    """
+
+    def __init__(self, codes: int, side: tuple[int, ...], rng: np.random.Generator) -> None:
+        n = PRIOR_WIDTH
+        self.embedding = nn.Embedding(codes, n // 4, rng=rng)
+        self.first = Causal(n // 4, n, (5, 13), own=False, rng=rng)
+        self.place = tg.Tensor(np.zeros((*side, n), np.float32), requires_grad=True)
+        self.layers = [Causal(n, n, (3, 3), own=True, rng=rng) for _ in range(PRIOR_DEPTH)]
+        self.last = nn.Dense(n, codes, rng=rng)
+
+    def forward(self, codes: Any) -> tg.Tensor:
+        """The last rows may be missing: nothing above depends on them."""
+        h = self.first(self.embedding(codes)) + self.place[: codes.shape[1]]  # (N, h, w, n)
+        for layer in self.layers:
+            h = h + layer(tg.relu(h))
+        return self.last(tg.relu(h))
+
+    def surprise(self, codes: Any) -> tg.Tensor:
+        """−log p(c) = −Σ log p(cᵢ | c₁ … cᵢ₋₁) of each image: all places at once"""
+        log_p = tg.log_softmax(self(codes))  # (N, h, w, K)
+        chosen = tg.as_tensor(codes).data[..., None] == tg.xp.arange(log_p.shape[-1])
+        return -tg.sum(log_p * chosen, axis=(1, 2, 3))
+
+
+# --- the two stages -------------------------------------------------------------------------------
+
+
+def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool]:
+    """The first stage: the model, and whether it has learnt anything now."""
+    rng = np.random.default_rng(args.seed)
+    decay = DECAY if args.codebook == "mean" else None
+    encoder, decoder = networks(images.shape[3], rng)
+    quantiser = vq.VectorQuantiser(args.codes, FEATURES, rng=rng, decay=decay)
+    model = vq.VQVAE(encoder, quantiser, decoder)
+
+    def restart(**options: float) -> None:
+        some = tg.xp.asarray(rng.choice(images, BATCH_SIZE))
+        with tg.no_grad():
+            quantiser.restart(encoder(tg.Tensor(some)), rng=rng, **options)
+
+    restart(below=np.inf)  # all codes begin where vectors are
+    batches = data.Batches(images, args.batch_size, rng=rng, epochs=args.epochs)
+    optimizer = optim.Adam(dict(model.named_parameters()), args.lr)
+    run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
+    before = run.step
+    for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=vq.vq_loss)):
+        if record.step % RESTART == 0:
+            restart()
+    model.eval()
+    return model, run.step > before
+
+
+def learn_prior(run: Run, args: Any, codes: np.ndarray) -> Prior:
+    """The second stage, of codes alone."""
+    rng = np.random.default_rng([args.seed, 1])
+    prior = Prior(args.codes, codes.shape[1:], rng)
+    batches = data.Batches(codes, args.batch_size, rng=rng, epochs=args.prior_epochs)
+    rate = optim.cosine(PRIOR_RATE, max(1, batches.steps or 1))
+    optimizer = optim.Adam(dict(prior.named_parameters()), rate)
+    run.keep(model=prior, optimizer=optimizer, batches=batches, rng=rng)
+    for _ in run.track(train_prior(prior, batches, optimizer)):
+        pass
+    return prior
+
+
+def train_prior(
+    prior: Prior, batches: data.Batches, optimizer: optim.Adam
+) -> Iterator[dict[str, tg.Tensor]]:
+    for codes in batches:
+        loss = tg.mean(prior.surprise(codes))
+        optimizer.step(tg.grad(loss, optimizer.params))
+        yield {"loss": loss}
+
+
+# --- what comes of them ---------------------------------------------------------------------------
+
+
+def in_parts(function: Callable[[Any], Any], x: np.ndarray, size: int = 500) -> np.ndarray:
+    """function(x), of so many rows at a time, without a graph and on the host"""
+    parts = []
+    for i in range(0, len(x), size):
+        with tg.no_grad():
+            part = function(tg.Tensor(tg.xp.asarray(x[i : i + size])))
+        parts.append(tg.to_numpy(part.data if isinstance(part, tg.Tensor) else part))
+    return np.concatenate(parts)
+
+
+def draw_codes(
+    prior: Prior, n: int, side: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray:  # fmt: skip
+    """c ~ p(c): place after place, each given those before
+
+    The largest of log p plus Gumbel noise is a draw from p. (Gumbel 1954)
+    """
+    codes = np.zeros((n, *side), np.int64)  # what is not drawn yet has no influence
+    for i, j in np.ndindex(*side):
+        log_p = in_parts(prior, codes[:, : i + 1])[:, i, j]  # (n, K)
+        codes[:, i, j] = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)
+    return codes
+
+
+def main() -> None:
+    parser = commandline.parser(__doc__, out="runs/vqvae_mnist", epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    add = parser.add_argument
+    add("--prior-epochs", type=commandline.at_least(0), default=PRIOR_EPOCHS, metavar="N",
+        help="how often the prior sees the codes of all images "
+             f"(default: {PRIOR_EPOCHS})")  # fmt: skip
+    add("--codes", type=commandline.at_least(2), default=CODES, metavar="K",
+        help=f"how many there are to choose from (default: {CODES})")  # fmt: skip
+    add("--codebook", choices=["mean", "loss"], default="mean",
+        help="how it learns: as running means, or by a loss of its own "
+             "(default: mean)")  # fmt: skip
+    add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
+    add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
+    args = commandline.parse(parser, quick=QUICK)
+
+    with Run(args.out, vars(args), resume=args.resume) as run:
+        train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
+        model, more = learn_codes(run, args, train.images)
+        codes = in_parts(model.codes, train.images)
+        folder = run.path("prior")
+        # if codes have changed since, the prior begins again
+        resume = args.resume and not more and (folder / "config.json").exists()
+        with Run(folder, vars(args) | {"out": folder}, resume=resume) as second:
+            prior = learn_prior(second, args, codes)
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The first stage",
+                        names=["loss", "reconstruction", "commitment", "perplexity"])  # fmt: skip
+        image.curves_of(second.path("curves.png"), second.path("log.csv"),
+                        title="Second stage: nats per image, for its codes")  # fmt: skip
+
+        codes = in_parts(model.codes, test.images)
+        draw(run, model, prior, test.images, codes, np.random.default_rng([args.seed, 2]))
+        found = vae.evaluate(model, test.images, rng=np.random.default_rng(0), bound=vq.vq_loss)
+        nats = in_parts(prior.surprise, codes).mean()
+        p = shares(codes, args.codes)
+        perplexity = np.exp(-(p[p > 0] * np.log(p[p > 0])).sum())
+        run.results(reconstruction=found["reconstruction"], prior=nats, perplexity=perplexity,
+                    codes_in_use=(p > 0).sum(), seconds=run.seconds + second.seconds,
+                    parameters=sum(each.size for part in (model, prior)
+                                   for each in part.parameters()))  # fmt: skip
+        if args.samples:
+            rng = np.random.default_rng([args.seed, 3])
+            drawn = draw_codes(prior, args.samples, codes.shape[1:], rng)
+            run.samples(in_parts(model.images, drawn).clip(0, 1))
+        print(f"held-out images: {found['reconstruction']:.2f} nats given their codes, "
+              f"{nats:.2f} for the codes; {(p > 0).sum()} of {args.codes} codes in use, with a "
+              f"perplexity of {perplexity:.1f}")  # fmt: skip
+        print(f"see {run.path('samples.png')} and the other pictures there")
+
+
+def shares(codes: np.ndarray, count: int) -> np.ndarray:
+    """How often each code comes, as a share of all places"""
+    return np.bincount(codes.ravel(), minlength=count) / codes.size
+
+
+def draw(
+    run: Run, model: vq.VQVAE, prior: Prior, images: np.ndarray, codes: np.ndarray,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """All pictures of images."""
+
+    def decode(some: np.ndarray) -> np.ndarray:
+        return in_parts(model.images, some).clip(0, 1)
+
+    K, side = len(model.quantiser.chosen), codes.shape[1:]
+    samples = decode(draw_codes(prior, SHOWN, side, rng))
+    image.grid(run.path("samples.png"), samples, title="Samples: codes drawn one after the other")
+    # at each place the code of some image or other
+    apart = codes[(rng.integers(len(codes), size=(10, *side)), *np.indices(side))]
+    rows = {"each given those before": samples[:10], "each place by itself": decode(apart),
+            "any code anywhere": decode(rng.integers(K, size=(10, *side)))}  # fmt: skip
+    image.compare(run.path("priors.png"), rows, title="Codes from the prior, and without one")
+    image.compare(run.path("reconstructions.png"), title="Held-out images, and from their codes",
+                  rows={"image": images[:20], "7 × 7 codes": decode(codes[:20])})  # fmt: skip
+    p = shares(codes, K)
+    order = [k for k in np.argsort(-p, kind="stable") if p[k]]
+    image.grid(run.path("codebook.png"), surroundings(images[:1000], codes[:1000], order),
+               labels=[f"{p[k]:.1%}" for k in order],
+               title="What is where each code is chosen, and how often it is")  # fmt: skip
+
+
+def surroundings(images: np.ndarray, codes: np.ndarray, which: list[int]) -> np.ndarray:
+    """The mean of the 12 × 12 pixels around all places of a code: (len(which), 12, 12, C)"""
+    padded = np.pad(images, [(0, 0), (4, 4), (4, 4), (0, 0)])
+    means = []
+    for k in which:
+        found = [padded[n, 4 * i : 4 * i + 12, 4 * j : 4 * j + 12]
+                 for n, i, j in np.argwhere(codes == k)]  # fmt: skip
+        means.append(np.mean(found, axis=0) if found else np.zeros_like(padded[0, :12, :12]))
+    return np.stack(means)
+
+
+if __name__ == "__main__":
+    commandline.main(main)

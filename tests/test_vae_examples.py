@@ -1,0 +1,311 @@
+"""Parts of the VAE examples: a prior over codes, a published schedule, a decoder told places."""
+
+import importlib.util
+import itertools
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import data, image, nn, vae
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+iwae_table, vae_shapes, vqvae_mnist = map(example, ["iwae_table", "vae_shapes", "vqvae_mnist"])
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def tensor(x):
+    return tg.Tensor(tg.xp.asarray(x))
+
+
+def host(x):
+    return tg.to_numpy(x.data)
+
+
+# --- vqvae_mnist: the prior -----------------------------------------------------------------------
+
+
+def prior(codes=5, side=(4, 5)):
+    """A prior with random weights, also where they begin as zeros."""
+    model = vqvae_mnist.Prior(codes, side, generator())
+    for p in model.parameters():
+        p.data = tg.xp.asarray(generator(p.size).normal(0, 0.07, p.shape), "f4")
+    return model
+
+
+def test_the_prior_sees_every_code_before_a_place_and_none_from_there_on():
+    side = (7, 7)
+    model = prior(side=side)
+    codes = generator(1).integers(5, size=(1, *side))
+    logits = host(model(tensor(codes)))
+    for changed in [(0, 0), (0, 6), (2, 6), (3, 0), (3, 3), (5, 5), (6, 6)]:
+        other = codes.copy()
+        other[0][changed] = (other[0][changed] + 1) % 5
+        moved = np.abs(host(model(tensor(other))) - logits).max(axis=-1)[0] > 1e-6
+        for place in np.ndindex(*side):
+            assert moved[place] == (changed < place)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_causal_convolution_sees_its_own_place_only_if_it_may(own):
+    layer = vqvae_mnist.Causal(1, 1, (3, 5), own=own, rng=generator())
+    layer.weight.data = tg.xp.ones((3, 5, 1, 1), "f4")
+    x = np.zeros((1, 5, 7, 1), np.float32)
+    x[0, 2, 3] = 1
+    seen = host(layer(tensor(x)))[0, :, :, 0]
+    expected = np.zeros((5, 7))
+    expected[2, 4:6] = expected[3, 1:6] = 1
+    expected[2, 3] = own
+    np.testing.assert_allclose(seen, expected)
+
+
+def test_rows_that_are_not_drawn_yet_may_be_left_out():
+    model, codes = prior(side=(7, 7)), generator(1).integers(5, size=(2, 7, 7))
+    whole = host(model(tensor(codes)))
+    np.testing.assert_allclose(host(model(tensor(codes[:, :3]))), whole[:, :3], atol=1e-4)
+
+
+def test_the_prior_is_a_distribution():
+    model = prior(codes=3, side=(2, 2))
+    every = np.array(list(itertools.product(range(3), repeat=4))).reshape(-1, 2, 2)
+    p = np.exp(-host(model.surprise(tensor(every))))
+    assert p.shape == (81,)
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+    assert p.max() > 2 * p.min()
+
+
+def test_codes_are_drawn_from_the_prior():
+    model = prior(codes=2, side=(2, 2))
+    every = np.array(list(itertools.product(range(2), repeat=4))).reshape(-1, 2, 2)
+    p = np.exp(-host(model.surprise(tensor(every))))
+    n = 20_000
+    drawn = vqvae_mnist.draw_codes(model, n, (2, 2), generator(2))
+    found = np.bincount(drawn.reshape(n, 4) @ [8, 4, 2, 1], minlength=16) / n
+    np.testing.assert_allclose(found, p, atol=5 * math.sqrt(p.max() / n))
+
+
+def test_surroundings_are_the_mean_pixels_about_a_codes_places():
+    images = generator().random((3, 8, 8, 1)).astype(np.float32)
+    codes = np.zeros((3, 2, 2), int)
+    codes[0, 0, 1] = codes[2, 1, 0] = 1
+    found = vqvae_mnist.surroundings(images, codes, [1, 2])
+    assert found.shape == (2, 12, 12, 1)
+    np.testing.assert_allclose(found[0, 4:8, 4:8], (images[0, :4, 4:] + images[2, 4:, :4]) / 2)
+    np.testing.assert_allclose(found[0, 4:8, :4], (images[0, :4, :4]) / 2)  # beyond is black
+    assert not found[1].any()  # never chosen
+
+
+def run_vqvae(monkeypatch, folder, *options):
+    monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)  # pictures take long
+    monkeypatch.setattr(vqvae_mnist, "draw", lambda *_: None)
+    arguments = ["--data", "digits", "--train", "96", "--test-images", "20", "--batch-size", "32",
+                 "--codes", "8", "--out", str(folder), *options]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["vqvae_mnist.py", *arguments])
+    vqvae_mnist.main()
+    return json.loads((folder / "results.json").read_text("utf-8"))
+
+
+def test_both_stages_go_on_where_they_were(monkeypatch, tmp_path):
+    whole = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "2", "--prior-epochs", "2")
+    learn_prior = vqvae_mnist.learn_prior
+
+    def stopped(run, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vqvae_mnist, "learn_prior", stopped)
+    with pytest.raises(SystemExit):
+        run_vqvae(monkeypatch, tmp_path / "b", "--epochs", "2", "--prior-epochs", "2")
+    monkeypatch.setattr(vqvae_mnist, "learn_prior", learn_prior)
+    resumed = run_vqvae(monkeypatch, tmp_path / "b", "--resume")
+    again = run_vqvae(monkeypatch, tmp_path / "b", "--resume")
+    for name in ("reconstruction", "prior", "perplexity"):
+        assert resumed[name] == again[name] == whole[name]
+    assert not (tmp_path / "b" / "prior-1").exists()
+
+
+def test_when_the_codes_learn_more_the_prior_begins_again(monkeypatch, tmp_path):
+    first = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "1", "--prior-epochs", "1")
+    more = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "2", "--resume")
+    assert (tmp_path / "a" / "prior-1").exists()
+    assert more["reconstruction"] < first["reconstruction"]
+
+
+def test_all_codes_begin_where_vectors_are(monkeypatch, tmp_path):
+    started = {}
+
+    def no_training(model, *_, **__):
+        started["e"] = host(model.quantiser.e)
+        started["z"] = host(model.encoder(tensor(images))).reshape(-1, vqvae_mnist.FEATURES)
+        return iter(())
+
+    images = data.digits(40, rng=generator()).images
+    monkeypatch.setattr(vae, "train", no_training)
+    args = type("Args", (), {"seed": 0, "codebook": "mean", "codes": 8, "batch_size": 8,
+                             "epochs": 1, "lr": 1e-3})  # fmt: skip
+    with vqvae_mnist.Run(tmp_path / "run") as run:
+        _, more = vqvae_mnist.learn_codes(run, args, images)
+    assert not more
+    for code in started["e"]:
+        assert np.abs(started["z"] - code).max(axis=1).min() < 1e-5
+
+
+# --- iwae_table: the published schedule -----------------------------------------------------------
+
+
+def table_model(k=None):
+    images = data.digits(50, rng=generator()).images
+    return images, vae.VAE(*iwae_table.networks(images, generator()), iwae_table.LATENT)
+
+
+def test_the_networks_have_as_many_parameters_as_the_papers():
+    _, model = table_model()
+    assert sum(p.size for p in model.parameters()) == 425_284
+
+
+def test_the_decoder_begins_at_the_mean_image():
+    images, model = table_model()
+    decoded = model.generate(np.zeros((1, iwae_table.LATENT), np.float32))
+    np.testing.assert_allclose(decoded[0], images.mean(axis=0).clip(0.001, 0.999), atol=1e-5)
+
+
+def test_all_hidden_layers_are_of_tanh():
+    images, model = table_model()
+    h = host(model.encoder.hidden(tensor(images[:5])))
+    layers = [layer for layer in model.encoder.hidden if isinstance(layer, nn.Dense)]
+    x = images[:5].reshape(5, -1)
+    for layer in layers:
+        x = np.tanh(x @ host(layer.weight) + host(layer.bias))
+    assert len(layers) == 2
+    np.testing.assert_allclose(h, x, atol=1e-5)
+
+
+def test_the_encoders_second_output_is_twice_the_logarithm_of_sigma():
+    images, model = table_model()
+    mu, log_var = model.encode(tensor(images[:5]))
+    h = model.encoder.hidden(tensor(images[:5]))
+    np.testing.assert_allclose(host(mu), host(model.encoder.mu(h)), atol=1e-6)
+    np.testing.assert_allclose(host(log_var), 2 * host(model.encoder.log_sigma(h)), atol=1e-6)
+    for layer in (model.encoder.mu, model.encoder.log_sigma):
+        assert np.abs(host(layer.weight)).max() <= math.sqrt(6 / 250)
+        assert np.abs(host(layer.weight)).max() > 0.99 * math.sqrt(6 / 250)
+
+
+def test_the_mean_of_k_elbos_is_that_and_lies_below_the_importance_weighted_bound():
+    images, model = table_model()
+    x = tensor(images[:5])
+    log_w, given_z, kl = (host(t) for t in vae.log_weights(model, x, k=7, rng=generator(1)))
+    terms = iwae_table.mean_elbo(model, x, k=7, rng=generator(1))
+    assert float(terms.loss) == pytest.approx(-log_w.mean(), rel=1e-5)
+    assert float(terms.reconstruction) == pytest.approx(-given_z.mean(), rel=1e-5)
+    assert float(terms.kl) == pytest.approx(kl.sum(axis=1).mean(), rel=1e-5)
+    assert float(terms.loss) > float(vae.iwae(model, x, k=7, rng=generator(1)).loss) + 1
+    one = iwae_table.mean_elbo(model, x, k=1, rng=generator(1))
+    assert float(one.loss) == pytest.approx(
+        float(vae.iwae(model, x, k=1, rng=generator(1)).loss), rel=1e-5)  # fmt: skip
+
+
+def test_the_stages_are_the_papers():
+    assert [iwae_table.ends(s) for s in range(9)] == [0, 1, 4, 13, 40, 121, 364, 1093, 3280]
+    rate, per_epoch = iwae_table.rate(10), 10
+    expected = [10, 7.2, 5.2, 3.7, 2.7, 1.9, 1.4, 1]
+    for stage, factor in enumerate(expected):
+        first, last = iwae_table.ends(stage) * per_epoch, iwae_table.ends(stage + 1) * per_epoch
+        assert rate(first) == rate(last - 1) == pytest.approx(factor * 1e-4)
+
+
+def test_a_step_on_means_is_the_authors_on_sums():
+    images, model = table_model()
+    optimizer = iwae_table.authors_adam(model, lambda step: 1e-3)
+    p = np.concatenate([host(p).ravel() for p in optimizer.params]).astype(float)
+    m, v = np.zeros_like(p), np.ones_like(p)
+    for t in range(1, 4):
+        bound = iwae_table.mean_elbo(model, tensor(images[:20]), k=1, rng=generator(t))
+        grads = tg.grad(bound.loss, optimizer.params)
+        g = 20 * np.concatenate([host(g).ravel() for g in grads])  # of the sum over the batch
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        p -= 1e-3 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-4)
+        optimizer.step(grads)
+    found = np.concatenate([host(p).ravel() for p in optimizer.params])
+    np.testing.assert_allclose(found, p, atol=1e-6)
+
+
+def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
+    images, model = table_model()
+    sizes = []
+
+    def bound(model, x, labels=None, *, rng):
+        sizes.append(len(x))
+        terms = iwae_table.mean_elbo(model, x, k=1, rng=rng)
+        return terms._replace(kl=tg.as_tensor(tg.xp.asarray(float(len(x)))))
+
+    optimizer = iwae_table.authors_adam(model, iwae_table.rate(3))
+    chunks = data.Batches(images, 50, rng=generator(), epochs=2)
+    rows = list(iwae_table.train(model, chunks, optimizer, rng=generator(), bound=bound))
+    assert sizes == [20, 20, 10] * 2
+    assert [row["kl"] for row in rows] == pytest.approx([50 / 3] * 2)
+    assert optimizer.steps == 6
+
+
+def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
+    args = type("Args", (), {"objective": "iwae", "k": 5, "data": "mnist"})
+    rows = iwae_table.table(args, {"nll_1": 114.5, "nll_4": 100.8, "seconds": 3}).splitlines()
+    assert [row.split() for row in rows[1:]] == [
+        ["1", "114.50", "114.65"], ["4", "100.80", "102.62"], ["13", "–", "95.33"],
+        ["40", "–", "91.55"], ["3,280", "–", "85.54"],
+    ]  # fmt: skip
+    args.data, args.k = "digits", 7
+    rows = iwae_table.table(args, {"nll_1": 114.5}).splitlines()
+    assert [row.split() for row in rows[1:]] == [["1", "114.50", "–"]]
+
+
+# --- vae_shapes: the decoder ----------------------------------------------------------------------
+
+
+def test_the_decoder_is_told_z_and_the_place():
+    places = vae_shapes.Places(3, generator())
+    z = generator(1).standard_normal((2, 3)).astype(np.float32)
+    found = host(places(tensor(z)))
+    side = vae_shapes.SIDE
+    assert found.shape == (2, side, side, vae_shapes.PLACED)
+    where = tg.to_numpy(places.places)
+    i, j = 3, 10
+    x, y = (2 * j + 1) / side - 1, (2 * i + 1) / side - 1
+    told = [x, y]
+    for k in (1, 2, 3):
+        told += [f(math.pi / 2 * k * c) for f in (math.sin, math.cos) for c in (x, y)]
+    np.testing.assert_allclose(where[i, j], told, atol=1e-6)
+    expected = z @ host(places.of_z.weight) + np.array(told) @ host(places.of_place.weight)
+    np.testing.assert_allclose(found[:, i, j], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_goes_through_the_networks_and_comes_out_in_its_size(channels):
+    model = vae.VAE(vae_shapes.encoder(channels, 4, generator()),
+                    vae_shapes.decoder(channels, 4, generator()), 4,
+                    likelihood=vae.Gaussian(0.1, learned=True)).eval()  # fmt: skip
+    x = generator(1).random((2, 64, 64, channels)).astype(np.float32)
+    back = model.reconstruct(x)
+    assert back.shape == x.shape
+    assert 0 < back.min() < back.max() < 1
+
+
+def test_images_of_another_size_are_made_to_fit():
+    x = generator().random((2, 64, 64, 3)).astype(np.float32)
+    assert vae_shapes.sized(x) is x
+    assert vae_shapes.sized(x[:, :28, :28], rng=generator()).shape == x.shape
