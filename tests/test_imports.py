@@ -81,8 +81,10 @@ MAY_IMPORT = {
     "metrics": ENGINE | {"nn", "losses", "models", "optim", "data"},
     "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
 }
-NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | dict.fromkeys(
-    ("animation", "distributions", "pixels", "plots", "style"), {"matplotlib", "PIL"})
+NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | {
+    drawing: {"matplotlib", "PIL"}
+    for drawing in ("animation", "distributions", "pixels", "plots", "style")
+}
 # may be imported when needed: what is optional, and what takes long to import
 OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", "threadpoolctl",
             "tqdm"}  # fmt: skip
