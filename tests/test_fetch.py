@@ -559,7 +559,8 @@ PROGRAM = """
 import sys
 from tinygen import fetch, files
 from test_fetch import CONTENT, source
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have switched it off
 real = os.replace
 def slowly(*paths):
     print("writing", flush=True)

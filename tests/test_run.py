@@ -132,11 +132,16 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
         print("resume" if (tmp_path / "run" / "config.json").exists() else "begin", flush=True,
               file=zygote.stdin)  # fmt: skip
         pid = int(zygote.stdout.readline())
-        if kills < 20:
-            time.sleep(random_.uniform(0.01, 0.1))
+        status = "step"
+        for _ in range(random_.randint(1, 6) if kills < 20 else STEPS):
+            if status == "step":
+                status = zygote.stdout.readline().strip()
+        if kills < 20 and status == "step":
+            time.sleep(random_.uniform(0, 0.01))  # a step takes that long, or to save it
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        status = zygote.stdout.readline().strip()
+        while status == "step":
+            status = zygote.stdout.readline().strip()
         if status == "killed":
             kills += 1
             with contextlib.suppress(FileNotFoundError):  # what is there is whole, always
@@ -157,11 +162,13 @@ import training_run
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
-        # a step as long as this leaves the parent time to kill it in the middle of the run
-        training_run.main(sys.argv[1], resume=line.strip() == "resume",
-                          on_step=lambda run, record: time.sleep(0.004))
+        os.write(1, f"{os.getpid()}\\n".encode())
+        def on_step(run, record):
+            os.write(1, b"step\\n")  # and if it is killed, then about here
+            time.sleep(0.003)
+
+        training_run.main(sys.argv[1], resume=line.strip() == "resume", on_step=on_step)
         os._exit(0)
-    print(pid, flush=True)
     _, status = os.waitpid(pid, 0)
     print("killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9 else "finished"
           if status == 0 else "failed", flush=True)
