@@ -1,19 +1,22 @@
 """A convolutional autoencoder learns to paint coloured shapes, or pictures of your own.
 
-The images are 64 × 64 pixels of three colours, and a pixel is Gaussian: how precise it is, σ, is
-learnt with the rest. The decoder draws as shapes are drawn in tinygen/shapes.py, place by place: a
-small network is told z and a place, and says what is there. (Watters et al. 2019)
+The images are 64 × 64 pixels of three colours, so p(x|z) is Gaussian here, and how precise it is,
+σ, is learnt with the rest. An image has 12,288 numbers, and against so many the KL weighs little,
+even 25 times: the network fills its codes, what q(z|x) is over all images is far from N(0, I), and
+what is painted from there is no shape. So a second, small VAE learns what codes look like, and new
+images are painted from its codes. (Dai and Wipf 2019) priors.png shows both.
 
     python examples/vae_shapes.py
+    python examples/vae_shapes.py --beta 100                     simpler codes, blurred images
     python examples/vae_shapes.py --data my/pictures --epochs 100
-    python examples/vae_shapes.py --beta 1                 finer reconstructions, wilder samples
 
-It takes some minutes. In runs/vae_shapes are then samples.png, reconstructions.png, ways.png from
-image to image, units.png, where each of the busiest latent units is turned from end to end, kl.png,
-how much each unit says of an image, curves.png and training.gif.
+Four minutes on two cores. In runs/vae_shapes are then samples.png, priors.png, reconstructions.png,
+ways.png from image to image, kl.png, how much each latent unit says of an image, units.png, where
+the busiest are turned from one end to the other, curves.png and training.gif. The second VAE's run
+is in the folder `prior` there; --resume goes on in either.
 
-Reading order: `encoder`, `Places`, `decoder`; `main`, `draw`. The loss and the loop are in
-tinygen/vae.py.
+Reading order: `networks`; `learn_images` and `learn_codes`, the two stages; `paint`; `main`,
+`draw`. The loss and the loop are in tinygen/vae.py.
 """
 
 from __future__ import annotations
@@ -26,60 +29,115 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, nn, optim, vae
+from tinygen import commandline, data, image, models, nn, optim, vae
 from tinygen.run import Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 32, 4e-3
-LATENT, BETA, SIGMA = 16, 4.0, 0.1  # σ at first
-SIZE, WIDTH = 64, 16
-SIDE, PLACED, WAVES = 16, 64, 3  # places on each side, units at each, and waves to tell them apart
+SIZE, WIDTH, LATENT = 64, 16, 32
+BETA, SIGMA = 25.0, 0.1  # σ at first
+PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE, PRIOR_HIDDEN = 5000, 128, 1e-3, 512
 FRAMES, FILMED = 40, 36  # of the animation, and how many images it shows
 SHOWN = 64  # samples, a square of them
 ALIVE = 0.1  # nats, from which on a unit counts as in use
 TURNED, REACH = 8, 2.0  # units that units.png shows, and how far from 0 they are turned
-QUICK = {"epochs": 1, "train": 320, "test_images": 100}
+QUICK = {"epochs": 1, "train": 320, "test_images": 100, "prior_steps": 20}
 
 
-def encoder(channels: int, latent: int, rng: np.random.Generator) -> nn.Module:
-    """Four convolutions, each of which halves the sides, from 64 to 4; then 2 · latent numbers"""
-    layers: list[nn.Module] = []
-    for a, b in pairwise([channels, WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH]):
-        conv = nn.Conv2d(a, b, 4, 2, 1, rng=rng, init=nn.he_normal)
-        layers += [conv, nn.BatchNorm(b), nn.ReLU()]
-    flat = (SIZE // 16) ** 2 * 8 * WIDTH
-    return nn.Sequential(*layers, nn.Flatten(), nn.Dense(flat, 2 * latent, rng=rng))
+def networks(
+    channels: int, latent: int, rng: np.random.Generator
+) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+    """Encoder, to 2 · latent numbers, and decoder, from latent to an image of values in (0, 1)
 
-
-class Places(nn.Module):
-    """A dense layer of (z, place) for all places of a grid: (N, latent) → (N, SIDE, SIDE, PLACED)
-
-    It is the sum of one for z and one for places. These are x and y, from −1 to 1, and waves
-    sin and cos of πkx/2 and πky/2, of which fine detail is easier to make.
+    Four convolutions halve the sides, 64, 32, 16, 8, 4, and four transposed ones double them.
     """
+    widths = [channels, WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH]
+    side, top = SIZE // 16, widths[-1]
+    down: list[nn.Module] = []
+    for a, b in pairwise(widths):
+        conv = nn.Conv2d(a, b, 4, 2, 1, rng=rng, init=nn.he_normal)
+        down += [conv, nn.BatchNorm(b), nn.ReLU()]
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Dense(side**2 * top, 2 * latent, rng=rng))
 
-    def __init__(self, latent: int, rng: np.random.Generator) -> None:
-        at = (2 * np.arange(SIDE) + 1) / SIDE - 1  # the middles of the squares
-        place = np.stack(np.meshgrid(at, at), axis=-1)  # (SIDE, SIDE, 2)
-        waves = [f(math.pi / 2 * k * place) for k in range(1, WAVES + 1) for f in (np.sin, np.cos)]
-        self.places = tg.xp.asarray(np.concatenate([place, *waves], axis=-1), "f4")
-        self.of_z = nn.Dense(latent, PLACED, rng=rng, init=nn.he_normal)
-        self.of_place = nn.Dense(self.places.shape[-1], PLACED, rng=rng, init=nn.he_normal)
-
-    def forward(self, z: tg.Tensor) -> tg.Tensor:
-        h = self.of_z(z)
-        return tg.reshape(h, (len(h), 1, 1, PLACED)) + self.of_place(self.places)
+    up: list[nn.Module] = [nn.Dense(latent, side**2 * top, rng=rng), nn.Reshape(side, side, top)]
+    for a, b in pairwise(reversed(widths)):
+        # with small weights the last begins at grey
+        init = nn.normal(0.02) if b == channels else nn.he_normal
+        up += [nn.BatchNorm(a), nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init)]
+    return encoder, nn.Sequential(*up, nn.Sigmoid())
 
 
-def decoder(channels: int, latent: int, rng: np.random.Generator) -> nn.Module:
-    """Places, two more layers at each, and transposed convolutions up to all pixels, in (0, 1)"""
-    n, options = PLACED, {"rng": rng, "init": nn.he_normal}
-    return nn.Sequential(
-        Places(latent, rng), nn.ReLU(),
-        nn.Dense(n, n, **options), nn.BatchNorm(n), nn.ReLU(),
-        nn.Dense(n, n, **options), nn.BatchNorm(n), nn.ReLU(),
-        nn.ConvTranspose2d(n, WIDTH, 4, 2, 1, **options), nn.BatchNorm(WIDTH), nn.ReLU(),
-        nn.ConvTranspose2d(WIDTH, channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)), nn.Sigmoid(),
-    )  # fmt: skip
+# --- the two stages -------------------------------------------------------------------------------
+
+
+def learn_images(
+    run: Run, args: Any, train: np.ndarray, test: np.ndarray, film: image.Animation
+) -> tuple[vae.VAE, bool]:
+    """The first stage: the model, and whether it has learnt anything now."""
+    rng = np.random.default_rng(args.seed)
+    likelihood = vae.Gaussian(args.sigma or SIGMA, learned=args.sigma is None)
+    encoder, decoder = networks(train.shape[3], args.latent, rng)
+    model = vae.VAE(encoder, decoder, args.latent, likelihood=likelihood)
+    bound = functools.partial(vae.elbo, beta=args.beta)
+    batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs,
+                           transform=sized)  # fmt: skip
+    rate = optim.cosine(args.lr, max(1, batches.steps or 1))
+    optimizer = optim.Adam(dict(model.named_parameters()), rate)
+    run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
+    before = run.step
+    every = max(1, (batches.steps or 1) // FRAMES)
+    for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
+        model.eval()  # what batch norm takes from a batch is for training
+        if record.step % every == 0 or record.step == 1:
+            film.append(model.reconstruct(test[:FILMED]), f"step {record.step}")
+        if record.step % batches.per_epoch == 0:
+            run.log(test_loss=judged(model, test, args.beta)["loss"], sigma=sigma(model))
+        model.train()
+    model.eval()
+    return model, run.step > before
+
+
+def learn_codes(run: Run, args: Any, model: vae.VAE, train: np.ndarray) -> vae.VAE:
+    """The second stage: a VAE of the first one's z, each drawn anew from q(z|x) every time."""
+    rng = np.random.default_rng([args.seed, 1])
+    sizes = [args.latent, PRIOR_HIDDEN, PRIOR_HIDDEN]
+    encoder = models.mlp([*sizes, 2 * args.latent], tg.silu, rng=rng)
+    decoder = models.mlp([*sizes, args.latent], tg.silu, rng=rng)
+    prior = vae.VAE(encoder, decoder, args.latent, likelihood=vae.Gaussian(0.5, learned=True))
+    batch = min(PRIOR_BATCH, len(train))
+    batches = data.Batches(posteriors(model, train), batch, rng=rng, transform=drawn,
+                           epochs=-(-args.prior_steps * batch // len(train)))  # fmt: skip
+    rate = optim.cosine(PRIOR_RATE, max(1, batches.steps or 1))
+    optimizer = optim.Adam(dict(prior.named_parameters()), rate)
+    run.keep(model=prior, optimizer=optimizer, batches=batches, rng=rng)
+    for _ in run.track(vae.train(prior, batches, optimizer, rng=rng)):
+        pass
+    return prior
+
+
+def posteriors(model: vae.VAE, images: np.ndarray, size: int = 500) -> np.ndarray:
+    """μ and log σ² of q(z|x) for each image, side by side: (N, 2 D)"""
+    parts = []
+    for i in range(0, len(images), size):
+        x = tg.Tensor(tg.xp.asarray(sized(images[i : i + size])))
+        with tg.no_grad():
+            parts.append(tg.concat(model.encode(x), axis=1).numpy())
+    return np.concatenate(parts)
+
+
+def drawn(posteriors: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """z ~ q(z|x), from μ and log σ² side by side"""
+    mu, log_var = np.split(posteriors, 2, axis=1)
+    return mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape, np.float32)
+
+
+def paint(
+    model: vae.VAE, prior: vae.VAE, n: int, rng: np.random.Generator
+) -> np.ndarray:  # fmt: skip
+    """New images: u ~ N(0, I), the mean of p(z|u), and of p(x|z)"""
+    return model.generate(prior.sample(n, rng=rng))
+
+
+# --- what comes of them ---------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -91,6 +149,8 @@ def main() -> None:
     add("--beta", type=float, default=BETA, help=f"the weight of the KL term (default: {BETA:g})")
     add("--sigma", type=commandline.positive,
         help="a fixed σ for all pixels (default: it is learnt)")  # fmt: skip
+    add("--prior-steps", type=commandline.at_least(1), default=PRIOR_STEPS, metavar="N",
+        help=f"steps of the second VAE (default: about {PRIOR_STEPS})")  # fmt: skip
     add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
     add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
@@ -99,42 +159,32 @@ def main() -> None:
         train, test = (each.images for each in data.load(
             args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
         test = sized(test)
-        rng = np.random.default_rng(args.seed)
-        channels = train.shape[3]
-        likelihood = vae.Gaussian(args.sigma or SIGMA, learned=args.sigma is None)
-        model = vae.VAE(encoder(channels, args.latent, rng), decoder(channels, args.latent, rng),
-                        args.latent, likelihood=likelihood)  # fmt: skip
-        bound = functools.partial(vae.elbo, beta=args.beta)
-        batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng,
-                               epochs=args.epochs, transform=sized)  # fmt: skip
-        rate = optim.cosine(args.lr, max(1, batches.steps or 1))
-        optimizer = optim.Adam(dict(model.named_parameters()), rate)
         film = image.Animation(FRAMES)
-        noise = rng.standard_normal((SHOWN, args.latent), np.float32)
-        every = max(1, (batches.steps or 1) // FRAMES)
-        run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
-
-        for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
-            model.eval()  # batch norm's own statistics are for training
-            if record.step % every == 0 or record.step == 1:
-                film.append(model.generate(noise[:FILMED]), f"step {record.step}")
-            if record.step % batches.per_epoch == 0:
-                run.log(test_loss=judged(model, test, bound)["loss"], sigma=sigma(likelihood))
-            model.train()
-        model.eval()
+        model, more = learn_images(run, args, train, test, film)
+        folder = run.path("prior")
+        # if codes have changed since, their model begins again
+        resume = args.resume and not more and (folder / "config.json").exists()
+        with Run(folder, vars(args) | {"out": folder}, resume=resume) as second:
+            prior = learn_codes(second, args, model, train)
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The first stage")
+        image.curves_of(second.path("curves.png"), second.path("log.csv"), title="The second stage")
 
         units = vae.unit_kl(model, test)
-        draw(run, model, test, film, noise, units)
-        found = judged(model, test, bound)
+        draw(run, model, prior, test, units, np.random.default_rng([args.seed, 2]))
+        if len(film):
+            film.save(run.path("training.gif"), title="Held-out images as they come back")
+        found = judged(model, test, args.beta)
         bits = vae.bits_per_dimension(found["reconstruction"] + found["kl"], test[0].size, 256)
         alive = int((units > ALIVE).sum())
         run.results(test_loss=found["loss"], reconstruction=found["reconstruction"], kl=found["kl"],
-                    bits_per_dimension=bits, sigma=sigma(likelihood), alive_units=alive,
-                    seconds=run.seconds,
-                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
+                    bits_per_dimension=bits, sigma=sigma(model), alive_units=alive,
+                    seconds=run.seconds + second.seconds,
+                    parameters=sum(p.size for p in model.parameters() + prior.parameters())
+                    )  # fmt: skip
         if args.samples:
-            run.samples(model.sample(args.samples, rng=rng))
-        print(f"held-out: σ = {sigma(likelihood):.3f}, KL {found['kl']:.1f} nats in {alive} of "
+            rng = np.random.default_rng([args.seed, 3])
+            run.samples(paint(model, prior, args.samples, rng))
+        print(f"held-out: σ = {sigma(model):.3f}, KL {found['kl']:.1f} nats in {alive} of "
               f"{args.latent} latent units, at most {bits:.2f} bits per dimension")  # fmt: skip
         print(f"see {run.path('samples.png')} and the other pictures there")
 
@@ -144,43 +194,42 @@ def sized(images: np.ndarray, rng: Any = None) -> np.ndarray:
     return images if images.shape[1:3] == (SIZE, SIZE) else data.resize(images, SIZE)
 
 
-def sigma(likelihood: vae.Gaussian) -> float:
-    return math.exp(float(likelihood.log_var) / 2)
+def sigma(model: vae.VAE) -> float:
+    return math.exp(float(model.likelihood.log_var) / 2)
 
 
-def judged(model: vae.VAE, images: np.ndarray, bound: Any) -> dict[str, float]:
+def judged(model: vae.VAE, images: np.ndarray, beta: float) -> dict[str, float]:
     """The terms of the bound for held-out images, with the same noise each time"""
+    bound = functools.partial(vae.elbo, beta=beta)
     return vae.evaluate(model, images, rng=np.random.default_rng(1), bound=bound)
 
 
 def draw(
-    run: Run, model: vae.VAE, test: np.ndarray, film: image.Animation, noise: np.ndarray,
-    units: np.ndarray,
+    run: Run, model: vae.VAE, prior: vae.VAE, test: np.ndarray, units: np.ndarray,
+    rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """All the pictures."""
-    image.grid(run.path("samples.png"), model.generate(noise), title="Samples")
-    image.compare(run.path("reconstructions.png"), title="Held-out images and reconstructions",
-                  rows={"image": test[:20], "reconstruction": model.reconstruct(test[:20])},
-                  columns=10)  # fmt: skip
-    image.strip(run.path("ways.png"), model.interpolate(test[:6], test[6:12], 10),
-                title="From one image to another, straight in z")  # fmt: skip
+    """All pictures of images."""
+    samples = paint(model, prior, SHOWN, rng)
+    image.grid(run.path("samples.png"), samples, title="Samples: codes from the second VAE")
+    rows = {"z from the second VAE": samples[:20], "z ~ N(0, I)": model.sample(20, rng=rng)}
+    image.compare(run.path("priors.png"), rows, title="Codes like those of images, and any codes")
+    rows = {"image": test[:20], "reconstruction": model.reconstruct(test[:20])}
+    image.compare(run.path("reconstructions.png"), rows, title="Held-out images, and from z")
+    ways = model.interpolate(test[:6], test[6:12], 10)
+    image.strip(run.path("ways.png"), ways, title="From one image to another, straight in z")
+
     order = np.argsort(-units)
-    z = np.repeat(model.means(test[:1]), 9, axis=0)
+    image.curves(run.path("kl.png"), {"KL": units[order]}, ylabel="nats per image", log=False,
+                 xlabel="latent unit, the busiest first", reference={"alive above": ALIVE},
+                 title="What each latent unit says of an image")  # fmt: skip
+    values = np.linspace(-REACH, REACH, 9)
     rows = {}
     for unit in order[:TURNED]:
-        turned = z.copy()
-        turned[:, unit] = np.linspace(-REACH, REACH, 9)
-        rows[f"unit {unit}, {units[unit]:.1f} nats"] = model.generate(turned)
-    image.strip(run.path("units.png"), rows, ends=False,
-                labels=[f"{z:+.1f}" for z in np.linspace(-REACH, REACH, 9)],
+        z = np.repeat(model.means(test[:1]), len(values), axis=0)
+        z[:, unit] = values
+        rows[f"unit {unit}, {units[unit]:.1f} nats"] = model.generate(z)
+    image.strip(run.path("units.png"), rows, ends=False, labels=[f"{v:+.1f}" for v in values],
                 title="One image, and in each row one of its numbers turned")  # fmt: skip
-    image.curves(run.path("kl.png"), {"KL": units[order]}, ylabel="nats per image",
-                 xlabel="latent unit, the busiest first", log=False,
-                 reference={"alive above": ALIVE},
-                 title="What each latent unit says of an image")  # fmt: skip
-    image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image, and σ")
-    if len(film):
-        film.save(run.path("training.gif"), title="Samples through training")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Parts of the VAE examples: a prior over codes, a published schedule, a decoder told places."""
+"""Parts of the VAE examples: a prior over codes, a published schedule, networks of shapes."""
 
 import importlib.util
 import itertools
@@ -94,7 +94,7 @@ def test_codes_are_drawn_from_the_prior():
     model = prior(codes=2, side=(2, 2))
     every = np.array(list(itertools.product(range(2), repeat=4))).reshape(-1, 2, 2)
     p = np.exp(-host(model.surprise(tensor(every))))
-    n = 20_000
+    n = 8000
     drawn = vqvae_mnist.draw_codes(model, n, (2, 2), generator(2))
     found = np.bincount(drawn.reshape(n, 4) @ [8, 4, 2, 1], minlength=16) / n
     np.testing.assert_allclose(found, p, atol=5 * math.sqrt(p.max() / n))
@@ -274,35 +274,80 @@ def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
     assert [row.split() for row in rows[1:]] == [["1", "114.50", "–"]]
 
 
-# --- vae_shapes: the decoder ----------------------------------------------------------------------
-
-
-def test_the_decoder_is_told_z_and_the_place():
-    places = vae_shapes.Places(3, generator())
-    z = generator(1).standard_normal((2, 3)).astype(np.float32)
-    found = host(places(tensor(z)))
-    side = vae_shapes.SIDE
-    assert found.shape == (2, side, side, vae_shapes.PLACED)
-    where = tg.to_numpy(places.places)
-    i, j = 3, 10
-    x, y = (2 * j + 1) / side - 1, (2 * i + 1) / side - 1
-    told = [x, y]
-    for k in (1, 2, 3):
-        told += [f(math.pi / 2 * k * c) for f in (math.sin, math.cos) for c in (x, y)]
-    np.testing.assert_allclose(where[i, j], told, atol=1e-6)
-    expected = z @ host(places.of_z.weight) + np.array(told) @ host(places.of_place.weight)
-    np.testing.assert_allclose(found[:, i, j], expected, atol=1e-5)
+# --- vae_shapes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_goes_through_the_networks_and_comes_out_in_its_size(channels):
-    model = vae.VAE(vae_shapes.encoder(channels, 4, generator()),
-                    vae_shapes.decoder(channels, 4, generator()), 4,
-                    likelihood=vae.Gaussian(0.1, learned=True)).eval()  # fmt: skip
+    encoder, decoder = vae_shapes.networks(channels, 4, generator())
+    model = vae.VAE(encoder, decoder, 4, likelihood=vae.Gaussian(0.1)).eval()
     x = generator(1).random((2, 64, 64, channels)).astype(np.float32)
     back = model.reconstruct(x)
     assert back.shape == x.shape
     assert 0 < back.min() < back.max() < 1
+    np.testing.assert_allclose(back, 0.5, atol=0.25)  # it begins at grey
+
+
+def test_codes_are_drawn_from_the_posteriors_of_the_images():
+    images = generator().random((30, 28, 28, 1)).astype(np.float32)
+    encoder, decoder = vae_shapes.networks(1, 2, generator())
+    model = vae.VAE(encoder, decoder, 2).eval()
+    found = vae_shapes.posteriors(model, images, size=8)
+    mu, log_var = (host(t) for t in model.encode(tensor(vae_shapes.sized(images))))
+    np.testing.assert_allclose(found, np.concatenate([mu, log_var], axis=1), atol=1e-4)
+    some = np.tile(np.float32([[1, -2, 0, math.log(4)]]), (20_000, 1))
+    z = vae_shapes.drawn(some, rng=generator())
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z.mean(axis=0), [1, -2], atol=0.07)
+    np.testing.assert_allclose(z.std(axis=0), [1, 2], rtol=0.03)
+
+
+def run_shapes(monkeypatch, folder, *options):
+    monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
+    monkeypatch.setattr(vae_shapes, "draw", lambda *_: None)
+    arguments = ["--train", "40", "--test-images", "8", "--batch-size", "20", "--prior-steps", "6",
+                 "--out", str(folder), *options]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["vae_shapes.py", *arguments])
+    vae_shapes.main()
+    second = (folder / "prior" / "log.csv").read_text("utf-8").splitlines()
+    return json.loads((folder / "results.json").read_text("utf-8")), second
+
+
+def without_seconds(row):
+    step, epoch, _, *values = row.split(",")
+    return [step, epoch, *values]
+
+
+def test_both_stages_of_shapes_go_on_where_they_were(monkeypatch, tmp_path):
+    whole, second = run_shapes(monkeypatch, tmp_path / "a", "--epochs", "2")
+    with monkeypatch.context() as patch:
+
+        def stop(*_, **__):
+            raise KeyboardInterrupt
+
+        patch.setattr(vae_shapes, "posteriors", stop)
+        with pytest.raises(SystemExit):
+            run_shapes(monkeypatch, tmp_path / "b", "--epochs", "2")
+    resumed, again = run_shapes(monkeypatch, tmp_path / "b", "--resume")
+    assert resumed["test_loss"] == whole["test_loss"]
+    assert [without_seconds(row) for row in again] == [without_seconds(row) for row in second]
+    run_shapes(monkeypatch, tmp_path / "b", "--resume")
+    assert not (tmp_path / "b" / "prior-1").exists()
+    run_shapes(monkeypatch, tmp_path / "b", "--epochs", "3", "--resume")
+    assert (tmp_path / "b" / "prior-1").exists()
+
+
+def test_every_step_normalises_with_the_batches_own_statistics(monkeypatch, tmp_path):
+    train, seen = vae.train, []
+
+    def watched(model, batches, *arguments, **options):
+        modes = (seen.append(model.training) or batch for batch in batches)
+        return train(model, modes, *arguments, **options)
+
+    monkeypatch.setattr(vae, "train", watched)
+    run_shapes(monkeypatch, tmp_path / "a", "--epochs", "2")
+    assert len(seen) > 4
+    assert all(seen)
 
 
 def test_images_of_another_size_are_made_to_fit():
