@@ -12,7 +12,7 @@ so that new codes can be drawn one after the other, and be decoded. (van den Oor
     python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, sooner learnt
     python examples/vqvae_mnist.py --codebook loss          a codebook that learns by gradients
 
-It takes about three minutes on two cores. In runs/vqvae_mnist are then samples.png, priors.png,
+It takes two to three minutes on two cores. In runs/vqvae_mnist are then samples.png, priors.png,
 which shows what the prior is good for, codebook.png, reconstructions.png and curves.png, and in the
 folder `prior` there the second stage's run. --resume goes on in either stage.
 
@@ -33,7 +33,7 @@ from tinygen import commandline, data, image, nn, optim, vae, vq
 from tinygen.run import Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 1e-3
-PRIOR_EPOCHS, PRIOR_RATE = 4, 2e-3
+PRIOR_EPOCHS, PRIOR_RATE = 3, 2e-3
 CODES, FEATURES, WIDTH = 64, 16, 32
 DECAY, RESTART = 0.99, 50  # of the running means; steps from one look for unused codes to the next
 PRIOR_WIDTH, PRIOR_DEPTH = 64, 4
