@@ -124,7 +124,8 @@ def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool
             quantiser.restart(encoder(tg.Tensor(some)), rng=rng, **options)
 
     restart(below=np.inf)  # all codes begin where vectors are
-    batches = data.Batches(images, args.batch_size, rng=rng, epochs=args.epochs)
+    size = min(args.batch_size, len(images))  # of your own pictures there may be few
+    batches = data.Batches(images, size, rng=rng, epochs=args.epochs)
     optimizer = optim.Adam(dict(model.named_parameters()), args.lr)
     run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
     before = run.step
@@ -139,7 +140,8 @@ def learn_prior(run: Run, args: Any, codes: np.ndarray) -> Prior:
     """The second stage, of codes alone."""
     rng = np.random.default_rng([args.seed, 1])
     prior = Prior(args.codes, codes.shape[1:], rng)
-    batches = data.Batches(codes, args.batch_size, rng=rng, epochs=args.prior_epochs)
+    size = min(args.batch_size, len(codes))
+    batches = data.Batches(codes, size, rng=rng, epochs=args.prior_epochs)
     rate = optim.cosine(PRIOR_RATE, max(1, batches.steps or 1))
     optimizer = optim.Adam(dict(prior.named_parameters()), rate)
     run.keep(model=prior, optimizer=optimizer, batches=batches, rng=rng)
