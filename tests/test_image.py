@@ -1023,3 +1023,21 @@ def test_what_can_not_be_animated_is_refused_and_changes_nothing(act, error, sai
     film = film_of(3, 4)
     assert message(error, act, film) == said
     assert len(film) == 3
+
+
+def test_panels_of_a_log_reach_from_the_first_step_of_any_column_to_the_last(tmp_path, monkeypatch):
+    rows = [f"{k},{k / 100},0.1,{100.0 + k % 3},{0.5 if k >= 90 else ''}" for k in range(1, 101)]
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["step,epoch,seconds,loss,sigma", *rows]) + "\n")
+    seen = []
+    draw = plots.panels
+
+    @contextlib.contextmanager
+    def watched(*arguments, **more):
+        with draw(*arguments, **more) as axes:
+            yield axes
+            seen.extend(ax.get_xlim() for ax in axes)
+
+    monkeypatch.setattr(plots, "panels", watched)
+    image.curves_of(tmp_path / "curves.png", log)
+    assert len(seen) == 2 and all(left <= 1 and right >= 100 for left, right in seen)

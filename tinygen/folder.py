@@ -24,7 +24,7 @@ from tinygen.files import PART, locked, replacing
 
 CONFIG = "config.json"
 MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # of these a run's folder has at least one
-FREE = {"backend", "epochs", "out", "resume", "samples"}  # what a resumed run may change
+FREE = {"backend", "epochs", "out", "resume", "samples", "stages"}  # what a resumed run may change
 
 
 class RunError(ValueError):

@@ -132,11 +132,14 @@ def curves_of(
         raise ValueError(f"curves_of: {os.fspath(log_csv)} has no values yet")
     groups = _of_one_size(lines)
     size = (8, 4.2) if len(groups) == 1 else (8, 0.6 + 2.2 * len(groups))
+    reach: list[float] = []
     with panels("curves_of", where, size, rows=len(groups), title=title, sharex=True) as axes:
         for ax, group in zip(axes, groups, strict=True):
             _draw_curves(ax, group, {}, None, named=len(group) > 1)
             alone = group[0].name if len(group) == 1 else ""
             ax.set(ylabel=alone, xlabel="step" if ax is axes[-1] else "")
+            reach = [*reach, *ax.get_xlim()]
+        axes[-1].set_xlim(min(reach), max(reach))  # of the longest line, in all panels
 
 
 def _read(owner: str, log_csv: str | os.PathLike[str]) -> dict[str, list[float | None]]:
