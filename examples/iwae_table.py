@@ -19,7 +19,7 @@ seed 0, on two cores of an AMD EPYC:
     VAE, k = 1     116.32   102.72    96.27 nats       7 s
     IWAE, k = 5    114.50   100.84    94.58 nats      10 s
 
-So three stages take two minutes, and all eight six to nine hours.
+So three stages take two minutes, and all eight would take six to nine hours.
 
 Reading order: the constants; `Recognition`, `networks`; `mean_elbo`; `ends` and `rate`, the stages;
 `authors_adam`, `train`; `main`. The importance-weighted bound is in tinygen/vae.py.

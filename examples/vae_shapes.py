@@ -10,10 +10,10 @@ images are painted from its codes. (Dai and Wipf 2019) priors.png shows both.
     python examples/vae_shapes.py --beta 100                     simpler codes, blurred images
     python examples/vae_shapes.py --data my/pictures --epochs 100
 
-Four minutes on two cores. In runs/vae_shapes are then samples.png, priors.png, reconstructions.png,
-ways.png from image to image, kl.png, how much each latent unit says of an image, units.png, where
-the busiest are turned from one end to the other, curves.png and training.gif. The second VAE's run
-is in the folder `prior` there; --resume goes on in either.
+It took five minutes on two cores that had other work too. In runs/vae_shapes are then samples.png,
+priors.png, reconstructions.png, ways.png from image to image, kl.png, how much each latent unit
+says of an image, units.png, where the busiest are turned from one end to the other, curves.png and
+training.gif. The second VAE's run is in the folder `prior` there; --resume goes on in either.
 
 Reading order: `networks`; `learn_images` and `learn_codes`, the two stages; `paint`; `main`,
 `draw`. The loss and the loop are in tinygen/vae.py.

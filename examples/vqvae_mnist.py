@@ -12,9 +12,10 @@ so that new codes can be drawn one after the other, and be decoded. (van den Oor
     python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, sooner learnt
     python examples/vqvae_mnist.py --codebook loss          a codebook that learns by gradients
 
-It takes two to three minutes on two cores. In runs/vqvae_mnist are then samples.png, priors.png,
-which shows what the prior is good for, codebook.png, reconstructions.png and curves.png, and in the
-folder `prior` there the second stage's run. --resume goes on in either stage.
+It took four minutes on two cores that had other work too. In runs/vqvae_mnist are then samples.png,
+priors.png, which shows what the prior is good for, codebook.png, reconstructions.png and
+curves.png, and in the folder `prior` there the second stage's run. --resume goes on in either
+stage.
 
 Reading order: `networks`, `Causal`, `Prior`; `learn_codes` and `learn_prior`, the two stages;
 `draw_codes`; `main`. The codebook and its loss are in tinygen/vq.py.
