@@ -332,8 +332,8 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda: digits(-1, rng=RNG), ValueError, "expected `n` ≥ 0, got -1"),
-        (lambda: digits(2.0, rng=RNG), TypeError, "expected `n` to be an int, got float"),
+        (lambda: digits(-1, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got -1"),
+        (lambda: digits(2.0, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got 2.0"),
         (lambda: digits(2, rng=0), TypeError,
          "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
         (lambda: digits(2, rng=RNG, labels=[1, 2, 3]), ValueError,

@@ -303,11 +303,11 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda: shapes(-1, rng=RNG), ValueError, "expected `n` ≥ 0, got -1"),
-        (lambda: shapes("3", rng=RNG), TypeError, "expected `n` to be an int, got str"),
-        (lambda: shapes(3, size=7, rng=RNG), ValueError, "expected `size` ≥ 8, got 7"),
-        (lambda: shapes(3, size=8.0, rng=RNG), TypeError,
-         "expected `size` to be an int, got float"),
+        (lambda: shapes(-1, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got -1"),
+        (lambda: shapes("3", rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got '3'"),
+        (lambda: shapes(3, size=7, rng=RNG), ValueError, "expected `size` to be an int ≥ 8, got 7"),
+        (lambda: shapes(3, size=8.0, rng=RNG), ValueError,
+         "expected `size` to be an int ≥ 8, got 8.0"),
         (lambda: shapes(3, rng=7), TypeError,
          "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
     ],

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tinygen.checks import whole
 from tinygen.files import replacing
 from tinygen.pixels import (
     GAP,
@@ -28,7 +29,6 @@ from tinygen.pixels import (
     Sheet,
     Text,
     as_pixels,
-    at_least,
     is_grey,
     padded,
     rendered,
@@ -58,9 +58,10 @@ class Animation:
 
     def __init__(self, most: int = 100, *, columns: int | None = None,
                  scale: int | None = None) -> None:  # fmt: skip
-        self.most = at_least("Animation", "most", most, 2)
-        self.columns = None if columns is None else at_least("Animation", "columns", columns, 1)
-        self.scale = None if scale is None else at_least("Animation", "scale", scale, 1)
+        whole("Animation", 2, most=most)
+        given = {"columns": columns, "scale": scale}
+        whole("Animation", 1, **{name: n for name, n in given.items() if n is not None})
+        self.most, self.columns, self.scale = int(most), columns, scale
         self.seen, self.every = 0, 1  # frames that came, and of how many one is kept
         self._kept: list[tuple[Array, str]] = []
         self._latest: tuple[Array, str] | None = None

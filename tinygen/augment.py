@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array
-from tinygen.points import whole
+from tinygen.checks import number, whole
 from tinygen.randomness import generator
-from tinygen.schedules import number
 
 __all__ = ["binarize", "crop", "flip", "noise", "rotate", "shift"]
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.animation import Animation, animation
+from tinygen.checks import whole
 from tinygen.distributions import density, histogram, plane, points
 from tinygen.pixels import (
     GAP,
@@ -35,7 +36,6 @@ from tinygen.pixels import (
     Sheet,
     Text,
     as_pixels,
-    at_least,
     fitting_scale,
     framed,
     padded,
@@ -74,7 +74,8 @@ def grid(
     pixels, bad = as_pixels("grid", images)
     N, H, W, _ = pixels.shape
     columns = math.ceil(math.sqrt(N)) if columns is None else columns
-    columns = min(at_least("grid", "columns", columns, 1), N)
+    whole("grid", 1, columns=columns)
+    columns = min(columns, N)
     scale = fitting_scale("grid", where, scale, columns * (W + 1))
     head = 0 if labels is None else HEAD
     sheet = Sheet(tiled(pixels, columns, scale, head=head))
@@ -103,7 +104,8 @@ def compare(
     """
     names, sets, bad = _rows("compare", rows)
     R, N, H, W, _ = sets.shape
-    columns = min(at_least("compare", "columns", columns, 1), N)
+    whole("compare", 1, columns=columns)
+    columns = min(columns, N)
     scale = fitting_scale("compare", where, scale, columns * (W + 1))
     bands: list[Array] = []
     tops: list[int] = []
@@ -175,7 +177,7 @@ def manifold(
     each image stands for the same share of what the prior draws. z₁ grows to the right and z₂
     upwards. (Kingma & Welling 2014, figure 4) `decode` is given at most `batch` rows at a time.
     """
-    side, batch = at_least("manifold", "side", side, 1), at_least("manifold", "batch", batch, 1)
+    whole("manifold", 1, side=side, batch=batch)
     q = quantiles(side)
     z = np.stack(np.meshgrid(q, q[::-1]), axis=-1).reshape(-1, 2).astype(np.float32)
     parts: list[Array] = []

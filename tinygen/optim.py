@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, fused, in_place, spread, to_numpy, workspace, xp
+from tinygen.checks import number
 from tinygen.schedules import (
     Schedule,
     constant,
     cosine,
     exponential,
-    number,
     one_cycle,
     step_decay,
     warm_up,

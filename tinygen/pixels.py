@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image, ImageDraw, ImageFont
 
+from tinygen.checks import whole
 from tinygen.files import replacing
 from tinygen.style import GREY, INK, RED, Array, Place, bare, on_host, path_to
 
@@ -73,13 +74,8 @@ def fitting_scale(owner: str, where: Place, scale: int | None, width: int) -> in
     if scale is None:
         page = WIDTH // 2 if isinstance(where, Axes) else WIDTH
         return min(max(1, page // width), 8)
-    return at_least(owner, "scale", scale, 1)
-
-
-def at_least(owner: str, name: str, value: Any, least: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{owner}: expected `{name}` to be an int ≥ {least}, got {value!r}")
-    return int(value)
+    whole(owner, 1, scale=scale)
+    return int(scale)
 
 
 # --- tiles ----------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen.backend import Array
+from tinygen.checks import number, whole
 from tinygen.randomness import generator
-from tinygen.schedules import number
 
 __all__ = [
     "Points", "checkerboard", "checkerboard_log_density", "grid", "grid_means", "log_density",
@@ -196,15 +196,6 @@ def _plane(owner: str, name: str, x: Any) -> Array:
 
 
 # --- what every drawn set, of pictures too, checks and shares -------------------------------------
-
-
-def whole(owner: str, least: int, **sizes: Any) -> None:
-    """An error unless each is an int, and at least `least`"""
-    for name, value in sizes.items():
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-            raise TypeError(f"{owner}: expected `{name}` to be an int, got {type(value).__name__}")
-        if value < least:
-            raise ValueError(f"{owner}: expected `{name}` ≥ {least}, got {value}")
 
 
 def checked(owner: str, n: Any, rng: Any) -> int:

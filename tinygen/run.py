@@ -40,6 +40,7 @@ import numpy as np
 from tinygen import backend, checkpoint
 from tinygen.backend import to_numpy
 from tinygen.batches import Batches
+from tinygen.checks import whole
 from tinygen.files import save_arrays
 from tinygen.folder import Folder, plain, write_json
 from tinygen.interrupts import Deferred, Stopped
@@ -333,10 +334,7 @@ class EarlyStopping:
     """
 
     def __init__(self, patience: int, least: float = 0.0) -> None:
-        whole = isinstance(patience, (int, np.integer)) and not isinstance(patience, bool)
-        if not whole or patience < 1:
-            raise ValueError(f"EarlyStopping: expected `patience` to be an int ≥ 1, got "
-                             f"{patience!r}")  # fmt: skip
+        whole("EarlyStopping", 1, patience=patience)
         self.patience, self.least = int(patience), float(least)
         self.best, self.waited, self.improved = math.inf, 0, False
 

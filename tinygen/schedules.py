@@ -9,20 +9,12 @@ t is the step and T the number of steps; past its end a schedule stays at its fi
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tinygen.checks import number
+
 Schedule: TypeAlias = Callable[[int], float]
-
-
-def number(condition: str, value: Any, holds: Callable[[float], bool]) -> float:
-    """`value` as a float, if it is a finite number and the condition holds; or an error."""
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{condition}, got {type(value).__name__}")
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(f"{condition}, got {value}")
-    return float(value)
 
 
 def _positive(name: str, value: Any) -> float:

@@ -19,7 +19,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen.backend import Array, share_out
-from tinygen.points import balanced, checked, whole
+from tinygen.checks import whole
+from tinygen.points import balanced, checked
 
 __all__ = [
     "SHAPES", "Shapes", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square",

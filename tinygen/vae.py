@@ -28,11 +28,13 @@ import numpy as np
 
 from tinygen.arrange import concat
 from tinygen.backend import to_numpy, xp
+from tinygen.checks import whole
 from tinygen.module import Module, evaluating
 from tinygen.ops import maximum
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
 from tinygen.reductions import logsumexp
+from tinygen.rows import as_rows, checked_labels, halves, one_hot, part, slices
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
 from tinygen.vae_terms import Bernoulli, Gaussian, gaussian_kl, log_normal, reparameterise
@@ -69,8 +71,8 @@ class VAE(Module):
         likelihood: Any = None,
         classes: int | None = None,
     ) -> None:
-        _at_least(1, "VAE", latent=latent)
-        _at_least(0, "VAE", classes=0 if classes is None else classes)
+        whole("VAE", 1, latent=latent)
+        whole("VAE", 0, classes=0 if classes is None else classes)
         self.encoder, self.decoder, self.latent = encoder, decoder, int(latent)
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.classes = int(classes or 0)
@@ -94,14 +96,14 @@ class VAE(Module):
         """The mean image of p(x|z) for each z."""
         labels, parts = self._checked(labels, z), []
         with evaluating(self):
-            for some in _slices("generate", z, AT_ONCE):
-                decoded = self.decode(_tensor(z[some]), _part(labels, some))
+            for some in slices("generate", z, AT_ONCE):
+                decoded = self.decode(as_rows(z[some]), part(labels, some))
                 parts.append(to_numpy(self.likelihood.mean(decoded).data))
         return np.concatenate(parts)
 
     def sample(self, n: int, labels: Any = None, *, rng: Random) -> np.ndarray[Any, Any]:
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
-        _at_least(1, "sample", n=n)
+        whole("sample", 1, n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(self.named_state()[0][1].dtype), labels)
 
@@ -113,8 +115,8 @@ class VAE(Module):
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
         labels, parts = self._checked(labels, x), []
         with evaluating(self):
-            for some in _slices("means", x, AT_ONCE):
-                mu, _ = self.encode(_tensor(x[some]), _part(labels, some))
+            for some in slices("means", x, AT_ONCE):
+                mu, _ = self.encode(as_rows(x[some]), part(labels, some))
                 parts.append(to_numpy(mu.data))
         return np.concatenate(parts)
 
@@ -123,7 +125,7 @@ class VAE(Module):
 
         `labels` are those of both.
         """
-        _at_least(1, "interpolate", steps=steps)
+        whole("interpolate", 1, steps=steps)
         if len(x0) != len(x1):
             raise ValueError(f"interpolate: expected as many images in `x1` as in `x0`, got "
                              f"{len(x1)} and {len(x0)}")  # fmt: skip
@@ -132,48 +134,11 @@ class VAE(Module):
         ways = [self.generate((1 - t) * a + t * b, labels) for t in times]
         return np.stack(ways, axis=1)
 
-    def _checked(self, labels: Any, beside: Any) -> np.ndarray[Any, Any] | None:
-        """The labels on the host, one for each row of `beside`, if the model looks at any."""
-        if not self.classes:
-            return None
-        if labels is None:
-            raise ValueError(f"VAE: expected `labels`, for the model is conditional on "
-                             f"{self.classes} classes")  # fmt: skip
-        y = np.asarray(to_numpy(labels.data if isinstance(labels, Tensor) else labels))
-        if y.dtype.kind not in "iu" or y.shape != (len(beside),):
-            raise ValueError(f"VAE: expected `labels` to be {len(beside)} ints, one for each row, "
-                             f"got {y.dtype} of shape {y.shape}")  # fmt: skip
-        if y.size and not 0 <= y.min() <= y.max() < self.classes:
-            raise ValueError(f"VAE: expected `labels` from 0 to {self.classes - 1}, got "
-                             f"{y.min()} to {y.max()}")  # fmt: skip
-        return y
+    def _checked(self, labels: Any, beside: Any) -> Any:
+        return checked_labels("VAE", labels, self.classes, beside)
 
     def _one_hot(self, labels: Any, beside: Any) -> Tensor:
-        chosen = xp.asarray(self._checked(labels, beside))[:, None] == xp.arange(self.classes)
-        return as_tensor(chosen.astype(beside.dtype))  # (N, classes)
-
-
-def _at_least(least: int, owner: str, **numbers: Any) -> None:
-    for name, n in numbers.items():
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-            raise ValueError(f"{owner}: expected `{name}` to be an int ≥ {least}, got {n!r}")
-
-
-def _slices(owner: str, rows: Any, size: int) -> Iterator[slice]:
-    """All rows, so many at a time."""
-    _at_least(1, owner, size=size)
-    if len(rows) == 0:
-        raise ValueError(f"{owner}: expected at least one row, got shape {np.shape(rows)}")
-    for i in range(0, len(rows), size):
-        yield slice(i, i + size)
-
-
-def _part(labels: Any, some: slice) -> Any:
-    return None if labels is None else labels[some]
-
-
-def _tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(xp.asarray(x))
+        return one_hot(self._checked(labels, beside), self.classes, beside.dtype)
 
 
 # --- the bounds -----------------------------------------------------------------------------------
@@ -235,8 +200,8 @@ def log_weights(
     is to p(z|x), where all weights are equal. With it come log p(x|z), (k, N), and the KL of each
     unit, (N, D).
     """
-    _at_least(1, "log_weights", k=k)
-    x = _tensor(x)
+    whole("log_weights", 1, k=k)
+    x = as_rows(x)
     N = x.shape[0]
     mu, log_var = model.encode(x, labels)
     z = reparameterise(mu, log_var, _noise(rng, (k, *mu.shape), mu.dtype))  # (k, N, D)
@@ -276,7 +241,7 @@ def train(
     of images, or of images and labels, which a model that is not conditional does not look at.
     """
     for batch in batches:
-        x, labels = batch if isinstance(batch, tuple) else (batch, None)
+        x, labels = halves(batch)
         terms = bound(model, x, None if not model.classes else labels, rng=rng)
         optimizer.step(grad(terms.loss, optimizer.params))
         yield terms._asdict()
@@ -297,10 +262,10 @@ def evaluate(
     """The terms of the bound, as means over all images, `size` of them at a time."""
     total: dict[str, float] = {}
     with evaluating(model):
-        for part, y in _parts("evaluate", model, images, labels, size):
-            terms = bound(model, part, y, rng=rng)
+        for x, y in _parts("evaluate", model, images, labels, size):
+            terms = bound(model, x, y, rng=rng)
             for name, value in terms._asdict().items():
-                total[name] = total.get(name, 0.0) + float(value) * len(part)
+                total[name] = total.get(name, 0.0) + float(value) * len(x)
     return {name: value / len(images) for name, value in total.items()}
 
 
@@ -312,13 +277,13 @@ def log_likelihood(
     In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to
     p(z|x) or k large. `size` draws are made at a time, so that memory does not grow with k.
     """
-    _at_least(1, "log_likelihood", k=k, size=size)
+    whole("log_likelihood", 1, k=k, size=size)
     draws, found = min(k, size), []
     with evaluating(model):
-        for part, y in _parts("log_likelihood", model, images, labels, size // draws):
+        for x, y in _parts("log_likelihood", model, images, labels, size // draws):
             logs = []
             for start in range(0, k, draws):
-                log_w, *_ = log_weights(model, part, y, k=min(draws, k - start), rng=rng)
+                log_w, *_ = log_weights(model, x, y, k=min(draws, k - start), rng=rng)
                 logs.append(to_numpy(log_w.data).astype(np.float64))
             log_w_all = np.concatenate(logs)  # (k, n)
             m = log_w_all.max(axis=0)
@@ -330,8 +295,8 @@ def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> 
     """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
     total = np.zeros(model.latent)
     with evaluating(model):
-        for part, y in _parts("unit_kl", model, images, labels, size):
-            total += to_numpy(gaussian_kl(*model.encode(part, y)).data).sum(axis=0)
+        for x, y in _parts("unit_kl", model, images, labels, size):
+            total += to_numpy(gaussian_kl(*model.encode(x, y)).data).sum(axis=0)
     return total / len(images)
 
 
@@ -348,5 +313,5 @@ def _parts(
     owner: str, model: Any, images: Any, labels: Any, size: int
 ) -> Iterator[tuple[Tensor, Any]]:
     labels = model._checked(labels, images) if model.classes else None
-    for some in _slices(owner, images, size):
-        yield _tensor(images[some]), _part(labels, some)
+    for some in slices(owner, images, size):
+        yield as_rows(images[some]), part(labels, some)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen.backend import Array, to_numpy, xp
+from tinygen.checks import whole
 from tinygen.graph import no_grad
-from tinygen.layers import at_least_one
 from tinygen.module import Module
 from tinygen.randomness import generator
 from tinygen.tensor import Tensor, as_tensor, mean
@@ -52,7 +52,7 @@ class VectorQuantiser(Module):
     def __init__(
         self, codes: int, features: int, *, rng: Random, decay: float | None = None
     ) -> None:
-        at_least_one("VectorQuantiser", codes=codes, features=features)
+        whole("VectorQuantiser", 1, codes=codes, features=features)
         if decay is not None and not 0 < decay < 1:
             raise ValueError(f"VectorQuantiser: expected `decay` between 0 and 1, got {decay!r}")
         start = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
