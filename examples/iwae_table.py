@@ -158,8 +158,9 @@ def main() -> None:
         help=f"estimate each from so many draws (default: {DRAWS})")  # fmt: skip
     args = commandline.parse(parser, quick=QUICK)
 
-    with Run(args.out, vars(args), resume=args.resume) as run:
-        train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
+    train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
+
+    with Run(args.out, vars(args), resume=args.resume, free=["stages"]) as run:
         rng = np.random.default_rng(args.seed)
         model = vae.VAE(*networks(train_set.images, rng), LATENT)
         bound = functools.partial(mean_elbo if args.objective == "vae" else vae.iwae, k=args.k)

@@ -155,10 +155,11 @@ def main() -> None:
     add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
 
+    train, test = (each.images for each in data.load(
+        args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
+    test = sized(test)
+
     with Run(args.out, vars(args), resume=args.resume) as run:
-        train, test = (each.images for each in data.load(
-            args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
-        test = sized(test)
         film = image.Animation(FRAMES)
         model, more = learn_images(run, args, train, test, film)
         folder = run.path("prior")

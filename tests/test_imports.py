@@ -17,6 +17,7 @@ FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 ENGINE = {"backend", "graph", "tensor", "ops", "reductions", "arrange", "conv", "pooling",
           "normalise", "gradcheck"}  # fmt: skip
 PARTS = {"initial", "module", "layers", "norms", "attention"}  # what `nn` gathers
+TRAINS = {"checks", "module", "optim", "randomness", "rows"}  # what a training loop needs
 MAY_IMPORT = {
     "graph": set(),
     "backend": set(),
@@ -69,19 +70,27 @@ MAY_IMPORT = {
     "norms": ENGINE | {"layers", "module", "randomness"},
     "attention": ENGINE | {"initial", "layers", "module"},
     "nn": PARTS,
-    "models": ENGINE | PARTS,
+    "unet": ENGINE | PARTS,
+    "models": ENGINE | PARTS | {"unet"},
     "classics": ENGINE | PARTS | {"nn", "models"},
-    "losses": ENGINE,
     "rows": {"backend", "checks", "tensor"},
     # what trains a model knows no architecture: it takes callables
-    "gan": ENGINE | {"checks", "gan_losses", "module", "optim", "randomness", "rows"},
     "gan_losses": ENGINE | {"checks", "randomness"},
+    "gan": ENGINE | TRAINS | {"gan_losses"},
     "vae_terms": ENGINE | {"module"},
-    "vae": ENGINE | {"checks", "module", "optim", "randomness", "rows", "vae_terms"},
-    "vq": ENGINE | {"checks", "module", "randomness", "vae"},
-    "diffusion": ENGINE | {"losses"},
-    "flow": ENGINE | {"losses"},
-    "metrics": ENGINE | {"nn", "losses", "models", "optim", "data"},
+    "vae": ENGINE | TRAINS | {"vae_terms"},
+    "vq": ENGINE | TRAINS | {"vae"},
+    "noise": {"backend", "checks"},
+    "diffusion": ENGINE | TRAINS | {"noise"},
+    "samplers": ENGINE | TRAINS | {"diffusion", "noise"},
+    "restore": ENGINE | TRAINS | {"diffusion", "samplers"},
+    "coupling": ENGINE | TRAINS,
+    "ode": ENGINE | TRAINS,
+    "flow": ENGINE | TRAINS | {"coupling", "diffusion", "ode"},
+    "clouds": {"backend", "checks", "randomness", "tensor"},
+    "features": ENGINE | PARTS | TRAINS | {"checkpoint", "data", "fetch", "files"},
+    "metrics": {"backend", "checks", "clouds", "features", "randomness", "vae"},
+    "judge": {"features", "metrics", "rows", "run"},
     "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
 }
 NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | {

@@ -10,7 +10,7 @@ from tinygen import classics, gradcheck, nn
 from tinygen.attention import SelfAttention
 from tinygen.backend import to_numpy, xp
 from tinygen.models import (
-    Block,
+    Folded,
     UNet,
     conv_decoder,
     conv_encoder,
@@ -18,6 +18,7 @@ from tinygen.models import (
     dcgan_generator,
     mlp,
 )
+from tinygen.unet import Block
 
 SIZES = [(28, 28, 1), (64, 64, 3)]
 
@@ -835,3 +836,50 @@ def test_a_unet_refuses_another_dtype(rng):
         "UNet(image=(8, 8, 1)): images and times: dtypes differ, float32 and float64; convert "
         "with .astype"
     )
+
+
+# --- folding --------------------------------------------------------------------------------------
+
+
+def test_folded_pixels_are_channels_and_come_back_where_they_were(rng):
+    seen = []
+    x = xp.asarray(rng.standard_normal((2, 6, 4, 3)))
+    folded = Folded(lambda x, t: seen.append(x) or x, 2)
+    np.testing.assert_array_equal(to_numpy(folded(x, 5.0).data), to_numpy(x))
+    assert seen[0].shape == (2, 3, 2, 12)
+    first = to_numpy(seen[0].data)[0, 1, 1].reshape(2, 2, 3)
+    np.testing.assert_array_equal(first, to_numpy(x)[0, 2:4, 2:4])
+
+
+def test_folded_images_need_sides_that_divide(rng):
+    with pytest.raises(ValueError, match=r"expected sides that 3 divides, got `x` of shape \(1, 4"):
+        Folded(lambda x: x, 3)(xp.zeros((1, 4, 6, 1)))
+
+
+@pytest.mark.parametrize("norm", ["spectral", "none"])
+def test_a_critic_without_batch_norm_judges_each_image_by_itself(norm, rng):
+    critic = dcgan_discriminator((12, 12, 2), width=3, rng=rng, norm=norm)
+    x = batch(rng, 4, 12, 12, 2).astype("f4")
+    one = to_numpy(critic.eval()(x[:1]).data)
+    np.testing.assert_allclose(to_numpy(critic(x).data)[:1], one, rtol=1e-5)
+    assert not any(isinstance(layer, nn.BatchNorm) for layer in critic)
+    spectral = [isinstance(layer, nn.SpectralNorm) for layer in critic]
+    assert sum(spectral) == (3 if norm == "spectral" else 0)
+
+
+def test_the_slope_of_a_critic_with_spectral_norm_is_bounded(rng):
+    critic = dcgan_discriminator((12, 12, 1), width=4, rng=rng, norm="spectral")
+    for p in critic.parameters():
+        p.data = 1000 * p.data
+    x, y = (batch(rng, 8, 12, 12, 1).astype("f4") for _ in range(2))
+    for _ in range(50):  # power iteration goes on in training
+        critic(x)
+    rise = np.abs(to_numpy((critic.eval()(x) - critic(y)).data))[:, 0]
+    way = np.sqrt(to_numpy(((x - y) ** 2).sum(axis=(1, 2, 3))))
+    # a kernel of 4 × 4 at stride 2 sees each pixel 4 times, and so may stretch by 2
+    assert (rise <= 4 * way).all()
+
+
+def test_a_norm_that_there_is_not_is_said(rng):
+    with pytest.raises(ValueError, match='expected `norm` "batch", "spectral" or "none", got None'):
+        dcgan_discriminator(rng=rng, norm=None)

@@ -445,6 +445,15 @@ def test_a_damaged_config_is_named_and_left_alone(text, tmp_path):
     assert path.read_text() == text
 
 
+def test_a_setting_that_is_free_may_be_another_when_a_run_is_resumed(tmp_path):
+    with Run(tmp_path / "run", {"stages": 1, "lr": 0.1}):
+        pass
+    with Run(tmp_path / "run", {"stages": 2, "lr": 0.1}, resume=True, free=["stages"]):
+        pass
+    with pytest.raises(RunError, match=r"\n  stages: was 1, now 3$"):
+        Run(tmp_path / "run", {"stages": 3, "lr": 0.1}, resume=True)
+
+
 def test_a_run_is_not_resumed_with_other_settings(tmp_path):
     main(tmp_path / "run", epochs=1, lr=0.1, beta=2)
     before = (tmp_path / "run" / "config.json").read_bytes()

@@ -113,6 +113,24 @@ def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
     assert q.restart(z, rng=generator()) == 0
 
 
+@pytest.mark.parametrize("decay", [None, 0.99])
+def test_after_few_steps_already_it_is_known_which_codes_nobody_chooses(decay):
+    q = quantiser(codes=4, features=2, decay=decay)
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = tg.xp.array(q.e.data)
+    z = tensor(generator().random((10, 2, 2, 2)))
+    assert q.restart(z, rng=generator()) == 0  # of nothing chosen yet nothing is known
+    for _ in range(5):
+        q(z)
+    assert q.restart(z, rng=generator()) == 2
+    assert q.restart(z, rng=generator()) == 0  # they have time to be chosen
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = q.e.data * q.chosen[:, None]
+    for _ in range(400):
+        q(z)
+    assert q.restart(z, rng=generator()) == 2
+
+
 def small(decay=None):
     rng = generator()
     encoder = nn.Conv2d(1, 3, 2, 2, rng=rng)

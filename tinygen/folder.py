@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tinygen.files import PART, locked, replacing
 
 CONFIG = "config.json"
 MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # of these a run's folder has at least one
-FREE = {"backend", "epochs", "out", "resume", "samples", "stages"}  # what a resumed run may change
+FREE = {"backend", "epochs", "out", "resume", "samples"}  # what any resumed run may change
 
 
 class RunError(ValueError):
@@ -33,9 +33,13 @@ class RunError(ValueError):
 
 class Folder:
     def __init__(
-        self, path: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool
+        self,
+        path: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        resume: bool,
+        free: Collection[str] = (),
     ) -> None:
-        self.path = Path(path)
+        self.path, self._free = Path(path), FREE | set(free)
         self.settings = {name: plain(name, value) for name, value in settings.items()}
         try:
             if resume:
@@ -64,8 +68,9 @@ class Folder:
         self._lock.close()
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
-        differ = [name for name, value in self.settings.items()
-                  if name not in FREE and repr(saved.get(name, value)) != repr(value)]  # fmt: skip
+        fixed = {name: value for name, value in self.settings.items() if name not in self._free}
+        differ = [name for name, value in fixed.items()
+                  if repr(saved.get(name, value)) != repr(value)]  # fmt: skip
         if differ:
             were = "\n  ".join(f"{name}: was {saved[name]!r}, now {self.settings[name]!r}"
                                for name in differ)  # fmt: skip

@@ -30,7 +30,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,7 +109,8 @@ class Run:
     """A folder, begun or resumed; `settings` are what the run is made from, as numbers and text.
 
     An older run in the folder is renamed when a new one begins. A checkpoint is saved each so many
-    `minutes`, each so many `steps` too if that is given, and at the end.
+    `minutes`, each so many `steps` too if that is given, and at the end. A run that is resumed has
+    the settings it began with; how long it is may differ, and what else is named `free`.
     """
 
     def __init__(
@@ -120,11 +121,12 @@ class Run:
         resume: bool = False,
         minutes: float = 1.0,
         steps: int | None = None,
+        free: Collection[str] = (),
     ) -> None:
         if not minutes > 0 or (steps is not None and not steps >= 1):
             raise ValueError(f"Run: expected `minutes` > 0 and `steps` ≥ 1 or None, got "
                              f"{minutes!r} and {steps!r}")  # fmt: skip
-        self._folder = Folder(folder, settings or {}, resume)
+        self._folder = Folder(folder, settings or {}, resume, free)
         self.folder, self.settings, self.resume = self._folder.path, self._folder.settings, resume
         self.step, self.seconds = 0, 0.0
         self._minutes, self._steps = minutes, steps

@@ -58,9 +58,11 @@ class VectorQuantiser(Module):
         start = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
         self.e = Tensor(start, requires_grad=decay is None)
         self.decay = decay
-        # running means over the steps, of each code: how many vectors chose it, and their sum
+        # running means over the steps, of each code: how many vectors chose it, and their sum. They
+        # begin as if a vector where the code is had chosen it, of which γᵗ is left after t steps
         self.chosen = xp.ones(codes, "f4")
         self.total = xp.array(self.e.data)
+        self.left = xp.ones((), "f4")  # γᵗ
 
     def nearest(self, z: Any) -> Array:
         """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
@@ -83,6 +85,7 @@ class VectorQuantiser(Module):
     def _count(self, z: Array, codes: Array) -> None:
         """N ← γ N + (1 − γ) n,  m ← γ m + (1 − γ) Σ z,  e = m / N  (eq. 6 to 8)"""
         decay = self.decay or 0.99
+        self.left = decay * self.left
         one_hot = (codes.reshape(-1, 1) == xp.arange(len(self.chosen))).astype(z.dtype)
         self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
         if self.decay is not None:
@@ -95,9 +98,12 @@ class VectorQuantiser(Module):
         """Move each code that fewer than `below` vectors a step chose onto one of z, at random
 
         How many there were. A code that is never chosen learns nothing, and would never be again.
+        One that was moved has as long as its running count of 1 lasts to be chosen.
         """
         rows = as_tensor(z).data.reshape(-1, self.e.shape[1])
-        dead = np.flatnonzero(to_numpy(self.chosen) < below)
+        chosen, left = to_numpy(self.chosen), float(to_numpy(self.left))
+        used = (chosen - left) / (1 - left) if left < 1 else chosen
+        dead = np.flatnonzero(used < below)
         if dead.size:
             new = rows[xp.asarray(generator("restart", rng).integers(len(rows), size=dead.size))]
             e, chosen, total = (xp.array(a) for a in (self.e.data, self.chosen, self.total))
