@@ -26,6 +26,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import commandline, data, image, models, nn, optim, vae
+from tinygen.judge import judge
 from tinygen.run import Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
@@ -144,12 +145,15 @@ def main() -> None:
         run.results(test_loss=found["loss"], reconstruction=found["reconstruction"],
                     kl=found["kl"], nll=nll, alive_units=alive, seconds=run.seconds,
                     parameters=sum(p.size for p in model.parameters()))  # fmt: skip
-        if args.samples:
-            asked = np.arange(args.samples) % classes if classes else None
-            run.samples(model.sample(args.samples, asked, rng=rng).clip(0, 1), asked)
         print(f"held-out loss {found['loss']:.2f} nats per image (reconstruction "
               f"{found['reconstruction']:.2f}, KL {found['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
               f"{DRAWS} draws; {alive} of {args.latent} latent units in use")  # fmt: skip
+
+        def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
+            asked = np.arange(n) % classes if classes else None
+            return model.sample(n, asked, rng=np.random.default_rng(3)), asked
+
+        judge(run, args, sampled, test.images)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

@@ -31,6 +31,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import commandline, data, image, nn, optim, vae, vq
+from tinygen.judge import judge
 from tinygen.run import Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 1e-3
@@ -203,8 +204,9 @@ def main() -> None:
     add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
 
+    train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
+
     with Run(args.out, vars(args), resume=args.resume) as run:
-        train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
         model, more = learn_codes(run, args, train.images)
         codes = in_parts(model.codes, train.images)
         folder = run.path("prior")
@@ -227,13 +229,15 @@ def main() -> None:
                     codes_in_use=(p > 0).sum(), seconds=run.seconds + second.seconds,
                     parameters=sum(each.size for part in (model, prior)
                                    for each in part.parameters()))  # fmt: skip
-        if args.samples:
-            rng = np.random.default_rng([args.seed, 3])
-            drawn = draw_codes(prior, args.samples, codes.shape[1:], rng)
-            run.samples(in_parts(model.images, drawn).clip(0, 1))
         print(f"held-out images: {found['reconstruction']:.2f} nats given their codes, "
               f"{nats:.2f} for the codes; {(p > 0).sum()} of {args.codes} codes in use, with a "
               f"perplexity of {perplexity:.1f}")  # fmt: skip
+
+        def sampled(n: int) -> np.ndarray:
+            drawn = draw_codes(prior, n, codes.shape[1:], np.random.default_rng([args.seed, 3]))
+            return in_parts(model.images, drawn)
+
+        judge(run, args, sampled, test.images)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

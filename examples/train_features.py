@@ -1,0 +1,93 @@
+"""The network that judges samples: how the weights that come with the package were made.
+
+It learns to tell the classes of a set apart, from images turned by up to 10° and shifted by up to 2
+pixels, for a number of epochs that was settled beforehand: the test images say how well it reads,
+and nothing else. In the run's folder are then classifier.npz, which `features.load` reads, with its
+SHA-256; curves.png; and, of up to ten classes, features.png, which shows the features of test
+images in the plane in which they vary most.
+
+    python examples/train_features.py                        MNIST: about five minutes on two cores
+    python examples/train_features.py --data fashion
+    python examples/train_features.py --data my/pictures     a sub-folder for each class
+
+The same command gives the same file on the same machine; elsewhere sums are added up in another
+order, and the last digits of the weights are others. tinygen/weights/mnist.npz is the file that the
+first command made, and SHA256 in tinygen/features.py tells whether it still is.
+
+Reading order: `main`; the network and the loop are in tinygen/features.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+
+from tinygen import commandline, data, features, image, optim, schedules
+from tinygen.run import Run
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 128, 3e-3
+SHOWN, COLOURS = 2000, 10  # points in the plane, and in how many colours they can be
+QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
+
+
+def main() -> None:
+    parser = commandline.parser(__doc__, out="runs/train_features", epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    add, at_least = parser.add_argument, commandline.at_least
+    add("--size", type=at_least(1), default=28, metavar="PIXELS",
+        help="the side of shapes and of pictures of your own (default: 28)")  # fmt: skip
+    add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
+    add("--test-images", type=at_least(2), metavar="N", help="judge by so many at most")
+    args = commandline.parse(parser, quick=QUICK)
+    train, test = data.load(args.data, train=args.train, test=args.test_images, size=args.size)
+    if train.labels is None:
+        parser.error(f"{args.data} has no sub-folders, and so no classes to tell apart")
+    if min(len(train.images), len(test.images)) < 2:
+        parser.error(f"{args.data} has too few images: 2 to learn from and 2 to be judged by are "
+                     f"needed")  # fmt: skip
+    if args.batch_size > len(train.images):
+        args.batch_size = len(train.images)
+        print(f"There are {args.batch_size} images: all of them make a step.", file=sys.stderr)
+
+    with Run(args.out, vars(args), resume=args.resume) as run:
+        rng = np.random.default_rng(args.seed)
+        classes = 1 + int(max(train.labels.max(), test.labels.max()))
+        model = features.Classifier(train.images.shape[1:], classes, rng=rng)
+        batches = data.Batches(train.images, args.batch_size, labels=train.labels, rng=rng,
+                               epochs=args.epochs, transform=features.jittered)  # fmt: skip
+        rate = schedules.cosine(args.lr, max(1, batches.steps or 1))
+        optimizer = optim.Adam(dict(model.named_parameters()), rate)
+        run.keep(model=model, batches=batches, optimizer=optimizer, rng=rng)
+
+        for record in run.track(features.train(model, batches, optimizer)):
+            if record.step % batches.per_epoch == 0:
+                run.log(test_accuracy=features.accuracy(model, *test))
+
+        path = run.path("classifier.npz")
+        features.save(path, model)
+        if run.step:
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Learning to read")
+        read = model.read(test.images)
+        right = (read.labels == test.labels).mean()
+        if classes <= COLOURS:
+            draw(run, read.features[:SHOWN], test.labels[:SHOWN])
+        if args.samples:
+            run.samples(test.images[: args.samples], read.labels[: args.samples])
+        run.results(test_accuracy=right, test_images=len(test.images), seconds=run.seconds,
+                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
+        print(f"{right:.2%} of {len(test.images)} test images are read right; {path} has "
+              f"{path.stat().st_size:,} bytes, SHA-256\n"
+              f"{hashlib.sha256(path.read_bytes()).hexdigest()}\nsee {run.folder}")  # fmt: skip
+
+
+def draw(run: Run, found: np.ndarray, labels: np.ndarray) -> None:
+    """The features in the plane in which they vary most, coloured by class."""
+    _, _, axes = np.linalg.svd(found - found.mean(axis=0), full_matrices=False)
+    image.plane(run.path("features.png"), found @ axes[:2].T, labels,
+                title="Features of test images, from where they are widest")  # fmt: skip
+
+
+if __name__ == "__main__":
+    commandline.main(main)
