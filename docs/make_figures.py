@@ -3,7 +3,8 @@
     python docs/make_figures.py [--out DIR]
 
 The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py,
-figures_images.py and figures_vae.py; what they have in common in drawing.py.
+figures_images.py, figures_vae.py, figures_gan.py and figures_diffusion.py; what they have in common
+in drawing.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import argparse
 from pathlib import Path
 
 import figures_data
+import figures_diffusion
 import figures_engine
+import figures_gan
 import figures_images
 import figures_layers
 import figures_optim
@@ -22,7 +25,7 @@ from drawing import STYLE, save
 
 FIGURES = (*figures_engine.FIGURES, *figures_layers.FIGURES, *figures_optim.FIGURES,
            *figures_data.FIGURES, *figures_images.FIGURES,
-           *figures_vae.FIGURES)  # fmt: skip
+           *figures_vae.FIGURES, *figures_gan.FIGURES, *figures_diffusion.FIGURES)  # fmt: skip
 
 
 def main() -> None:

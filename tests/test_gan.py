@@ -493,8 +493,8 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
     assert float(found["critic_loss"]) == pytest.approx(float(critic_loss))
     assert float(found["generator_loss"]) == pytest.approx(float(generator_loss))
-    assert float(found["critic_slope"]) == pytest.approx(np.linalg.norm(host(slope)))
-    assert float(found["generator_slope"]) == pytest.approx(np.linalg.norm(host(gslope)))
+    assert float(found["critic_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
+    assert float(found["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
     r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
     if loss.boundary is None:
         assert float(found["distance"]) == pytest.approx(r.mean() - f.mean())

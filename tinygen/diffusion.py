@@ -31,7 +31,7 @@ from tinygen.module import Module, evaluating
 from tinygen.noise import NoiseSchedule, beside, cosine, linear
 from tinygen.optim import EMA, Optimizer
 from tinygen.randomness import generator
-from tinygen.rows import as_rows, halves
+from tinygen.rows import as_rows, drop_labels, halves
 from tinygen.tensor import Tensor, as_tensor, grad, mean
 
 __all__ = [
@@ -183,18 +183,6 @@ def denoising_loss(
     square = mean(error * error, axis=tuple(range(1, x_0.ndim)))  # (N,)
     w = xp.asarray(weight(schedule.snr(t), model.predicts), x_0.dtype)
     return Terms(mean(square * w), mean(square))
-
-
-def drop_labels(classes: Any, null: int, probability: float, *, rng: Random) -> Array:
-    """The labels (N,), each replaced by `null`, "any", with this probability (Ho & Salimans 2022)
-
-    A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.
-    """
-    p = number("drop_labels: expected `probability` from 0 to 1", probability,
-               lambda x: 0 <= x <= 1)  # fmt: skip
-    labels = as_rows(classes).data
-    dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < p)
-    return xp.where(dropped, null, labels)
 
 
 # --- the training loop ----------------------------------------------------------------------------

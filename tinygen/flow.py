@@ -34,12 +34,11 @@ from tinygen import ode
 from tinygen.backend import Array, to_numpy, xp
 from tinygen.checks import number, whole
 from tinygen.coupling import couple
-from tinygen.diffusion import drop_labels
 from tinygen.graph import no_grad
 from tinygen.module import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 from tinygen.randomness import generator
-from tinygen.rows import as_rows, halves, part, slices
+from tinygen.rows import as_rows, drop_labels, halves, part, slices
 from tinygen.tensor import Tensor, as_tensor, grad, mean, reshape
 
 __all__ = [

@@ -165,7 +165,7 @@ def train(
         critic_loss, generator_loss             and what these are at rest, where that is known
         accuracy, or distance                   how often the critic is right, where r and f are
                                                 logits; else E[r] − E[f]
-        critic_slope, generator_slope           the norms of the gradients
+        critic_gradient, generator_gradient     their norms
         penalty                                 if there is one, as added
 
     A critic that is right half of the time has nothing more to teach, or has learnt nothing; one
@@ -205,7 +205,7 @@ def train(
         yield {
             "critic_loss": critic_loss, "generator_loss": generator_loss, **at_rest,
             **_measured(loss.boundary, r.data, f.data),
-            "critic_slope": _norm(critic_grads), "generator_slope": _norm(generator_grads),
+            "critic_gradient": _norm(critic_grads), "generator_gradient": _norm(generator_grads),
             **({} if penalty is None else {"penalty": added}),
         }  # fmt: skip
 
@@ -229,7 +229,8 @@ def _measured(boundary: float | None, r: Any, f: Any) -> dict[str, Any]:
     """How well the critic tells r from f."""
     if boundary is None:
         return {"distance": r.mean() - f.mean()}
-    return {"accuracy": ((r > boundary).mean() + (f < boundary).mean()) / 2}
+    right = xp.sign(r - boundary) - xp.sign(f - boundary)  # half right where it cannot say
+    return {"accuracy": 0.5 + right.mean() / 4}
 
 
 def _norm(grads: Iterable[Tensor]) -> Any:

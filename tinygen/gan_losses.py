@@ -96,7 +96,8 @@ class NonSaturating(Minimax):
 class LeastSquares:
     """½ E[(r − s)²] + ½ E[f²], and ½ E[(f − 1)²]: regression to 1 and 0  (Mao et al. 2017, eq. 9)
 
-    s is 1 but for label smoothing, `real`.
+    s is 1 but for label smoothing, `real`. The best critic's own loss falls as the Pearson χ² of
+    p_data + p_G and 2 p_G grows; what the generator descends, with D held, is not that.
     """
 
     boundary: ClassVar[float | None] = 0.5
@@ -137,7 +138,7 @@ class Wasserstein:
 
     If D has slope at most 1 everywhere, E[r] − E[f] is at most the Wasserstein distance of real
     and generated images, and is that distance for the best such D. What keeps the slope: weights
-    that are clipped (`train`'s `clip`), the gradient penalty, or spectral normalisation.
+    that are clipped (`train`'s `clip_at`), the gradient penalty, or spectral normalisation.
     """
 
     at_rest: ClassVar[AtRest] = (0.0, None)
@@ -164,9 +165,10 @@ def gradient_penalty(
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 
-    The best critic has slope 1 on the way from each fake to its real counterpart. One ε and one
-    norm for each row. `critic` is a function of images alone, in which rows do not meet: with
-    batch norm in it, ∇D would not be each row's own.
+    The best critic has slope 1 on the way from each fake to its real counterpart; this one's is a
+    little more, where that pays for the penalty. One ε and one norm for each row. `critic` is a
+    function of images alone, in which rows do not meet: with batch norm in it, ∇D would not be each
+    row's own.
     """
     real, fake = _pair("gradient_penalty", real, fake)
     N = real.shape[0]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import to_numpy, xp
-from tinygen.checks import whole
+from tinygen.backend import Array, to_numpy, xp
+from tinygen.checks import number, whole
+from tinygen.randomness import generator
 from tinygen.tensor import Tensor, as_tensor
 
 
@@ -58,3 +59,15 @@ def checked_labels(owner: str, labels: Any, classes: int, beside: Any) -> Any:
 def one_hot(labels: Any, classes: int, dtype: Any) -> Tensor:
     """(N,) → (N, classes)"""
     return as_tensor((xp.asarray(labels)[:, None] == xp.arange(classes)).astype(dtype))
+
+
+def drop_labels(classes: Any, null: int, probability: float, *, rng: np.random.Generator) -> Array:
+    """The labels (N,), each replaced by `null`, "any", with this probability (Ho & Salimans 2022)
+
+    A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.
+    """
+    p = number("drop_labels: expected `probability` from 0 to 1", probability,
+               lambda x: 0 <= x <= 1)  # fmt: skip
+    labels = as_rows(classes).data
+    dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < p)
+    return xp.where(dropped, null, labels)

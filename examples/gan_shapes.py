@@ -1,0 +1,143 @@
+"""A GAN paints coloured shapes of 64 × 64 pixels, or learns from pictures of your own.
+
+The generator makes 8 × 8 × 128 of a hundred random numbers, and doubles the sides until there are
+64 × 64 × 3; the critic halves them again. The game is the non-saturating one with R1, a price on
+the critic's slope at real images, which lets the game settle (Mescheder et al. 2018). The images
+shown are of the average generator of the last steps, an EMA of its weights.
+
+    python examples/gan_shapes.py
+    python examples/gan_shapes.py --data my/pictures --epochs 200
+    python examples/gan_shapes.py --classic             the networks of a textbook: wide, and slow
+
+In runs/gan_shapes are then samples.png, nearest.png, samples beside the training images that are
+most like them, ways.png from sample to sample, curves.png and training.gif.
+
+Reading order: `networks`, `main`, `nearest`; the losses are in tinygen/gan_losses.py, the loop in
+tinygen/gan.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from tinygen import classics, commandline, data, gan, image, nn, optim
+from tinygen.run import Run
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 30, 64, 2e-4, (0.5, 0.99)
+SIZE, SIDE, LATENT = 64, 8, 100
+CHANNELS = (128, 64, 32)  # from 8 × 8 pixels up
+GAMMA = 5.0  # R1's weight
+DECAY = 0.998  # of the average of the generators
+FRAMES, FILMED = 40, 36  # of the animation, and how many images it shows
+SHOWN, COMPARED, STEPS = 64, 10, 10
+QUICK = {"epochs": 1, "train": 128}
+
+
+def networks(
+    channels: int, rng: np.random.Generator
+) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+    """Generator, to values from −1 to 1, and critic
+
+    No batch norm in the critic: with it, R1 would not be each image's own.
+    """
+    a, b, c = CHANNELS
+    init = nn.he_normal
+    generator = nn.Sequential(
+        nn.Dense(LATENT, SIDE * SIDE * a, rng=rng, init=init), nn.Reshape(SIDE, SIDE, a),
+        nn.BatchNorm(a), nn.ReLU(),
+        nn.ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init), nn.BatchNorm(b), nn.ReLU(),  # 16
+        nn.ConvTranspose2d(b, c, 4, 2, 1, rng=rng, init=init), nn.BatchNorm(c), nn.ReLU(),  # 32
+        nn.ConvTranspose2d(c, channels, 4, 2, 1, rng=rng), nn.Tanh(),  # 64
+    )  # fmt: skip
+    critic = nn.Sequential(
+        nn.Conv2d(channels, c, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
+        nn.Conv2d(c, b, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
+        nn.Conv2d(b, a, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
+        nn.Flatten(), nn.Dense(SIDE * SIDE * a, 1, rng=rng),
+    )  # fmt: skip
+    return generator, critic
+
+
+def classic(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
+    """`classics.dcgan_64`, whose images are from 0 to 1, as one from −1 to 1"""
+    if channels != 3:
+        raise SystemExit("--classic is made for images of three colours")
+    generator, critic = classics.dcgan_64(rng=rng)
+    return nn.Sequential(*generator.layers, lambda x: 2 * x - 1), critic
+
+
+def main() -> None:
+    parser = commandline.parser(__doc__, out="runs/gan_shapes", data="shapes", epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    add = parser.add_argument
+    add("--gamma", type=commandline.positive, default=GAMMA, help=f"R1's weight (default: {GAMMA})")
+    add("--classic", action="store_true", help="the networks of `classics.dcgan_64`")
+    add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
+    args = commandline.parse(parser, quick=QUICK)
+    images = data.load(args.data, train=args.train, test=0, size=SIZE)[0].images
+    if images.shape[1:3] != (SIZE, SIZE):
+        images = data.resize(images, SIZE)
+
+    with Run(args.out, vars(args), resume=args.resume) as run:
+        rng = np.random.default_rng(args.seed)
+        build = classic if args.classic else networks
+        model = gan.GAN(*build(images.shape[3], rng), LATENT)
+        optimizers = [optim.Adam(dict(player.named_parameters()), args.lr, BETAS)
+                      for player in (model.generator, model.critic)]  # fmt: skip
+        average = optim.EMA(dict(model.generator.named_parameters()), DECAY)
+        batches = data.Batches(2 * images - 1, min(args.batch_size, len(images)), rng=rng,
+                               epochs=args.epochs, drop_last=True)  # fmt: skip
+        film = image.Animation(FRAMES)
+        noise = model.noise(SHOWN, rng=rng)
+        every = max(1, (batches.steps or 1) // FRAMES)
+        run.keep(model=model, generator_optimizer=optimizers[0], critic_optimizer=optimizers[1],
+                 average=average, batches=batches, film=film, rng=rng)  # fmt: skip
+
+        def painted(z: Any) -> np.ndarray:
+            with average.applied():
+                return (model.images(z) + 1) / 2
+
+        penalty = functools.partial(gan.r1, weight=args.gamma)
+        for record in run.track(gan.train(model, batches, *optimizers, rng=rng, penalty=penalty)):
+            average.update()
+            if record.step % every == 0 or record.step == 1:
+                film.append(painted(noise[:FILMED]), f"step {record.step}")
+
+        samples = painted(noise)
+        image.grid(run.path("samples.png"), samples, title="Samples")
+        rows = {"sample": samples[:COMPARED], "nearest": nearest(samples[:COMPARED], images)}
+        image.compare(run.path("nearest.png"), rows,
+                      title="Samples, and the training images most like them")  # fmt: skip
+        ends = noise.numpy()[:12].reshape(6, 2, 1, LATENT)
+        t = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
+        between = on_sphere(ends[:, 0], ends[:, 1], t).reshape(-1, LATENT)
+        ways = painted(between).reshape(6, STEPS, *images.shape[1:])
+        image.strip(run.path("ways.png"), ways, title="From one sample to another")
+        if run.step:
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The game")
+        if len(film):
+            film.save(run.path("training.gif"), title="Samples through training")
+        run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
+        if args.samples:
+            with_rng = np.random.default_rng([args.seed, 1])
+            run.samples(painted(model.noise(args.samples, rng=with_rng)).clip(0, 1))
+        print(f"see {run.path('samples.png')} and the other pictures there")
+
+
+def on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """√(1 − t) a + √t b: for Gaussian a and b this is Gaussian at every t, on the straight not"""
+    return np.sqrt(1 - t) * a + np.sqrt(t) * b
+
+
+def nearest(samples: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """For each sample the image with the smallest squared distance: was it learnt by heart?"""
+    rows, known = (x.reshape(len(x), -1) for x in (samples, images))
+    square = (known**2).sum(axis=1) - 2 * rows @ known.T  # less ‖sample‖², which is each row's own
+    return images[square.argmin(axis=1)]
+
+
+if __name__ == "__main__":
+    commandline.main(main)
