@@ -1,0 +1,328 @@
+"""The example of games in the plane: its networks and recipes, its counts, and how it resumes."""
+
+import importlib.util
+import json
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import metrics, nn
+
+PATH = Path(__file__).resolve().parent.parent / "examples" / "gan_2d.py"
+SPEC = importlib.util.spec_from_file_location("gan_2d", PATH)
+gan_2d = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gan_2d)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def host(x):
+    return tg.to_numpy(x.data)
+
+
+def sizes(model):
+    return sum(p.size for p in model.parameters())
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def test_a_maxout_unit_is_the_maximum_of_affine_maps():
+    layer = gan_2d.Maxout(3, 4, 5, rng=generator(), init=nn.normal(1.0))
+    layer.dense.bias.data = tg.xp.asarray(generator(1).standard_normal(20), "f4")
+    x = generator(2).standard_normal((6, 3)).astype(np.float32)
+    W, b = host(layer.dense.weight), host(layer.dense.bias)
+    z = host(layer(x))
+    assert z.shape == (6, 4)
+    for unit in range(4):
+        pieces = [x @ W[:, k] + b[k] for k in range(unit, 20, 4)]
+        np.testing.assert_allclose(z[:, unit], np.max(pieces, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("packing", [1, 4])
+def test_the_papers_networks_have_its_sizes(packing):
+    G, D = gan_2d.papers(packing, False, generator())
+    # batch norm has a scale and a shift; before it there is no bias
+    assert sizes(G) == (2 + 3 * 400) * 400 + 4 * 2 * 400 + (400 + 1) * 2
+    assert sizes(D) == (2 * packing + 1) * 1000 + 2 * (200 + 1) * 1000 + 201
+    assert host(D(np.zeros((3, 2 * packing), np.float32))).shape == (3, 1)
+    assert host(G(np.ones((3, 2), np.float32))).shape == (3, 2)
+
+
+def test_the_papers_weights_begin_small():
+    for network in gan_2d.papers(1, False, generator()):
+        weights = [host(p).ravel() for p in network.parameters() if p.ndim == 2]
+        assert np.concatenate(weights).std() == pytest.approx(0.02, rel=0.01)
+        assert max(np.abs(w).max() for w in weights) < 0.02 * 6
+        biases = [host(p) for name, p in network.named_parameters() if "bias" in name]
+        assert biases
+        assert not np.concatenate(biases).any()
+
+
+def test_the_papers_generator_is_of_batch_norm_and_relus():
+    G, _ = gan_2d.papers(1, False, generator())
+    kinds = [type(layer).__name__ for layer in G.layers]
+    assert kinds == ["Dense", "BatchNorm", "ReLU"] * 4 + ["Dense"]
+    assert {(norm.momentum, norm.eps) for norm in G.layers[1::3]} == {(0.05, 1e-4)}
+
+
+def test_the_papers_steps_are_adams():
+    p = tg.Tensor(tg.xp.asarray([1.0], "f4"), requires_grad=True)
+    optimizer = gan_2d.papers_adam({"p": p}, 1000)
+    m = v = 0.0
+    expected = 1.0
+    for t, g in enumerate([1.0, -3.0, 0.5], 1):
+        m, v = 0.8 * m + 0.2 * g, 0.999 * v + 0.001 * g * g
+        expected -= 1e-4 * (m / (1 - 0.8**t)) / np.sqrt(v / (1 - 0.999**t))
+        optimizer.step([tg.Tensor(tg.xp.asarray([g], "f4"))])
+    assert float(host(p)[0]) == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_critic_of_the_small_ones_is_normalised_if_it_should_be():
+    for spectral in (False, True):
+        _, D = gan_2d.small(3, spectral, generator())
+        kinds = [type(layer).__name__ for layer in D.layers[::2]]
+        assert kinds == ["SpectralNorm" if spectral else "Dense"] * 4
+        assert host(D(np.zeros((5, 6), np.float32))).shape == (5, 1)
+
+
+# --- games ----------------------------------------------------------------------------------------
+
+
+def game(epochs=1, count=4000, data="ring", **recipe):
+    return gan_2d.Game(gan_2d.Recipe(**recipe), data, count, epochs, seed=0)
+
+
+@pytest.mark.parametrize("name", gan_2d.RECIPES)
+def test_an_epoch_has_as_many_steps_in_each_game(name):
+    recipe = gan_2d.RECIPES[name]
+    played = gan_2d.Game(recipe, "ring", 4000, 2, seed=0)
+    assert played.steps == 2 * 4000 // 200 == len(list(played.play()))
+    G, D = played.optimizers
+    assert (G.steps, D.steps) == (40, 40 * recipe.critic_steps)
+    for each in (G, D):  # both rates fall until the end of the game
+        assert each.lr(0) == 1e-3
+        assert each.lr(each.steps // 2) == pytest.approx(0.5e-3)
+        assert each.rate() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("critic_steps", "packing"), [(1, 1), (5, 1), (1, 4), (2, 3)])
+def test_the_critic_sees_every_point_as_often(critic_steps, packing):
+    played = game(critic_steps=critic_steps, packing=packing, batch=20, count=1200)
+    seen = [host(x) for x in played._for_the_critic()]
+    assert {x.shape for x in seen} == {(20 * packing, 2)}
+    assert len(seen) == played.steps * critic_steps == 60 * critic_steps
+    _, often = np.unique(np.concatenate(seen), axis=0, return_counts=True)
+    assert len(often) == 1200
+    assert set(often) == {critic_steps * packing}
+
+
+@pytest.mark.parametrize("name", gan_2d.RECIPES)
+def test_a_game_is_played_by_its_recipe(name):
+    recipe = gan_2d.RECIPES[name]
+    record = next(gan_2d.Game(recipe, "ring", 2000, 1, seed=0).play())
+    at_rest = (record.get("critic_at_rest"), record.get("generator_at_rest"))
+    assert at_rest == recipe.loss().at_rest
+    assert ("penalty" in record) == (recipe.penalty is not None)
+
+
+def test_all_games_begin_with_the_same_points_and_generator():
+    games = [gan_2d.Game(recipe, "grid", 2000, 1, seed=3) for recipe in gan_2d.RECIPES.values()]
+    first, *others = [each.model.images(np.ones((1, 2), np.float32)) for each in games]
+    assert all((each == first).all() for each in others)
+    assert all((each.batches.images == games[0].batches.images).all() for each in games)
+    another = gan_2d.Game(gan_2d.Recipe(), "grid", 2000, 1, seed=4)
+    assert (another.model.images(np.ones((1, 2), np.float32)) != first).any()
+
+
+def test_a_clipped_critic_stays_within_its_limits_and_no_other():
+    for recipe, within in (("wasserstein", True), ("non-saturating", False)):
+        played = gan_2d.Game(gan_2d.RECIPES[recipe], "ring", 2000, 1, seed=0)
+        list(played.play())
+        largest = max(np.abs(host(p)).max() for p in played.model.critic.parameters())
+        assert (largest <= 0.1 + 1e-6) == within
+
+
+def test_recipes_are_of_the_losses_they_are_named_for():
+    names = {name: type(recipe.loss()).__name__ for name, recipe in gan_2d.RECIPES.items()}
+    assert names == {
+        "minimax": "Minimax", "non-saturating": "NonSaturating", "least-squares": "LeastSquares",
+        "hinge": "Hinge", "wasserstein": "Wasserstein", "wgan-gp": "Wasserstein",
+        "r1": "NonSaturating", "packed": "NonSaturating", "spectral": "NonSaturating",
+    }  # fmt: skip
+    penalised = {name: recipe.penalty.func.__name__
+                 for name, recipe in gan_2d.RECIPES.items() if recipe.penalty}  # fmt: skip
+    assert penalised == {"wgan-gp": "gradient_penalty", "r1": "r1"}
+
+
+# --- a run ----------------------------------------------------------------------------------------
+
+
+def play(monkeypatch, folder, *options):
+    """A run without its pictures: the results, the log without its seconds, what was seen."""
+    monkeypatch.setattr(gan_2d, "draw", lambda *_: None)
+    arguments = ["--train", "2000", "--epochs", "1", "--out", str(folder), *options]
+    if "--resume" in options:
+        arguments = ["--out", str(folder), *options]
+    monkeypatch.setattr(sys, "argv", ["gan_2d.py", *arguments])
+    gan_2d.main()
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    del results["seconds"]
+    rows = [row.split(",") for row in (folder / "log.csv").read_text("utf-8").splitlines()]
+    with np.load(folder / "checkpoint.npz") as checkpoint:
+        seen = checkpoint["seen/steps"], checkpoint["seen/samples"]
+    return results, [row[:2] + row[3:] for row in rows], *seen
+
+
+def naive_modes(x, means, std):
+    """Counted one by one."""
+    good, found = 0, set()
+    for point in x.astype(float):
+        distances = [np.hypot(*(point - mean)) for mean in means]
+        if min(distances) <= 3 * std:
+            good += 1
+            found.add(int(np.argmin(distances)))
+    return len(found), good / len(x)
+
+
+def test_every_game_is_played_and_what_is_printed_is_the_metrics(monkeypatch, tmp_path, capsys):
+    results, rows, steps, samples = play(monkeypatch, tmp_path / "a", "--samples", "3")
+    printed = capsys.readouterr().out.splitlines()
+    assert samples.shape == (len(steps), 9, 2500, 2)
+    assert steps.tolist() == list(range(1, 11))
+    for k, name in enumerate(gan_2d.RECIPES):
+        modes, good = naive_modes(samples[-1][k], gan_2d.points.ring_means(), 0.01)
+        assert results[f"{name} modes"] == modes
+        assert results[f"{name} good"] == pytest.approx(good)
+        line = next(line for line in printed if line.startswith(f"{name} "))
+        assert line.split()[1:] == [str(modes), "of", "8", f"{good:.1%}"]
+        column = rows[0].index(f"{name} good")
+        assert float(rows[-1][column]) == pytest.approx(good)
+    assert any(line.startswith("real points") and "8 of 8" in line for line in printed)
+    with np.load(tmp_path / "a" / "samples.npz") as written:
+        assert {written[name].shape for name in gan_2d.RECIPES} == {(3, 2)}
+
+
+def test_a_game_alone_is_the_same_as_among_all(monkeypatch, tmp_path):
+    together, *_ = play(monkeypatch, tmp_path / "a")
+    for name in ("hinge", "wgan-gp"):
+        alone, *_, samples = play(monkeypatch, tmp_path / name, "--loss", name)
+        assert samples.shape[1] == 1
+        assert alone["parameters"] == {name: together["parameters"][name]}
+        for what in ("modes", "good"):
+            assert alone[f"{name} {what}"] == together[f"{name} {what}"]
+
+
+@pytest.mark.parametrize("options", [
+    ["--loss", "wgan-gp"], ["--paper", "--packing", "2", "--train", "800"],
+])  # fmt: skip
+def test_a_run_that_is_resumed_is_the_one_never_stopped(monkeypatch, tmp_path, options):
+    whole = play(monkeypatch, tmp_path / "a", *options)
+    counted, judge = [], metrics.modes
+
+    def stop(*arguments):
+        counted.append(1)
+        if len(counted) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return judge(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "modes", stop)
+        with pytest.raises(SystemExit):
+            play(patch, tmp_path / "b", *options)
+    assert not (tmp_path / "b" / "results.json").exists()
+    for _ in range(2):  # once at an end, it stays there
+        resumed = play(monkeypatch, tmp_path / "b", "--resume")
+        for ours, theirs in zip(resumed, whole, strict=True):
+            np.testing.assert_equal(ours, theirs)
+
+
+def test_the_last_step_is_seen_whatever_their_number(monkeypatch, tmp_path):
+    *_, steps, _ = play(monkeypatch, tmp_path / "a", "--loss", "hinge", "--train", "18200")
+    assert steps.tolist() == [1, *range(2, 91, 2), 91]
+
+
+def test_games_of_more_steps_end_with_the_shortest_and_stay_there(monkeypatch, tmp_path):
+    some = {name: gan_2d.RECIPES[name] for name in ("hinge", "wasserstein")}
+    monkeypatch.setattr(gan_2d, "RECIPES", some)
+    options = ["--packing", "3", "--train", "3700"]
+    assert [gan_2d.Game(each._replace(packing=3), "ring", 3700, 1, seed=0).steps
+            for each in some.values()] == [18, 15]  # fmt: skip
+    weights = []
+    for again in ([], ["--resume"]):
+        *_, steps, _ = play(monkeypatch, tmp_path / "a", *options, *again)
+        assert steps[-1] == 15
+        with np.load(tmp_path / "a" / "checkpoint.npz") as checkpoint:
+            weights.append({name: checkpoint[name] for name in checkpoint.files
+                            if name.startswith("hinge, model")})  # fmt: skip
+    assert weights[0]
+    np.testing.assert_equal(weights[0], weights[1])
+
+
+def test_the_papers_game_is_named_for_its_packing_and_set_beside_the_table(
+    monkeypatch, tmp_path, capsys
+):
+    results, rows, *_ = play(monkeypatch, tmp_path / "a", "--paper", "--data", "grid",
+                             "--packing", "4", "--train", "400")  # fmt: skip
+    assert len(rows) == 1 + 400 // 100
+    assert set(results) == {"PacGAN4 modes", "PacGAN4 good", "parameters"}
+    assert "published         24.8 ± 0.2" in capsys.readouterr().out
+    found = {"GAN": metrics.Modes(3, 0.125, np.zeros(8))}
+    table = gan_2d.table(found, gan_2d.PUBLISHED["ring", 1]).splitlines()
+    assert [row.split() for row in table] == [
+        ["modes", "good", "samples"], ["GAN", "3", "of", "8", "12.5%"],
+        ["published", "6.3", "±", "0.5", "98.2", "%"],
+    ]  # fmt: skip
+    assert len(gan_2d.table(found, None).splitlines()) == 2
+
+
+def test_the_papers_recipe_is_the_default_of_no_other(monkeypatch, tmp_path):
+    Args = type("Args", (), {"paper": True, "packing": None, "critic_steps": None,
+                              "loss": "all"})  # fmt: skip
+    recipes = gan_2d.chosen(Args)
+    assert list(recipes) == ["GAN"]
+    assert recipes["GAN"].batch == 100
+    Args.paper, Args.packing = False, 3
+    assert {recipe.packing for recipe in gan_2d.chosen(Args).values()} == {3}
+    Args.packing, Args.critic_steps = None, 2
+    assert {recipe.critic_steps for recipe in gan_2d.chosen(Args).values()} == {2}
+    Args.critic_steps = None
+    assert [name for name, recipe in gan_2d.chosen(Args).items() if recipe.packing > 1] == [
+        "packed"
+    ]
+
+
+def test_too_few_points_for_a_step_are_refused(monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        play(monkeypatch, tmp_path / "a", "--train", "999")
+    assert "--train: expected at least 1000, a step's, got 999" in capsys.readouterr().err
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def test_a_point_is_drawn_where_it_lies():
+    x = np.array([[0.99, 0.99], [-0.99, 0.0], [7.0, 0.0], [-1.05, 0.5], [np.nan, 0.0]])
+    picture = gan_2d.dots(x, np.array([[0.0, -0.99], [-0.99, 0.0]]), reach=1.0)
+    side = gan_2d.SIDE
+    drawn = np.argwhere((picture != gan_2d.FLOOR).any(axis=-1))
+    places = {tuple(place) for place in drawn.tolist()}
+    assert places == {(0, side - 1), (side // 2, 0), (side - 1, side // 2)}
+    blue, grey = picture[side // 2, 0], picture[side - 1, side // 2]
+    assert blue[2] > blue[0]  # the made one is above the real one
+    assert grey[0] == grey[2]
+
+
+def test_a_frame_shows_all_games_under_their_names():
+    real = np.zeros((5, 2))
+    for games, grid in ((1, (1, 1)), (9, (3, 3)), (5, (2, 3))):
+        samples = np.full((games, 4, 2), 0.5)
+        picture = gan_2d.frame([str(k) for k in range(games)], samples, real, reach=1.0)
+        high, wide = gan_2d.SIDE + gan_2d.SMALL + 7, gan_2d.SIDE + 2
+        assert picture.shape == (grid[0] * high - 2, grid[1] * wide - 2, 3)
