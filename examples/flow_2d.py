@@ -1,0 +1,349 @@
+"""Flow matching in the plane, where all of it can be seen: a velocity field, and its density.
+
+A small network learns the velocities of lines from noise to data. Half a minute later there are in
+runs/flow_2d samples.png, samples beside the data; solvers.png, three ways to follow the field and
+how many steps each needs; paths.png, the lines that it learns from beside the ways that points go;
+field.png, the velocities at several times; density.png, the density that has been learnt, beside
+the true one where it is known; curves.png, and flow.gif.
+
+    python examples/flow_2d.py
+    python examples/flow_2d.py --coupled         another network learns from lines that cross less
+    python examples/flow_2d.py --reflow 2        and others from pairs that the one before has made
+    python examples/flow_2d.py --data swirl
+
+With networks beside each other few.png shows what each makes in few steps.
+
+Reading order: the sets; `Network`; `learn`, `main`; the numbers; the pictures. The losses and the
+loop are in tinygen/flow.py, the steps in tinygen/ode.py; diffusion_2d.py is this page's sibling.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from threadpoolctl import threadpool_limits
+
+import tinygen as tg
+from tinygen import commandline, flow, image, metrics, models, nn, ode, optim, points
+from tinygen.coupling import couple
+from tinygen.data import Batches
+from tinygen.files import save_arrays
+from tinygen.run import Run
+from tinygen.style import BLUE, COLOURS, INK, bare, canvas, panels
+from tinygen.twosample import energy_distance
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
+TRAIN, TEST = 100_000, 2000
+DECAY = 0.999  # of the average of the networks, which is what samples are taken from
+HIDDEN, WAVES, FASTEST = 128, 8, 8.0
+CALLS, FEW = (2, 4, 10, 40), (1, 2, 4, 8)  # of the network in solvers.png, steps in few.png
+PATHS, FRAMES = 48, 60  # points whose ways are drawn; pictures of the animation
+REACH, ARROWS, TIMES = 2.8, 19, (0.1, 0.4, 0.7, 0.95)  # of field.png
+SIDE = 80  # points along each side of the plane at which the density is computed
+SOLVED, TOLERANCE = 50, 1e-4  # steps, or how exact those are that adapt, to find the density
+REFLOWED = np.linspace(0, 1, 21)  # the times of the steps that make pairs
+SHADE = "#c8c8c8"
+QUICK = {"epochs": 1, "train": 5000, "test": 300}
+
+
+# --- what there is to learn -----------------------------------------------------------------------
+
+
+class Set(NamedTuple):
+    """`draw(n, rng=rng)`; `log_density(x)`, if it is known; means and deviation of a mixture."""
+
+    draw: Callable[..., points.Points]
+    log_density: Callable[[Any], np.ndarray] | None = None
+    modes: dict[str, Any] | None = None
+
+
+def mixture(means: Any, std: float) -> Set:
+    modes = {"means": np.asarray(means, np.float64), "std": std}
+    return Set(partial(points.mixture, **modes), partial(points.log_density, **modes), modes)
+
+
+SETS = {  # all about as large as the noise
+    "ring": mixture(points.ring_means(8, 1.5), 0.1),
+    "grid": mixture(points.grid_means(5, 0.75), 0.06),
+    "mixture": mixture([[-1.2, -0.8], [0.2, 1.3], [0.5, -1.0], [1.4, 0.6]], 0.35),
+    "moons": Set(points.moons),
+    "swirl": Set(partial(points.swirl, noise=0.03)),
+    "pinwheel": Set(points.pinwheel),
+    "checkerboard": Set(points.checkerboard, points.checkerboard_log_density),
+}
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+class Network(nn.Module):
+    """(N, 2) points and (N,) times from 0 to 1000 → (N, 2)
+
+    A dense network. It is told the times, and the coordinates beside what they are, as waves: from
+    numbers alone it learns edges slowly.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.time = nn.SinusoidalEmbedding(32)
+        self.place = nn.SinusoidalEmbedding(WAVES, longest=FASTEST)
+        inputs = 2 + 2 * WAVES + 32
+        self.layers = models.mlp([inputs, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 2], tg.silu, rng=rng)
+
+    def forward(self, x: Any, t: Any) -> Any:
+        waves = tg.reshape(self.place(FASTEST * x), (len(x), 2 * WAVES))
+        return self.layers(tg.concat([x, waves, self.time(t)], axis=1))
+
+
+# --- the run --------------------------------------------------------------------------------------
+
+
+def learn(
+    run: Run, args: Any, x: np.ndarray, loss: Callable[..., Any], start: Any = None
+) -> flow.UnitTime:  # fmt: skip
+    """A network, trained on rows of x, with the average of its weights; it begins as `start`."""
+    rng = np.random.default_rng(args.seed)
+    network = flow.UnitTime(Network(rng)) if start is None else copy.deepcopy(start)
+    batches = Batches(x, min(args.batch_size, len(x)), rng=rng, epochs=args.epochs)
+    rate = optim.cosine(args.lr, max(1, batches.steps or 1))
+    optimizer = optim.Adam(dict(network.named_parameters()), rate)
+    average = optim.EMA(dict(network.named_parameters()), DECAY)
+    run.keep(model=network, optimizer=optimizer, average=average, batches=batches, rng=rng)
+    for _ in run.track(flow.train(network, batches, optimizer, rng=rng, ema=average, loss=loss)):
+        pass
+    if run.step:
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Square error")
+    with average.applied():
+        return copy.deepcopy(network)
+
+
+def main() -> None:
+    parser = commandline.parser(__doc__, out="runs/flow_2d", data=None, lr=LEARNING_RATE)
+    add, at_least_1 = parser.add_argument, commandline.at_least(1)
+    add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
+    add("--epochs", type=commandline.at_least(0), default=EPOCHS,
+        help=f"how often to see all points (default: {EPOCHS})")  # fmt: skip
+    add("--batch-size", type=at_least_1, default=BATCH_SIZE,
+        help=f"how many points make a step (default: {BATCH_SIZE})")  # fmt: skip
+    add("--train", type=at_least_1, default=TRAIN, metavar="N",
+        help=f"learn from so many points (default: {TRAIN})")  # fmt: skip
+    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
+        help=f"judge by so many others (default: {TEST})")  # fmt: skip
+    add("--coupled", action="store_true",
+        help="train another, on pairs by optimal transport: finding them takes long")  # fmt: skip
+    add("--reflow", type=commandline.at_least(0), default=0, metavar="K",
+        help="and K more, each on the pairs that the one before makes (default: 0)")  # fmt: skip
+    args = commandline.parse(parser, quick=QUICK)
+    known, free = SETS[args.data], ("coupled", "reflow")  # of which a resumed run may want more
+
+    with (
+        Run(args.out, vars(args), resume=args.resume, free=free) as run,
+        threadpool_limits(1, "blas"),  # matrices as small as these are not worth sharing out
+    ):
+        judges = np.random.default_rng([args.seed, 1])
+        train, test, other = (known.draw(n, rng=judges).points
+                              for n in (args.train, args.test, args.test))  # fmt: skip
+        noise = judges.standard_normal((max(args.train, args.samples, args.test), 2), np.float32)
+
+        networks = {"random pairs": learn(run, args, train, flow.flow_loss)}
+        lines = {"random pairs": test}  # the ends of lines from the noise
+
+        def another(name: str, x: np.ndarray, loss: Any, start: Any = None) -> None:
+            folder = run.path(name.replace(" ", "-"))
+            resume = args.resume and (folder / "config.json").exists()
+            settings = vars(args) | {"out": folder}
+            with Run(folder, settings, resume=resume, free=free) as own:
+                networks[name] = learn(own, args, x, loss, start)
+
+        if args.coupled:
+            another("coupled pairs", train, partial(flow.flow_loss, coupled=True))
+            # as in training, each with the noise that is its own among some
+            some = test[: args.batch_size]
+            lines["coupled pairs"] = couple(some, noise[: len(some)])
+        last = networks["random pairs"]
+        for k in range(1, args.reflow + 1):
+            pairs = flow.reflow_pairs(last, noise[: args.train], times=REFLOWED, step=ode.heun)
+            another(f"reflow {k}", pairs, flow.reflow_loss, last)
+            lines[f"reflow {k}"] = pairs[:, 1]
+            last = networks[f"reflow {k}"]
+
+        judged(run, known, networks, test, other, noise[: args.test])
+        draw(run, known, networks, lines, test, noise[: args.test])
+        if args.samples:
+            made = flow.transport(networks["random pairs"], noise[: args.samples])
+            save_arrays(run.path("samples.npz"), points=made)
+        print(f"see {run.path('samples.png')} and the other pictures there")
+
+
+def judged(
+    run: Run, known: Set, networks: dict[str, flow.UnitTime], test: np.ndarray, other: np.ndarray,
+    noise: np.ndarray,
+) -> None:  # fmt: skip
+    """What can be said in numbers, printed and kept; beside each what the truth comes to."""
+    floor = energy_distance(other, test)
+    found: dict[str, Any] = {"floor": floor}
+    if known.log_density is not None:
+        true = known.log_density(test)
+        found["true_log_likelihood"] = float(true.mean())
+    for name, network in networks.items():
+        solver = ode.Adaptive(TOLERANCE, TOLERANCE)
+        samples = flow.transport(network, noise, step=solver, size=len(noise))
+        log_p = flow.log_likelihood(network, test, step=ode.Adaptive(TOLERANCE, TOLERANCE))
+        one = energy_distance(flow.transport(network, noise, step=ode.euler), test)
+        own = {"log_likelihood": float(log_p.mean()), "evaluations": solver.evaluations,
+               "energy_distance": energy_distance(samples, test), "energy_distance_1_step": one,
+               "straightness": flow.straightness(network, noise)}  # fmt: skip
+        print(f"{name}: log p(x) of held-out points {own['log_likelihood']:.3f} nats; energy "
+              f"distance of samples to them {own['energy_distance']:.5f} with "
+              f"{solver.evaluations} evaluations, {one:.5f} with 1; straightness "
+              f"{own['straightness']:.4f}")  # fmt: skip
+        if known.log_density is not None:
+            # good is where the true density is as high as where all but 1 % of the points are
+            own["good_samples"] = float((known.log_density(samples) >= np.quantile(true, 0.01)
+                                         ).mean())  # fmt: skip
+            text = f"    {own['good_samples']:.1%} of samples where 99 % of held-out points are"
+            if known.modes is not None:
+                own["modes"] = metrics.modes(samples, **known.modes).captured
+                text += f", in {own['modes']} of {len(known.modes['means'])} modes"
+            print(text)
+        found[name] = own
+    first = found.pop("random pairs")
+    run.results(**found, **first, seconds=run.seconds,
+                parameters=sum(p.size for p in network.parameters()))  # fmt: skip
+    truth = f"log p(x) {found['true_log_likelihood']:.3f}; " if known.log_density else ""
+    print(f"the truth: {truth}energy distance of as many other points {floor:.5f}")
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def draw(
+    run: Run, known: Set, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray],
+    test: np.ndarray, noise: np.ndarray,
+) -> None:  # fmt: skip
+    """All pictures; where it is not said, of the first network."""
+    first = networks["random pairs"]
+    reach = 1.15 * float(np.abs(test).max())
+    extent = (-reach, reach, -reach, reach)
+    samples = flow.transport(first, noise)
+    image.points(run.path("samples.png"), {"held-out points": test, "samples": samples},
+                 extent=extent)  # fmt: skip
+
+    panel = {}
+    for solver, cost in ((ode.euler, 1), (ode.midpoint, 2), (ode.heun, 2)):
+        for calls in CALLS:
+            steps = calls // cost
+            times = np.linspace(0, 1, steps + 1)
+            x = flow.transport(first, noise, times=times, step=solver)
+            panel[f"{solver.__name__}, {steps} step{'s' * (steps > 1)}: {calls} calls\n"
+                  f"energy distance {energy_distance(x, test):.4f}"] = x  # fmt: skip
+    image.points(run.path("solvers.png"), panel, truth=test, extent=extent,
+                 title="How many steps each solver needs")  # fmt: skip
+    if len(networks) > 1:
+        panel = {}
+        for name, network in networks.items():
+            for steps in FEW:
+                x = flow.transport(network, noise, times=np.linspace(0, 1, steps + 1),
+                                   step=ode.euler)  # fmt: skip
+                panel[f"{name}, {steps} step{'s' * (steps > 1)}\n"
+                      f"energy distance {energy_distance(x, test):.4f}"] = x  # fmt: skip
+        image.points(run.path("few.png"), panel, truth=test, extent=extent,
+                     title="A few of Euler's steps")  # fmt: skip
+
+    draw_paths(run, networks, lines, test, noise[:PATHS])
+    draw_field(run, first, test, noise)
+    log_p = partial(flow.log_likelihood, first, times=np.linspace(1, 0, SOLVED + 1), step=ode.heun)
+    draw_density(run, known, log_p, test, extent)
+
+    velocity, times = flow.velocity(first), np.linspace(0, 1, FRAMES + 1).tolist()
+    states = ode.path(velocity, tg.xp.asarray(noise), times)
+    frames = [moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
+              for t, x in zip(times, states, strict=True)]  # fmt: skip
+    image.animation(run.path("flow.gif"), frames, fps=12)
+
+
+def draw_paths(
+    run: Run, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray], test: np.ndarray,
+    noise: np.ndarray,
+) -> None:  # fmt: skip
+    """For each network lines such as it has learnt from, and where it takes the same noise."""
+    size = (9, 4.7 * len(networks) + 0.4)
+    with panels("draw_paths", run.path("paths.png"), size, len(networks), 2,
+                "From noise, ○, to points, ●") as axes:  # fmt: skip
+        for row, (name, network) in enumerate(networks.items()):
+            left, right = axes[2 * row : 2 * row + 2]
+            states = ode.path(flow.velocity(network), tg.xp.asarray(noise), np.linspace(0, 1, 101))
+            ways = np.stack([tg.to_numpy(state) for state in states])
+            learnt = np.stack([noise, lines[name][: len(noise)]])
+            for ax, x, title in ((left, learnt, "lines to learn"), (right, ways, "the ways gone")):
+                ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
+                draw_ways(ax, x)
+                framed(ax).set_title(f"{name}: {title}")
+
+
+def draw_ways(ax: Any, x: np.ndarray) -> None:
+    """Lines through x (T, n, 2) from ○ to ●"""
+    sector = np.floor(np.arctan2(x[0, :, 1], x[0, :, 0]) / math.pi * 4).astype(int) % 8
+    for k, colour in enumerate(np.array(COLOURS)[sector]):
+        ax.plot(*x[:, k].T, color=colour, linewidth=0.9, alpha=0.8)
+        ax.plot(*x[0, k], "o", color=colour, markersize=4, markerfacecolor="white")
+        ax.plot(*x[-1, k], "o", color=colour, markersize=4)
+
+
+def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.ndarray) -> None:
+    """The velocity v(x, t) over points x_t."""
+    x, y = np.meshgrid(*[np.linspace(-2.5, 2.5, ARROWS, dtype=np.float32)] * 2)
+    grid = tg.xp.asarray(np.stack([x.ravel(), y.ravel()], axis=1))
+    with panels("draw_field", run.path("field.png"), (13, 4), 1, len(TIMES),
+                "The velocity, and points on their way") as axes:  # fmt: skip
+        for ax, t in zip(axes, TIMES, strict=True):
+            ax.scatter(*((1 - t) * noise + t * test).T, s=4, color=SHADE, linewidths=0)
+            v = tg.to_numpy(flow.velocity(network)(grid, t))
+            ax.quiver(x, y, *v.T, color=BLUE, angles="xy", width=0.005, scale=40)
+            framed(ax).set_title(f"t = {t}")
+
+
+def draw_density(
+    run: Run, known: Set, log_p: Callable[[np.ndarray], np.ndarray], test: np.ndarray, extent: Any
+) -> None:
+    """The true density, or points of it where it is not known, and the model's in one scale."""
+    middles = extent[0] + (extent[1] - extent[0]) * (np.arange(SIDE) + 0.5) / SIDE
+    plane = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2).astype(np.float32)
+    learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
+    with panels("draw_density", run.path("density.png"), (10, 5.4), 1, 2,
+                sharey=True) as (left, right):  # fmt: skip
+        if known.log_density is None:
+            image.points(left, test, extent=extent, title="held-out points")
+        else:
+            image.density(left, lambda x: np.exp(known.log_density(x)), extent=extent,
+                          title="the true density")  # fmt: skip
+        image.density(right, learnt, extent=extent, title="the model's density")
+        if left.images:
+            for drawn in (*left.images, *right.images):
+                drawn.set_clim(0, 1.5 * left.images[0].get_array().max())
+
+
+def moment(text: str, x: Any, guess: Any) -> np.ndarray:
+    """One picture of the animation: the points, and where each is guessed to go."""
+    figure = canvas(8, 4.3)
+    panels = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
+    for ax, at, title in panels:
+        ax.scatter(*tg.to_numpy(at).T, s=3, color=BLUE, linewidths=0)
+        framed(ax).set_title(title, fontsize=11, color=INK)
+    drawing = FigureCanvasAgg(figure)
+    drawing.draw()
+    return np.asarray(drawing.buffer_rgba())[..., :3] / 255
+
+
+def framed(ax: Any) -> Any:
+    bare(ax).set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH))
+    return ax
+
+
+if __name__ == "__main__":
+    commandline.main(main)
