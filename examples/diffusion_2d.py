@@ -10,112 +10,37 @@ denoising.gif.
     python examples/diffusion_2d.py --data swirl --predicts eps --schedule linear
     python examples/diffusion_2d.py --data grid --sampler ancestral --steps 1000
 
-Reading order: the sets; `Network`; the density; `main`; the pictures. The loss and the loop are in
-tinygen/diffusion.py, the samplers in tinygen/samplers.py; flow_2d.py is the sibling of this page.
+Reading order: `main`; the pictures. The sets and the network are in tinygen/plane.py, the loss and
+the loop in tinygen/diffusion.py, the samplers in tinygen/samplers.py; flow_2d.py is the sibling of
+this page.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from threadpoolctl import threadpool_limits
 
 import tinygen as tg
-from tinygen import commandline, diffusion, image, metrics, models, nn, ode, optim, points, samplers
+from tinygen import commandline, diffusion, image, metrics, optim, plane, samplers
 from tinygen.data import Batches
 from tinygen.diffusion import Diffusion
 from tinygen.files import save_arrays
+from tinygen.plane import SETS, SHADE, Network, Set
 from tinygen.run import Run
-from tinygen.style import BLUE, COLOURS, INK, bare, canvas, panels
+from tinygen.style import BLUE, panels
 from tinygen.twosample import energy_distance
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
 DECAY = 0.999  # of the average of the networks, which is what samples are taken from
-HIDDEN, WAVES, FASTEST = 128, 8, 8.0
 STEPS = (4, 10, 30, 100)  # in samplers.png
 PATHS = {"ddim": 48, "ancestral": 6}  # points whose ways are drawn
 FRAMES = 60  # of the animation
-REACH, ARROWS, TIMES = 2.8, 19, (800, 500, 300, 100)  # of field.png
-SIDE = 80  # points along each side of the plane at which the density is computed
-SOLVED = 60  # steps along the differential equation, to find the density
-SHADE = "#c8c8c8"
+ARROWS, TIMES = 19, (800, 500, 300, 100)  # of field.png
 QUICK = {"epochs": 1, "train": 5000, "test": 300}
-
-
-# --- what there is to learn -----------------------------------------------------------------------
-
-
-class Set(NamedTuple):
-    """`draw(n, rng=rng)`; `log_density(x)`, if it is known; means and deviation of a mixture."""
-
-    draw: Callable[..., points.Points]
-    log_density: Callable[[Any], np.ndarray] | None = None
-    modes: dict[str, Any] | None = None
-
-
-def mixture(means: Any, std: float) -> Set:
-    modes = {"means": np.asarray(means, np.float64), "std": std}
-    return Set(partial(points.mixture, **modes), partial(points.log_density, **modes), modes)
-
-
-SETS = {  # all about as large as the noise
-    "ring": mixture(points.ring_means(8, 1.5), 0.1),
-    "grid": mixture(points.grid_means(5, 0.75), 0.06),
-    "mixture": mixture([[-1.2, -0.8], [0.2, 1.3], [0.5, -1.0], [1.4, 0.6]], 0.35),
-    "moons": Set(points.moons),
-    "swirl": Set(partial(points.swirl, noise=0.03)),
-    "pinwheel": Set(points.pinwheel),
-    "checkerboard": Set(points.checkerboard, points.checkerboard_log_density),
-}
-
-
-# --- the network ----------------------------------------------------------------------------------
-
-
-class Network(nn.Module):
-    """(N, 2) points and (N,) times from 0 to 1000 → (N, 2)
-
-    A dense network. It is told the times, and the coordinates beside what they are, as waves: from
-    numbers alone it learns edges slowly.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.time = nn.SinusoidalEmbedding(32)
-        self.place = nn.SinusoidalEmbedding(WAVES, longest=FASTEST)
-        inputs = 2 + 2 * WAVES + 32
-        self.layers = models.mlp([inputs, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 2], tg.silu, rng=rng)
-
-    def forward(self, x: Any, t: Any) -> Any:
-        waves = tg.reshape(self.place(FASTEST * x), (len(x), 2 * WAVES))
-        return self.layers(tg.concat([x, waves, self.time(t)], axis=1))
-
-
-# --- the density: where the probability-flow equation comes from ----------------------------------
-
-
-def log_likelihood(model: Diffusion, x: np.ndarray) -> np.ndarray:
-    """log p(x) of points (N, 2), in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
-
-    Here x is x_t, and b = √(1−ᾱ_t). It begins at t = 1, the least noise that the network knows.
-    """
-    schedule = model.schedule
-
-    def field(x: Any, u: float) -> Any:
-        t = schedule.time(math.exp(u))
-        a, b = map(float, schedule.scales(t))
-        eps = diffusion.x_0_and_eps(model.predicts, model(x, t), x, a, b)[1]
-        return b * (eps - b * x)
-
-    ends = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
-    with tg.no_grad():
-        return ode.log_likelihood(field, tg.xp.asarray(x), np.linspace(*ends, SOLVED + 1),
-                                  step=ode.heun)  # fmt: skip
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -181,7 +106,7 @@ def judged(
     samples: np.ndarray,
 ) -> None:  # fmt: skip
     """What can be said in numbers, printed and kept; beside each what the truth comes to."""
-    found = {"log_likelihood": float(log_likelihood(model, test).mean())}
+    found = {"log_likelihood": float(samplers.log_likelihood(model, test).mean())}
     bound = -diffusion.variational_bound(model, test, rng=np.random.default_rng(0)).mean()
     found |= {"bound": float(bound), "energy_distance": energy_distance(samples, test)}
     floor = energy_distance(other, test)
@@ -234,13 +159,14 @@ def draw(
         ways[name] = [some, *(step.x for step in stepped(name, model, some, 200))]
     draw_paths(run, ways, test)
     draw_field(run, model, test)
-    draw_density(run, known, partial(log_likelihood, model), test, extent)
+    log_p = partial(samplers.log_likelihood, model)
+    plane.density(run.path("density.png"), known, log_p, test, extent)
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), names=["loss"],
                         title="Square error")  # fmt: skip
 
     steps = list(samplers.ddim(model, noise, steps=FRAMES))
-    frames = [moment(f"t = {step.t:.0f}", step.x, step.x_0) for step in steps]
+    frames = [plane.moment(f"t = {step.t:.0f}", step.x, step.x_0) for step in steps]
     image.animation(run.path("denoising.gif"), frames, fps=12)
 
 
@@ -250,17 +176,8 @@ def draw_paths(run: Run, ways: dict[str, list[Any]], test: np.ndarray) -> None:
                 "From noise, ○, to samples, ●") as axes:  # fmt: skip
         for ax, (name, states) in zip(axes, ways.items(), strict=True):
             ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
-            draw_ways(ax, np.stack([tg.to_numpy(state) for state in states]))
-            framed(ax).set_title(name)
-
-
-def draw_ways(ax: Any, x: np.ndarray) -> None:
-    """Lines through x (T, n, 2) from ○ to ●"""
-    sector = np.floor(np.arctan2(x[0, :, 1], x[0, :, 0]) / math.pi * 4).astype(int) % 8
-    for k, colour in enumerate(np.array(COLOURS)[sector]):
-        ax.plot(*x[:, k].T, color=colour, linewidth=0.9, alpha=0.8)
-        ax.plot(*x[0, k], "o", color=colour, markersize=4, markerfacecolor="white")
-        ax.plot(*x[-1, k], "o", color=colour, markersize=4)
+            plane.ways(ax, np.stack([tg.to_numpy(state) for state in states]))
+            plane.framed(ax).set_title(name)
 
 
 def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
@@ -274,44 +191,7 @@ def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
             ax.scatter(*model.schedule.q_sample(test, t, eps).T, s=4, color=SHADE, linewidths=0)
             score = -tg.to_numpy(model.denoise(grid, t)[1])
             ax.quiver(x, y, *score.T, color=BLUE, angles="xy", width=0.005, scale=30)
-            framed(ax).set_title(f"t = {t}")
-
-
-def draw_density(
-    run: Run, known: Set, log_p: Callable[[np.ndarray], np.ndarray], test: np.ndarray, extent: Any
-) -> None:
-    """The true density, or points of it where it is not known, and the model's in one scale."""
-    middles = extent[0] + (extent[1] - extent[0]) * (np.arange(SIDE) + 0.5) / SIDE
-    plane = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2).astype(np.float32)
-    learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
-    with panels("draw_density", run.path("density.png"), (10, 5.4), 1, 2,
-                sharey=True) as (left, right):  # fmt: skip
-        if known.log_density is None:
-            image.points(left, test, extent=extent, title="held-out points")
-        else:
-            image.density(left, lambda x: np.exp(known.log_density(x)), extent=extent,
-                          title="the true density")  # fmt: skip
-        image.density(right, learnt, extent=extent, title="the model's density")
-        if left.images:
-            for drawn in (*left.images, *right.images):
-                drawn.set_clim(0, 1.5 * left.images[0].get_array().max())
-
-
-def moment(text: str, x: Any, guess: Any) -> np.ndarray:
-    """One picture of the animation: the points, and where each is guessed to go."""
-    figure = canvas(8, 4.3)
-    panels = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
-    for ax, at, title in panels:
-        ax.scatter(*tg.to_numpy(at).T, s=3, color=BLUE, linewidths=0)
-        framed(ax).set_title(title, fontsize=11, color=INK)
-    drawing = FigureCanvasAgg(figure)
-    drawing.draw()
-    return np.asarray(drawing.buffer_rgba())[..., :3] / 255
-
-
-def framed(ax: Any) -> Any:
-    bare(ax).set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH))
-    return ax
+            plane.framed(ax).set_title(f"t = {t}")
 
 
 if __name__ == "__main__":

@@ -13,91 +13,40 @@ the true one where it is known; curves.png, and flow.gif.
 
 With networks beside each other few.png shows what each makes in few steps.
 
-Reading order: the sets; `Network`; `learn`, `main`; the numbers; the pictures. The losses and the
-loop are in tinygen/flow.py, the steps in tinygen/ode.py; diffusion_2d.py is this page's sibling.
+Reading order: `learn`, `main`; the numbers; the pictures. The sets and the network are in
+tinygen/plane.py, the losses and the loop in tinygen/flow.py, the steps in tinygen/ode.py;
+diffusion_2d.py is this page's sibling.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from threadpoolctl import threadpool_limits
 
 import tinygen as tg
-from tinygen import commandline, flow, image, metrics, models, nn, ode, optim, points
+from tinygen import commandline, flow, image, metrics, ode, optim, plane
 from tinygen.coupling import couple
 from tinygen.data import Batches
 from tinygen.files import save_arrays
+from tinygen.plane import SETS, SHADE, Network, Set
 from tinygen.run import Run
-from tinygen.style import BLUE, COLOURS, INK, bare, canvas, panels
+from tinygen.style import BLUE, panels
 from tinygen.twosample import energy_distance
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
 DECAY = 0.999  # of the average of the networks, which is what samples are taken from
-HIDDEN, WAVES, FASTEST = 128, 8, 8.0
 CALLS, FEW = (2, 4, 10, 40), (1, 2, 4, 8)  # of the network in solvers.png, steps in few.png
 PATHS, FRAMES = 48, 60  # points whose ways are drawn; pictures of the animation
-REACH, ARROWS, TIMES = 2.8, 19, (0.1, 0.4, 0.7, 0.95)  # of field.png
-SIDE = 80  # points along each side of the plane at which the density is computed
+ARROWS, TIMES = 19, (0.1, 0.4, 0.7, 0.95)  # of field.png
 SOLVED, TOLERANCE = 50, 1e-4  # steps, or how exact those are that adapt, to find the density
 REFLOWED = np.linspace(0, 1, 21)  # the times of the steps that make pairs
-SHADE = "#c8c8c8"
 QUICK = {"epochs": 1, "train": 5000, "test": 300}
-
-
-# --- what there is to learn -----------------------------------------------------------------------
-
-
-class Set(NamedTuple):
-    """`draw(n, rng=rng)`; `log_density(x)`, if it is known; means and deviation of a mixture."""
-
-    draw: Callable[..., points.Points]
-    log_density: Callable[[Any], np.ndarray] | None = None
-    modes: dict[str, Any] | None = None
-
-
-def mixture(means: Any, std: float) -> Set:
-    modes = {"means": np.asarray(means, np.float64), "std": std}
-    return Set(partial(points.mixture, **modes), partial(points.log_density, **modes), modes)
-
-
-SETS = {  # all about as large as the noise
-    "ring": mixture(points.ring_means(8, 1.5), 0.1),
-    "grid": mixture(points.grid_means(5, 0.75), 0.06),
-    "mixture": mixture([[-1.2, -0.8], [0.2, 1.3], [0.5, -1.0], [1.4, 0.6]], 0.35),
-    "moons": Set(points.moons),
-    "swirl": Set(partial(points.swirl, noise=0.03)),
-    "pinwheel": Set(points.pinwheel),
-    "checkerboard": Set(points.checkerboard, points.checkerboard_log_density),
-}
-
-
-# --- the network ----------------------------------------------------------------------------------
-
-
-class Network(nn.Module):
-    """(N, 2) points and (N,) times from 0 to 1000 → (N, 2)
-
-    A dense network. It is told the times, and the coordinates beside what they are, as waves: from
-    numbers alone it learns edges slowly.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.time = nn.SinusoidalEmbedding(32)
-        self.place = nn.SinusoidalEmbedding(WAVES, longest=FASTEST)
-        inputs = 2 + 2 * WAVES + 32
-        self.layers = models.mlp([inputs, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 2], tg.silu, rng=rng)
-
-    def forward(self, x: Any, t: Any) -> Any:
-        waves = tg.reshape(self.place(FASTEST * x), (len(x), 2 * WAVES))
-        return self.layers(tg.concat([x, waves, self.time(t)], axis=1))
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -258,11 +207,11 @@ def draw(
     draw_paths(run, networks, lines, test, noise[:PATHS])
     draw_field(run, first, test, noise)
     log_p = partial(flow.log_likelihood, first, times=np.linspace(1, 0, SOLVED + 1), step=ode.heun)
-    draw_density(run, known, log_p, test, extent)
+    plane.density(run.path("density.png"), known, log_p, test, extent)
 
     velocity, times = flow.velocity(first), np.linspace(0, 1, FRAMES + 1).tolist()
     states = ode.path(velocity, tg.xp.asarray(noise), times)
-    frames = [moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
+    frames = [plane.moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
               for t, x in zip(times, states, strict=True)]  # fmt: skip
     image.animation(run.path("flow.gif"), frames, fps=12)
 
@@ -282,17 +231,8 @@ def draw_paths(
             learnt = np.stack([noise, lines[name][: len(noise)]])
             for ax, x, title in ((left, learnt, "lines to learn"), (right, ways, "the ways gone")):
                 ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
-                draw_ways(ax, x)
-                framed(ax).set_title(f"{name}: {title}")
-
-
-def draw_ways(ax: Any, x: np.ndarray) -> None:
-    """Lines through x (T, n, 2) from ○ to ●"""
-    sector = np.floor(np.arctan2(x[0, :, 1], x[0, :, 0]) / math.pi * 4).astype(int) % 8
-    for k, colour in enumerate(np.array(COLOURS)[sector]):
-        ax.plot(*x[:, k].T, color=colour, linewidth=0.9, alpha=0.8)
-        ax.plot(*x[0, k], "o", color=colour, markersize=4, markerfacecolor="white")
-        ax.plot(*x[-1, k], "o", color=colour, markersize=4)
+                plane.ways(ax, x)
+                plane.framed(ax).set_title(f"{name}: {title}")
 
 
 def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.ndarray) -> None:
@@ -305,44 +245,7 @@ def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.nda
             ax.scatter(*((1 - t) * noise + t * test).T, s=4, color=SHADE, linewidths=0)
             v = tg.to_numpy(flow.velocity(network)(grid, t))
             ax.quiver(x, y, *v.T, color=BLUE, angles="xy", width=0.005, scale=40)
-            framed(ax).set_title(f"t = {t}")
-
-
-def draw_density(
-    run: Run, known: Set, log_p: Callable[[np.ndarray], np.ndarray], test: np.ndarray, extent: Any
-) -> None:
-    """The true density, or points of it where it is not known, and the model's in one scale."""
-    middles = extent[0] + (extent[1] - extent[0]) * (np.arange(SIDE) + 0.5) / SIDE
-    plane = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2).astype(np.float32)
-    learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
-    with panels("draw_density", run.path("density.png"), (10, 5.4), 1, 2,
-                sharey=True) as (left, right):  # fmt: skip
-        if known.log_density is None:
-            image.points(left, test, extent=extent, title="held-out points")
-        else:
-            image.density(left, lambda x: np.exp(known.log_density(x)), extent=extent,
-                          title="the true density")  # fmt: skip
-        image.density(right, learnt, extent=extent, title="the model's density")
-        if left.images:
-            for drawn in (*left.images, *right.images):
-                drawn.set_clim(0, 1.5 * left.images[0].get_array().max())
-
-
-def moment(text: str, x: Any, guess: Any) -> np.ndarray:
-    """One picture of the animation: the points, and where each is guessed to go."""
-    figure = canvas(8, 4.3)
-    panels = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
-    for ax, at, title in panels:
-        ax.scatter(*tg.to_numpy(at).T, s=3, color=BLUE, linewidths=0)
-        framed(ax).set_title(title, fontsize=11, color=INK)
-    drawing = FigureCanvasAgg(figure)
-    drawing.draw()
-    return np.asarray(drawing.buffer_rgba())[..., :3] / 255
-
-
-def framed(ax: Any) -> Any:
-    bare(ax).set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH))
-    return ax
+            plane.framed(ax).set_title(f"t = {t}")
 
 
 if __name__ == "__main__":

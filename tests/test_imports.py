@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "vq": ENGINE | TRAINS | {"vae"},
     "noise": {"backend", "checks"},
     "diffusion": ENGINE | TRAINS | {"noise"},
-    "samplers": ENGINE | TRAINS | {"diffusion", "noise"},
+    "samplers": ENGINE | TRAINS | {"diffusion", "noise", "ode"},
     "restore": ENGINE | TRAINS | {"diffusion", "samplers"},
     "coupling": ENGINE | TRAINS,
     "ode": ENGINE | TRAINS,
@@ -91,12 +91,13 @@ MAY_IMPORT = {
     "twosample": {"clouds"},
     "features": ENGINE | PARTS | TRAINS | {"checkpoint", "data", "fetch", "files"},
     "metrics": {"backend", "checks", "clouds", "features", "randomness", "vae"},
+    "plane": ENGINE | PARTS | {"image", "models", "points", "style"},
     "judge": {"features", "metrics", "rows", "run"},
     "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
 }
 NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | {
     drawing: {"matplotlib", "PIL"}
-    for drawing in ("animation", "distributions", "pixels", "plots", "style")
+    for drawing in ("animation", "distributions", "pixels", "plane", "plots", "style")
 }
 # may be imported when needed: what is optional, and what takes long to import
 OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", "threadpoolctl",
