@@ -40,7 +40,7 @@ WIDTH, LEVELS, FOLDED, TIMES = 48, (1, 2), 2, 1000
 DECAY, DROPPED = 0.999, 0.1  # of the average; the share of labels that are withheld
 STEPS, GUIDANCE = 20, 1.5
 FRAMES, FILMED = 20, 40  # of the animation, and how many images it shows
-SHOWN = 100  # samples, a square of them
+SHOWN, JUDGED = 100, 2000  # samples that are shown, and at most judged: drawing takes long
 GUIDED, COUNTS = (0.0, 1.0, 1.5, 3.0, 6.0), (3, 5, 10, 20, 50)  # what is compared
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8, "steps": 3}
 
@@ -166,7 +166,8 @@ def main() -> None:
         shape = train.images.shape[1:]
         draw(run, model, shape, args, null)
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
-        judge(run, args, lambda n: drawn(model, n, shape, args, null, seed=3), test.images)
+        judge(run, args, lambda n: drawn(model, n, shape, args, null, seed=3), test.images,
+              most=JUDGED)  # fmt: skip
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

@@ -40,14 +40,20 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    run: Run, args: Any, draw: Callable[[int], Any], held_out: np.ndarray[Any, Any]
+    run: Run,
+    args: Any,
+    draw: Callable[[int], Any],
+    held_out: np.ndarray[Any, Any],
+    *,
+    most: int = JUDGED,
 ) -> Verdict | None:
     """Judge what `draw(n)` gives, images or images and labels, by held-out ones of `args.data`
 
     It writes `args.samples` of them into samples.npz, the scores into results.json, and prints
-    them. None if there is no classifier for these images, or too few of them.
+    them. None if there is no classifier for these images, or too few of them. No more than `most`
+    are judged.
     """
-    n = min(JUDGED, len(held_out) // 2)
+    n = min(most, len(held_out) // 2)
     known = args.data in SETS and n >= ENOUGH
     if not max(args.samples, n * known):
         return None

@@ -62,7 +62,7 @@ class VectorQuantiser(Module):
         # begin as if a vector where the code is had chosen it, of which γᵗ is left after t steps
         self.chosen = xp.ones(codes, "f4")
         self.total = xp.array(self.e.data)
-        self.left = xp.ones((), "f4")  # γᵗ
+        self.left = xp.ones(1, "f4")  # γᵗ
 
     def nearest(self, z: Any) -> Array:
         """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
@@ -101,7 +101,7 @@ class VectorQuantiser(Module):
         One that was moved has as long as its running count of 1 lasts to be chosen.
         """
         rows = as_tensor(z).data.reshape(-1, self.e.shape[1])
-        chosen, left = to_numpy(self.chosen), float(to_numpy(self.left))
+        chosen, left = to_numpy(self.chosen), float(to_numpy(self.left)[0])
         used = (chosen - left) / (1 - left) if left < 1 else chosen
         dead = np.flatnonzero(used < below)
         if dead.size:

@@ -1,0 +1,245 @@
+"""Noise moves, and becomes digits: a network learns with what velocity, by flow matching.
+
+Between each digit and some noise there is a straight line; shown a point of it and the time, the
+network of diffusion_mnist.py guesses the line's direction. Where lines cross it learns their mean,
+so the way from noise to a digit is bent, and takes some steps. `--reflow` trains a second network
+on where the first one took noise to: those lines cross less, and a few steps will do.
+
+    python examples/flow_mnist.py
+    python examples/flow_mnist.py --coupled                 noise goes to digits that are near
+    python examples/flow_mnist.py --reflow                  and then straighter ways
+    python examples/flow_mnist.py --resume --solver euler --steps 100
+                                                            drawn anew from what was learnt
+
+In runs/flow_mnist are then samples.png, guidance.png, steps.png, by solver and number of steps,
+denoising.gif, training.gif and curves.png, and in the folder `reflow` there the second network's
+run. Printed are the FID and, of some held-out digits, −log p(x), in bits per pixel. docs/flow.md
+explains it.
+
+Reading order: `continuous`; `drawn`; `learn_images`, `learn_straight`; `main`, `bits`, `draw`. The
+loss, the loop and reflow are in tinygen/flow.py, the solvers in tinygen/ode.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import diffusion_mnist as base
+import numpy as np
+
+import tinygen as tg
+from tinygen import commandline, data, flow, image, nn, ode, samplers, vae
+from tinygen.files import save_arrays
+from tinygen.judge import judge
+from tinygen.run import Run
+
+STEPS, TOLERANCE = 10, 1e-3  # of the solvers with equal steps, and of the adaptive one
+PAIRS, PAIR_STEPS = 4000, 8  # of noise and digits, to learn straighter ways from
+REFLOW_EPOCHS, REFLOW_RATE = 15, 5e-4
+MEASURED = 50  # held-out images
+COUNTS = (1, 2, 4, 10)  # of steps, to be compared
+DRAWING = ("guidance", "solver", "steps")  # what may change when a run is resumed
+QUICK = {
+    "epochs": 1, "train": 256, "test_images": 140, "width": 8, "steps": 2, "pairs": 64,
+    "reflow_epochs": 1, "measured": 4,
+}  # fmt: skip
+
+SOLVERS = {"euler": ode.euler, "midpoint": ode.midpoint, "heun": ode.heun}
+CALLS = {"euler": 1, "midpoint": 2, "heun": 2}  # of the network, in a step
+
+
+def continuous(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """From grey values in [0, 1] to numbers in [−1, 1]: each of the 256 becomes an interval, in
+    which all numbers are as likely, for only where there are such is there a density"""
+    return (np.round(255 * x) + rng.random(x.shape, np.float32)) / 128 - 1
+
+
+# --- how it draws ---------------------------------------------------------------------------------
+
+
+def drawn(
+    net: nn.Module, n: int, shape: tuple[int, ...], args: Any, null: int | None, *, seed: int,
+    **changed: Any,
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """n images from 0 to 1, and their labels: as `args` say, but for what is `changed`"""
+    noise, labels = start(n, shape, null, seed)
+    x = moved(net, noise, labels, null, **({k: getattr(args, k) for k in DRAWING} | changed))
+    return base.as_images(x), labels
+
+
+def start(
+    n: int, shape: tuple[int, ...], null: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The noise to start from, and what it is to become"""
+    noise = np.random.default_rng(seed).standard_normal((n, *shape), np.float32)
+    return noise, None if null is None else np.arange(n) % null
+
+
+def moved(
+    net: nn.Module, noise: np.ndarray, labels: np.ndarray | None, null: int | None, solver: str,
+    steps: int, guidance: float,
+) -> np.ndarray:  # fmt: skip
+    """Where the flow takes noise to, guided if there are labels"""
+    field = net if null is None else samplers.guided(net, guidance, null)
+    if solver == "adaptive":
+        return flow.transport(field, noise, labels, step=ode.Adaptive(TOLERANCE, TOLERANCE))
+    times = np.linspace(0, 1, steps + 1)
+    return flow.transport(field, noise, labels, times=times, step=SOLVERS[solver], size=250)
+
+
+# --- the two stages -------------------------------------------------------------------------------
+
+
+def learn_images(run: Run, args: Any, train: data.Labelled) -> tuple[nn.Module, int | None]:
+    """The trained network, and its number for "any digit" """
+    labels = None if args.unconditional else train.labels
+    null, shape = None if labels is None else 1 + int(labels.max()), train.images.shape[1:]
+    rng = np.random.default_rng(args.seed)
+    net = flow.UnitTime(base.network(shape, args.width, null, rng))
+    batches = data.Batches(train.images, min(args.batch_size, len(train.images)), rng=rng,
+                           labels=labels, epochs=args.epochs, transform=continuous,
+                           drop_last=True)  # fmt: skip
+    loss = functools.partial(flow.flow_loss, coupled=args.coupled, null=null, drop=base.DROPPED)
+    frame = functools.partial(drawn, net, base.FILMED, shape, args, null, seed=1, guidance=1.0,
+                              solver="midpoint", steps=5)  # fmt: skip
+    base.learn(run, net, batches, args.lr, rng, loss=loss, frame=lambda: frame()[0],
+               train=flow.train)  # fmt: skip
+    return net, null
+
+
+def learn_straight(
+    run: Run, args: Any, net: nn.Module, shape: tuple[int, ...], null: int | None
+) -> nn.Module:
+    """The second network: it begins as the first one, and learns where that takes noise to
+
+    The first one is guided to the class there, so that the second need not be.
+    """
+    noise, labels = start(args.pairs, shape, null, 7)
+    path = run.path("pairs.npz")
+    if not path.exists():
+        ends = moved(net, noise, labels, null, "heun", PAIR_STEPS, base.GUIDANCE)
+        save_arrays(path, ends=ends)
+    with np.load(path) as saved:
+        pairs = np.stack([noise, saved["ends"]], axis=1)  # (N, 2, H, W, C)
+    rng = np.random.default_rng([args.seed, 1])
+    straight = flow.UnitTime(base.network(shape, args.width, null, rng))
+    straight.load_state_dict(net.state_dict())
+    batches = data.Batches(pairs, min(args.batch_size, len(pairs)), rng=rng, labels=labels,
+                           epochs=args.reflow_epochs, drop_last=True)  # fmt: skip
+    frame = functools.partial(drawn, straight, base.FILMED, shape, args, null, seed=1, guidance=1.0,
+                              solver="euler", steps=1)  # fmt: skip
+    base.learn(run, straight, batches, REFLOW_RATE, rng, loss=flow.reflow_loss,
+               frame=lambda: frame()[0], train=flow.train)  # fmt: skip
+    return straight
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+def arguments() -> Any:
+    parser = commandline.parser(__doc__, out="runs/flow_mnist", epochs=base.EPOCHS,
+                                batch_size=base.BATCH_SIZE, lr=base.LEARNING_RATE)  # fmt: skip
+    add, at_least_1 = parser.add_argument, commandline.at_least(1)
+    add("--coupled", action="store_true",
+        help="in each batch, let noise go to images that are near")  # fmt: skip
+    add("--unconditional", action="store_true", help="do not tell the network the digit")
+    add("--solver", choices=[*SOLVERS, "adaptive"], default="heun",
+        help="how the flow is followed (default: heun)")  # fmt: skip
+    add("--steps", type=at_least_1, default=STEPS, metavar="N",
+        help=f"of the solver, unless it is adaptive (default: {STEPS})")  # fmt: skip
+    add("--guidance", type=float, default=base.GUIDANCE, metavar="W",
+        help=f"how strongly samples are drawn to their digit; 1 is not at all more than the "
+             f"network says (default: {base.GUIDANCE})")  # fmt: skip
+    add("--reflow", action="store_true", help="train a second network, of straighter ways")
+    add("--pairs", type=at_least_1, default=PAIRS, metavar="N",
+        help=f"of noise and digits, that it learns from (default: {PAIRS})")  # fmt: skip
+    add("--reflow-epochs", type=commandline.at_least(0), default=REFLOW_EPOCHS, metavar="N",
+        help=f"how often it sees them (default: {REFLOW_EPOCHS})")  # fmt: skip
+    add("--width", type=at_least_1, default=base.WIDTH,
+        help=f"channels of the first level (default: {base.WIDTH})")  # fmt: skip
+    add("--measured", type=at_least_1, default=MEASURED, metavar="N",
+        help=f"estimate the probability of so many held-out images (default: {MEASURED})"
+        )  # fmt: skip
+    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
+    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    return commandline.parse(parser, quick=QUICK)
+
+
+def main() -> None:
+    args = arguments()
+    train, test = base.loaded(args)
+    shape = train.images.shape[1:]
+    with Run(args.out, vars(args), resume=args.resume, free=(*DRAWING, "reflow")) as run:
+        net, null = learn_images(run, args, train)
+        judge(run, args, lambda n: drawn(net, n, shape, args, null, seed=3), test.images,
+              most=base.JUDGED)  # fmt: skip
+        noise, labels = start(50, shape, null, 8)
+        bent = flow.straightness(net, noise, labels, steps=20)
+        straight = None
+        if args.reflow:
+            with base.second_run(run, args, "reflow", free=DRAWING) as second:
+                straight = learn_straight(second, args, net, shape, null)
+                after = flow.straightness(straight, noise, labels, steps=20)
+                print(f"the ways are bent by {bent:.4f}, and after reflow by {after:.4f}; a single "
+                      f"step of Euler's then draws")  # fmt: skip
+                judge(second, args, lambda n: drawn(straight, n, shape, args, null, seed=3,
+                      solver="euler", steps=1, guidance=1.0), test.images,
+                      most=base.JUDGED)  # fmt: skip
+                second.results(seconds=second.seconds, straightness=after)
+        draw(run, net, straight, shape, args, null)
+        each = bits(net, null, test.images, args)
+        run.results(seconds=run.seconds, parameters=sum(p.size for p in net.parameters()),
+                    bits_per_dimension=each.mean(), straightness=bent)  # fmt: skip
+        print(f"{len(each)} held-out images, with noise as wide as the step from one grey value to "
+              f"the next: {each.mean():.3f} ± {each.std() / len(each) ** 0.5:.3f} bits per "
+              f"pixel")  # fmt: skip
+        print(f"see {run.path('samples.png')} and the other pictures there")
+
+
+def bits(net: nn.Module, null: int | None, images: np.ndarray, args: Any) -> np.ndarray:
+    """−log p(x) of some images in bits per number, the digit not being told, by Hutchinson's trace
+
+    It is what 256 grey values cost at most: log P(k) ≥ E log p(k + u) for noise u as wide as k is.
+    """
+    rng = np.random.default_rng(9)
+    some = continuous(images[rng.permutation(len(images))[: args.measured]], rng=rng)
+    any_digit = None if null is None else np.full(len(some), null)
+    step = ode.Adaptive(TOLERANCE, TOLERANCE)
+    nats = -flow.log_likelihood(net, some, any_digit, probes=1, rng=rng, step=step)
+    return vae.bits_per_dimension(nats, some[0].size, 128)  # grey values are 1/128 apart
+
+
+def draw(
+    run: Run, net: nn.Module, straight: nn.Module | None, shape: tuple[int, ...], args: Any,
+    null: int | None,
+) -> None:  # fmt: skip
+    """All pictures; each from the same noise, so that one sees what else differs."""
+    samples, _ = drawn(net, base.SHOWN, shape, args, null, seed=2)
+    image.grid(run.path("samples.png"), samples, columns=10, title="Samples")
+    row = functools.partial(drawn, n=20, shape=shape, args=args, null=null, seed=4)
+    if null is not None:
+        rows = {f"guidance {w:g}": row(net, guidance=w)[0] for w in base.GUIDED}
+        image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
+    rows = {f"{name}, {k} × {calls}": row(net, solver=name, steps=k)[0][:10]
+            for name, calls in CALLS.items() for k in COUNTS}  # fmt: skip
+    rows["adaptive"] = row(net, solver="adaptive")[0][:10]
+    if straight is not None:
+        rows |= {f"after reflow: euler, {k} × 1":
+                 row(straight, solver="euler", steps=k, guidance=1.0)[0][:10]
+                 for k in COUNTS}  # fmt: skip
+    image.strip(run.path("steps.png"), rows, ends=False,
+                title="The same noise, by solver, steps and calls of the network in each"
+                )  # fmt: skip
+
+    noise, labels = start(base.FILMED, shape, null, 5)
+    field = net if null is None else samplers.guided(net, args.guidance, null)
+    film, times = image.Animation(60), np.linspace(0, 1, 5 * args.steps + 1)
+    states = ode.path(flow.velocity(field, labels), tg.xp.asarray(noise), times)
+    for t, x in zip(times, states, strict=True):
+        film.append(base.as_images(x), f"t = {t:.2f}")
+    film.save(run.path("denoising.gif"), title="From noise to images")
+
+
+if __name__ == "__main__":
+    commandline.main(main)

@@ -1,0 +1,217 @@
+"""Diffusion where an image is small: in the latent space of an autoencoder, of coloured shapes.
+
+An image of 64 × 64 × 3 numbers is costly to take noise off, and most of them say how edges look,
+which a small convolutional network can paint. So first a VAE learns to make 8 × 8 × 4 numbers of an
+image and the image of these; its KL term weighs so little that the numbers keep all that matters.
+They are no noise, though, and cannot be drawn as the VAE's prior says. So then a diffusion model
+learns what they look like, told which shape it is. (Rombach et al. 2022)
+
+    python examples/latent_diffusion.py
+    python examples/latent_diffusion.py --beta 10                simpler latents, blurred images
+    python examples/latent_diffusion.py --guidance 4 --resume    drawn anew from what was learnt
+    python examples/latent_diffusion.py --data my/pictures --epochs 100
+
+In runs/latent_diffusion are then reconstructions.png, training.gif and curves.png, of the VAE, and
+in the folder `latents` there, the second stage's run, the pictures that diffusion_mnist.py makes,
+each decoded: samples.png, guidance.png, steps.png, denoising.gif, training.gif and curves.png.
+--resume goes on in either stage.
+
+Reading order: `networks`; `learn_images`; `Scaled`; `learn_latents`; `main`. What the second stage
+shares with diffusion_mnist.py is there.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import diffusion_mnist as base
+import numpy as np
+
+import tinygen as tg
+from tinygen import commandline, data, diffusion, image, models, nn, optim, vae
+from tinygen.judge import judge
+from tinygen.run import Run
+
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 6, 32, 2e-3  # of the VAE
+SIZE, SIDE, CHANNELS = 64, 8, 4
+WIDTHS = (32, 64, 128)  # of the VAE, at 32, 16 and 8 pixels
+SIGMA = 0.1  # of p(x|z), at first
+LATENT_EPOCHS, LATENT_BATCH, LATENT_RATE = 40, 128, 1e-3  # of the diffusion model
+WIDTH, LEVELS = 64, (1, 2)
+FRAMES, FILMED = 30, 36
+QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "width": 8, "steps": 3}
+
+
+# --- the first stage: an autoencoder whose codes are small images ---------------------------------
+
+
+def networks(
+    channels: int, rng: np.random.Generator
+) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+    """Encoder and decoder between images of SIZE and latents of SIDE, CHANNELS numbers at a place
+
+    A VAE wants means, and then logarithms of variances, in rows: `as_rows` makes that of twice the
+    channels.
+    """
+    a, b, c = WIDTHS
+    relu_next: dict[str, Any] = {"rng": rng, "init": nn.he_normal}
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU(),  # 32
+        nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU(),  # 16
+        nn.Conv2d(b, c, 4, 2, 1, **relu_next), nn.BatchNorm(c), nn.ReLU(),  # 8
+        nn.Conv2d(c, 2 * CHANNELS, 3, padding="same", rng=rng), as_rows,
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Reshape(SIDE, SIDE, CHANNELS),
+        nn.Conv2d(CHANNELS, c, 3, padding="same", **relu_next), nn.BatchNorm(c), nn.ReLU(),
+        nn.ConvTranspose2d(c, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU(),  # 16
+        nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU(),  # 32
+        nn.ConvTranspose2d(a, channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)),  # 64
+        nn.Sigmoid(),
+    )  # fmt: skip
+    return encoder, decoder
+
+
+def as_rows(h: tg.Tensor) -> tg.Tensor:
+    """(N, h, w, 2 C) → (N, 2 h w C): all of the first C channels, and then all of the others"""
+    N, C = h.shape[0], h.shape[3] // 2
+    return tg.concat([tg.reshape(half, (N, -1)) for half in (h[..., :C], h[..., C:])], axis=1)
+
+
+def learn_images(
+    run: Run, args: Any, train: np.ndarray, test: np.ndarray
+) -> vae.VAE:  # fmt: skip
+    rng = np.random.default_rng(args.seed)
+    encoder, decoder = networks(train.shape[3], rng)
+    likelihood = vae.Gaussian(SIGMA, learned=True)
+    model = vae.VAE(encoder, decoder, SIDE * SIDE * CHANNELS, likelihood=likelihood)
+    batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs,
+                           drop_last=True)  # fmt: skip
+    total = max(1, batches.steps or 1)
+    optimizer = optim.Adam(dict(model.named_parameters()), optim.cosine(args.lr, total))
+    film = image.Animation(FRAMES)
+    run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
+    bound = functools.partial(vae.elbo, beta=args.beta)
+    for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
+        if record.step % max(1, total // FRAMES) == 0 or record.step == 1:
+            film.append(model.reconstruct(test[:FILMED]), f"step {record.step}")
+    model.eval()
+    image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The autoencoder")
+    if len(film):
+        film.save(run.path("training.gif"), title="Held-out images as they come back")
+    rows = {"image": test[:20], "from 8 × 8 × 4": model.reconstruct(test[:20]),
+            "from any numbers": model.sample(min(20, len(test)), rng=np.random.default_rng(1))
+            }  # fmt: skip
+    image.compare(run.path("reconstructions.png"), rows, title="Held-out images, and from latents")
+    return model
+
+
+# --- the second stage: diffusion of the codes -----------------------------------------------------
+
+
+class Scaled:
+    """Latents as the diffusion model sees them: each channel of mean 0 and variance 1
+
+    z is drawn from q(z|x) = N(μ, σ²), whose μ and log σ² are known for each image, (N, 2 D).
+    """
+
+    def __init__(self, model: vae.VAE, images: np.ndarray) -> None:
+        self.model, parts = model, []
+        for i in range(0, len(images), 500):
+            with tg.no_grad():
+                h = model.encode(tg.Tensor(tg.xp.asarray(images[i : i + 500])))
+            parts.append(tg.concat(h, axis=1).numpy())
+        self.posteriors = np.concatenate(parts)
+        mu, variance = self._split(self.posteriors)
+        self.mean = mu.mean(axis=(0, 1, 2))
+        self.std = np.sqrt(mu.var(axis=(0, 1, 2)) + variance.mean(axis=(0, 1, 2)))
+
+    @staticmethod
+    def _split(posteriors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mu, log_var = (half.reshape(-1, SIDE, SIDE, CHANNELS)
+                       for half in np.split(posteriors, 2, axis=1))  # fmt: skip
+        return mu, np.exp(log_var)
+
+    def drawn(self, posteriors: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+        """z ~ q(z|x), scaled: (N, 2 D) → (N, SIDE, SIDE, CHANNELS)"""
+        mu, variance = self._split(posteriors)
+        z = mu + np.sqrt(variance) * rng.standard_normal(mu.shape, np.float32)
+        return (z - self.mean) / self.std
+
+    def images(self, z: Any) -> np.ndarray:
+        """The images of scaled latents, from 0 to 1"""
+        z = tg.to_numpy(z) * self.std + self.mean
+        return self.model.generate(z.reshape(len(z), -1)).clip(0, 1)
+
+
+def learn_latents(
+    run: Run, args: Any, scaled: Scaled, labels: np.ndarray | None
+) -> tuple[diffusion.Diffusion, int | None]:
+    """The diffusion model, and its number for "any shape" """
+    null, rng = None if labels is None else 1 + int(labels.max()), np.random.default_rng(args.seed)
+    shape = (SIDE, SIDE, CHANNELS)
+    net = models.UNet(shape, args.width, LEVELS, attention_at=(SIDE, SIDE // 2), classes=null,
+                      rng=rng)  # fmt: skip
+    model = diffusion.Diffusion(net, diffusion.cosine(base.TIMES), "v")
+    size = min(LATENT_BATCH, len(scaled.posteriors))
+    batches = data.Batches(scaled.posteriors, size, rng=rng, labels=labels, drop_last=True,
+                           epochs=args.latent_epochs, transform=scaled.drawn)  # fmt: skip
+    loss = functools.partial(diffusion.denoising_loss, weight=diffusion.min_snr, null=null,
+                             drop=base.DROPPED)  # fmt: skip
+    frame = functools.partial(base.drawn, model, FILMED, shape, args, null, seed=1, guidance=1.0,
+                              sampler="ddim", steps=min(10, args.steps), finish=scaled.images
+                              )  # fmt: skip
+    base.learn(run, model, batches, LATENT_RATE, rng, loss=loss, frame=lambda: frame()[0])
+    return model, null
+
+
+# --- the program ----------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = commandline.parser(__doc__, out="runs/latent_diffusion", data="shapes", epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    add, at_least_1 = parser.add_argument, commandline.at_least(1)
+    base.add_drawing(parser)
+    add("--beta", type=commandline.positive, default=1.0,
+        help="the weight of the VAE's KL term (default: 1)")  # fmt: skip
+    add("--latent-epochs", type=commandline.at_least(0), default=LATENT_EPOCHS, metavar="N",
+        help=f"how often the second stage sees all latents (default: {LATENT_EPOCHS})"
+        )  # fmt: skip
+    add("--width", type=at_least_1, default=WIDTH,
+        help=f"channels of its first level (default: {WIDTH})")  # fmt: skip
+    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
+    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    args = commandline.parse(parser, quick=QUICK)
+    train, test = (data.Labelled(sized(each.images), each.labels) for each in data.load(
+        args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
+
+    with Run(args.out, vars(args), resume=args.resume, free=base.DRAWING) as run:
+        model = learn_images(run, args, train.images, test.images)
+        scaled = Scaled(model, train.images)
+        with base.second_run(run, args, "latents") as second:
+            denoiser, null = learn_latents(second, args, scaled, train.labels)
+            shape = denoiser.network.image
+            base.draw(second, denoiser, shape, args, null, finish=scaled.images)
+        found = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
+        error = float(((model.reconstruct(test.images) - test.images) ** 2).mean() ** 0.5)
+        run.results(test_loss=found["loss"], kl=found["kl"], error=error,
+                    seconds=run.seconds + second.seconds,
+                    parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
+                    )  # fmt: skip
+        judge(run, args, lambda n: base.drawn(denoiser, n, shape, args, null, seed=3,
+                                              finish=scaled.images), test.images)  # fmt: skip
+        print(f"held-out images come back to within {error:.3f}; their latents say "
+              f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
+              f"{', '.join(f'{s:.2f}' for s in scaled.std)}")  # fmt: skip
+        print(f"see {second.path('samples.png')} and the other pictures there")
+
+
+def sized(images: np.ndarray) -> np.ndarray:
+    """As they are, if they are 64 × 64, and else made so."""
+    return images if images.shape[1:3] == (SIZE, SIZE) else data.resize(images, SIZE)
+
+
+if __name__ == "__main__":
+    commandline.main(main)
