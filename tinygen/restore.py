@@ -145,7 +145,7 @@ def downsample(x: Array, factor: int) -> Array:
 
 def upsample(y: Array, factor: int) -> Array:
     """Each pixel as a square of factor × factor of them: the pseudo-inverse of `downsample`"""
-    return xp.repeat(xp.repeat(y, factor, axis=1), factor, axis=2)
+    return y.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 # --- what is known in full ------------------------------------------------------------------------
