@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen.backend import xp
 from tinygen.randomness import generator, restore, state_of
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, as_tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -94,8 +94,8 @@ class Batches(Iterator[Any]):
         if self.transform is not None:
             x = self.transform(x, rng=self.rng)
         if self.labels is None:
-            return Tensor(xp.asarray(x))
-        return Tensor(xp.asarray(x)), Tensor(xp.asarray(self.labels[chosen]))
+            return as_tensor(xp.asarray(x))  # rows that were chosen are a copy already
+        return as_tensor(xp.asarray(x)), as_tensor(xp.asarray(self.labels[chosen]))
 
     def state_dict(self) -> dict[str, Array]:
         """The position, by name: fit for `np.savez(file, **state)`."""
