@@ -26,6 +26,10 @@ def host(x):
     return tg.to_numpy(x.data)
 
 
+def tensor(x):
+    return tg.Tensor(tg.xp.asarray(x, "f4"))
+
+
 def sizes(model):
     return sum(p.size for p in model.parameters())
 
@@ -38,7 +42,7 @@ def test_a_maxout_unit_is_the_maximum_of_affine_maps():
     layer.dense.bias.data = tg.xp.asarray(generator(1).standard_normal(20), "f4")
     x = generator(2).standard_normal((6, 3)).astype(np.float32)
     W, b = host(layer.dense.weight), host(layer.dense.bias)
-    z = host(layer(x))
+    z = host(layer(tensor(x)))
     assert z.shape == (6, 4)
     for unit in range(4):
         pieces = [x @ W[:, k] + b[k] for k in range(unit, 20, 4)]
@@ -51,8 +55,8 @@ def test_the_papers_networks_have_its_sizes(packing):
     # batch norm has a scale and a shift; before it there is no bias
     assert sizes(G) == (2 + 3 * 400) * 400 + 4 * 2 * 400 + (400 + 1) * 2
     assert sizes(D) == (2 * packing + 1) * 1000 + 2 * (200 + 1) * 1000 + 201
-    assert host(D(np.zeros((3, 2 * packing), np.float32))).shape == (3, 1)
-    assert host(G(np.ones((3, 2), np.float32))).shape == (3, 2)
+    assert host(D(tensor(np.zeros((3, 2 * packing))))).shape == (3, 1)
+    assert host(G(tensor(np.ones((3, 2))))).shape == (3, 2)
 
 
 def test_the_papers_weights_begin_small():
@@ -89,7 +93,7 @@ def test_a_critic_of_the_small_ones_is_normalised_if_it_should_be():
         _, D = gan_2d.small(3, spectral, generator())
         kinds = [type(layer).__name__ for layer in D.layers[::2]]
         assert kinds == ["SpectralNorm" if spectral else "Dense"] * 4
-        assert host(D(np.zeros((5, 6), np.float32))).shape == (5, 1)
+        assert host(D(tensor(np.zeros((5, 6))))).shape == (5, 1)
 
 
 # --- games ----------------------------------------------------------------------------------------
