@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygen.arrange import affine, concat
 from tinygen.backend import Shape, xp
+from tinygen.checks import whole
 from tinygen.conv import Padding, Size, conv2d, conv_transpose2d, pair_of
 from tinygen.initial import Initialiser, lecun_normal, normal
 from tinygen.module import Function, Module
@@ -37,12 +38,6 @@ def parameter(array: Any) -> Tensor:
     return Tensor(np.asarray(array, np.float32), requires_grad=True)
 
 
-def at_least_one(layer: str, **sizes: Any) -> None:
-    for name, n in sizes.items():
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{layer}: expected `{name}` to be an int ≥ 1, got {n!r}")
-
-
 STANDARD_NORMAL = normal(1.0)
 
 
@@ -61,7 +56,7 @@ class Dense(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        at_least_one("Dense", inputs=inputs, outputs=outputs)
+        whole("Dense", 1, inputs=inputs, outputs=outputs)
         self.weight = parameter(init(generator("Dense", rng), (inputs, outputs), inputs, outputs))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
@@ -90,7 +85,7 @@ class Conv2d(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        at_least_one("Conv2d", inputs=inputs, outputs=outputs)
+        whole("Conv2d", 1, inputs=inputs, outputs=outputs)
         K, L = pair_of("Conv2d", "size", size, least=1)
         s, t = pair_of("Conv2d", "stride", stride, least=1)
         shape, fans = (K, L, inputs, outputs), (K * L * inputs, K * L * outputs / (s * t))
@@ -126,7 +121,7 @@ class ConvTranspose2d(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        at_least_one("ConvTranspose2d", inputs=inputs, outputs=outputs)
+        whole("ConvTranspose2d", 1, inputs=inputs, outputs=outputs)
         K, L = pair_of("ConvTranspose2d", "size", size, least=1)
         s, t = pair_of("ConvTranspose2d", "stride", stride, least=1)
         shape, fans = (K, L, outputs, inputs), (K * L * inputs / (s * t), K * L * outputs)
@@ -153,7 +148,7 @@ class Embedding(Module):
         rng: np.random.Generator,
         init: Initialiser = STANDARD_NORMAL,
     ) -> None:
-        at_least_one("Embedding", count=count, features=features)
+        whole("Embedding", 1, count=count, features=features)
         shape = (count, features)
         self.weight = parameter(init(generator("Embedding", rng), shape, count, features))
 

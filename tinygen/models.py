@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.checks import whole
 from tinygen.initial import Initialiser, he_normal, normal
 from tinygen.layers import (
     Conv2d,
@@ -27,7 +28,6 @@ from tinygen.layers import (
     ReLU,
     Reshape,
     Tanh,
-    at_least_one,
 )
 from tinygen.module import Sequential
 from tinygen.norms import BatchNorm, SpectralNorm
@@ -85,7 +85,7 @@ def dcgan_generator(
     rng: np.random.Generator,
 ) -> Sequential:
     """(N, latent) → (N, H, W, C) in [−1, 1]; channels halve, down to `width`, as sides double"""
-    at_least_one("dcgan_generator", latent=latent, width=width)
+    whole("dcgan_generator", 1, latent=latent, width=width)
     H, W, (C, *channels) = levels("dcgan_generator", image, width)
     init = normal(0.02)
     layers: list[Any] = [
@@ -115,7 +115,7 @@ def dcgan_discriminator(
     `norm` "spectral" bounds the slope of every layer by 1 instead (Miyato et al. 2018); "none" is
     for penalties on the slope, which is each image's own only where images do not meet.
     """
-    at_least_one("dcgan_discriminator", width=width)
+    whole("dcgan_discriminator", 1, width=width)
     if norm not in ("batch", "spectral", "none"):
         raise ValueError(f"dcgan_discriminator: expected `norm` \"batch\", \"spectral\" or "
                          f"\"none\", got {norm!r}")  # fmt: skip
@@ -147,7 +147,7 @@ def conv_encoder(
 
     For a VAE `outputs` is twice the decoder's `latent`: means, and logarithms of variances.
     """
-    at_least_one("conv_encoder", outputs=outputs, width=width)
+    whole("conv_encoder", 1, outputs=outputs, width=width)
     H, W, channels = levels("conv_encoder", image, width)
     layers: list[Any] = []
     for a, b in pairwise(channels):
@@ -163,7 +163,7 @@ def conv_decoder(
     rng: np.random.Generator,
 ) -> Sequential:
     """(N, latent) → (N, H, W, C), real numbers: the encoder's layers the other way round"""
-    at_least_one("conv_decoder", latent=latent, width=width)
+    whole("conv_decoder", 1, latent=latent, width=width)
     H, W, channels = levels("conv_decoder", image, width)
     layers: list[Any] = [
         Dense(latent, H * W * channels[-1], rng=rng, init=he_normal),

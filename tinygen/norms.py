@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinygen.backend import Array, xp
-from tinygen.layers import ConvTranspose2d, at_least_one, parameter
+from tinygen.checks import whole
+from tinygen.layers import ConvTranspose2d, parameter
 from tinygen.module import Module
 from tinygen.normalise import normalise
 from tinygen.randomness import generator
@@ -27,7 +28,7 @@ class _Norm(Module):
     """γ, beginning at 1, and β, beginning at 0, for each channel."""
 
     def __init__(self, channels: int, eps: float) -> None:
-        at_least_one(type(self).__name__, channels=channels)
+        whole(type(self).__name__, 1, channels=channels)
         if not eps > 0:
             raise ValueError(f"{type(self).__name__}: expected `eps` > 0, got {eps!r}")
         self.eps = float(eps)
@@ -135,7 +136,7 @@ class SpectralNorm(Module):
         if not isinstance(weight, Tensor) or weight.ndim < 2:
             raise TypeError(f"SpectralNorm: expected a layer with a `weight` of two axes or more, "
                             f"got {type(layer).__name__}")  # fmt: skip
-        at_least_one("SpectralNorm", iterations=iterations)
+        whole("SpectralNorm", 1, iterations=iterations)
         self.layer, self.iterations = layer, int(iterations)
         v = generator("SpectralNorm", rng).standard_normal((self._matrix(weight).shape[1], 1))
         self.v = xp.asarray(v / np.linalg.norm(v), weight.dtype)

@@ -17,13 +17,13 @@ import numpy as np
 
 from tinygen.arrange import concat
 from tinygen.attention import SelfAttention
+from tinygen.checks import whole
 from tinygen.initial import zeros
 from tinygen.layers import (
     Conv2d,
     Dense,
     Embedding,
     SinusoidalEmbedding,
-    at_least_one,
 )
 from tinygen.module import Module, Sequential
 from tinygen.norms import GroupNorm
@@ -148,7 +148,7 @@ class UNet(Module):
         rng: np.random.Generator,
     ) -> None:
         self.image = H, W, C = image_shape("UNet", image)
-        at_least_one("UNet", depth=depth, classes=1 if classes is None else classes, heads=heads,
+        whole("UNet", 1, depth=depth, classes=1 if classes is None else classes, heads=heads,
                      **{f"multipliers[{i}]": m for i, m in enumerate(multipliers)})  # fmt: skip
         if not isinstance(width, (int, np.integer)) or width < 4 or width % 2:
             raise ValueError(f"UNet: expected `width` to be an even int ≥ 4, got {width!r}")
@@ -212,7 +212,7 @@ class Folded(Module):
     """
 
     def __init__(self, network: Any, factor: int = 2) -> None:
-        at_least_one("Folded", factor=factor)
+        whole("Folded", 1, factor=factor)
         self.network, self.factor = network, int(factor)
 
     def forward(self, x: Any, *told: Any) -> Tensor:
