@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.backend import to_numpy
-from tinygen.tensor import Tensor
+from tinygen.rows import host
 
 __all__ = ["Estimate", "PrecisionRecall", "Statistics", "fid", "kid", "precision_recall"]
 
@@ -201,10 +200,6 @@ def _squares(x: Array, y: Array) -> Iterator[Array]:
 
 
 # --- what they share ------------------------------------------------------------------------------
-
-
-def host(x: Any) -> Any:
-    return to_numpy(x.data if isinstance(x, Tensor) else x)
 
 
 def checked(owner: str, name: str, x: Any, least: int = 1) -> Array:

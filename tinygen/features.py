@@ -36,6 +36,7 @@ from tinygen.norms import BatchNorm
 from tinygen.ops import relu
 from tinygen.optim import Adam, Optimizer, cosine
 from tinygen.reductions import log_softmax, softmax
+from tinygen.rows import host
 from tinygen.tensor import Tensor, grad
 from tinygen.tensor import sum as sum_over
 
@@ -114,7 +115,7 @@ class Classifier(Module):
         return self.read(images).labels
 
     def _checked(self, images: Any) -> np.ndarray[Any, Any]:
-        x = np.asarray(to_numpy(images.data if isinstance(images, Tensor) else images))
+        x = np.asarray(host(images))
         H, W, C = self.image
         if x.shape[1:] != self.image or x.dtype.kind != "f":
             raise ValueError(f"Classifier: expected `images` (N, {H}, {W}, {C}) of floating-point "

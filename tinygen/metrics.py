@@ -29,13 +29,13 @@ from tinygen.clouds import (
     alike,
     checked,
     fid,
-    host,
     kid,
     precision_recall,
     rows,
 )
 from tinygen.features import Reading
 from tinygen.randomness import generator
+from tinygen.rows import host
 from tinygen.vae import bits_per_dimension
 
 __all__ = [

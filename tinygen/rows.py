@@ -17,6 +17,11 @@ from tinygen.randomness import generator
 from tinygen.tensor import Tensor, as_tensor
 
 
+def host(x: Any) -> Any:
+    """A Tensor's or an array's numbers as an array on the host."""
+    return to_numpy(x.data if isinstance(x, Tensor) else x)
+
+
 def as_rows(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(xp.asarray(x))
 
@@ -46,7 +51,7 @@ def checked_labels(owner: str, labels: Any, classes: int, beside: Any) -> Any:
     if labels is None:
         raise ValueError(f"{owner}: expected `labels`, for the model is conditional on {classes} "
                          f"classes")  # fmt: skip
-    y = np.asarray(to_numpy(labels.data if isinstance(labels, Tensor) else labels))
+    y = np.asarray(host(labels))
     if y.dtype.kind not in "iu" or y.shape != (len(beside),):
         raise ValueError(f"{owner}: expected `labels` to be {len(beside)} ints, one for each row, "
                          f"got {y.dtype} of shape {y.shape}")  # fmt: skip

@@ -38,7 +38,6 @@ from typing import Any
 import numpy as np
 
 from tinygen import backend, checkpoint
-from tinygen.backend import to_numpy
 from tinygen.batches import Batches
 from tinygen.checks import whole
 from tinygen.files import save_arrays
@@ -48,7 +47,7 @@ from tinygen.logbook import FIRST, Logbook
 from tinygen.module import Module
 from tinygen.optim import NotFinite
 from tinygen.progress import Progress
-from tinygen.tensor import Tensor
+from tinygen.rows import host
 
 __all__ = ["EarlyStopping", "NotFinite", "Record", "Run"]
 
@@ -356,10 +355,6 @@ class EarlyStopping:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best, self.waited = float(state["best"]), int(state["waited"])
-
-
-def host(x: Any) -> Any:
-    return to_numpy(x.data if isinstance(x, Tensor) else x)
 
 
 def say(text: str) -> None:
