@@ -1,21 +1,17 @@
 """The example of games in the plane: its networks and recipes, its counts, and how it resumes."""
 
-import importlib.util
 import json
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import example
 
 import tinygen as tg
 from tinygen import metrics, nn
 
-PATH = Path(__file__).resolve().parent.parent / "examples" / "gan_2d.py"
-SPEC = importlib.util.spec_from_file_location("gan_2d", PATH)
-gan_2d = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(gan_2d)
+gan_2d = example("gan_2d")
 
 
 def generator(seed=0):

@@ -1,28 +1,17 @@
 """The examples in the plane: known densities, what short trainings reach, what pictures show."""
 
-import importlib.util
 import json
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from programs import example
 
 import tinygen as tg
 from tinygen import diffusion, flow, image, ode, plane, samplers
 from tinygen.diffusion import Diffusion
-
-FOLDER = Path(__file__).resolve().parent.parent / "examples"
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 diffusion_2d, flow_2d = map(example, ["diffusion_2d", "flow_2d"])
 RUN = diffusion_2d.Run

@@ -1,27 +1,16 @@
 """Parts of the VAE examples: a prior over codes, a published schedule, networks of shapes."""
 
-import importlib.util
 import itertools
 import json
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import example
 
 import tinygen as tg
 from tinygen import data, image, nn, vae
-
-FOLDER = Path(__file__).resolve().parent.parent / "examples"
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 iwae_table, vae_shapes, vqvae_mnist = map(example, ["iwae_table", "vae_shapes", "vqvae_mnist"])
 
