@@ -25,6 +25,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import checkpoint, commandline, data, image, nn, optim, schedules
+from tinygen.features import cross_entropy
 from tinygen.run import EarlyStopping, Run
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
@@ -47,12 +48,6 @@ def network(image_shape: tuple[int, ...], classes: int, rng: np.random.Generator
         nn.Dense(-(-H // 4) * -(-W // 4) * b, HIDDEN, rng=rng), nn.ReLU(),
         nn.Dense(HIDDEN, classes, rng=rng),
     )  # fmt: skip
-
-
-def cross_entropy(scores: tg.Tensor, labels: tg.Tensor) -> tg.Tensor:
-    """−(1/N) Σ log p(label), with p the softmax of the scores"""
-    chosen = labels.data[:, None] == tg.xp.arange(scores.shape[1])  # (N, classes)
-    return -tg.sum(tg.log_softmax(scores) * chosen) / len(chosen)
 
 
 def train(
