@@ -108,14 +108,12 @@ def softplus(x: Any) -> Tensor:
 
 @fused
 def _silu(x: Array) -> Array:
-    e = xp.exp(xp.minimum(x, LARGE))
-    return x * (e / (1 + e))
+    return x / (1 + xp.exp(-xp.clip(x, -LARGE, LARGE)))
 
 
 @fused
 def _silu_vjp(g: Array, x: Array) -> Array:
-    e = xp.exp(xp.minimum(x, LARGE))
-    s = e / (1 + e)
+    s = 1 / (1 + xp.exp(-xp.clip(x, -LARGE, LARGE)))
     return g * s * (1 + x * (1 - s))
 
 
@@ -177,12 +175,14 @@ def _leaky_vjp(g: Array, x: Array, slope: float) -> Array:
 
 @fused
 def _leaky(x: Array, slope: float) -> Array:
-    return x * ((x > 0).astype(x.dtype) * (1 - slope) + slope)
+    return xp.maximum(x, slope * x)
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
-    """z = x where x > 0, else slope · x"""
+    """z = x where x > 0, else slope · x;  x̄ = z̄ where x > 0, else slope · z̄"""
     x, slope = as_float(x), float(slope)
+    if not slope <= 1:
+        raise ValueError(f"leaky_relu: expected a `slope` of at most 1, got {slope}")
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         if not is_recording():
