@@ -33,8 +33,10 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -> None:
-    """Write the state of the parts, and `about`, which must fit into JSON. The old file stays
-    until the new one is whole."""
+    """Write the state of the parts, and `about`, which must fit into JSON, into one file.
+
+    The old file stays until the new one is whole.
+    """
     arrays = {f"{part}/{name}": array
               for part, each in parts.items() for name, array in state(each).items()}  # fmt: skip
     text = np.array(json.dumps({"format": FORMAT, "parts": list(parts), **about}))
@@ -42,8 +44,7 @@ def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -
 
 
 def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the saved state into the parts, and return `about`. If anything is wrong, no part is
-    changed."""
+    """Put the saved state into the parts, and return `about`; if anything is wrong, into none."""
     about, arrays = read(path)
     problems = [f"missing: {name}" for name in parts if name not in about["parts"]]
     problems += [f"unexpected: {name}" for name in about["parts"] if name not in parts]
@@ -94,6 +95,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
 
 
 def check(parts: Mapping[str, Any]) -> None:
+    """An error unless each part is a generator, or has a state that can be saved and loaded."""
     for name, each in parts.items():
         if "/" in name or not name:
             raise ValueError(f"checkpoint: a part can not be called {name!r}")
@@ -115,7 +117,7 @@ def state(part: Any) -> dict[str, Any]:
 
 
 def put(part: Any, saved: State) -> None:
-    """`state` backwards."""
+    """Give a part back the arrays that `state` made of it."""
     if isinstance(part, np.random.Generator):
         restore(part, saved["state"])
         return

@@ -163,7 +163,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(samples: Any, real: Any, k: int = 3) -> PrecisionRecall:
-    """The shares of samples among the real, and of the real among the samples, by `among`
+    """The share of samples that lie `among` the real, and of the real that lie among the samples
 
     (Kynkäänniemi et al. 2019) Give as many samples as real images: both change with n.
     """

@@ -107,8 +107,10 @@ def parse(
 
 
 def main(program: Callable[[], int | None]) -> None:
-    """Run the program, and end with its exit status. An error that says all that there is to say
-    is shown without the traceback; Ctrl-C ends quietly."""
+    """Run the program, and end with its exit status.
+
+    An error that says all that there is to say is shown without the traceback; Ctrl-C ends quietly.
+    """
     try:
         sys.exit(program())
     except KeyboardInterrupt:

@@ -22,7 +22,7 @@ SETS = ("mnist", "digits")
 
 
 class Verdict(NamedTuple):
-    """`scores` as `metrics.evaluate` gives them, which digit each sample was read as, and them."""
+    """The `scores` of `metrics.evaluate`, which digit each sample was read as, and the samples."""
 
     scores: dict[str, metrics.Score]
     labels: np.ndarray[Any, Any]

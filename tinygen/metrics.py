@@ -108,8 +108,10 @@ def balance(labels: Any, classes: int) -> Balance:
 
 
 class Modes(NamedTuple):
-    """How many modes are `captured`, which share of samples is of `high_quality`, and how many of
-    those belong to each mode: `counts` (K,)."""
+    """How many modes are `captured`; the share of samples of `high_quality`; `counts` by mode.
+
+    The counts (K,) are of samples of high quality only.
+    """
 
     captured: int
     high_quality: float

@@ -128,5 +128,6 @@ def moment(text: str, x: Any, guess: Any) -> Array:
 
 
 def framed(ax: Any) -> Any:
+    """The axes without ticks, and as far as REACH on every side."""
     bare(ax).set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH))
     return ax

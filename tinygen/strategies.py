@@ -113,8 +113,10 @@ class Conv(NamedTuple):
 
 @st.composite
 def conv_geometries(draw: Any, max_side: int = 5) -> Conv:
-    """Convolutions of any geometry that has an output: stride longer than the kernel, kernels
-    larger than the unpadded image, 1 × 1, non-square, uneven padding.
+    """Convolutions of any geometry that has an output.
+
+    Strides may be longer than the kernel, kernels larger than the unpadded image, 1 × 1 or
+    non-square, and padding uneven.
     """
     N, C, O = (draw(st.integers(1, 2)) for _ in range(3))
     sides, kernel, stride, padding = [], [], [], []

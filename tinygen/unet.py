@@ -37,6 +37,7 @@ ImageShape: TypeAlias = tuple[int, int, int]  # H, W, C
 
 
 def image_shape(name: str, image: Any) -> ImageShape:
+    """`image` as (H, W, C), three whole numbers from 1 on; or an error in the name of `name`."""
     ok = isinstance(image, (tuple, list)) and len(image) == 3
     if not ok or any(not isinstance(n, (int, np.integer)) or n < 1 for n in image):
         raise ValueError(f"{name}: expected `image` to be (height, width, channels), got {image!r}")

@@ -35,6 +35,8 @@ SCARCE = 1e-5  # vectors a step
 
 
 class Quantised(NamedTuple):
+    """z_q, e_k for each vector, the number k of each, and the two losses that move e and z_e."""
+
     z: Tensor  # z_q, through which gradients pass straight to z_e
     codes: Array  # which code each vector chose, (N, h, w)
     codebook: Tensor  # ‖sg[z_e] − e‖², summed over an image, the mean over images
