@@ -329,6 +329,8 @@ def product(a: Array, b: Array) -> Array:
 
     Where only one of two stacks of matrices is repeated along the first axis, on one core.
     """
+    if a.shape[-1] == 1:
+        return a * b  # BLAS takes many times as long
     if _chosen is np:
         _keep_blas_to_one_thread()
     if _chosen is not np or threads == 1 or a.size * b.shape[-1] < PRODUCT_FROM:
