@@ -57,16 +57,8 @@ def stepped(name: str, model: Diffusion, noise: np.ndarray, steps: int) -> Any:
 
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/diffusion_2d", data=None, lr=LEARNING_RATE)
-    add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
-    add("--epochs", type=commandline.at_least(0), default=EPOCHS,
-        help=f"how often to see all points (default: {EPOCHS})")  # fmt: skip
-    add("--batch-size", type=at_least_1, default=BATCH_SIZE,
-        help=f"how many points make a step (default: {BATCH_SIZE})")  # fmt: skip
-    add("--train", type=at_least_1, default=TRAIN, metavar="N",
-        help=f"learn from so many points (default: {TRAIN})")  # fmt: skip
-    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
-        help=f"judge by so many others (default: {TEST})")  # fmt: skip
+    plane.add_options(parser, epochs=EPOCHS, batch_size=BATCH_SIZE, train=TRAIN, test=TEST)
+    add = parser.add_argument
     add("--predicts", choices=diffusion.PREDICTIONS, default="v",
         help="what the network guesses (default: v)")  # fmt: skip
     add("--schedule", choices=["cosine", "linear"], default="cosine", help="(default: cosine)")

@@ -91,7 +91,7 @@ MAY_IMPORT = {
     "twosample": {"clouds"},
     "features": ENGINE | PARTS | TRAINS | {"checkpoint", "data", "fetch", "files"},
     "metrics": {"checks", "clouds", "features", "randomness", "rows", "vae"},
-    "plane": ENGINE | PARTS | {"image", "models", "points", "style"},
+    "plane": ENGINE | PARTS | {"commandline", "image", "models", "points", "style"},
     "judge": {"features", "metrics", "rows", "run"},
     "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
 }

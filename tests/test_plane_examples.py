@@ -1,5 +1,6 @@
 """The examples in the plane: known densities, what short trainings reach, what pictures show."""
 
+import argparse
 import json
 import math
 import sys
@@ -59,6 +60,17 @@ def test_both_learn_the_same_sets_which_are_about_as_large_as_the_noise(name):
     np.testing.assert_array_equal(x, y)
     assert 0.4 < x.std() < 1.3
     assert np.abs(x).max() < plane.REACH
+
+
+def test_the_set_and_its_size_are_chosen_and_the_defaults_are_those_given(capsys):
+    parser = argparse.ArgumentParser()
+    plane.add_options(parser, epochs=3, batch_size=20, train=500, test=200)
+    args = vars(parser.parse_args(["--data", "ring", "--train", "70"]))
+    assert args == dict(data="ring", epochs=3, batch_size=20, train=70, test=200)
+    for wrong in (["--data", "rings"], ["--batch-size", "0"], ["--test", "99"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(wrong)
+        assert wrong[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "mixture", "checkerboard"])

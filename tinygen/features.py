@@ -172,7 +172,7 @@ def classifier(name: str = "mnist", *, size: int = 64) -> Classifier:
         raise ValueError(f'classifier: expected "mnist", "digits", "fashion" or "shapes", got '
                          f"{name!r}; for images of your own train a `Classifier`")  # fmt: skip
     file = f"shapes-{size}.npz" if name == "shapes" else f"{name}.npz"
-    given, cache = fetch._folders("classifiers")
+    given, cache = fetch.folders("classifiers")
     folders = [*given[:1], cache]
     for folder in folders:
         try:

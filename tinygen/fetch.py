@@ -71,7 +71,7 @@ def fetch(source: Source, *, timeout: float = TIMEOUT, limit: int = LIMIT) -> di
     A mirror has `timeout` seconds to answer, and no file may have more than `limit` bytes.
     """
     _check(source)
-    given, cache = _folders(source.name)
+    given, cache = folders(source.name)
     mirrors, unkept, files = list(source.mirrors), "", {}
     for folder in {cache, *given}:
         _sweep(folder, source.checksums)
@@ -116,7 +116,7 @@ def say(line: str) -> None:
 # --- in a folder ----------------------------------------------------------------------------------
 
 
-def _folders(name: str) -> tuple[list[Path], Path]:
+def folders(name: str) -> tuple[list[Path], Path]:
     """The folders that the user has named, none or two; and that of the cache."""
     chosen = os.path.expanduser(os.environ.get("TINYGEN_DATA", ""))
     given = [Path(chosen, name), Path(chosen)] if chosen else []
@@ -130,7 +130,7 @@ def _folders(name: str) -> tuple[list[Path], Path]:
 
 
 def _in_turn(name: str) -> list[Path]:
-    given, cache = _folders(name)
+    given, cache = folders(name)
     # loose files come last: they may well be another set's, whose files have the same names
     return [*given[:1], cache, *given[1:]]
 
@@ -322,7 +322,7 @@ def _reason(error: Exception) -> str:
 def _report(
     source: Source, name: str, wrong: Mapping[Path, str], refusals: Mapping[str, str]
 ) -> str:
-    given, cache = _folders(source.name)
+    given, cache = folders(source.name)
     why = "; ".join(dict.fromkeys(refusals.values())) or "none is known"
     lines = [f"{source.name}: no folder has {name}, and no mirror gave it ({why})"]
     for folder in _in_turn(source.name):

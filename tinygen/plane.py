@@ -2,11 +2,12 @@
 
 It is what the examples of diffusion and of flow matching in the plane have in common.
 
-Reading order: the sets, `SETS`; `Network`; the pictures.
+Reading order: the sets, `SETS`, and how one is chosen; `Network`; the pictures.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tinygen import image, models, points
+from tinygen import commandline, image, models, points
 from tinygen.arrange import concat
 from tinygen.backend import to_numpy
 from tinygen.layers import SinusoidalEmbedding
@@ -24,7 +25,8 @@ from tinygen.ops import silu
 from tinygen.style import BLUE, COLOURS, INK, bare, canvas, panels
 from tinygen.tensor import reshape
 
-__all__ = ["REACH", "SETS", "SHADE", "Network", "Set", "density", "framed", "moment", "ways"]
+__all__ = ["REACH", "SETS", "SHADE", "Network", "Set", "add_options", "density", "framed", "moment",
+           "ways"]
 
 HIDDEN, WAVES, FASTEST = 128, 8, 8.0
 REACH = 2.8  # how far pictures go from the middle
@@ -59,6 +61,22 @@ SETS = {  # all about as large as the noise
     "pinwheel": Set(points.pinwheel),
     "checkerboard": Set(points.checkerboard, points.checkerboard_log_density),
 }
+
+
+def add_options(
+    parser: argparse.ArgumentParser, *, epochs: int, batch_size: int, train: int, test: int
+) -> None:
+    """Which set, how much of it, and how often; these are the defaults."""
+    add, at_least = parser.add_argument, commandline.at_least
+    add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
+    add("--epochs", type=at_least(0), default=epochs,
+        help=f"how often to see all points (default: {epochs})")  # fmt: skip
+    add("--batch-size", type=at_least(1), default=batch_size,
+        help=f"how many points make a step (default: {batch_size})")  # fmt: skip
+    add("--train", type=at_least(1), default=train, metavar="N",
+        help=f"learn from so many points (default: {train})")  # fmt: skip
+    add("--test", type=at_least(100), default=test, metavar="N",
+        help=f"judge by so many others (default: {test})")  # fmt: skip
 
 
 # --- the network ----------------------------------------------------------------------------------
