@@ -186,7 +186,8 @@ def main() -> None:
                 judge(second, args, lambda n: drawn(straight, n, shape, args, null, seed=3,
                       solver="euler", steps=1, guidance=1.0), test.images,
                       most=base.JUDGED)  # fmt: skip
-                second.results(seconds=second.seconds, straightness=after)
+                second.results(seconds=second.seconds, straightness=after,
+                               parameters=sum(p.size for p in straight.parameters()))  # fmt: skip
         draw(run, net, straight, shape, args, null)
         each = bits(net, null, test.images, args)
         run.results(seconds=run.seconds, parameters=sum(p.size for p in net.parameters()),

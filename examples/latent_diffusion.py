@@ -10,6 +10,8 @@ learns what they look like, told which shape it is. (Rombach et al. 2022)
     python examples/latent_diffusion.py --beta 10                simpler latents, blurred images
     python examples/latent_diffusion.py --guidance 4 --resume    drawn anew from what was learnt
     python examples/latent_diffusion.py --data my/pictures --epochs 100
+    python examples/latent_diffusion.py --data mnist --epochs 2 --latent-epochs 8
+                                                                 digits, in a frame of two pixels
 
 In runs/latent_diffusion are then reconstructions.png, training.gif and curves.png, of the VAE, and
 in the folder `latents` there, the second stage's run, the pictures that diffusion_mnist.py makes,
@@ -23,6 +25,7 @@ shares with diffusion_mnist.py is there.
 from __future__ import annotations
 
 import functools
+from itertools import chain, pairwise
 from typing import Any
 
 import diffusion_mnist as base
@@ -36,6 +39,7 @@ from tinygen.run import Run
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 6, 32, 2e-3  # of the VAE
 SIZE, SIDE, CHANNELS = 64, 8, 4
 WIDTHS = (32, 64, 128)  # of the VAE, at 32, 16 and 8 pixels
+SMALL, FRAME = 28, 2  # images of the first size get a frame, which makes them 32 × 32
 SIGMA = 0.1  # of p(x|z), at first
 LATENT_EPOCHS, LATENT_BATCH, LATENT_RATE = 40, 128, 1e-3  # of the diffusion model
 WIDTH, LEVELS = 64, (1, 2)
@@ -47,27 +51,29 @@ QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "widt
 
 
 def networks(
-    channels: int, rng: np.random.Generator
+    size: int, channels: int, rng: np.random.Generator
 ) -> tuple[nn.Module, nn.Module]:  # fmt: skip
-    """Encoder and decoder between images of SIZE and latents of SIDE, CHANNELS numbers at a place
+    """Encoder and decoder between images and latents of SIDE × SIDE × CHANNELS, each layer halving
+    or doubling the sides
 
     A VAE wants means, and then logarithms of variances, in rows: `as_rows` makes that of twice the
     channels.
     """
-    a, b, c = WIDTHS
+    halvings = (size // SIDE).bit_length() - 1
+    widths = WIDTHS[-halvings:]
     relu_next: dict[str, Any] = {"rng": rng, "init": nn.he_normal}
+    down = [(nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU())
+            for a, b in pairwise((channels, *widths))]  # fmt: skip
+    up = [(nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU())
+          for a, b in reversed(list(pairwise(widths)))]  # fmt: skip
     encoder = nn.Sequential(
-        nn.Conv2d(channels, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU(),  # 32
-        nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU(),  # 16
-        nn.Conv2d(b, c, 4, 2, 1, **relu_next), nn.BatchNorm(c), nn.ReLU(),  # 8
-        nn.Conv2d(c, 2 * CHANNELS, 3, padding="same", rng=rng), as_rows,
-    )  # fmt: skip
+        *chain(*down), nn.Conv2d(widths[-1], 2 * CHANNELS, 3, padding="same", rng=rng), as_rows
+    )
     decoder = nn.Sequential(
         nn.Reshape(SIDE, SIDE, CHANNELS),
-        nn.Conv2d(CHANNELS, c, 3, padding="same", **relu_next), nn.BatchNorm(c), nn.ReLU(),
-        nn.ConvTranspose2d(c, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU(),  # 16
-        nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU(),  # 32
-        nn.ConvTranspose2d(a, channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)),  # 64
+        nn.Conv2d(CHANNELS, widths[-1], 3, padding="same", **relu_next),
+        nn.BatchNorm(widths[-1]), nn.ReLU(), *chain(*up),
+        nn.ConvTranspose2d(widths[0], channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)),
         nn.Sigmoid(),
     )  # fmt: skip
     return encoder, decoder
@@ -83,7 +89,7 @@ def learn_images(
     run: Run, args: Any, train: np.ndarray, test: np.ndarray
 ) -> vae.VAE:  # fmt: skip
     rng = np.random.default_rng(args.seed)
-    encoder, decoder = networks(train.shape[3], rng)
+    encoder, decoder = networks(train.shape[1], train.shape[3], rng)
     likelihood = vae.Gaussian(SIGMA, learned=True)
     model = vae.VAE(encoder, decoder, SIDE * SIDE * CHANNELS, likelihood=likelihood)
     batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs,
@@ -140,9 +146,9 @@ class Scaled:
         return (z - self.mean) / self.std
 
     def images(self, z: Any) -> np.ndarray:
-        """The images of scaled latents, from 0 to 1"""
+        """The images of scaled latents, from 0 to 1, without their frames"""
         z = tg.to_numpy(z) * self.std + self.mean
-        return self.model.generate(z.reshape(len(z), -1)).clip(0, 1)
+        return unframed(self.model.generate(z.reshape(len(z), -1)).clip(0, 1))
 
 
 def learn_latents(
@@ -184,7 +190,7 @@ def main() -> None:
     add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
     add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
-    train, test = (data.Labelled(sized(each.images), each.labels) for each in data.load(
+    train, test = (data.Labelled(framed(each.images), each.labels) for each in data.load(
         args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume, free=base.DRAWING) as run:
@@ -201,16 +207,25 @@ def main() -> None:
                     parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
                     )  # fmt: skip
         judge(run, args, lambda n: base.drawn(denoiser, n, shape, args, null, seed=3,
-                                              finish=scaled.images), test.images)  # fmt: skip
+                                              finish=scaled.images), unframed(test.images)
+              )  # fmt: skip
         print(f"held-out images come back to within {error:.3f}; their latents say "
               f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
               f"{', '.join(f'{s:.2f}' for s in scaled.std)}")  # fmt: skip
         print(f"see {second.path('samples.png')} and the other pictures there")
 
 
-def sized(images: np.ndarray) -> np.ndarray:
-    """As they are, if they are 64 × 64, and else made so."""
+def framed(images: np.ndarray) -> np.ndarray:
+    """Small images in a frame, which makes them 32 × 32; others as 64 × 64."""
+    if images.shape[1:3] == (SMALL, SMALL):
+        border = (FRAME, FRAME)
+        return np.pad(images, [(0, 0), border, border, (0, 0)])
     return images if images.shape[1:3] == (SIZE, SIZE) else data.resize(images, SIZE)
+
+
+def unframed(images: np.ndarray) -> np.ndarray:
+    frame = slice(FRAME, -FRAME)
+    return images[:, frame, frame] if images.shape[1] == SMALL + 2 * FRAME else images
 
 
 if __name__ == "__main__":

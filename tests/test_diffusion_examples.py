@@ -485,7 +485,7 @@ def test_enlarged_images_are_measured_beside_the_image_that_each_is_of():
 
 
 def autoencoder():
-    encoder, decoder = latents.networks(3, generator())
+    encoder, decoder = latents.networks(64, 3, generator())
     return vae.VAE(encoder, decoder, 256, likelihood=vae.Gaussian(0.1)).eval()
 
 
@@ -494,13 +494,31 @@ def shapes(n, seed=0):
 
 
 def test_means_are_half_of_the_channels_and_variances_the_other():
-    both, autoencoder_ = latents.networks(3, generator())[0], autoencoder()
+    both, autoencoder_ = latents.networks(64, 3, generator())[0], autoencoder()
     x = tg.Tensor(tg.xp.asarray(shapes(2)))
     h = host(tg.nn.Sequential(*both.layers[:-1]).eval()(x))
     assert h.shape == (2, 8, 8, 8)
     mu, log_var = (host(half) for half in autoencoder_.encode(x))
     np.testing.assert_allclose(mu.reshape(2, 8, 8, 4), h[..., :4], atol=1e-5)
     np.testing.assert_allclose(log_var.reshape(2, 8, 8, 4), h[..., 4:], atol=1e-5)
+
+
+def test_small_images_are_framed_and_others_made_larger():
+    digits, pictures = generator().random((2, 28, 28, 1)), generator().random((2, 40, 40, 3))
+    framed = latents.framed(digits)
+    assert framed.shape == (2, 32, 32, 1)
+    np.testing.assert_array_equal(latents.unframed(framed), digits)
+    assert framed.sum() == pytest.approx(digits.sum())
+    larger = latents.framed(pictures)
+    assert larger.shape == (2, 64, 64, 3) and latents.unframed(larger) is larger
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 1), (64, 3)])
+def test_latents_have_8_by_8_places_whatever_the_size(size, channels):
+    encoder, decoder = latents.networks(size, channels, generator())
+    x = tg.Tensor(tg.xp.zeros((2, size, size, channels), "f4"))
+    assert encoder(x).shape == (2, 2 * 8 * 8 * 4)
+    assert decoder(tg.Tensor(tg.xp.zeros((2, 8 * 8 * 4), "f4"))).shape == x.shape
 
 
 def test_latents_are_scaled_to_mean_0_and_variance_1_in_each_channel():
