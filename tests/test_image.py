@@ -683,6 +683,20 @@ def test_a_log_is_drawn_in_panels_for_numbers_of_one_size(tmp_path, drawn):
     )
 
 
+def test_what_never_changes_in_a_log_is_a_dashed_line(tmp_path, drawn):
+    rows = [f"{step},0,0,{value},0.7,30" for step, value in enumerate([1.5, 1.2, 0.9], 1)]
+    text = "\n".join(["step,epoch,seconds,loss,at rest,clip", *rows])
+    (tmp_path / "log.csv").write_text(text)
+    image.curves_of(tmp_path / "a.png", tmp_path / "log.csv")
+    first, second = drawn[0].axes
+    loss, level = first.lines
+    assert (loss.get_linestyle(), level.get_linestyle()) == ("-", "--")
+    assert set(level.get_ydata()) == {0.7} and texts(first) == ["loss", "at rest"]
+    # alone in its panel it is a line like any other
+    (clip,) = second.lines
+    assert (clip.get_linestyle(), list(clip.get_ydata())) == ("-", [30, 30, 30])
+
+
 @pytest.mark.parametrize(
     ("text", "names", "said"),
     [

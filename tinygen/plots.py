@@ -112,7 +112,8 @@ def curves_of(
     """The curves in a run's `log.csv`, whose first line is `step,epoch,seconds,<names…>`
 
     `names` chooses columns and their order; by default all. Those whose sizes differ by more than
-    a factor of ten get panels of their own. An empty cell is a value that was not measured.
+    a factor of ten get panels of their own. An empty cell is a value that was not measured. What
+    never changes, such as the loss at which a game is at rest, is a dashed line.
     """
     columns = _read("curves_of", log_csv)
     steps = columns.pop("step")
@@ -135,7 +136,9 @@ def curves_of(
     reach: list[float] = []
     with panels("curves_of", where, size, rows=len(groups), title=title, sharex=True) as axes:
         for ax, group in zip(axes, groups, strict=True):
-            _draw_curves(ax, group, {}, None, named=len(group) > 1)
+            levels = {line.name: line.values[0] for line in group if _is_level(line)}
+            moving = [line for line in group if line.name not in levels]
+            _draw_curves(ax, moving or group, levels if moving else {}, None, named=len(group) > 1)
             alone = group[0].name if len(group) == 1 else ""
             ax.set(ylabel=alone, xlabel="step" if ax is axes[-1] else "")
             reach = [*reach, *ax.get_xlim()]
@@ -160,6 +163,10 @@ def _read(owner: str, log_csv: str | os.PathLike[str]) -> dict[str, list[float |
                 raise ValueError(f"{owner}: expected numbers in {os.fspath(log_csv)}, got "
                                  f"`{cell}` for `{name}`") from None  # fmt: skip
     return columns
+
+
+def _is_level(line: Line) -> bool:
+    return len(line.values) > 1 and bool((line.values == line.values[0]).all())
 
 
 def _of_one_size(lines: list[Line]) -> list[list[Line]]:
