@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import Tensor, backend, conv, gradcheck, strategies
+from tinygen import Tensor, backend, conv, gradcheck, parallel, strategies
 from tinygen.strategies import Conv
 
 
@@ -47,7 +47,7 @@ BLOCKS = {"whole batch": (3 << 20, 9), "bands of rows": (64, 9), "patches added 
 def blocks(request, monkeypatch):
     """With blocks of whole images, of single rows, and by the way that is for few channels."""
     block_bytes, few = BLOCKS[request.param]
-    monkeypatch.setattr(backend, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(parallel, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(conv, "FEW", few)
 
 
@@ -160,8 +160,8 @@ def test_the_workspace_stays_under_16_MB_whatever_the_batch(batch):
         (lambda: tg.conv_transpose2d(g, w, 1, 1), x.data.nbytes),
         (lambda: tg.conv2d_weight(x, g, 1, 1, size=3), w.data.nbytes),
     ]:
-        backend._helpers.cache_clear()  # threads without a workspace yet
-        backend._scratch.__dict__.clear()
+        parallel._helpers.cache_clear()  # threads without a workspace yet
+        parallel._scratch.__dict__.clear()
         tracemalloc.start()
         call()
         peak = tracemalloc.get_traced_memory()[1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import strict
 
-from tinygen import backend
+from tinygen import backend, parallel
 
 FILES = sorted(Path(backend.__file__).parent.glob("*.py"))
 UFUNC_KEYWORDS = {"out", "dtype", "casting"}
@@ -152,14 +152,14 @@ def trace(cupy, formula, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("formula", list(formulas(backend.in_place)))
+@pytest.mark.parametrize("formula", list(formulas(parallel.in_place)))
 def test_cupy_makes_one_kernel_that_changes_arrays_of_every_formula_in_place(formula, dtype, cupy):
     returned, changed = trace(cupy, formula, dtype)
     assert returned == [] and set(changed) == {np.dtype(dtype)}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("formula", list(formulas(backend.fused)))
+@pytest.mark.parametrize("formula", list(formulas(parallel.fused)))
 def test_cupy_makes_one_kernel_of_every_fused_formula_in_its_dtype(formula, dtype, cupy):
     returned, changed = trace(cupy, formula, dtype)
     assert set(returned) == {np.dtype(dtype)} and changed == []

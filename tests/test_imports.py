@@ -14,28 +14,29 @@ FOLDER = Path(tinygen.__file__).parent
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 # module: the modules of ours that it may import
-ENGINE = {"backend", "graph", "tensor", "ops", "reductions", "arrange", "conv", "pooling",
-          "normalise", "gradcheck"}  # fmt: skip
+ENGINE = {"backend", "parallel", "graph", "tensor", "ops", "reductions", "arrange", "conv",
+          "pooling", "normalise", "gradcheck"}  # fmt: skip
 PARTS = {"initial", "module", "layers", "norms", "attention"}  # what `nn` gathers
 TRAINS = {"checks", "module", "optim", "randomness", "rows"}  # what a training loop needs
 MAY_IMPORT = {
     "graph": set(),
     "backend": set(),
+    "parallel": {"backend"},
     "diagnosis": set(),
     "strategies": set(),
-    "tensor": {"backend", "graph"},
-    "arrange": {"backend", "tensor"},
-    "ops": {"backend", "graph", "tensor"},
+    "tensor": {"backend", "parallel", "graph"},
+    "arrange": {"backend", "parallel", "tensor"},
+    "ops": {"backend", "parallel", "graph", "tensor"},
     "reductions": {"backend", "tensor", "ops"},
-    "conv": {"backend", "tensor", "ops", "reductions", "arrange"},
+    "conv": {"backend", "parallel", "tensor", "ops", "reductions", "arrange"},
     "pooling": {"backend", "tensor", "ops", "reductions", "arrange", "conv"},
-    "normalise": {"backend", "graph", "tensor", "ops", "reductions", "arrange"},
+    "normalise": {"backend", "parallel", "graph", "tensor", "ops", "reductions", "arrange"},
     "probe": {"backend", "tensor", "diagnosis"},
     "gradcheck": {"backend", "tensor", "diagnosis", "probe"},
     "checks": set(),
     "schedules": {"checks"},
     "stateful": {"backend", "tensor"},
-    "optim": {"backend", "checks", "tensor", "schedules", "stateful"},
+    "optim": {"backend", "parallel", "checks", "tensor", "schedules", "stateful"},
     "initial": {"backend"},
     "randomness": set(),
     # data
@@ -43,8 +44,8 @@ MAY_IMPORT = {
     "fetch": {"files"},
     "mnist": {"fetch"},
     "points": {"backend", "checks", "randomness"},
-    "digits": {"backend", "points"},
-    "shapes": {"backend", "checks", "points"},
+    "digits": {"backend", "parallel", "points"},
+    "shapes": {"backend", "parallel", "checks", "points"},
     "pictures": {"backend", "tensor"},
     "augment": {"backend", "checks", "randomness"},
     "batches": {"backend", "randomness", "tensor"},
@@ -104,8 +105,8 @@ OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", 
             "tqdm"}  # fmt: skip
 
 # without an underscore for other modules' sake, not for users
-INTERNAL = {"backend", "diagnosis", "graph", "probe", "tensor.as_alike", "tensor.as_float",
-            "tensor.count_over", "tensor.kept_shape"}  # fmt: skip
+INTERNAL = {"backend", "diagnosis", "graph", "parallel", "probe", "tensor.as_alike",
+            "tensor.as_float", "tensor.count_over", "tensor.kept_shape"}  # fmt: skip
 
 
 def tree(name):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import Tensor, backend, gradcheck, nn
+from tinygen import Tensor, backend, gradcheck, nn, parallel
 
 every_layer = pytest.mark.parametrize("row", layers.TABLE, ids=[row.name for row in layers.TABLE])
 every_mode = pytest.mark.parametrize("mode", ["training", "evaluation"])
@@ -392,8 +392,8 @@ def test_blocks_and_threads_do_not_change_what_comes_out(name, monkeypatch):
     for threads, block in [(1, 1 << 40), (1, 1 << 14), (3, 1 << 14), (2, 3 << 20)]:
         if backend.name == "numpy":
             monkeypatch.setattr(backend, "threads", threads)
-            monkeypatch.setattr(backend, "BLOCK_BYTES", block)
-            monkeypatch.setattr(backend, "WORKSPACE_BYTES", 1 << 42)
+            monkeypatch.setattr(parallel, "BLOCK_BYTES", block)
+            monkeypatch.setattr(parallel, "WORKSPACE_BYTES", 1 << 42)
         z = layer(x)
         g = Tensor(rng.standard_normal(z.shape)) if g is None else g
         gradients = tg.grad(z, [x, *layer.parameters()], cotangent=g)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import Tensor, backend, optim
+from tinygen import Tensor, backend, optim, parallel
 from tinygen.backend import to_numpy
 
 
@@ -381,7 +381,7 @@ def test_a_step_of_a_large_parameter_needs_the_memory_of_some_blocks(make):
     optimizer.step([g])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < backend.WORKSPACE_BYTES < p.data.nbytes
+    assert peak < parallel.WORKSPACE_BYTES < p.data.nbytes
 
 
 @pytest.mark.skipif(backend.name != "strict", reason="counted by the stand-in")

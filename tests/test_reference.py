@@ -46,9 +46,9 @@ ROWS = re.findall(r"^\| `([\w.]+)` \| (.*) \| (.*) \|$", PAGE, re.MULTILINE)
 
 # parts of others, whose names without an underscore are for those; what of them is for users is
 # public in `tinygen` itself or in `image`
-INNER = {"animation", "backend", "checks", "diagnosis", "distributions", "files", "folder", "graph",
-         "interrupts", "logbook", "pixels", "plots", "probe", "progress", "randomness", "rows",
-         "stateful", "style", "tensor"}  # fmt: skip
+INNER = {"animation", "backend", "checks", "diagnosis", "distributions", "files", "folder",
+         "graph", "interrupts", "logbook", "parallel", "pixels", "plots", "probe", "progress",
+         "randomness", "rows", "stateful", "style", "tensor"}  # fmt: skip
 UNPROVEN = ["Array", "Shape", "plane.SHADE"]  # two hints at types, and a grey
 
 

@@ -10,7 +10,7 @@ from tinygen import models as models
 from tinygen import nn as nn
 from tinygen import optim as optim
 from tinygen.arrange import affine, concat, cumsum, einsum, flip, pad, split, stack, take
-from tinygen.backend import Array, Shape, describe, fused, to_numpy, use, xp
+from tinygen.backend import Array, Shape, describe, to_numpy, use, xp
 from tinygen.conv import conv2d, conv2d_weight, conv_transpose2d
 from tinygen.gradcheck import GradientError, Report, gradcheck
 from tinygen.graph import is_recording, no_grad
@@ -38,6 +38,7 @@ from tinygen.ops import (
     tanh,
     where,
 )
+from tinygen.parallel import fused
 from tinygen.pooling import avg_pool2d, max_pool2d, patches, upsample2d
 from tinygen.reductions import log_softmax, logsumexp, max, min, softmax, var
 from tinygen.tensor import (

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, product, xp
+from tinygen.backend import Array, xp
+from tinygen.parallel import product
 from tinygen.tensor import Tensor, as_alike, as_tensor, matmul, record, reshape, transpose
 
 __all__ = ["affine", "concat", "cumsum", "einsum", "flip", "pad", "split", "stack", "take"]

@@ -26,7 +26,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen import backend
-from tinygen.backend import Array, Shape, spread, workspace, xp
+from tinygen.backend import Array, Shape, xp
+from tinygen.parallel import block_bytes, blocks, spread, workspace
 from tinygen.tensor import Tensor, as_alike, as_tensor, record
 
 __all__ = ["conv2d", "conv2d_weight", "conv_transpose2d"]
@@ -177,7 +178,7 @@ def _bands(start: int, stop: int, rows: int, band: int) -> Iterator[tuple[slice,
 
 def _band(rows: int, bytes_per_row: int) -> int:
     """How many of an image's rows to take at once: all of them if they fit into a block."""
-    return max(1, min(rows, backend.block_bytes() // max(1, bytes_per_row)))
+    return max(1, min(rows, block_bytes() // max(1, bytes_per_row)))
 
 
 def _conv(x: Array, w: Array, added: list[Array], s: Pair, p: Pads) -> Array:
@@ -227,7 +228,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     def share(first: int, last: int) -> Array:
         # the sum over one thread's part of the batch, always in the same order
         total = xp.zeros((K * L * C, O), x.dtype)
-        for start, stop in backend.blocks(
+        for start, stop in blocks(
             count * first // shares, count * last // shares, band * row_bytes
         ):
             for images, i, i_end in _bands(start, stop, rows, band):
@@ -239,7 +240,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
                     total[k : k + slab] += xp.matmul(part, g, out=product)
         return total
 
-    totals = spread(share, shares, backend.block_bytes())  # one share to a thread
+    totals = spread(share, shares, block_bytes())  # one share to a thread
     for other in totals[1:]:
         totals[0] += other
     return totals[0].reshape(K, L, C, O)

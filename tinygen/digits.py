@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygen.backend import Array, share_out
+from tinygen.backend import Array
+from tinygen.parallel import share_out
 from tinygen.points import balanced, checked
 
 __all__ = ["SKELETONS", "Digits", "digits"]

@@ -23,9 +23,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tinygen import backend
-from tinygen.backend import Array, spread, xp
+from tinygen.backend import Array, xp
 from tinygen.graph import is_recording
+from tinygen.parallel import spread, workspace
 from tinygen.tensor import Tensor, as_alike, as_tensor, mean, record
 
 __all__ = ["normalise"]
@@ -116,7 +116,7 @@ def _moments(x: Array) -> tuple[Array, Array]:
         n = part.shape[1] * part.shape[3]
         m = _add_up(part).sum(axis=3, keepdims=True) / n
         each = xp.repeat(m, x.shape[3], axis=3)  # contiguous beside x's channels: a faster pass
-        d = xp.subtract(part, each, out=backend.workspace("centred", part.shape, x.dtype))
+        d = xp.subtract(part, each, out=workspace("centred", part.shape, x.dtype))
         c = _add_up(d).sum(axis=3, keepdims=True) / n  # what rounding has left out of m
         d *= d
         squares = _add_up(d).sum(axis=3, keepdims=True) - n * c * c
@@ -142,7 +142,7 @@ def _apply(x: Array, scale: Array, shift: Array, x2: Array = None, scale2: Array
         out = xp.multiply(x[i, j], scale[k], out=y[i, j])
         out += shift[k]
         if x2 is not None:
-            part = backend.workspace("centred", out.shape, x.dtype)
+            part = workspace("centred", out.shape, x.dtype)
             out += xp.multiply(x2[i, j], scale2[k], out=part)
 
     _in_pieces(work, x, 3)
@@ -155,7 +155,7 @@ def _sums(g: Array, x: Array, mu: Array, r: Array) -> tuple[Array, Array]:
     mu = xp.repeat(mu, x.shape[3], axis=3)
 
     def work(i: slice, j: slice) -> tuple[Array, Array]:
-        d = backend.workspace("centred", g[i, j].shape, g.dtype)
+        d = workspace("centred", g[i, j].shape, g.dtype)
         xp.subtract(x[i, j], mu[i] if several else mu, out=d)
         d *= g[i, j]
         return _add_up(g[i, j]), _add_up(d)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygen.backend import Array, fused, xp
+from tinygen.backend import Array, xp
 from tinygen.graph import is_recording
+from tinygen.parallel import fused
 from tinygen.tensor import Tensor, _apply, _meet_either, as_float, as_tensor, log, record
 
 __all__ = [

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.backend import Array, fused, in_place, spread, to_numpy, workspace, xp
+from tinygen.backend import Array, to_numpy, xp
 from tinygen.checks import number
+from tinygen.parallel import fused, in_place, spread, workspace
 from tinygen.schedules import (
     Schedule,
     constant,

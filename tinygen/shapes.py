@@ -18,8 +18,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygen.backend import Array, share_out
+from tinygen.backend import Array
 from tinygen.checks import whole
+from tinygen.parallel import share_out
 from tinygen.points import balanced, checked
 
 __all__ = [

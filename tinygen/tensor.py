@@ -24,7 +24,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from tinygen import backend
+from tinygen import backend, parallel
 from tinygen.backend import Array, Shape, to_numpy, xp
 from tinygen.graph import Node, ancestors, recording, walk_back, why_unreachable
 
@@ -486,7 +486,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
     x = as_tensor(x)
     kept, axis = kept_shape(x.shape, axis), tuple(axis) if isinstance(axis, list) else axis
-    data = backend.add_up(x._data, axis, keepdims)
+    data = parallel.add_up(x._data, axis, keepdims)
     return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
 
 
@@ -582,7 +582,7 @@ def matmul(x: Any, y: Any) -> Tensor:
         z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
         return reshape(z, (*x.shape[:-1], y.shape[-1]))
     return record(
-        _apply(backend.product, a, b, "matmul"),
+        _apply(parallel.product, a, b, "matmul"),
         (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
         (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
     )
