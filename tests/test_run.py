@@ -561,6 +561,25 @@ def test_where_there_is_no_terminal_progress_is_a_few_plain_lines(tmp_path, caps
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    batches = Batches(np.zeros((20, 2), "f4"), 4, rng=rng, epochs=6)  # 30 batches
+
+    def loop():
+        for _ in range(10):
+            for _ in range(3):
+                next(batches)
+            yield 1.0
+
+    with Run(tmp_path / "run") as run:
+        run.keep(batches=batches)
+        for _ in run.track(loop()):
+            pass
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("epoch 0.6/6, step 1/10: ") and first.endswith(" left")
+    assert last.startswith("epoch 6.0/6, step 10/10: ") and "left" not in last
+
+
 def test_at_a_terminal_progress_is_a_bar(tmp_path):
     import pty
 

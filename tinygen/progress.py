@@ -25,7 +25,7 @@ class Progress:
 
     def __init__(self, step: int, batches: Batches | None) -> None:
         self._batches, self._step, self._first = batches, step, step
-        self._total = batches.steps if batches else None
+        self._total = batches.steps if batches else None  # if each step takes one batch
         self._epoch = self._first_epoch = batches.epoch if batches else 0.0
         self._shown: int | None = None
         self._began = self._told = time.monotonic()
@@ -62,14 +62,19 @@ class Progress:
             rate = f"{images / seconds:,.0f} images/s"
             of = "" if self._batches.epochs is None else f"/{self._batches.epochs}"
             epoch = f"epoch {self._epoch:.1f}{of}"
+        total = self._total
+        if self._batches is not None and total:
+            taken = (self._epoch - self._first_epoch) * self._batches.per_epoch
+            total //= max(1, round(taken / steps))
         if self._bar is not None:
             self._bar.n, self._bar.ncols = self._step, shutil.get_terminal_size().columns
+            self._bar.total = total
             self._bar.set_description_str(epoch, refresh=False)
             self._bar.set_postfix_str(", ".join([rate, *values]))  # what is too long is cut off
             return
-        of = f"/{self._total}" if self._total else ""
-        if self._total and self._step < self._total:
-            rate += f", {clock(seconds / steps * (self._total - self._step))} left"
+        of = f"/{total}" if total else ""
+        if total and self._step < total:
+            rate += f", {clock(seconds / steps * (total - self._step))} left"
         where = f"{epoch}, step {self._step}{of}" if epoch else f"step {self._step}{of}"
         print(f"{where}: {', '.join([*values, rate])}", file=sys.stderr, flush=True)
 
