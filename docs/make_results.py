@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from drawing import BLUE, GREY, STYLE, save
+from drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, save
 from matplotlib.figure import Figure
 
 from tinygen import data, features, metrics
@@ -30,6 +30,9 @@ from tinygen.files import replacing
 PAGE = Path(__file__).parent / "results.md"
 FIGURES = Path(__file__).parent / "figures"
 COUNT = 1000  # samples of each
+COLOURS = {"vae": BLUE, "vqvae": BLUE, "gan": ORANGE, "diffusion": GREEN, "latent": GREEN,
+           "flow": PURPLE}  # fmt: skip
+TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100]
 SHOWN, SIDE = 20, 28
 
 
@@ -162,16 +165,21 @@ def compared(found: dict[Family, Found]) -> Figure:
     """FID by minutes of training; precision, whether samples are good, by recall, whether all."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for number, each in enumerate(found.values(), 1):
-        s = each.scores
+    for number, (family, each) in enumerate(found.items(), 1):
+        s, colour = each.scores, COLOURS[family.program.partition("_")[0]]
         for ax, x, y in ((left, each.results["seconds"] / 60, s["FID"].value),
                          (right, s["recall"].value, s["precision"].value)):  # fmt: skip
-            ax.plot(x, y, "o", color=BLUE, markersize=13, alpha=0.85, clip_on=False)
+            ax.plot(x, y, "o", color=colour, markersize=13, alpha=0.85, clip_on=False)
             ax.text(x, y, str(number), color="white", ha="center", va="center_baseline", size=8)
     floor = next(iter(found.values())).scores
     left.axhline(floor["FID"].floor, color=GREY, linestyle="--")
+    at_most = max(each.results["seconds"] for each in found.values()) / 60
     left.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel="FID",
              title="cost, and how far from the data (dashed: real images)")  # fmt: skip
+    left.set_xlim(0.25, 1.3 * at_most)
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_ticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axis.set_ticks([], minor=True)
     right.plot(floor["recall"].floor, floor["precision"].floor, "x", color=GREY, markersize=9)
     right.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall: how much of the data is covered",
               ylabel="precision: how many samples are good",
