@@ -95,10 +95,10 @@ def main() -> None:
     real = reader.read(images)
     found = {f: judged(f, runs / f.folder / f.inner, reader, real) for f in there}
     floor = next(iter(found.values())).scores
-    lines = ["| | training | parameters | FID | precision | recall | −log p |",
-             "|---|---|---|---|---|---|---|",
+    lines = ["| | training | a sample | parameters | FID | precision | recall | −log p |",
+             "|---|---|---|---|---|---|---|---|",
              *(row(f, found[f]) for f in there),
-             f"| *real images* | | | {interval(floor['FID'], floor=True)} "
+             f"| *real images* | | | | {interval(floor['FID'], floor=True)} "
              f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |"]  # fmt: skip
     commands = ["```sh", *dict.fromkeys(f.command for f in there), "```"]
     text = PAGE.read_text("utf-8")
@@ -123,7 +123,11 @@ def judged(
     if len(drawn) < COUNT or drawn.shape[1:] != (SIDE, SIDE, 1):
         sys.exit(f"{folder}: expected {COUNT} samples of {SIDE} × {SIDE} × 1, got {drawn.shape}")
     scores = metrics.evaluate(reader.read(drawn), real, rng=np.random.default_rng(0))
-    return Found(drawn, scores, json.loads((folder / "results.json").read_text("utf-8")))
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    if family.inner:  # which the first stage had to come before
+        first = json.loads((folder.parent / "results.json").read_text("utf-8"))
+        results["seconds"] += first["seconds"]
+    return Found(drawn, scores, results)
 
 
 def row(family: Family, found: Found) -> str:
@@ -132,7 +136,8 @@ def row(family: Family, found: Found) -> str:
     p = f"{r['nll']:.1f} nats" if "nll" in r else ""
     if "bits_per_dimension" in r:
         p = f"{r['bits_per_dimension']:.2f} bits a pixel"
-    return (f"| {family.name} | {minutes}:{seconds:02d} | {r['parameters']:,} "
+    return (f"| {family.name} | {minutes}:{seconds:02d} | {r['ms_per_sample']:.2g} ms "
+            f"| {r['parameters']:,} "
             f"| {interval(s['FID'])} | {s['precision'].value:.2f} | {s['recall'].value:.2f} "
             f"| {p} |")  # fmt: skip
 
@@ -173,12 +178,12 @@ def compared(found: dict[Family, Found]) -> Figure:
             ax.text(x, y, str(number), color="white", ha="center", va="center_baseline", size=8)
     floor = next(iter(found.values())).scores
     left.axhline(floor["FID"].floor, color=GREY, linestyle="--")
-    at_most = max(each.results["seconds"] for each in found.values()) / 60
     left.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel="FID",
              title="cost, and how far from the data (dashed: real images)")  # fmt: skip
-    left.set_xlim(0.25, 1.3 * at_most)
     for axis in (left.xaxis, left.yaxis):
-        axis.set_ticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        low, high = axis.get_view_interval()
+        ticks = [tick for tick in TICKS if low <= tick <= high]
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_ticks([], minor=True)
     right.plot(floor["recall"].floor, floor["precision"].floor, "x", color=GREY, markersize=9)
     right.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall: how much of the data is covered",

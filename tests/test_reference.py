@@ -264,7 +264,11 @@ def test_samples_are_judged_as_the_classifier_reads_them(rng, monkeypatch, capsy
     run = SimpleNamespace(samples=lambda *given: kept.append(given), results=told.update)
     args = SimpleNamespace(data="digits", samples=3)
 
-    verdict = judge(run, args, lambda n: (1.1 * drawn[:n], np.arange(n)), real)
+    seconds = iter([5.0, 5.66])
+    with monkeypatch.context() as patch:
+        patch.setattr("time.perf_counter", lambda: next(seconds))
+        verdict = judge(run, args, lambda n: (1.1 * drawn[:n], np.arange(n)), real)
+    assert told["ms_per_sample"] == pytest.approx(10)  # there are 66
     samples = np.clip(1.1 * drawn[:66], 0, 1)
     np.testing.assert_array_equal(verdict.samples, samples)
     np.testing.assert_array_equal(verdict.labels, samples.reshape(66, -1)[:, 3:8].argmax(axis=1))

@@ -7,6 +7,7 @@ judges, and compares, any.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,15 +50,17 @@ def judge(
 ) -> Verdict | None:
     """Judge what `draw(n)` gives, images or images and labels, by held-out ones of `args.data`
 
-    It writes `args.samples` of them into samples.npz, the scores into results.json, and prints
-    them. None if there is no classifier for these images, or too few of them. No more than `most`
-    are judged.
+    It writes `args.samples` of them into samples.npz, into results.json how long one took and the
+    scores, and prints these. None if there is no classifier for these images, or too few of them.
+    No more than `most` are judged.
     """
     n = min(most, len(held_out) // 2)
     known = args.data in SETS and n >= ENOUGH
     if not max(args.samples, n * known):
         return None
-    samples, labels = halves(draw(max(args.samples, n * known)))
+    count, began = max(args.samples, n * known), time.perf_counter()
+    samples, labels = halves(draw(count))
+    run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
     samples = np.clip(samples, 0, 1)
     if args.samples:
         some = slice(args.samples)
