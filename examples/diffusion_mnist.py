@@ -15,8 +15,8 @@ channels. It is told the digit, but not always, and so it can be guided to one.
 In runs/diffusion_mnist are then samples.png, guidance.png, digits by how strongly they are guided,
 steps.png, by sampler and number of steps, denoising.gif, from noise to digits, training.gif and
 curves.png. examples/inpaint_mnist.py and superres_mnist.py use what was learnt here.
-docs/diffusion.md explains it. On two cores of an AMD EPYC it took 13 minutes, 12 of them training;
-with seed 0 the FID of 1,000 samples was then 2.5 (of as many real images 0.5).
+docs/diffusion.md explains it. On two cores of an AMD EPYC it took eleven minutes, ten of them for
+training; with seed 0 the FID of 1,000 samples was then 2.5 (of as many real images 0.5).
 
 Reading order: `network`, `diffusion_model`; `SAMPLERS`, `drawn`; `main`, `learn`, `draw`. The loss
 and the loop are in tinygen/diffusion.py, the samplers in tinygen/samplers.py.
