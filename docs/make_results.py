@@ -91,7 +91,7 @@ def main() -> None:
     lines = ["| | training | a sample | parameters | FID | precision | recall | −log p |",
              "|---|---|---|---|---|---|---|---|",
              *(row(f, found[f]) for f in there),
-             f"| *real images* | | | | {interval(floor['FID'], floor=True)} "
+             f"| *real images* | | | | {floor['FID'].floor:.1f} "
              f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |"]  # fmt: skip
     commands = ["```sh", *dict.fromkeys(f.command for f in there), "```"]
     text = PAGE.read_text("utf-8")
@@ -117,7 +117,7 @@ def judged(
         sys.exit(f"{folder}: expected {COUNT} samples of {SIDE} × {SIDE} × 1, got {drawn.shape}")
     scores = metrics.evaluate(reader.read(drawn), real, rng=np.random.default_rng(0))
     results = json.loads((folder / "results.json").read_text("utf-8"))
-    if family.inner:  # which the first stage had to come before
+    if family.inner:  # the first stage had to come before it
         first = json.loads((folder.parent / "results.json").read_text("utf-8"))
         results["seconds"] += first["seconds"]
     return Found(drawn, scores, results)
@@ -126,20 +126,20 @@ def judged(
 def row(family: Family, found: Found) -> str:
     r, s = found.results, found.scores
     minutes, seconds = divmod(round(r["seconds"]), 60)
+    ms = r["ms_per_sample"]
     p = f"{r['nll']:.1f} nats" if "nll" in r else ""
     if "prior" in r:  # of the codes, and of the image given these: a bound
         p = f"≤ {r['reconstruction'] + r['prior']:.1f} nats"
     if "bits_per_dimension" in r:
         p = f"{r['bits_per_dimension']:.2f} bits a pixel"
-    return (f"| {family.name} | {minutes}:{seconds:02d} | {r['ms_per_sample']:.2g} ms "
+    return (f"| {family.name} | {minutes}:{seconds:02d} "
+            f"| {f'{ms:.0f}' if ms >= 10 else f'{ms:.2g}'} ms "
             f"| {r['parameters']:,} "
             f"| {interval(s['FID'])} | {s['precision'].value:.2f} | {s['recall'].value:.2f} "
             f"| {p} |")  # fmt: skip
 
 
-def interval(score: metrics.Score, floor: bool = False) -> str:
-    if floor:
-        return f"{score.floor:.1f}"
+def interval(score: metrics.Score) -> str:
     return f"{score.value:.1f} ({score.low:.1f} to {score.high:.1f})"
 
 

@@ -19,7 +19,7 @@ and the networks of three well-known articles, which are described in tinygen/cl
     python examples/gan_mnist.py --classic dense-gan        100-256-512-512-784; 64-128, dropout
     python examples/gan_mnist.py --classic dcgan-28         100-7·7·128-14-28; 64-128, dropout
 
-The first one's generator is a single layer: after three epochs it paints strokes, and no digits.
+one-layer-gan's generator is a single layer: after three epochs it paints strokes, and no digits.
 
 Reading order: `RECIPES`, `networks`, `main`, `draw`; the losses are in tinygen/gan_losses.py, the
 loop in tinygen/gan.py.

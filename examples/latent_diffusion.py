@@ -53,11 +53,10 @@ QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "widt
 def networks(
     size: int, channels: int, rng: np.random.Generator
 ) -> tuple[nn.Module, nn.Module]:  # fmt: skip
-    """Encoder and decoder between images and latents of SIDE × SIDE × CHANNELS, each layer halving
-    or doubling the sides
+    """Encoder and decoder between images and latents of SIDE × SIDE × CHANNELS
 
-    A VAE wants means, and then logarithms of variances, in rows: `as_rows` makes that of twice the
-    channels.
+    Each has as many layers of stride 2 as there are halvings of the sides. A VAE wants means, and
+    then logarithms of variances, in rows: `as_rows` makes that of twice the channels.
     """
     halvings = (size // SIDE).bit_length() - 1
     widths = WIDTHS[-halvings:]
@@ -224,6 +223,7 @@ def framed(images: np.ndarray) -> np.ndarray:
 
 
 def unframed(images: np.ndarray) -> np.ndarray:
+    """Images of 32 × 32, which come of small ones only, without the frame."""
     frame = slice(FRAME, -FRAME)
     return images[:, frame, frame] if images.shape[1] == SMALL + 2 * FRAME else images
 

@@ -1,4 +1,4 @@
-"""Choosing a backend, and working in blocks. Each way of not having a GPU is played by a fake."""
+"""Choosing a backend, with every way of not having a GPU played by a fake; indices on either."""
 
 import sys
 import types

@@ -98,7 +98,8 @@ def test_saturating_functions_are_exact_from_minus_1000_to_1000(name, dtype):
     rtol = 1e-5 if dtype == "float32" else 1e-14
     np.testing.assert_allclose(z.numpy(), [values[i] for i in kept], rtol=rtol, atol=1e-30)
     slope = tg.grad(z.sum(), x, create_graph=True)
-    np.testing.assert_allclose(slope.numpy(), [slopes[i] for i in kept], rtol=rtol, atol=1e-30)
+    for each in (slope, tg.grad(z.sum(), x)):  # the second may be another formula, in one pass
+        np.testing.assert_allclose(each.numpy(), [slopes[i] for i in kept], rtol=rtol, atol=1e-30)
     assert np.isfinite(tg.grad(slope.sum(), x).numpy()).all()
 
 
@@ -230,7 +231,8 @@ def test_operands_of_two_float_dtypes_are_refused_unless_one_is_a_plain_array(na
 
 
 def test_leaky_relu_refuses_a_slope_above_1():
-    with pytest.raises(ValueError, match=r"^leaky_relu: expected a `slope` of at most 1, got 2"):
+    text = r"^leaky_relu: expected a `slope` of at most 1, got 2\.0$"
+    with pytest.raises(ValueError, match=text):
         tg.leaky_relu(np.ones(2), 2)
 
 

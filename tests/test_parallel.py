@@ -228,7 +228,7 @@ def test_a_workspace_belongs_to_one_thread():
     "shapes",
     [((300, 70), (70, 200)), ((70, 300), (300, 400)), ((5, 80, 90), (5, 90, 100)),
      ((5, 80, 90), (1, 90, 100)), ((2, 3, 80, 90), (2, 3, 90, 100)), ((0, 4), (4, 5)),
-     ((1, 1), (1, 1))],
+     ((1, 1), (1, 1)), ((300, 1), (1, 200)), ((5, 80, 1), (1, 1, 100))],
     ids=str,
 )  # fmt: skip
 def test_a_product_on_several_threads_is_the_product(shapes, threads, rng, monkeypatch):

@@ -560,7 +560,6 @@ def test_where_there_is_no_terminal_progress_is_a_few_plain_lines(tmp_path, caps
     assert len(lines) == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
     rng = np.random.default_rng(0)
     batches = Batches(np.zeros((20, 2), "f4"), 4, rng=rng, epochs=6)  # 30 batches
@@ -580,6 +579,7 @@ def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
     assert last.startswith("epoch 6.0/6, step 10/10: ") and "left" not in last
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_at_a_terminal_progress_is_a_bar(tmp_path):
     import pty
 

@@ -1,8 +1,8 @@
 """The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
 
-The rest of the library writes `xp.exp(x)` and never asks which of the two it has. This is the only
-file that knows CuPy, and parallel.py the only other one to which it makes a difference: large
-work is shared out over cores there, or handed to the GPU whole.
+The rest of the library writes `xp.exp(x)` and need not ask which of the two it has. This is the
+only file that knows CuPy. It makes a difference to two others: parallel.py, which shares large work
+out over cores or hands it to the GPU, and run.py, which looks at a GPU's losses now and then only.
 
 Reading order: `use` chooses, `to_numpy` brings back; the rest is what can go wrong on the way.
 """

@@ -22,7 +22,7 @@ from tinygen.data import NotFound, Unavailable, choose
 from tinygen.folder import RunError, read_config
 from tinygen.run import NotFinite
 
-__all__ = ["main", "parse", "parser"]
+__all__ = ["at_least", "main", "parse", "parser", "positive"]
 
 
 def parser(
@@ -121,6 +121,8 @@ def main(program: Callable[[], int | None]) -> None:
 
 
 def at_least(least: int) -> Callable[[str], int]:
+    """An option's type: a whole number from `least` on."""
+
     def number(text: str) -> int:
         try:
             value = int(text)
@@ -135,6 +137,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def positive(text: str) -> float:
+    """An option's type: a number above 0."""
     try:
         value = float(text)
     except ValueError:

@@ -56,9 +56,10 @@ def judge(
     """
     n = min(most, len(held_out) // 2)
     known = args.data in SETS and n >= ENOUGH
-    if not max(args.samples, n * known):
+    count = max(args.samples, n * known)
+    if not count:
         return None
-    count, began = max(args.samples, n * known), time.perf_counter()
+    began = time.perf_counter()
     samples, labels = halves(draw(count))
     run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
     samples = np.clip(samples, 0, 1)

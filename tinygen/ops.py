@@ -186,7 +186,7 @@ def _leaky(x: Array, slope: float) -> Array:
 def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x;  x̄ = z̄ where x > 0, else slope · z̄"""
     x, slope = as_float(x), float(slope)
-    if not slope <= 1:
+    if not slope <= 1:  # then max(x, slope · x) is another function
         raise ValueError(f"leaky_relu: expected a `slope` of at most 1, got {slope}")
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Large work, cut into blocks that stay in a core's cache, and shared out over the cores.
 
 NumPy does one thing after another on one core, and walks through memory once for each. Here a
-formula over arrays becomes one pass (`fused`), and a product, a sum or any job in parts is done by
-several threads: they run at the same time, for NumPy lets go of the interpreter while it computes.
-On a GPU none of that is wanted, and each of these is one call.
+formula over arrays becomes one pass (`fused`), and a product or any job in parts is shared out over
+threads: they run at the same time, for NumPy lets go of the interpreter while it computes. A GPU
+gets the work whole, or in a few large blocks.
 
-Reading order: `spread` and `share_out`; `product`, `fused`, `in_place`, `add_up`, which use them.
+Reading order: `workspace`, `spread` and `share_out`; `product`, `fused` and `in_place`, which use
+them; `add_up`.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def product(a: Array, b: Array) -> Array:
     Where only one of two stacks of matrices is repeated along the first axis, on one core.
     """
     if a.shape[-1] == 1:
-        return a * b  # BLAS takes many times as long
+        return a * b  # an outer product: BLAS takes many times as long
     if backend.on_cpu:
         _keep_blas_to_one_thread()
     if not backend.on_cpu or backend.threads == 1 or a.size * b.shape[-1] < PRODUCT_FROM:

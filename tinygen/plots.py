@@ -113,7 +113,7 @@ def curves_of(
 
     `names` chooses columns and their order; by default all. Those whose sizes differ by more than
     a factor of ten get panels of their own. An empty cell is a value that was not measured. What
-    never changes, such as the loss at which a game is at rest, is a dashed line.
+    never changes, such as the loss at which a game is at rest, is a dashed line beside others.
     """
     columns = _read("curves_of", log_csv)
     steps = columns.pop("step")
