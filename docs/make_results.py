@@ -7,7 +7,9 @@ the command that makes each, and left out. Of every run the first samples are co
 held-out images of MNIST, in random order; how long it trained and what it has learnt are from its
 own results.json.
 
-Reading order: `FAMILIES`; `main`; `judged`, `row`; below them, drawing.
+What the pictures show is kept in results.npz, from which figures_results.py draws them.
+
+Reading order: `FAMILIES`; `main`; `judged`, `row`.
 """
 
 from __future__ import annotations
@@ -19,20 +21,17 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import figures_results
 import matplotlib
 import numpy as np
-from drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, save
-from matplotlib.figure import Figure
+from drawing import STYLE, save
 
 from tinygen import data, features, metrics
-from tinygen.files import replacing
+from tinygen.files import replacing, save_arrays
 
 PAGE = Path(__file__).parent / "results.md"
 FIGURES = Path(__file__).parent / "figures"
 COUNT = 1000  # samples of each
-COLOURS = {"vae": BLUE, "vqvae": BLUE, "gan": ORANGE, "diffusion": GREEN, "latent": GREEN,
-           "flow": PURPLE}  # fmt: skip
-TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100]
 SHOWN, SIDE = 20, 28
 
 
@@ -102,10 +101,30 @@ def main() -> None:
         assert times == 1, f"{PAGE} must have one place for the {name}"
     with replacing(PAGE) as file:
         file.write(text.encode())
+    keep(images, found)
     with matplotlib.rc_context(STYLE):
-        save(samples(images, found), FIGURES / "results_samples.png")
-        save(compared(found), FIGURES / "results_scores.png")
+        for draw in figures_results.FIGURES:
+            save(draw(), FIGURES / f"{draw.__name__}.png")
     print("\n".join(lines))
+
+
+def keep(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> None:
+    """The first samples of each run, none chosen, and its numbers; the real images' come first."""
+    floor = [score.floor for score in next(iter(found.values())).scores.values()]
+    names = list(next(iter(found.values())).scores)
+    shown = [images, *(each.samples for each in found.values())]
+    scores = [floor, *([s.value for s in each.scores.values()] for each in found.values())]
+    minutes = [np.nan, *(each.results["seconds"] / 60 for each in found.values())]
+    save_arrays(
+        figures_results.KEPT,
+        compress=True,
+        names=np.array(["real images", *(f.name for f in found)]),
+        programs=np.array(["", *(f.program for f in found)]),
+        samples=np.rint([255 * each[:SHOWN, :, :, 0] for each in shown]).astype(np.uint8),
+        minutes=np.array(minutes),
+        **{name: np.array([row[k] for row in scores]) for k, name in enumerate(names)
+           if name in ("FID", "precision", "recall")},
+    )  # fmt: skip
 
 
 def judged(
@@ -141,52 +160,6 @@ def row(family: Family, found: Found) -> str:
 
 def interval(score: metrics.Score) -> str:
     return f"{score.value:.1f} ({score.low:.1f} to {score.high:.1f})"
-
-
-# --- drawing --------------------------------------------------------------------------------------
-
-
-def samples(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> Figure:
-    """The first samples of each run, in a row: none chosen."""
-    rows = {"real images": images, **{f.name: each.samples for f, each in found.items()}}
-    figure = Figure(figsize=(9.6, 0.36 * len(rows)), dpi=150)
-    axes = figure.subplots(len(rows), 1, gridspec_kw={"left": 0.2, "right": 0.995, "top": 0.995,
-                                                      "bottom": 0.005, "hspace": 0.06})  # fmt: skip
-    for ax, (name, drawn) in zip(axes, rows.items(), strict=True):
-        ax.imshow(1 - drawn[:SHOWN, :, :, 0].transpose(1, 0, 2).reshape(SIDE, -1), cmap="gray",
-                  vmin=0, vmax=1, aspect="auto", interpolation="nearest")  # fmt: skip
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    return figure
-
-
-def compared(found: dict[Family, Found]) -> Figure:
-    """FID by minutes of training; precision, whether samples are good, by recall, whether all."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for number, (family, each) in enumerate(found.items(), 1):
-        s, colour = each.scores, COLOURS[family.program.partition("_")[0]]
-        for ax, x, y in ((left, each.results["seconds"] / 60, s["FID"].value),
-                         (right, s["recall"].value, s["precision"].value)):  # fmt: skip
-            ax.plot(x, y, "o", color=colour, markersize=13, alpha=0.85, clip_on=False)
-            ax.text(x, y, str(number), color="white", ha="center", va="center_baseline", size=8)
-    floor = next(iter(found.values())).scores
-    left.axhline(floor["FID"].floor, color=GREY, linestyle="--")
-    left.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel="FID",
-             title="cost, and how far from the data (dashed: real images)")  # fmt: skip
-    for axis in (left.xaxis, left.yaxis):
-        low, high = axis.get_view_interval()
-        ticks = [tick for tick in TICKS if low <= tick <= high]
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ticks([], minor=True)
-    right.plot(floor["recall"].floor, floor["precision"].floor, "x", color=GREY, markersize=9)
-    right.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall: how much of the data is covered",
-              ylabel="precision: how many samples are good",
-              title="quality and diversity (cross: real images)")  # fmt: skip
-    names = [f"{i} {f.name}" for i, f in enumerate(found, 1)]
-    figure.supxlabel("   ".join(names[:8]) + "\n" + "   ".join(names[8:]), size=8)
-    return figure
 
 
 if __name__ == "__main__":
