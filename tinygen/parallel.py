@@ -197,14 +197,12 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
     returns one array or a tuple, and must not look beyond one element.
     """
-    kernel: list[Callable[..., Any]] = []
+    kernel = functools.cache(lambda: xp.fuse()(formula))  # type: ignore[attr-defined]
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> Any:
         if not backend.on_cpu:
-            if not kernel:
-                kernel.append(xp.fuse()(formula))  # type: ignore[attr-defined]
-            return kernel[0](*arrays)
+            return kernel()(*arrays)
         if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
             return formula(*arrays)
         return _in_blocks(formula, arrays)
@@ -248,14 +246,12 @@ def in_place(formula: Callable[..., None]) -> Callable[..., None]:
     The arrays are of one shape. Like `fused`, but nothing is returned and no memory asked for,
     beyond what one block's terms take.
     """
-    kernel: list[Callable[..., None]] = []
+    kernel = functools.cache(lambda: xp.fuse()(formula))  # type: ignore[attr-defined]
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> None:
         if not backend.on_cpu:
-            if not kernel:
-                kernel.append(xp.fuse()(formula))  # type: ignore[attr-defined]
-            kernel[0](*arrays)
+            kernel()(*arrays)
             return
         whole = [a for a in arrays if isinstance(a, np.ndarray)]
         size = whole[0].size
