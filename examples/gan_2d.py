@@ -37,10 +37,10 @@ step meets a critic that has just made its own.
     grid, modes of 25       21  14  23          18  14  25             17.3 ± 0.8
           good samples      38  20  30 %        53  49  69 %           94.8 %
 
-So after a sixteenth of the training there are about as many modes, fewer good samples. The share of
-these still rises: on the grid, with seed 0, it was 38, 53 and 67 % after 10, 25 and 44 epochs. An
-epoch takes 12 seconds of one core of an AMD EPYC, so 400 would take 80 minutes. Packed by four, 3 %
-were good after 11 epochs, which is too early to say what packing does.
+So after a sixteenth of the training there are about as many modes, and fewer good samples. The
+share of these still rises: on the grid, with seed 0, it was 38, 53 and 67 % after 10, 25 and 44
+epochs. An epoch takes 12 seconds of one core of an AMD EPYC, so 400 would take 80 minutes. Packed
+by four, 3 % were good after 11 epochs, which is too early to say what packing does.
 
 Reading order: `RECIPES`, below the networks; `Game`, `Seen`; `main`; the pictures and the table.
 The losses are in tinygen/gan_losses.py, the algorithm in tinygen/gan.py.
