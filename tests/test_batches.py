@@ -60,6 +60,19 @@ def test_every_row_is_equally_likely_to_come_first():
     assert np.bincount(first).min() > 320  # 400 expected, with a standard deviation of 18
 
 
+@given(sizes, st.integers(0, 20))
+def test_unshuffled_the_rows_keep_their_order_and_go_on_from_any_position(drawn, steps):
+    n, size = drawn
+    ours = batches(n, size, shuffle=False)
+    seen = [numbers(next(ours)) for _ in range(steps)]
+    other = batches(n, size, 5, shuffle=False)
+    other.load_state_dict(ours.state_dict())
+    seen += [numbers(next(other)) for _ in range(20)]
+    each = -(-n // size)
+    rest = [list(range(n))[i * size : (i + 1) * size] for i in range(each)]
+    assert seen == [rest[i % each] for i in range(steps + 20)]
+
+
 def test_labels_stay_with_their_images_and_keep_their_type():
     for x, y in batches(10, 4, labels=np.arange(10) * 2, epochs=2):
         assert isinstance(x, Tensor) and isinstance(y, Tensor) and y.dtype == np.int64

@@ -218,11 +218,11 @@ def test_the_stages_are_the_papers():
         assert rate(first) == rate(last - 1) == pytest.approx(factor * 1e-4)
 
 
-def test_a_step_on_means_is_the_authors_on_sums():
+def test_a_step_on_means_is_adams_on_sums():
     images, model = table_model()
-    optimizer = iwae_table.authors_adam(model, lambda step: 1e-3)
+    optimizer = iwae_table.adam(model, lambda step: 1e-3)
     p = np.concatenate([host(p).ravel() for p in optimizer.params]).astype(float)
-    m, v = np.zeros_like(p), np.ones_like(p)
+    m, v = np.zeros_like(p), np.zeros_like(p)
     for t in range(1, 4):
         bound = iwae_table.mean_elbo(model, tensor(images[:20]), k=1, rng=generator(t))
         grads = tg.grad(bound.loss, optimizer.params)
@@ -234,6 +234,18 @@ def test_a_step_on_means_is_the_authors_on_sums():
     np.testing.assert_allclose(found, p, atol=1e-6)
 
 
+def test_every_layer_begins_with_the_numbers_of_one_seed():
+    """The authors' `RandomState(123)`, whose first number in [0, 1) is well known"""
+    _, model = table_model()
+    weights = [host(p) for name, p in model.named_parameters() if name.endswith("weight")]
+    units = [(w / math.sqrt(6 / sum(w.shape))).ravel() for w in weights]  # all from U(−1, 1)
+    assert len(units) == 7
+    for each in units:
+        assert each[0] == pytest.approx(2 * 0.6964691855978616 - 1, rel=1e-5)
+        np.testing.assert_allclose(each[:10_000], units[0][:10_000], rtol=1e-5)
+        assert np.abs(each).max() <= 1 and np.var(each) == pytest.approx(1 / 3, rel=0.02)
+
+
 def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
     images, model = table_model()
     sizes = []
@@ -243,7 +255,7 @@ def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
         terms = iwae_table.mean_elbo(model, x, k=1, rng=rng)
         return terms._replace(kl=tg.as_tensor(tg.xp.asarray(float(len(x)))))
 
-    optimizer = iwae_table.authors_adam(model, iwae_table.rate(3))
+    optimizer = iwae_table.adam(model, iwae_table.rate(3))
     chunks = data.Batches(images, 50, rng=generator(), epochs=2)
     rows = list(iwae_table.train(model, chunks, optimizer, rng=generator(), bound=bound))
     assert sizes == [20, 20, 10] * 2

@@ -23,9 +23,10 @@ Array = np.ndarray[Any, Any]
 class Batches(Iterator[Any]):
     """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
 
-    With `labels` each is a pair, `for x, labels in …`. The last batch of an epoch has the rows
-    that are left, or is left out where `drop_last`. `transform(x, rng=rng)` changes each batch, as
-    an array, on its way: `augment`'s functions do. `epochs` says when to stop; without it, never.
+    With `labels` each is a pair, `for x, labels in …`. Each epoch has a new order, or without
+    `shuffle` always the images' own. Its last batch has the rows that are left, or is left out
+    where `drop_last`. `transform(x, rng=rng)` changes each batch, as an array, on its way:
+    `augment`'s functions do. `epochs` says when to stop; without it, never.
     It is an iterator: after its epochs it is used up, and a second loop over it gets nothing.
 
     A batch has the dtype of `images`, and layers in float32 want float32. Bytes are refused, for
@@ -43,6 +44,7 @@ class Batches(Iterator[Any]):
         labels: Any = None,
         epochs: int | None = None,
         transform: Callable[..., Array] | None = None,
+        shuffle: bool = True,
         drop_last: bool = False,
     ) -> None:
         self.images = _rows("images", images)
@@ -61,7 +63,7 @@ class Batches(Iterator[Any]):
         if epochs is not None and (not isinstance(epochs, (int, np.integer)) or epochs < 0):
             raise ValueError(f"Batches: expected `epochs` to be an int ≥ 0 or None, got {epochs!r}")
         self.size, self.epochs, self.transform = int(size), epochs, transform
-        self.rng = generator("Batches", rng)
+        self.rng, self.shuffle = generator("Batches", rng), shuffle
         self.rows = n - n % self.size if drop_last else n  # of an epoch
         self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its order's seed
         self._order: Array | None = None
@@ -87,7 +89,9 @@ class Batches(Iterator[Any]):
         if self._row == 0:
             self._seed, self._order = int(self.rng.integers(2**63)), None
         if self._order is None:
-            self._order = np.random.default_rng(self._seed).permutation(len(self.images))
+            n = len(self.images)
+            self._order = (np.random.default_rng(self._seed).permutation(n) if self.shuffle
+                           else np.arange(n))  # fmt: skip
         chosen = self._order[self._row : min(self._row + self.size, self.rows)]
         self._row += len(chosen)
         x = self.images[chosen]
