@@ -1,5 +1,6 @@
 """Choosing a backend, with every way of not having a GPU played by a fake; indices on either."""
 
+import re
 import sys
 import types
 
@@ -116,7 +117,15 @@ def test_to_numpy_of_a_reduction_gives_an_array_too():
 
 
 def test_describe_names_the_library_and_its_version():
-    assert tinygen.describe().startswith(f"{backend.name} {backend._chosen.__version__} ")
+    named = f"{backend.name} {backend._chosen.__version__} "
+    assert tinygen.describe().lower().startswith(named)
+
+
+@pytest.mark.skipif(backend.name == "cupy", reason="a GPU is named instead")
+def test_the_line_about_the_backend_ends_with_its_blas_and_threads(monkeypatch):
+    monkeypatch.setattr(backend, "threads", 37)
+    version = re.escape(backend._chosen.__version__)
+    assert re.fullmatch(rf"{backend.name} {version} \(\w.*\), 37 threads", tinygen.describe())
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "1.5", "two", " "])

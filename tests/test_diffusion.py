@@ -151,6 +151,16 @@ class Bare(nn.Module):
 # --- the loss -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_is_normal_of_the_shape_and_dtype_of_what_it_is_like(dtype):
+    noise = diffusion.noise_like(tg.xp.zeros((200, 10, 10, 1), dtype), rng=generator())
+    assert isinstance(noise, tg.xp.ndarray) and noise.dtype == dtype
+    eps = host(noise)
+    assert eps.shape == (200, 10, 10, 1)
+    for power, moment, variance in [(1, 0, 1), (2, 1, 2), (4, 3, 96)]:
+        assert abs((eps**power).mean() - moment) < 5 * math.sqrt(variance / eps.size)
+
+
 def by_hand(model, x_0, seed, weigh):
     """The mean over rows of weigh(ᾱ) ‖…‖², of the times and the noise that the loss draws."""
     rng = generator(seed)

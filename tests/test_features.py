@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import checkpoint, data, features, fetch, mnist, optim
+from tinygen import checkpoint, data, features, fetch, mnist, nn, optim
 from tinygen.checkpoint import CheckpointError
 from tinygen.data import Labelled
 from tinygen.features import Classifier, classifier
@@ -93,6 +93,17 @@ def test_images_may_be_tensors_or_in_double_precision_or_none():
 def test_images_of_any_size_have_64_features(image):
     x = np.random.default_rng(0).random((2, *image), np.float32)
     assert small(image=image).features(x).shape == (2, 64)
+
+
+def test_a_classifier_halves_the_sides_three_times_in_four_convolutions():
+    model = Classifier((13, 20, 3), 5, rng=np.random.default_rng(0))
+    parts = [part for _, part in model.named_modules()]
+    strides = [tuple(np.broadcast_to(p.stride, 2)) for p in parts if isinstance(p, nn.Conv2d)]
+    assert sorted(strides) == [(1, 1), (2, 2), (2, 2), (2, 2)]
+    flat = {p.weight.shape for p in parts if isinstance(p, nn.Dense)}
+    assert flat == {(2 * 3 * 32, 64), (64, 5)}
+    x = tg.xp.asarray(np.random.default_rng(1).random((2, 13, 20, 3), np.float32))
+    assert model.body(x).shape == (2, 64) and model(x).shape == (2, 5)
 
 
 # --- how it learns --------------------------------------------------------------------------------

@@ -378,6 +378,14 @@ def test_from_data_back_to_noise_and_again():
     assert isinstance(x_1, np.ndarray) and isinstance(back, np.ndarray)
 
 
+def test_pairs_are_noise_and_where_the_flow_takes_it():
+    x_0 = normal(5, D)
+    found = flow.reflow_pairs(lambda x, t: x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0, x_0,
+                              size=2)  # fmt: skip
+    np.testing.assert_array_equal(found[:, 0], x_0)
+    np.testing.assert_allclose(found[:, 1], x_0 + 4, rtol=1e-6)  # ∫ (2t + 3) dt
+
+
 def test_rows_travel_with_their_classes_however_they_are_cut_up():
     model, x = Small(classes=3), normal(11, D).astype(np.float32)
     labels = np.arange(11) % 3

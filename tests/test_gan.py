@@ -517,6 +517,13 @@ def test_clipped_weights_stay_within_their_bounds():
         assert np.abs(host(model.critic.w)).max() <= 0.05
 
 
+def test_clipped_weights_are_moved_to_the_limit_and_others_left():
+    weights = [tensor([-2.0, -0.05, 0.1]), tensor([[4.0], [0.03]])]
+    gan.clip(weights, 0.1)
+    np.testing.assert_array_equal(host(weights[0]), [-0.1, -0.05, 0.1])
+    np.testing.assert_array_equal(host(weights[1]), [[0.1], [0.03]])
+
+
 def test_a_penalty_is_added_to_the_critics_loss_and_reported():
     model, _, steps = small(loss=Wasserstein(), penalty=partial(r1, weight=2.0))
     v = host(model.critic.w).copy()

@@ -123,6 +123,41 @@ def test_erf_is_right_to_14_digits(x):
     assert tg.erf(Tensor([x])).numpy()[0] == pytest.approx(math.erf(x), rel=1e-14, abs=1e-300)
 
 
+def test_near_0_expm1_and_log1p_keep_all_their_digits():
+    x = Tensor([1e-5, 1e-10, -1e-15, 1e-300])
+    series = [1e-5 + 5e-11 + 1e-15 / 6, 1e-10 + 5e-21, -1e-15 + 5e-31, 1e-300]
+    np.testing.assert_allclose(tg.expm1(x).numpy(), series, rtol=1e-15)
+    series = [1e-5 - 5e-11 + 1e-15 / 3, 1e-10 - 5e-21, -1e-15 - 5e-31, 1e-300]
+    np.testing.assert_allclose(tg.log1p(x).numpy(), series, rtol=1e-15)
+
+
+def test_equal_extremes_share_the_gradient():
+    for extreme, entries in [(tg.max, [3.0, 1.0, 3.0]), (tg.min, [-3.0, 1.0, -3.0])]:
+        x = Tensor(entries, requires_grad=True)
+        z = extreme(x)
+        assert abs(z.item()) == 3
+        np.testing.assert_array_equal(tg.grad(z, x).numpy(), [0.5, 0, 0.5])
+    rows = np.array([[2.0, 7, 1, 1], [7, 7, 0, 1]])
+    x = Tensor(rows[None, :, :, None], requires_grad=True)
+    z = tg.max_pool2d(x, 2)
+    np.testing.assert_array_equal(z.numpy().ravel(), [7, 1])
+    third = 1 / 3
+    np.testing.assert_allclose(tg.grad(z.sum(), x).numpy()[0, :, :, 0],
+                               [[0, third, third, third], [third, third, 0, third]])  # fmt: skip
+
+
+def test_of_two_equal_numbers_the_first_is_the_maximum_and_the_minimum():
+    x, y = (Tensor(each, requires_grad=True) for each in ([4.0, 5.0, 5.0], [4.0, 6.0, 3.0]))
+    for of_two, z, gx, gy in [
+        (tg.maximum, [4, 6, 5], [1, 0, 1], [0, 1, 0]),
+        (tg.minimum, [4, 5, 3], [1, 1, 0], [0, 0, 1]),
+    ]:
+        found = of_two(x, y)
+        np.testing.assert_array_equal(found.numpy(), z)
+        for g, expected in zip(tg.grad(found.sum(), [x, y]), (gx, gy), strict=True):
+            np.testing.assert_array_equal(g.numpy(), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

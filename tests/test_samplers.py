@@ -212,6 +212,22 @@ def test_with_the_schedules_own_steps_the_ancestral_chain_is_that_of_the_article
 # --- the steps ------------------------------------------------------------------------------------
 
 
+def test_a_step_is_a_time_a_place_and_the_guess_that_led_there():
+    schedule, x, t = linear(50), generator().normal(size=(3, 2)), 50
+    path = list(ddim(KNOWN.model(schedule), x, steps=4))
+    assert path[-1].t == 0
+    for step in path:
+        (a_s, b_s), (a_t, b_t) = schedule.scales(t), schedule.scales(step.t)
+        x_0 = KNOWN.denoise(x, a_s, b_s)
+        eps = (x - a_s * x_0) / b_s
+        np.testing.assert_allclose(tg.to_numpy(step.x_0), x_0, rtol=1e-9)
+        np.testing.assert_allclose(tg.to_numpy(step.x), a_t * x_0 + b_t * eps, rtol=1e-9)
+        x, t = tg.to_numpy(step.x), step.t
+    end = last(iter(path))
+    assert isinstance(end, np.ndarray)
+    np.testing.assert_array_equal(end, x)
+
+
 @every_sampler
 @pytest.mark.parametrize("clip", [None, 0.9])
 def test_the_last_step_adds_no_noise_and_ends_at_the_guess(sampler, clip):

@@ -34,6 +34,11 @@ def test_distinct_entries_lie_apart(x):
     assert (np.diff(np.sort(x, axis=None)) >= 0.2 - 1e-9).all()
 
 
+@given(strategies.shapes(1, 2, min_side=3, max_side=5))
+def test_shapes_have_as_many_axes_as_asked_for_and_as_long_ones(shape):
+    assert 1 <= len(shape) <= 2 and all(3 <= side <= 5 for side in shape)
+
+
 @given(strategies.broadcastable(3))
 def test_broadcastable_shapes_broadcast(shapes):
     np.broadcast_shapes(*shapes)

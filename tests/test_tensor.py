@@ -281,6 +281,18 @@ def test_recording_is_restored_after_an_error_in_a_vjp():
     assert tg.is_recording()
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_vjp_is_recorded_where_its_own_gradient_was_asked_for(create_graph):
+    x, seen = leaf([1.0, 2.0]), []
+
+    def vjp(g, z):
+        seen.append(tg.is_recording())
+        return g
+
+    grad(record(x.data, (x, vjp)).sum(), x, create_graph=create_graph)
+    assert seen == [create_graph] and tg.is_recording()
+
+
 def counting(x, calls, name):
     """x, with a vjp that counts its calls."""
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import clouds
-from tinygen.twosample import energy_distance
+from tinygen.twosample import energy_distance, mean_distance
+
+
+def mean(pairs):
+    distances = [math.dist(a, b) for a, b in pairs]
+    return math.fsum(distances) / len(distances)
 
 
 def by_loops(x, y):
     """The definition, pair by pair"""
-
-    def mean(pairs):
-        distances = [math.dist(a, b) for a, b in pairs]
-        return math.fsum(distances) / len(distances)
-
     return (2 * mean(itertools.product(x, y)) - mean(itertools.permutations(x, 2))
             - mean(itertools.permutations(y, 2)))  # fmt: skip
 
@@ -36,6 +36,12 @@ def test_rows_taken_in_parts_give_the_same(rng, monkeypatch):
     x, y = rng.normal(size=(23, 2)), rng.normal(size=(11, 2))
     monkeypatch.setattr(clouds, "ROWS", 5)
     assert energy_distance(x, y) == pytest.approx(by_loops(x, y), rel=1e-12)
+
+
+def test_the_mean_distance_is_over_all_pairs(rng, monkeypatch):
+    x, y = rng.normal(size=(7, 3)), rng.normal(size=(4, 3))
+    monkeypatch.setattr(clouds, "ROWS", 3)
+    assert mean_distance(x, y) == pytest.approx(mean(itertools.product(x, y)), rel=1e-12)
 
 
 def test_for_equal_distributions_its_mean_is_0_and_it_falls_on_both_sides(rng):

@@ -355,6 +355,12 @@ def test_evaluation_is_the_mean_over_all_images_whatever_the_batch():
     assert vae.unit_kl(model, x, size=2).sum() == pytest.approx(terms["kl"])
 
 
+def test_the_kl_of_each_unit_is_its_mean_over_all_images():
+    model, x = small_model(), generator().random((7, P))
+    _, kl = by_hand(model, x, 5)
+    np.testing.assert_allclose(vae.unit_kl(model, x, size=2), kl.mean(axis=0), rtol=1e-9)
+
+
 def test_bits_per_dimension_of_a_uniform_image_are_the_bits_of_its_levels():
     assert vae.bits_per_dimension(0.0, 784, levels=256) == 8  # density 1 on [0, 1] is no knowledge
     assert vae.bits_per_dimension(784 * math.log(2), 784) == pytest.approx(1)
