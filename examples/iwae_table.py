@@ -201,7 +201,8 @@ def table(args: Any, found: dict[str, Any]) -> str:
     elsewhere = SHORTER.get((args.objective, args.k), {})
     if args.k in TABLE_1[args.objective]:
         elsewhere = elsewhere | {ends(STAGES): TABLE_1[args.objective][args.k]}
-    if args.data != "mnist":  # of other images nothing is known
+    settings = (args.data, args.train, args.test_images, args.draws)
+    if settings != ("mnist", TRAIN, JUDGED, DRAWS):  # of others nothing is known
         elsewhere = {}
     rows = [f"{f'{args.objective.upper()}, k = {args.k}':15} epochs      here   elsewhere"]
     for epochs in (ends(stage) for stage in range(1, STAGES + 1)):

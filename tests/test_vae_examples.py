@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,15 +265,32 @@ def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
 
 
 def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
-    args = type("Args", (), {"objective": "iwae", "k": 5, "data": "mnist"})
+    args = SimpleNamespace(objective="iwae", k=5, data="mnist", train=59_600, test_images=2000,
+                           draws=500)  # fmt: skip
     rows = iwae_table.table(args, {"nll_1": 114.5, "nll_4": 100.8, "seconds": 3}).splitlines()
     assert [row.split() for row in rows[1:]] == [
         ["1", "114.50", "114.65"], ["4", "100.80", "102.62"], ["13", "–", "95.33"],
         ["40", "–", "91.55"], ["3,280", "–", "85.54"],
     ]  # fmt: skip
-    args.data, args.k = "digits", 7
-    rows = iwae_table.table(args, {"nll_1": 114.5}).splitlines()
-    assert [row.split() for row in rows[1:]] == [["1", "114.50", "–"]]
+    for change in ({"k": 7, "draws": 500}, {"data": "digits"}, {"train": 100}, {"draws": 5}):
+        other = SimpleNamespace(**vars(args) | change)
+        rows = iwae_table.table(other, {"nll_1": 114.5}).splitlines()[1:]
+        rows = [row for row in rows if row.split()[0] == "1"]
+        assert [row.split() for row in rows] == [["1", "114.50", "–"]]
+
+
+def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+    def came_to(name, stages, *more):
+        monkeypatch.setattr(sys, "argv", [
+            "iwae_table.py", "--data", "digits", "--train", "60", "--test-images", "5", "--draws",
+            "7", "--k", "2", "--stages", stages, "--out", str(tmp_path / name), *more])  # fmt: skip
+        iwae_table.main()
+        found = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))
+        return {key: value for key, value in found.items() if key.startswith("nll")}
+
+    assert set(came_to("stopped", "1")) == {"nll_1"}
+    assert came_to("stopped", "2", "--resume") == came_to("whole", "2")
+    capsys.readouterr()
 
 
 # --- vae_shapes -----------------------------------------------------------------------------------
