@@ -95,6 +95,19 @@ def test_the_density_of_a_normal_is_its_formula():
     assert float(log_normal(tensor([0.0, 0.0]))) == pytest.approx(-math.log(2 * math.pi))
 
 
+def test_a_scalar_is_the_same_of_all_units_and_many_draws_are_from_the_same_q():
+    mu, eps = generator().standard_normal((3, 2)), generator(1).standard_normal((5, 3, 2))
+    log_var = np.full((3, 2), 0.7)
+    for f, scalar, full in (
+        (vae.reparameterise, (tensor(mu), 0.7, tensor(eps)), (mu, log_var, eps)),
+        (gaussian_kl, (tensor(mu), 0.7), (mu, log_var)),
+        (log_normal, (tensor(eps), tensor(mu), 0.7), (eps, np.tile(mu, (5, 1, 1)), log_var)),
+        (log_normal, (0.7, tensor(mu)), (log_var, mu)),
+    ):
+        expected = f(*(tensor(x) for x in full)).numpy()
+        np.testing.assert_allclose(f(*scalar).numpy(), expected)
+
+
 def test_bernoulli_pixels_add_up_over_the_image_and_not_over_the_batch():
     x = np.array([[[1.0, 0.0]], [[0.25, 1.0]]])
     logits = np.array([[[2.0, -1.0]], [[0.0, 3.0]]])
@@ -195,6 +208,15 @@ def test_the_estimate_does_not_depend_on_how_it_is_cut_up():
     assert once[0] == pytest.approx(float(tg.logsumexp(by_hand)) - math.log(3000), rel=1e-9)
 
 
+def test_the_estimate_is_of_all_draws_of_all_parts():
+    model, w, b = linear_model(wrong=0.6)  # so that weights differ
+    x, rng = data(1, w, b), generator(4)
+    found = vae.log_likelihood(model, x, k=10, rng=generator(4), size=4)
+    parts = [log_weights(model, tensor(x), k=n, rng=rng)[0].numpy() for n in (4, 4, 2)]
+    weights = np.exp(np.concatenate(parts))
+    assert found[0] == pytest.approx(math.log(weights.mean()), rel=1e-9)
+
+
 # --- the losses at their formulas -----------------------------------------------------------------
 
 
@@ -246,6 +268,12 @@ def test_beta_weighs_the_kl_and_nothing_else():
     assert float(terms.kl) == pytest.approx(kl.sum(1).mean(), rel=1e-6)
 
 
+def test_a_gaussians_mean_is_what_the_decoder_gives():
+    model, z = small_model(Gaussian(0.3)), generator(1).standard_normal((3, D))
+    decoded = z @ model.decoder.weight.numpy() + model.decoder.bias.numpy()
+    np.testing.assert_allclose(model.generate(z), decoded)
+
+
 def test_free_bits_take_a_unit_whose_mean_kl_is_below_as_paid():
     x = generator().random((3, P))
     reconstruction, kl = by_hand(small_model(), x, 5)
@@ -272,6 +300,18 @@ def test_a_conditional_model_is_told_the_label_on_both_sides():
         model.encode(tensor(x))
     log_w, *_ = log_weights(model, tensor(x), [0, 1, 1, 2], k=2, rng=generator())
     assert log_w.shape == (2, 4)
+
+
+def test_each_of_k_draws_for_an_image_is_told_that_images_label():
+    model, x, labels = small_model(classes=3), tensor(generator(1).random((3, P))), [2, 0, 1]
+    found, *_ = log_weights(model, x, labels, k=4, rng=generator(5))
+    mu, log_var = model.encode(x, labels)
+    for log_w, eps in zip(found.numpy(), generator(5).standard_normal((4, 3, D), np.float32),
+                          strict=True):  # fmt: skip
+        z = tensor(mu.numpy() + np.exp(log_var.numpy() / 2) * eps)
+        given_z = Bernoulli().log_prob(x, model.decode(z, labels))
+        expected = given_z + log_normal(z) - log_normal(z, mu, log_var)
+        np.testing.assert_allclose(log_w, expected.numpy(), rtol=1e-6)
 
 
 OBJECTIVES = {
@@ -379,6 +419,61 @@ def test_samples_reconstructions_and_ways_between_are_mean_images():
     np.testing.assert_allclose(ways[:, 0], back[:2], rtol=1e-6)
     np.testing.assert_allclose(ways[:, -1], back[2:4], rtol=1e-6)
     assert (back > 0).all() and (back < 1).all()
+
+
+def test_the_mean_of_an_image_is_the_encoders_first_half():
+    model, x = small_model(), generator(1).random((3, P))
+    h = x @ model.encoder.weight.numpy() + model.encoder.bias.numpy()
+    np.testing.assert_allclose(model.means(x), h[:, :D])
+
+
+def test_a_sample_is_the_mean_image_of_standard_normal_noise():
+    model = small_model()
+    z = generator(3).standard_normal((7, D), np.float32).astype(float)
+    np.testing.assert_array_equal(model.sample(7, rng=generator(3)), model.generate(z))
+
+
+def test_a_way_between_two_images_is_straight_and_even():
+    model, x = small_model(), generator(1).random((4, P))
+    ways = model.interpolate(x[:2], x[2:], 5)
+    a, b = model.means(x[:2]), model.means(x[2:])
+    for i in range(5):
+        np.testing.assert_allclose(ways[:, i], model.generate(a + i / 4 * (b - a)))
+
+
+def test_every_row_has_its_own_label_however_the_rows_are_cut_up(monkeypatch):
+    model, x, y = small_model(classes=3), generator(1).random((7, P)), np.arange(7) % 3
+    z = generator(2).standard_normal((7, D))
+    means, images = model.means(x, y), model.generate(z, y)
+    monkeypatch.setattr(vae, "AT_ONCE", 2)
+    np.testing.assert_allclose(model.means(x, y), means)
+    np.testing.assert_allclose(model.generate(z, y), images)
+    units = vae.unit_kl(model, x, y)
+    np.testing.assert_allclose(vae.unit_kl(model, x, y, size=2), units)
+    assert vae.evaluate(model, x, y, rng=generator(), size=2)["kl"] == pytest.approx(units.sum())
+
+
+def test_a_model_that_is_not_conditional_does_not_look_at_the_labels_of_images():
+    model, x, y = small_model(), generator(1).random((4, P)), np.arange(4)
+    np.testing.assert_array_equal(model.means(x, y), model.means(x))
+    np.testing.assert_array_equal(model.reconstruct(x, y), model.reconstruct(x))
+    np.testing.assert_array_equal(model.interpolate(x, x[::-1], 3, y),
+                                  model.interpolate(x, x[::-1], 3))  # fmt: skip
+    np.testing.assert_array_equal(vae.unit_kl(model, x, y), vae.unit_kl(model, x))
+
+
+def test_noise_has_the_dtype_of_the_first_floating_state_and_without_any_is_float32():
+    class Counting(nn.Module):
+        def __init__(self):
+            self.calls, self.scale = tg.xp.zeros(1, int), tg.xp.ones(1, float)
+
+        def forward(self, z):
+            return z
+
+    linear = Gaussian().astype(float)
+    assert VAE(Counting(), lambda z: z, D, likelihood=linear).sample(
+        2, rng=generator()).dtype == np.float64  # fmt: skip
+    assert VAE(None, lambda z: z, D).sample(2, rng=generator()).dtype == np.float32
 
 
 def lively_model():
@@ -537,7 +632,47 @@ def test_labels_beyond_the_last_row_are_refused_however_the_rows_are_cut_up():
          "elbo: expected `beta` ≥ 0, got -1.0"),
         (lambda: elbo(small_model(), tensor(X), rng=generator(), free_bits=math.nan),
          "elbo: expected `free_bits` ≥ 0, got nan"),
+        (lambda: elbo(small_model(), tensor(X), rng=generator(), beta="4"),
+         "elbo: expected `beta` ≥ 0, got str"),
         (lambda: Gaussian(0.0), "Gaussian: expected `sigma` > 0, got 0.0"),
+        (lambda: Gaussian("a"), "Gaussian: expected `sigma` > 0, got str"),
+        (lambda: VAE(None, None, D, likelihood="gaussian"),
+         "VAE: expected `likelihood` to be an object such as Bernoulli(), got 'gaussian'"),
+        (lambda: VAE(None, None, D, likelihood=Gaussian),
+         f"VAE: expected `likelihood` to be an object such as Bernoulli(), got {Gaussian}"),
+        (lambda: small_model().generate(X[:, :D], [0, 1, 2]),
+         "VAE: expected no `labels`, for the model is not conditional"),
+        (lambda: small_model().sample(3, [0, 1, 2], rng=generator()),
+         "VAE: expected no `labels`, for the model is not conditional"),
+        (lambda: elbo(small_model(), tensor(X[:0]), rng=generator()),
+         "VAE: expected at least one image, got shape (0, 4)"),
+        (lambda: iwae(small_model(), tensor(X[:0]), k=2, rng=generator()),
+         "VAE: expected at least one image, got shape (0, 4)"),
+        (lambda: elbo(small_model(Gaussian()), tg.xp.zeros((3, P), "u1"), rng=generator()),
+         "VAE: expected images in floating point, got uint8; divide bytes by 255"),
+        (lambda: log_weights(small_model(), tg.xp.zeros((3, P), "i8"), k=2, rng=generator()),
+         "VAE: expected images in floating point, got int64; divide bytes by 255"),
+        (lambda: gaussian_kl(tensor(X), tensor(X[:, :1])),
+         "gaussian_kl: expected as many units, on the last axis, in each, got (3, 4) and (3, 1)"),
+        (lambda: log_normal(tensor(X[:, :1]), tensor(X), 0.0),
+         "log_normal: expected as many units, on the last axis, in each, got (3, 1) and (3, 4) "
+         "and ()"),
+        (lambda: log_normal(tensor(X), 0.0, tensor(X[:, :1])),
+         "log_normal: expected as many units, on the last axis, in each, got (3, 4) and () and "
+         "(3, 1)"),
+        (lambda: vae.reparameterise(tensor(X[:, :1]), tensor(X), tensor(X)),
+         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), got (3, 4)"),
+        (lambda: vae.reparameterise(tensor(X), tensor(X[:, :1]), tensor(X)),
+         "reparameterise: expected the shape of `eps` to end in that of `log_var`, (3, 1), got "
+         "(3, 4)"),
+        (lambda: vae.reparameterise(tensor(X), tensor(X), tensor(X[:, :1])),
+         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (3, 1)"),
+        (lambda: vae.reparameterise(tensor(X), 0.0, tensor(X[0])),
+         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (4,)"),
+        (lambda: vae.bits_per_dimension(1.0, 0),
+         "bits_per_dimension: expected `dimensions` to be an int ≥ 1, got 0"),
+        (lambda: vae.bits_per_dimension(1.0, 4, levels=0),
+         "bits_per_dimension: expected `levels` to be an int ≥ 1, got 0"),
         (lambda: VAE(nn.Dense(P, 3, rng=generator()), None, D).encode(
             tg.Tensor(np.ones((1, P), np.float32))),
          "VAE: expected the encoder to give (N, 4), the mean and log-variance of 2 units, got "
@@ -545,9 +680,16 @@ def test_labels_beyond_the_last_row_are_refused_however_the_rows_are_cut_up():
     ],
 )  # fmt: skip
 def test_what_can_not_be_meant_is_refused(make, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_pixels_may_be_black_and_white_as_booleans():
+    x = generator().random((3, P)) < 0.5
+    expected = elbo(small_model(), tensor(x), rng=generator()).loss
+    found = elbo(small_model(), tg.xp.asarray(x), rng=generator()).loss
+    assert float(found) == pytest.approx(float(expected))
 
 
 def test_the_density_of_a_normal_keeps_the_dtype():

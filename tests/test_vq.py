@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import nn, optim, vae, vq
+from tinygen import gradcheck, nn, optim, vae, vq
 from tinygen.batches import Batches
 from tinygen.vq import VQVAE, VectorQuantiser, vq_loss
 
@@ -113,6 +113,19 @@ def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
     assert q.restart(z, rng=generator()) == 0
 
 
+def test_a_code_that_was_moved_takes_part_in_the_running_means_from_where_it_is_now():
+    q, z = quantiser(codes=4, features=2, decay=0.5), generator().random((10, 2, 2, 2))
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = tg.xp.array(q.e.data)
+    for _ in range(20):
+        q(tensor(z))
+    assert q.restart(tensor(z), rng=generator()) == 2
+    e, chosen = q.e.numpy(), tg.to_numpy(q.chosen)[:, None]
+    one_hot = np.eye(4)[tg.to_numpy(q(tensor(z)).codes).ravel()]
+    counts, sums = one_hot.sum(0)[:, None], one_hot.T @ z.reshape(-1, 2)
+    np.testing.assert_allclose(q.e.numpy(), (chosen * e + sums) / (chosen + counts))
+
+
 @pytest.mark.parametrize("decay", [None, 0.99])
 def test_after_few_steps_already_it_is_known_which_codes_nobody_chooses(decay):
     q = quantiser(codes=4, features=2, decay=decay)
@@ -157,6 +170,37 @@ def test_the_loss_is_its_formula():
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
+def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
+    model, x = small(decay).eval(), tensor(generator(1).random((3, 4, 4, 1)))
+    params = model.parameters()
+    found = tg.grad(vq_loss(model, x, beta=0.3).loss, params)
+    z = model.encoder(x)
+    codes = tg.to_numpy(model.quantiser.nearest(z))
+    z_q = tensor(model.quantiser.e.numpy()[codes], requires_grad=True)
+    reconstruction = -tg.mean(model.likelihood.log_prob(x, model.decoder(z_q)))
+    away = 2 * (z.numpy() - z_q.numpy()) / 3
+    at_z = tg.grad(reconstruction, z_q).numpy() + 0.3 * away
+    at_e = np.zeros(model.quantiser.e.shape)
+    np.add.at(at_e, codes, -away)
+    expected = tg.grad(tg.sum(z * tensor(at_z)), model.encoder.parameters())
+    expected += [tensor(at_e)] if decay is None else []
+    expected += tg.grad(reconstruction, model.decoder.parameters())
+    assert len(params) == len(expected)
+    for p, g, e in zip(params, found, expected, strict=True):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-9, atol=1e-12, err_msg=p.name)
+
+
+def test_the_decoders_gradients_of_the_loss_are_those_that_it_says():
+    model, x = small(), tensor(generator(1).random((3, 4, 4, 1)))
+
+    def loss(weight, bias):
+        model.decoder.weight, model.decoder.bias = weight, bias
+        return vq_loss(model, x).loss
+
+    gradcheck(loss, model.decoder.weight, model.decoder.bias, order=2)
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
 def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
     rng = generator(2)
     patterns = np.repeat(np.repeat(rng.integers(0, 2, (4, 2, 2)), 2, 1), 2, 2)[..., None]
@@ -181,6 +225,29 @@ def test_to_measure_the_loss_moves_no_code():
     assert model.quantiser.training
 
 
+MEASURES = {
+    "codes": lambda model, x: tg.to_numpy(model.codes(x)),
+    "images": lambda model, x: model.images(np.arange(12).reshape(3, 2, 2) % 6),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measure):
+    model, x = small(0.9), tensor(generator(1).random((3, 4, 4, 1)))
+    for part, channels in (("encoder", 3), ("decoder", 1)):  # that draw, and that remember
+        setattr(model, part, nn.Sequential(nn.Dropout(0.5, rng=generator(1)), getattr(model, part),
+                                           nn.BatchNorm(channels).astype(float)))  # fmt: skip
+    vq_loss(model, x)  # for averages to have settled
+    model.encoder[0].eval()  # of two modes
+    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    found = measure(model, x)
+    np.testing.assert_array_equal(measure(model, x), found)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert [each.training for _, each in model.named_modules()] == modes
+    np.testing.assert_array_equal(measure(model.eval(), x), found)
+
+
 def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
     model = small()
     model.decoder = nn.Sequential(model.decoder, nn.Flatten())
@@ -196,12 +263,39 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
          "VectorQuantiser: expected `codes` to be an int ≥ 1, got 0"),
         (lambda: VectorQuantiser(2, 3, rng=generator(), decay=1.0),
          "VectorQuantiser: expected `decay` between 0 and 1, got 1.0"),
+        (lambda: VectorQuantiser(2, 3, rng=generator(), decay="0.9"),
+         "VectorQuantiser: expected `decay` between 0 and 1, got str"),
         (lambda: quantiser()(tensor(np.ones((2, 4)))),
-         "VectorQuantiser: expected vectors of 3 features on the last axis, got (2, 4)"),
+         "VectorQuantiser: nearest: expected vectors of 3 features on the last axis, one or more, "
+         "got (2, 4)"),
+        (lambda: quantiser().nearest(tensor(np.ones((3, 2)))),  # six numbers: two vectors of 3?
+         "nearest: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
+        (lambda: quantiser().nearest(tensor(np.ones(3))),
+         "nearest: expected vectors of 3 features on the last axis, one or more, got (3,)"),
+        (lambda: quantiser().restart(tensor(np.ones((3, 2))), rng=generator()),
+         "restart: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
+        (lambda: quantiser().restart(tensor(np.ones((0, 3))), rng=generator()),
+         "restart: expected vectors of 3 features on the last axis, one or more, got (0, 3)"),
+        (lambda: quantiser().restart(tensor(np.ones((2, 3))), rng=generator(), below=math.nan),
+         "restart: expected `below` ≥ 0, got nan"),
+        (lambda: small().images(np.array([[[0, -1]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from -1 to 0"),
+        (lambda: small().images(np.array([[[6, 1]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from 1 to 6"),
+        (lambda: small().images(np.array([[[0.0, 1.0]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got float64 from 0.0 to 1.0"),
+        (lambda: VQVAE(None, quantiser(), None, likelihood=vae.Bernoulli),
+         f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got {vae.Bernoulli}"),
+        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=-1.0),
+         "vq_loss: expected `beta` ≥ 0, got -1.0"),
+        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=math.nan),
+         "vq_loss: expected `beta` ≥ 0, got nan"),
+        (lambda: vq_loss(small(), tg.xp.ones((1, 4, 4, 1), "u1")),
+         "VAE: expected images in floating point, got uint8; divide bytes by 255"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_meant_is_refused(make, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         make()
     assert str(caught.value) == message
 

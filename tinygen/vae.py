@@ -28,7 +28,7 @@ import numpy as np
 
 from tinygen.arrange import concat
 from tinygen.backend import to_numpy, xp
-from tinygen.checks import whole
+from tinygen.checks import number, whole
 from tinygen.module import Module, evaluating
 from tinygen.ops import maximum
 from tinygen.optim import Optimizer
@@ -37,7 +37,14 @@ from tinygen.reductions import logsumexp
 from tinygen.rows import as_rows, checked_labels, halves, one_hot, part, slices
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
-from tinygen.vae_terms import Bernoulli, Gaussian, gaussian_kl, log_normal, reparameterise
+from tinygen.vae_terms import (
+    Bernoulli,
+    Gaussian,
+    checked_likelihood,
+    gaussian_kl,
+    log_normal,
+    reparameterise,
+)
 
 __all__ = [
     "VAE", "Bernoulli", "Bound", "Gaussian", "bits_per_dimension", "elbo", "evaluate",
@@ -57,7 +64,8 @@ class VAE(Module):
 
     With `classes` the model is conditional (Sohn et al. 2015): both networks are also told the
     label, an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z
-    and the one-hot label side by side, (N, D + classes).
+    and the one-hot label side by side, (N, D + classes). A model that is not conditional does not
+    look at the labels of images, and draws none to order.
 
     What is returned as arrays is computed in evaluation mode, and changes nothing in the model.
     """
@@ -74,7 +82,7 @@ class VAE(Module):
         whole("VAE", 1, latent=latent)
         whole("VAE", 0, classes=0 if classes is None else classes)
         self.encoder, self.decoder, self.latent = encoder, decoder, int(latent)
-        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.likelihood = checked_likelihood("VAE", likelihood)
         self.classes = int(classes or 0)
 
     def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
@@ -94,6 +102,8 @@ class VAE(Module):
 
     def generate(self, z: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """The mean image of p(x|z) for each z."""
+        if labels is not None and not self.classes:
+            raise ValueError("VAE: expected no `labels`, for the model is not conditional")
         labels, parts = self._checked(labels, z), []
         with evaluating(self):
             for some in slices("generate", z, AT_ONCE):
@@ -105,11 +115,12 @@ class VAE(Module):
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
         whole("sample", 1, n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
-        return self.generate(z.astype(self.named_state()[0][1].dtype), labels)
+        dtypes = (each.dtype for _, each in self.named_state() if each.dtype.kind == "f")
+        return self.generate(z.astype(next(dtypes, np.float32)), labels)
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """What comes back of x: decoded from the mean of q(z|x)."""
-        return self.generate(self.means(x, labels), labels)
+        return self.generate(self.means(x, labels), self._checked(labels, x))
 
     def means(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
@@ -130,7 +141,7 @@ class VAE(Module):
             raise ValueError(f"interpolate: expected as many images in `x1` as in `x0`, got "
                              f"{len(x1)} and {len(x0)}")  # fmt: skip
         a, b = (self.means(x, labels) for x in (x0, x1))
-        times = np.linspace(0, 1, steps).tolist()
+        times, labels = np.linspace(0, 1, steps).tolist(), self._checked(labels, x0)
         ways = [self.generate((1 - t) * a + t * b, labels) for t in times]
         return np.stack(ways, axis=1)
 
@@ -220,8 +231,7 @@ def _noise(rng: Random, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _not_negative(owner: str, **weights: float) -> None:
     for name, weight in weights.items():
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"{owner}: expected `{name}` ≥ 0, got {weight!r}")
+        number(f"{owner}: expected `{name}` ≥ 0", weight, lambda w: w >= 0)
 
 
 # --- the training loop ----------------------------------------------------------------------------
@@ -306,7 +316,9 @@ def bits_per_dimension(nats: Any, dimensions: int, levels: int | None = None) ->
     For a density of grey values that were scaled from `levels` levels, 256 say, to [0, 1], log₂
     of that many is added: it is the density of the levels' numbers that is comparable.
     """
-    return np.asarray(nats) / (dimensions * math.log(2)) + (math.log2(levels) if levels else 0.0)
+    levels = 1 if levels is None else levels
+    whole("bits_per_dimension", 1, dimensions=dimensions, levels=levels)
+    return np.asarray(nats) / (dimensions * math.log(2)) + math.log2(levels)
 
 
 def _parts(

@@ -20,13 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen.backend import Array, to_numpy, xp
-from tinygen.checks import whole
+from tinygen.checks import number, whole
 from tinygen.graph import no_grad
-from tinygen.module import Module
+from tinygen.module import Module, evaluating
 from tinygen.randomness import generator
+from tinygen.rows import host
 from tinygen.tensor import Tensor, as_tensor, mean
 from tinygen.tensor import sum as sum_over
-from tinygen.vae import Bernoulli
+from tinygen.vae_terms import checked_likelihood
 
 __all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
 
@@ -55,8 +56,8 @@ class VectorQuantiser(Module):
         self, codes: int, features: int, *, rng: Random, decay: float | None = None
     ) -> None:
         whole("VectorQuantiser", 1, codes=codes, features=features)
-        if decay is not None and not 0 < decay < 1:
-            raise ValueError(f"VectorQuantiser: expected `decay` between 0 and 1, got {decay!r}")
+        if decay is not None:
+            number("VectorQuantiser: expected `decay` between 0 and 1", decay, lambda x: 0 < x < 1)
         start = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
         self.e = Tensor(start, requires_grad=decay is None)
         self.decay = decay
@@ -68,15 +69,11 @@ class VectorQuantiser(Module):
 
     def nearest(self, z: Any) -> Array:
         """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
-        z, e = as_tensor(z).data, self.e.data
-        rows = z.reshape(-1, e.shape[1])
-        return ((e * e).sum(axis=1) - 2 * rows @ e.T).argmin(axis=1).reshape(z.shape[:-1])
+        rows, e = self._rows("nearest", z), self.e.data
+        return ((e * e).sum(axis=1) - 2 * rows @ e.T).argmin(axis=1).reshape(np.shape(z)[:-1])
 
     def forward(self, z: Any) -> Quantised:
         z = as_tensor(z)
-        if z.ndim < 2 or z.shape[-1] != self.e.shape[1]:
-            raise ValueError(f"expected vectors of {self.e.shape[1]} features on the last axis, "
-                             f"got {z.shape}")  # fmt: skip
         codes = self.nearest(z)
         chosen = self.e[codes]
         if self.training:
@@ -102,7 +99,9 @@ class VectorQuantiser(Module):
         How many there were. A code that is never chosen learns nothing, and would never be again.
         One that was moved has as long as its running count of 1 lasts to be chosen.
         """
-        rows = as_tensor(z).data.reshape(-1, self.e.shape[1])
+        rows = self._rows("restart", z)
+        if not below >= 0:
+            raise ValueError(f"restart: expected `below` ≥ 0, got {below!r}")
         chosen, left = to_numpy(self.chosen), float(to_numpy(self.left)[0])
         used = (chosen - left) / (1 - left) if left < 1 else chosen
         dead = np.flatnonzero(used < below)
@@ -113,6 +112,14 @@ class VectorQuantiser(Module):
             self.e.data, self.chosen, self.total = e, chosen, total
         return int(dead.size)
 
+    def _rows(self, owner: str, z: Any) -> Array:
+        """All vectors in z: (n, D)"""
+        z, D = as_tensor(z).data, self.e.shape[1]
+        if z.ndim < 2 or z.shape[-1] != D or not z.size:
+            raise ValueError(f"{owner}: expected vectors of {D} features on the last axis, one "
+                             f"or more, got {z.shape}")  # fmt: skip
+        return z.reshape(-1, D)
+
 
 def _squares(d: Tensor) -> Tensor:
     """Σ d² of each image, and the mean over images"""
@@ -120,7 +127,10 @@ def _squares(d: Tensor) -> Tensor:
 
 
 class VQVAE(Module):
-    """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C)."""
+    """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C).
+
+    What is returned as arrays is computed in evaluation mode, and changes nothing in the model.
+    """
 
     classes = 0  # it is not conditional
 
@@ -128,17 +138,21 @@ class VQVAE(Module):
         self, encoder: Any, quantiser: VectorQuantiser, decoder: Any, *, likelihood: Any = None
     ) -> None:
         self.encoder, self.quantiser, self.decoder = encoder, quantiser, decoder
-        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.likelihood = checked_likelihood("VQVAE", likelihood)
 
     def codes(self, x: Any) -> Array:
         """The image as numbers from 0 to K − 1: (N, h, w)"""
-        with no_grad():
+        with evaluating(self):
             return self.quantiser.nearest(self.encoder(x))
 
     def images(self, codes: Any) -> np.ndarray[Any, Any]:
         """What these numbers are an image of."""
-        with no_grad():
-            decoded = self.decoder(self.quantiser.e[codes])
+        chosen, K = np.asarray(host(codes)), len(self.quantiser.e)
+        if chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= K)).any():
+            raise ValueError(f"VQVAE: expected `codes` to be ints from 0 to {K - 1}, got "
+                             f"{chosen.dtype} from {chosen.min()} to {chosen.max()}")  # fmt: skip
+        with evaluating(self):
+            decoded = self.decoder(self.quantiser.e[chosen])
             return to_numpy(self.likelihood.mean(decoded).data)
 
 
@@ -165,6 +179,7 @@ def vq_loss(
     Nothing is drawn, so `rng` is not used. The KL to a uniform choice of codes is the constant
     h w log K, and left out. With a codebook that is a running mean its own term is left out too.
     """
+    number("vq_loss: expected `beta` ≥ 0", beta, lambda b: b >= 0)
     quantised = model.quantiser(model.encoder(x))
     reconstruction = -mean(model.likelihood.log_prob(x, model.decoder(quantised.z)))
     loss = reconstruction + beta * quantised.commitment
