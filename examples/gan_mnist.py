@@ -21,8 +21,8 @@ and the networks of three well-known articles, which are described in tinygen/cl
 
 one-layer-gan's generator is a single layer: after three epochs it paints strokes, and no digits.
 
-Reading order: `RECIPES`, `networks`, `main`, `draw`; the losses are in tinygen/gan_losses.py, the
-loop in tinygen/gan.py.
+Reading order: `RECIPES`, `networks`, `main`, `draw_balance`; the losses are in
+tinygen/gan_losses.py, the loop in tinygen/gan.py.
 """
 
 from __future__ import annotations
@@ -128,21 +128,32 @@ def main() -> None:
     add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
     recipe = RECIPES[args.loss]
+    if args.smooth > 1:
+        parser.error(f"argument --smooth: expected a number above 0, 1 at most, got {args.smooth}")
     if args.smooth != 1 and not issubclass(recipe.loss, gan.Minimax | gan.LeastSquares):
         parser.error(f"--smooth is for losses with probabilities, not for {args.loss}")
-    if args.classic and (args.conditional or args.packing > 1 or args.generator == "dense"):
-        parser.error("--classic networks are made for images alone, one at a time")
+    usual = args.width == (QUICK["width"] if args.quick else WIDTH) and args.generator == "conv"
+    if args.classic and (args.conditional or args.packing > 1 or not usual):
+        parser.error("--classic networks are as they are, for images alone, one at a time")
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
+    shape = train.images.shape[1:]
+    if args.classic and shape != (28, 28, 1):
+        parser.error(f"--classic networks are made for grey images of 28 × 28 pixels, and those of "
+                     f"{args.data} are {shape}")  # fmt: skip
     if args.conditional and train.labels is None:
         parser.error(f"--conditional: {args.data} has no labels")
     args.batch_size = min(args.batch_size, len(train.images)) // args.packing * args.packing
     if not args.batch_size:
         parser.error(f"--packing {args.packing}: there are only {len(train.images)} images")
+    critic_steps = args.critic_steps or recipe.critic_steps
+    steps = len(train.images) // args.batch_size * args.epochs
+    if 0 < steps < critic_steps:
+        parser.error(f"the generator learns after every {critic_steps} steps of the critic, and "
+                     f"there are only {steps}")  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         classes = 1 + int(train.labels.max()) if args.conditional else 0
-        shape = train.images.shape[1:]
         generator, critic, latent = networks(args, shape, classes, recipe.norm, rng)
         model = gan.GAN(generator, critic, latent, classes=classes, packing=args.packing)
         loss = recipe.loss() if args.smooth == 1 else recipe.loss(args.smooth)
@@ -156,7 +167,6 @@ def main() -> None:
         film = image.Animation(FRAMES)
         noise = model.noise(SHOWN, rng=rng)
         kinds = np.arange(SHOWN) % classes if classes else None
-        critic_steps = args.critic_steps or recipe.critic_steps
         every = max(1, (batches.steps or 1) // critic_steps // FRAMES)
         run.keep(model=model, generator_optimizer=optimizers["generator"],
                  critic_optimizer=optimizers["critic"], batches=batches, film=film,

@@ -17,7 +17,6 @@ Reading order: `networks`, `main`, `draw`; the loss and the loop are in tinygen/
 
 from __future__ import annotations
 
-import argparse
 import functools
 import sys
 from typing import Any
@@ -63,16 +62,6 @@ def networks(
     return Told(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Reshape(*shape))
 
 
-def from_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
-    return value
-
-
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
@@ -80,8 +69,9 @@ def main() -> None:
     add("--net", choices=["dense", "conv"], default="dense", help="the networks (default: dense)")
     add("--latent", type=at_least_1, default=LATENT, metavar="D",
         help=f"latent units; 2 make a plane to look at (default: {LATENT})")  # fmt: skip
-    add("--beta", type=from_zero, default=1.0, help="the weight of the KL term (default: 1)")
-    add("--free-bits", type=from_zero, default=0.0, metavar="NATS",
+    add("--beta", type=commandline.from_zero, default=1.0,
+        help="the weight of the KL term (default: 1)")  # fmt: skip
+    add("--free-bits", type=commandline.from_zero, default=0.0, metavar="NATS",
         help="so much of each unit's KL costs nothing (default: 0)")  # fmt: skip
     add("--k", type=at_least_1, default=1,
         help="draws in the importance-weighted bound (default: 1)")  # fmt: skip

@@ -146,7 +146,8 @@ def main() -> None:
     add = parser.add_argument
     add("--latent", type=commandline.at_least(1), default=LATENT, metavar="D",
         help=f"latent units (default: {LATENT})")  # fmt: skip
-    add("--beta", type=float, default=BETA, help=f"the weight of the KL term (default: {BETA:g})")
+    add("--beta", type=commandline.from_zero, default=BETA,
+        help=f"the weight of the KL term (default: {BETA:g})")  # fmt: skip
     add("--sigma", type=commandline.positive,
         help="a fixed σ for all pixels (default: it is learnt)")  # fmt: skip
     add("--prior-steps", type=commandline.at_least(1), default=PRIOR_STEPS, metavar="N",

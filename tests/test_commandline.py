@@ -24,6 +24,7 @@ def parser(**more):
     p = commandline.parser("Does this.\n\nAnd says more.", out="runs/x",
                            **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more})  # fmt: skip
     p.add_argument("--width", type=int, default=32)
+    p.add_argument("--price", type=commandline.from_zero, default=1.0)
     return p
 
 
@@ -34,7 +35,7 @@ def parse(*argv, **more):
 def test_without_arguments_all_settings_are_the_defaults():
     assert parse() == {"data": "digits", "epochs": 10, "batch_size": 128, "lr": 1e-3, "seed": 0,
                        "backend": None, "out": Path("runs/x"), "resume": False, "samples": 0,
-                       "quick": False, "width": 32}  # fmt: skip
+                       "quick": False, "width": 32, "price": 1.0}  # fmt: skip
 
 
 def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
@@ -90,13 +91,23 @@ def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
          "'x'"),
         (["--lr", "0"], "argument --lr: expected a number above 0, got '0'"),
         (["--lr", "nan"], "argument --lr: expected a number above 0, got 'nan'"),
+        (["--lr", "inf"], "argument --lr: expected a number above 0, got 'inf'"),
         (["--lr", "fast"], "argument --lr: expected a number above 0, got 'fast'"),
+        (["--price", "-0.1"], "argument --price: expected a number from 0 on, got '-0.1'"),
+        (["--price", "nan"], "argument --price: expected a number from 0 on, got 'nan'"),
+        (["--price", "inf"], "argument --price: expected a number from 0 on, got 'inf'"),
+        (["--price", "much"], "argument --price: expected a number from 0 on, got 'much'"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused_with_what_was_expected(argv, message, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(*argv)
     assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_what_is_from_zero_may_be_zero_and_what_is_positive_anything_above():
+    settings = parse("--price", "0", "--lr", "1e-300")
+    assert (settings["price"], settings["lr"]) == (0, 1e-300)
 
 
 def test_a_backend_that_can_not_be_had_is_an_error_of_the_command_line(capsys, monkeypatch):

@@ -23,6 +23,7 @@ from tinygen.gan import (
     r1,
 )
 
+ONES = tg.Tensor(tg.xp.ones((4, 3))), tg.Tensor(tg.xp.ones((4, 3)))
 EVERY = [make() for make in LOSSES.values()] + [Minimax(0.9), NonSaturating(0.8), LeastSquares(0.7)]
 every_loss = pytest.mark.parametrize("loss", EVERY, ids=lambda x: f"{type(x).__name__}")
 
@@ -398,6 +399,53 @@ def test_of_a_conditional_model_both_networks_are_told_the_label():
     np.testing.assert_array_equal(seen["D"][..., 2:], planes)
 
 
+def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
+    seen = []
+
+    def critic(x):
+        seen.append(host(x))
+        return x.sum(axis=(1, 2, 3))
+
+    x, labels = generator().random((6, 2, 4, 3)), np.array([1, 0, 0, 1, 1, 1])
+    scores = host(GAN(None, critic, 1, classes=2, packing=3).judge(tensor(x), labels))
+    (found,) = seen
+    assert found.shape == (2, 2, 4, 3 * (3 + 2))
+    for i in range(6):
+        own = found[i // 3, :, :, 5 * (i % 3) : 5 * (i % 3) + 5]
+        np.testing.assert_array_equal(own[..., :3], x[i])
+        np.testing.assert_array_equal(own[..., 3:], np.eye(2)[[[labels[i]] * 4] * 2])
+    np.testing.assert_allclose(scores, found.sum(axis=(1, 2, 3)))
+
+
+def test_images_in_parts_have_each_its_own_label():
+    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # what it was told
+    labels = np.array([3, 1, 0, 2, 2, 0, 1])
+    for size in (3, 100):
+        images = model.images(np.zeros((7, 2), np.float32), labels, size=size)
+        np.testing.assert_array_equal(images, np.eye(4)[labels])
+
+
+class Counting(nn.Module):
+    """z as it is, and a count of what it was called with."""
+
+    def __init__(self):
+        self.seen = np.zeros(1, int)
+
+    def forward(self, z):
+        self.seen += len(z)
+        return z
+
+
+def test_noise_is_in_the_dtype_of_the_networks_first_floats():
+    for network, dtype in [(lambda z: z, "f4"), (Counting(), "f4"),
+                           (nn.Sequential(Counting(), Point(1.0)), "f8")]:  # fmt: skip
+        model = GAN(network, None, 3)
+        z = model.noise(50, rng=generator())
+        assert z.dtype == dtype
+        np.testing.assert_array_equal(host(z), generator().standard_normal((50, 3), np.float32))
+        assert model.sample(5, rng=generator()).dtype == dtype
+
+
 def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
     g = nn.Sequential(nn.Dense(3, 4, rng=generator()), nn.BatchNorm(4))
     model = GAN(g, None, 3)
@@ -429,14 +477,61 @@ def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
         (lambda: next(gan.train(GAN(Point(1.0), Slope(1.0), 1), [], None, None, rng=generator(),
                                 critic_steps=0)),
          "train: expected `critic_steps` to be an int ≥ 1, got 0"),
-        (lambda: next(gan.train(GAN(Point(1.0), Slope(1.0), 1), [], None, None, rng=generator(),
-                                clip_at=0)),
-         "train: expected `clip_at` > 0, got 0"),
+        (lambda: next(gan.train(GAN(Point(), Slope(), 1), [], None, None, rng=generator(),
+                                clip_at=0)), "train: expected `clip_at` > 0, got 0"),
+        (lambda: gan.clip([], 0), "clip: expected `limit` > 0, got 0"),
+        (lambda: gan.clip([], math.nan), "clip: expected `limit` > 0, got nan"),
+        (lambda: gan.pack(tensor(np.ones((2, 2))), 0),
+         "pack: expected `m` to be an int ≥ 1, got 0"),
+        (lambda: gan.pack(tensor(np.ones((2, 2))), 1.5),
+         "pack: expected `m` to be an int ≥ 1, got 1.5"),
+        (lambda: GAN(None, None, 1).noise(-1, rng=generator()),
+         "GAN: expected `n` to be an int ≥ 1, got -1"),
+        (lambda: GAN(Point(1.0), None, 1).sample(2, [0, 1], rng=generator()),
+         "GAN: expected no `labels`, for the model has no classes"),
+        (lambda: gradient_penalty(Slope(1.0), *ONES, rng=generator(), weight=-1),
+         "gradient_penalty: expected `weight` ≥ 0, got -1"),
+        (lambda: r1(Slope(1.0), ONES[0], weight=math.nan),
+         "r1: expected `weight` ≥ 0, got nan"),
+        (lambda: gradient_penalty(tg.mean, *ONES, rng=generator()),
+         r"gradient_penalty: expected the critic to give \(4, 1\), a number for each of what it "
+         r"judges, got \(\)"),
+        (lambda: r1(lambda x: x, ONES[0]),
+         r"r1: expected the critic to give \(4, 1\), a number for each of what it judges, got "
+         r"\(4, 3\)"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_at_the_door(call, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         call()
+
+
+def one_step(batch, **options):
+    model = GAN(Point(1.0), Slope(1.0), 1)
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    return next(gan.train(model, [batch], *optimizers, rng=generator(), **options))
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"), [("hinge", "'hinge'"), (Hinge, r"<class 'tinygen\.gan_losses\.Hinge'>")]
+)
+def test_a_loss_is_an_object_and_no_name_or_class(loss, shown):
+    expected = r"train: expected `loss` to be an object such as Hinge\(\), got "
+    with pytest.raises(TypeError, match=f"^{expected}{shown}$"):
+        one_step(np.zeros((4, 1)), loss=loss)
+
+
+@pytest.mark.parametrize("batch", [[np.zeros((4, 1)), np.zeros(4, int)], (np.zeros((4, 1)),) * 3])
+def test_a_batch_is_images_or_a_pair(batch):
+    with pytest.raises(TypeError, match=r"^expected a batch to be images, or a tuple \(images, "
+                       rf"labels\), got a {type(batch).__name__} of {len(batch)}$"):  # fmt: skip
+        one_step(batch)
+
+
+def test_bytes_are_no_images_to_learn_from():
+    with pytest.raises(TypeError, match="^train: expected images in floating point, got uint8; of "
+                       r"bytes take images / np.float32\(255\)$"):  # fmt: skip
+        one_step((np.zeros((4, 1), np.uint8), np.zeros(4, int)))
 
 
 # --- the loop -------------------------------------------------------------------------------------
@@ -533,6 +628,52 @@ def test_a_penalty_is_added_to_the_critics_loss_and_reported():
     next(others)
     moved = host(model.critic.w) - host(plain.critic.w)
     np.testing.assert_allclose(moved, -0.01 * 2 * v, rtol=1e-6)
+
+
+class Square(nn.Module):
+    """D(x) = ψ x² / 2, whose slope is ψ x"""
+
+    def __init__(self):
+        self.psi = tensor([3.0], requires_grad=True)
+
+    def forward(self, x):
+        return x * x * self.psi / 2
+
+
+def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
+    model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    found = next(gan.train(model, [tensor(x)], *optimizers, rng=generator(),
+                           penalty=partial(r1, weight=4.0)))  # fmt: skip
+    assert float(found["penalty"]) == pytest.approx(2 * (9 * x * x).mean())
+
+
+@pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
+def test_a_critic_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
+    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    batch = tensor([[0.0], [0.0], [0.0], [2.0]])
+    found = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
+    assert float(found["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
+
+
+class Together(nn.Module):
+    """ψ s² / 2 for the sum s of a pack, whose slope is ψ s in each of its m numbers"""
+
+    def __init__(self):
+        self.psi = tensor([1.0], requires_grad=True)
+
+    def forward(self, x):
+        return x.sum(axis=1) ** 2 * self.psi / 2
+
+
+def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
+    model = GAN(Point(5.0), Together(), 1, packing=2)
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    batch = tensor([[1.0], [2.0], [3.0], [5.0]])
+    found = next(gan.train(model, [batch], *optimizers, rng=generator(),
+                           penalty=partial(r1, weight=2.0)))  # fmt: skip
+    assert float(found["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
 
 
 def test_packed_images_have_one_slope_together():

@@ -373,3 +373,17 @@ def test_images_of_another_size_are_made_to_fit():
     x = generator().random((2, 64, 64, 3)).astype(np.float32)
     assert vae_shapes.sized(x) is x
     assert vae_shapes.sized(x[:, :28, :28], rng=generator()).shape == x.shape
+
+
+@pytest.mark.parametrize("beta", ["-1", "nan", "much"])
+def test_a_weight_below_zero_is_refused_before_an_older_run_is_moved(
+    monkeypatch, tmp_path, capsys, beta
+):
+    with vae_shapes.Run(tmp_path / "run"):
+        pass
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit):
+        run_shapes(monkeypatch, tmp_path / "run", "--beta", beta)
+    told = f"argument --beta: expected a number from 0 on, got '{beta}'"
+    assert told in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

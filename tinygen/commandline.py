@@ -11,6 +11,7 @@ those of the run that is resumed. What is typed wins over both.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from tinygen.data import NotFound, Unavailable, choose
 from tinygen.folder import RunError, read_config
 from tinygen.run import NotFinite
 
-__all__ = ["at_least", "main", "parse", "parser", "positive"]
+__all__ = ["at_least", "from_zero", "main", "parse", "parser", "positive"]
 
 
 def parser(
@@ -138,10 +139,19 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def positive(text: str) -> float:
     """An option's type: a number above 0."""
+    return _number(text, "above 0", lambda x: x > 0)
+
+
+def from_zero(text: str) -> float:
+    """An option's type: a number from 0 on."""
+    return _number(text, "from 0 on", lambda x: x >= 0)
+
+
+def _number(text: str, where: str, holds: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+        value = math.nan
+    if not (math.isfinite(value) and holds(value)):
+        raise argparse.ArgumentTypeError(f"expected a number {where}, got {text!r}")
     return value

@@ -33,12 +33,13 @@ from tinygen.gan_losses import (
     Wasserstein,
     gradient_penalty,
     r1,
+    scores,
 )
 from tinygen.graph import no_grad
 from tinygen.module import Module, evaluating
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
-from tinygen.rows import as_rows, checked_labels, halves, one_hot, part, slices
+from tinygen.rows import as_rows, checked_labels, floating, halves, one_hot, part, slices
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, reshape, swapaxes
 
 __all__ = [
@@ -63,7 +64,8 @@ class GAN(Module):
 
     With `packing` m the critic judges m images at once, from their channels side by side: (N, H, W,
     C) becomes (N/m, H, W, m C). A set that lacks variety is easy to tell from a real one, and so a
-    generator that makes always the same is found out (Lin et al. 2018).
+    generator that makes always the same is found out (Lin et al. 2018). With both, each image comes
+    with its label's channels: the critic has m (C + classes).
     """
 
     def __init__(
@@ -93,30 +95,27 @@ class GAN(Module):
             told = self._one_hot(labels, x)  # (N, classes)
             told = reshape(told, (len(x), *[1] * (x.ndim - 2), self.classes))
             x = concat([x, broadcast_to(told, (*x.shape[:-1], self.classes))], axis=-1)
-        x = pack(x, self.packing)
-        score = as_tensor(self.critic(x))
-        if score.shape not in ((len(x),), (len(x), 1)):
-            raise ValueError(f"GAN: expected the critic to give ({len(x)}, 1), a number for each "
-                             f"of what it judges, got {score.shape}")  # fmt: skip
-        scores: Tensor = reshape(score, (len(x),))
-        return scores
+        return scores("GAN", self.critic, pack(x, self.packing))
 
     def noise(self, n: int, *, rng: Random) -> Tensor:
-        """z ~ N(0, I), (n, latent)"""
+        """z ~ N(0, I), (n, latent), in the networks' dtype"""
+        whole("GAN", 1, n=n)
         z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
-        return Tensor(xp.asarray(z, self.named_state()[0][1].dtype))
+        floats = (each.dtype for _, each in self.named_state() if each.dtype.kind == "f")
+        return Tensor(xp.asarray(z, next(floats, z.dtype)))
 
     def sample(
         self, n: int, labels: Any = None, *, rng: Random, size: int = AT_ONCE
     ) -> np.ndarray[Any, Any]:
         """n new images, in evaluation mode: nothing in the model changes."""
-        whole("sample", 1, n=n)
         return self.images(self.noise(n, rng=rng), labels, size=size)
 
     def images(self, z: Any, labels: Any = None, *, size: int = AT_ONCE) -> np.ndarray[Any, Any]:
         """G(z) for each row, as an array, in evaluation mode."""
+        if labels is not None and not self.classes:
+            raise ValueError("GAN: expected no `labels`, for the model has no classes")
         labels, found = checked_labels("GAN", labels, self.classes, z), []
-        with evaluating(self.generator):
+        with evaluating(self):
             for some in slices("images", z, size):
                 x = self.generate(as_rows(z[some]), part(labels, some))
                 found.append(to_numpy(x.data))
@@ -129,6 +128,7 @@ class GAN(Module):
 
 def pack(x: Any, m: int) -> Tensor:
     """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
+    whole("pack", 1, m=m)
     rows = as_rows(x)
     if m == 1:
         return rows
@@ -163,8 +163,8 @@ def train(
     ±c (Arjovsky et al. 2017). Each step of the generator yields
 
         critic_loss, generator_loss             and what these are at rest, where that is known
-        accuracy, or distance                   how often the critic is right, where r and f are
-                                                logits; else E[r] − E[f]
+        accuracy, or distance                   how often the critic is right, where the loss has a
+                                                `boundary` between real and not; else E[r] − E[f]
         critic_gradient, generator_gradient     their norms
         penalty                                 if there is one, as added
 
@@ -173,6 +173,8 @@ def train(
     which a model that is not conditional does not look at.
     """
     loss = NonSaturating() if loss is None else loss
+    if isinstance(loss, type) or not hasattr(loss, "critic"):
+        raise TypeError(f"train: expected `loss` to be an object such as Hinge(), got {loss!r}")
     whole("train", 1, critic_steps=critic_steps)
     if clip_at is not None:
         number("train: expected `clip_at` > 0", clip_at, lambda c: c > 0)
@@ -180,6 +182,7 @@ def train(
     at_rest = {name: value for name, value in at_rest.items() if value is not None}
     for step, batch in enumerate(batches, 1):
         x, labels = halves(batch)
+        x = floating("train", x)
         labels = checked_labels("GAN", labels, model.classes, x)
         z = model.noise(len(x), rng=rng)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic
@@ -212,8 +215,9 @@ def train(
 
 def clip(params: Iterable[Tensor], limit: float) -> None:
     """w ← max(−c, min(w, c)) for every weight, so that D cannot be steep  (Arjovsky et al. 2017)"""
+    c = number("clip: expected `limit` > 0", limit, lambda c: c > 0)
     for p in params:
-        p.data = xp.clip(p.data, -limit, limit)
+        p.data = xp.clip(p.data, -c, c)
 
 
 def _packs(x: Tensor, m: int) -> Tensor:

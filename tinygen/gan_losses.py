@@ -12,7 +12,7 @@ it takes it for real. A loss is an object with
 All are means over the batch, written in logits: log σ(r) = −softplus(−r) is exact where σ(r) would
 round to 0 or 1, so every loss and its gradient are finite for any finite r and f.
 
-Reading order: the games; `LOSSES`, all by name; the penalties.
+Reading order: the games; `LOSSES`, all by name; `scores`; the penalties.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tinygen.backend import xp
 from tinygen.checks import number
 from tinygen.ops import relu, softplus, sqrt, where
 from tinygen.randomness import generator
-from tinygen.tensor import Tensor, as_tensor, grad, mean
+from tinygen.tensor import Tensor, as_tensor, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
 
 __all__ = [
@@ -160,6 +160,16 @@ LOSSES = {
 # --- penalties on the critic's slope --------------------------------------------------------------
 
 
+def scores(owner: str, critic: Any, x: Any) -> Tensor:
+    """D(x), (N,), of a critic that gives (N, 1) or (N,)"""
+    score, N = as_tensor(critic(x)), len(x)
+    if score.shape not in ((N,), (N, 1)):
+        raise ValueError(f"{owner}: expected the critic to give ({N}, 1), a number for each of "
+                         f"what it judges, got {score.shape}")  # fmt: skip
+    flat: Tensor = reshape(score, (N,))
+    return flat
+
+
 def gradient_penalty(
     critic: Any, real: Any, fake: Any, *, rng: np.random.Generator, weight: float = 10.0
 ) -> Tensor:
@@ -171,11 +181,12 @@ def gradient_penalty(
     row's own.
     """
     real, fake = _pair("gradient_penalty", real, fake)
+    weight = number("gradient_penalty: expected `weight` ≥ 0", weight, lambda w: w >= 0)
     N = real.shape[0]
     drawn = generator("gradient_penalty", rng).random(N, np.float32)
     eps = xp.asarray(drawn.reshape(N, *[1] * (real.ndim - 1)), real.dtype)
     x = Tensor(eps * real.data + (1 - eps) * fake.data, requires_grad=True)
-    square = _squared_slope(critic, x)
+    square = _squared_slope("gradient_penalty", critic, x)
     # ‖∇D‖ has a kink at 0, where √ would make the gradient 0/0; there it is taken to be 0
     flat = square.data == 0
     norm = where(flat, 0.0, sqrt(where(flat, 1.0, square)))
@@ -190,16 +201,17 @@ def r1(
     A critic that is flat on the data does not push a generator that is there away again: with it
     the game converges. Nothing is drawn, and `fake` is not looked at.
     """
+    weight = number("r1: expected `weight` ≥ 0", weight, lambda w: w >= 0)
     x = Tensor(as_tensor(real).data, requires_grad=True)
-    return 0.5 * weight * mean(_squared_slope(critic, x))
+    return 0.5 * weight * mean(_squared_slope("r1", critic, x))
 
 
-def _squared_slope(critic: Any, x: Tensor) -> Tensor:
+def _squared_slope(owner: str, critic: Any, x: Tensor) -> Tensor:
     """‖∇D(x)‖² of each row, (N,), to be differentiated again
 
     No row has a part in another's D, so the gradient of the sum has each row's own in its place.
     """
-    slope = grad(sum_over(as_tensor(critic(x))), x, create_graph=True)
+    slope = grad(sum_over(scores(owner, critic, x)), x, create_graph=True)
     return sum_over(slope * slope, axis=tuple(range(1, slope.ndim)))
 
 

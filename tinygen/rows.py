@@ -39,8 +39,20 @@ def part(labels: Any, some: slice) -> Any:
     return None if labels is None else labels[some]
 
 
+def floating(owner: str, x: Any) -> Tensor:
+    """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
+    rows = as_rows(x)
+    if rows.dtype.kind != "f":
+        raise TypeError(f"{owner}: expected images in floating point, got {rows.dtype}; of bytes "
+                        f"take images / np.float32(255)")  # fmt: skip
+    return rows
+
+
 def halves(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
+    if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):
+        raise TypeError(f"expected a batch to be images, or a tuple (images, labels), got a "
+                        f"{type(batch).__name__} of {len(batch)}")  # fmt: skip
     return batch if isinstance(batch, tuple) else (batch, None)
 
 
