@@ -4,8 +4,7 @@
 
 The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py,
 figures_images.py, figures_vae.py, figures_gan.py, figures_diffusion.py, figures_own_model.py and
-figures_results.py, which draws what make_results.py has measured; what they have in common in
-drawing.py.
+figures_results.py, which draws what took hours to measure; what they have in common in drawing.py.
 """
 
 from __future__ import annotations
