@@ -78,9 +78,9 @@ MAY_IMPORT = {
     # what trains a model knows no architecture: it takes callables
     "gan_losses": ENGINE | {"checks", "randomness"},
     "gan": ENGINE | TRAINS | {"gan_losses"},
-    "vae_terms": ENGINE | {"module"},
+    "vae_terms": ENGINE | {"checks", "module"},
     "vae": ENGINE | TRAINS | {"vae_terms"},
-    "vq": ENGINE | TRAINS | {"vae"},
+    "vq": ENGINE | TRAINS | {"vae_terms"},
     "noise": {"backend", "checks"},
     "diffusion": ENGINE | TRAINS | {"noise"},
     "samplers": ENGINE | TRAINS | {"diffusion", "noise", "ode"},
