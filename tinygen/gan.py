@@ -39,7 +39,7 @@ from tinygen.graph import no_grad
 from tinygen.module import Module, evaluating
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
-from tinygen.rows import as_rows, checked_labels, floating, halves, one_hot, part, slices
+from tinygen.rows import as_rows, checked_labels, dtype_of, floating, halves, one_hot, part, slices
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, reshape, swapaxes
 
 __all__ = [
@@ -101,8 +101,7 @@ class GAN(Module):
         """z ~ N(0, I), (n, latent), in the networks' dtype"""
         whole("GAN", 1, n=n)
         z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
-        floats = (each.dtype for _, each in self.named_state() if each.dtype.kind == "f")
-        return Tensor(xp.asarray(z, next(floats, z.dtype)))
+        return Tensor(xp.asarray(z, dtype_of(self)))
 
     def sample(
         self, n: int, labels: Any = None, *, rng: Random, size: int = AT_ONCE

@@ -39,6 +39,12 @@ def part(labels: Any, some: slice) -> Any:
     return None if labels is None else labels[some]
 
 
+def dtype_of(model: Any) -> Any:
+    """In what the model computes: the dtype of its first state that is no int, or float32"""
+    floats = (each.dtype for _, each in model.named_state() if each.dtype.kind == "f")
+    return next(floats, np.dtype(np.float32))
+
+
 def floating(owner: str, x: Any) -> Tensor:
     """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
     rows = as_rows(x)

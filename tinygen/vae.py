@@ -34,7 +34,7 @@ from tinygen.ops import maximum
 from tinygen.optim import Optimizer
 from tinygen.randomness import generator
 from tinygen.reductions import logsumexp
-from tinygen.rows import as_rows, checked_labels, halves, one_hot, part, slices
+from tinygen.rows import as_rows, checked_labels, dtype_of, halves, one_hot, part, slices
 from tinygen.tensor import Tensor, as_tensor, broadcast_to, grad, mean, reshape
 from tinygen.tensor import sum as sum_over
 from tinygen.vae_terms import (
@@ -115,8 +115,7 @@ class VAE(Module):
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
         whole("sample", 1, n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
-        dtypes = (each.dtype for _, each in self.named_state() if each.dtype.kind == "f")
-        return self.generate(z.astype(next(dtypes, np.float32)), labels)
+        return self.generate(z.astype(dtype_of(self)), labels)
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
         """What comes back of x: decoded from the mean of q(z|x)."""
