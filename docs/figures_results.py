@@ -1,8 +1,4 @@
-"""Pictures of what took hours to measure, from files that keep it.
-
-results.npz is made by make_results.py of runs; pacgan.csv has a line for each epoch of games by the
-recipe of `examples/gan_2d.py --paper`.
-"""
+"""The pictures of docs/results.md, from results.npz, which make_results.py makes of runs."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ from drawing import BLUE, GREEN, GREY, ORANGE, PURPLE
 from matplotlib.figure import Figure
 
 KEPT = Path(__file__).parent / "results.npz"  # row 0 of everything is that of real images
-PACGAN = KEPT.with_name("pacgan.csv")
 COLOURS = {"vae": BLUE, "vqvae": BLUE, "gan": ORANGE, "diffusion": GREEN, "latent": GREEN,
            "flow": PURPLE}  # fmt: skip
 TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100]
@@ -69,25 +64,4 @@ def results_scores() -> Figure:
     return figure
 
 
-def gan_pacgan() -> Figure:
-    """The plain and the packed game on the grid, three seeds each, and what was published"""
-    games = np.genfromtxt(PACGAN, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    games = games[games["data"] == "grid"]
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for packing, colour, modes in ((1, BLUE, 17.3), (4, ORANGE, 24.8)):
-        for seed in range(3):
-            game = games[(games["packing"] == packing) & (games["seed"] == seed)]
-            kind = {1: "plain", 4: "packed by four"}[packing] if seed == 0 else None
-            left.plot(game["epoch"], game["modes"], color=colour, linewidth=1.2, label=kind)
-            right.plot(game["epoch"], 100 * game["good"], color=colour, linewidth=1.2)
-        left.axhline(modes, color=colour, linestyle="--")
-    right.axhline(94.8, color=BLUE, linestyle="--")
-    left.set(xlabel="epochs", ylabel="modes found, of 25", ylim=(0, 26),
-             title="modes (dashed: published, after 400)")  # fmt: skip
-    right.set(xlabel="epochs", ylabel="per cent", ylim=(0, 100), title="good samples")
-    left.legend(loc="lower right", frameon=False)
-    return figure
-
-
-FIGURES = (gan_pacgan, results_samples, results_scores)
+FIGURES = (results_samples, results_scores)

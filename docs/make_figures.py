@@ -3,8 +3,9 @@
     python docs/make_figures.py [--out DIR]
 
 The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py,
-figures_images.py, figures_vae.py, figures_gan.py, figures_diffusion.py, figures_own_model.py and
-figures_results.py, which draws what took hours to measure; what they have in common in drawing.py.
+figures_images.py, figures_vae.py, figures_gan.py, figures_diffusion.py and figures_own_model.py;
+figures_pacgan.py and figures_results.py draw what took hours to measure, and is kept in files. What
+they have in common is in drawing.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import figures_images
 import figures_layers
 import figures_optim
 import figures_own_model
+import figures_pacgan
 import figures_results
 import figures_vae
 import matplotlib
@@ -28,7 +30,8 @@ from drawing import STYLE, save
 FIGURES = (*figures_engine.FIGURES, *figures_layers.FIGURES, *figures_optim.FIGURES,
            *figures_data.FIGURES, *figures_images.FIGURES,
            *figures_vae.FIGURES, *figures_gan.FIGURES, *figures_diffusion.FIGURES,
-           *figures_own_model.FIGURES, *figures_results.FIGURES)  # fmt: skip
+           *figures_own_model.FIGURES, *figures_pacgan.FIGURES,
+           *figures_results.FIGURES)  # fmt: skip
 
 
 def main() -> None:
