@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from tinygen.style import (
+from tinygen.image.style import (
     BLUE,
     GREEN,
     GREY,

@@ -22,8 +22,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 import tinygen as tg
-from tinygen import data, flow, image, models, nn, ode, optim, points, restore, samplers
-from tinygen.diffusion import Diffusion, NoiseSchedule, cosine, linear
+from tinygen import data, flow, image, models, nn, optim
+from tinygen.data import points_2d
+from tinygen.diffusion import Diffusion, NoiseSchedule, cosine, editing, linear, samplers
+from tinygen.flow import ode
 
 SEED = 5
 SHADES = LinearSegmentedColormap.from_list("shades", ["white", "#a6cfe8", BLUE, "#00304d"], N=48)
@@ -91,7 +93,7 @@ class Points(nn.Module):
         return self.net(tg.concat([x, tg.sin(angles), tg.cos(angles)], axis=1))
 
 
-RING = Mixture(points.ring_means(5), 0.12)
+RING = Mixture(points_2d.ring_means(5), 0.12)
 LINE = Mixture([[-1.0], [0.2], [1.1]], 0.12)  # on a line, for pictures over time
 
 
@@ -150,7 +152,7 @@ def diffusion_bound() -> Figure:
     schedule, t = linear(T), np.arange(2, T + 1)
     weight = 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) / schedule.snr(t)
     rng = np.random.default_rng(SEED)
-    x = points.mixture(4000, RING.means, RING.std, rng=rng).points.astype(float)
+    x = points_2d.mixture(4000, RING.means, RING.std, rng=rng).points.astype(float)
     eps = rng.standard_normal(x.shape)
     some = np.unique(np.geomspace(2, T, 120).round().astype(int))
     errors = []
@@ -339,7 +341,7 @@ def diffusion_restore() -> Figure:
     mask[:, :14] = 1
     rows = {"image": some, "known half": np.where(mask, some, 0)}
     for resample in (1, 10):
-        filled = restore.repaint(model, noise, some, mask, rng=np.random.default_rng(1), steps=30,
+        filled = editing.repaint(model, noise, some, mask, rng=np.random.default_rng(1), steps=30,
                                  resample=resample)  # fmt: skip
         rows[f"resample = {resample}"] = samplers.last(filled)
     figure = canvas(10, 2.7)
@@ -348,7 +350,7 @@ def diffusion_restore() -> Figure:
     left.set_title("repaint")
     rows = {"image": some}
     for start in (300, 600, 900):
-        edited = restore.edit(model, some, start, (np.arange(8) + 3) % 10, rng=rng, steps=30)
+        edited = editing.edit(model, some, start, (np.arange(8) + 3) % 10, rng=rng, steps=30)
         rows[f"start = {start}"] = samplers.last(edited)
     image.compare(right, {k: np.clip(x / 2 + 0.5, 0, 1) for k, x in rows.items()}, columns=8)
     right.set_title("edit, to the digit plus three")
@@ -357,14 +359,14 @@ def diffusion_restore() -> Figure:
 
 # --- lines and flows ------------------------------------------------------------------------------
 
-WHEEL = Mixture(points.ring_means(6, 2.6), 0.25)
+WHEEL = Mixture(points_2d.ring_means(6, 2.6), 0.25)
 
 
 def flow_crossing() -> Figure:
     """Lines from noise to data, drawn at random and coupled, and where the flow goes from there."""
     rng = np.random.default_rng(SEED)
     noise = rng.standard_normal((60, 2))
-    ends = points.mixture(60, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
+    ends = points_2d.mixture(60, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
     coupled = flow.couple(noise, ends)
     ways = list(ode.path(WHEEL.velocity, noise, np.linspace(0, 1, 101)))
     kinds = {"At random": np.stack([noise, ends]), "Coupled": np.stack([coupled, ends]),
@@ -386,7 +388,7 @@ def learnt(kind: str) -> Points:
     network, rng = Points(64), np.random.default_rng(SEED)
     steps, ema = 1200, optim.EMA(network.parameters(), 0.99)
     optimizer = optim.Adam(network.parameters(), optim.cosine(5e-3, steps))
-    x = points.mixture(steps * 128, WHEEL.means, WHEEL.std, rng=rng).points
+    x = points_2d.mixture(steps * 128, WHEEL.means, WHEEL.std, rng=rng).points
     loss: Any = partial(flow.flow_loss, coupled=kind == "coupled")
     if kind == "reflow":
         x_0 = normal(20_000, 2).astype(np.float32)
@@ -434,19 +436,19 @@ def flow_density() -> Figure:
     network, rng = Points(96), np.random.default_rng(SEED)
     steps, std, ema = 4000, 0.18, optim.EMA(network.parameters(), 0.995)
     optimizer = optim.Adam(network.parameters(), optim.cosine(5e-3, steps))
-    batches = data.Batches(points.mixture(steps * 256, means, std, rng=rng).points, 256, rng=rng)
+    batches = data.Batches(points_2d.mixture(steps * 256, means, std, rng=rng).points, 256, rng=rng)
     for _, _ in zip(range(steps), flow.train(network, batches, optimizer, rng=rng, ema=ema),
                     strict=False):  # fmt: skip
         pass
     at, extent = plane(2.9, 90)
-    held = points.mixture(2000, means, std, rng=rng).points
+    held = points_2d.mixture(2000, means, std, rng=rng).points
     times = np.linspace(1, 0, 25)
     with ema.applied():
         found, nats = (flow.log_likelihood(network, x, times=times, step=ode.heun, size=len(x))
                        for x in (at.astype(np.float32), held))  # fmt: skip
         drawn = flow.sample(network, (2000, 2), rng=rng, steps=24, size=2000)
     figure = canvas(10, 3.6)
-    truth, best = (points.log_density(x, means, std) for x in (at, held))
+    truth, best = (points_2d.log_density(x, means, std) for x in (at, held))
     left, middle, right = figure.subplots(1, 3)
     top = np.exp(truth.max())
     shade(left, truth, extent, top)
@@ -502,7 +504,7 @@ def clocks_plane() -> Figure:
 def clocks_weights() -> Figure:
     """What each loss makes of ‖ε − ε̂‖² for each unit of log σ, and where it then lies."""
     rng = np.random.default_rng(SEED)
-    x = points.mixture(3000, RING.means, RING.std, rng=rng).points.astype(float)
+    x = points_2d.mixture(3000, RING.means, RING.std, rng=rng).points.astype(float)
     eps = rng.standard_normal(x.shape)
     error = np.array([((x - RING.denoise(x + s * eps, 1, s)) ** 2).sum(axis=1).mean() / s**2
                       for s in SIGMAS])  # fmt: skip

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 import tinygen as tg
-from tinygen import data, gan, metrics, models, nn, optim, points
-from tinygen.module import Module
+from tinygen import data, gan, metrics, models, nn, optim
+from tinygen.data import points_2d
+from tinygen.nn import Module
 
 SEED = 0
 LEAKY = nn.LeakyReLU(0.2)
@@ -296,7 +297,7 @@ def weights_of(critic: Any) -> np.ndarray:
 
 def gan_slopes() -> Figure:
     """Four critics of two rings whose distance is known: level lines, and the weights."""
-    fake = points.ring(4000, rng=np.random.default_rng(SEED), std=0.08).points
+    fake = points_2d.ring(4000, rng=np.random.default_rng(SEED), std=0.08).points
     real = 2 * fake
     true = float(np.hypot(*fake.T).mean())
     figure = canvas(10, 5.6)
@@ -405,7 +406,7 @@ class Played(NamedTuple):
 def played(game: Game, seed: int = SEED) -> Played:
     """A game of `STEPS` steps for the ring of eight Gaussians."""
     rng = np.random.default_rng(seed)
-    real = points.ring(8000, rng=rng, std=STD).points + shift(game)
+    real = points_2d.ring(8000, rng=rng, std=STD).points + shift(game)
     generator = models.mlp([2, game.hidden, game.hidden, 2], rng=rng)
     critic = models.mlp([2 * game.packing, game.hidden, game.hidden, 1], LEAKY, rng=rng)
     model = gan.GAN(generator, critic, 2, packing=game.packing)
@@ -446,7 +447,7 @@ def samples(model: gan.GAN) -> np.ndarray:
 
 def misplaced(x: np.ndarray) -> float:
     """The share of samples that would have to move for each mode to have its eighth."""
-    counts = metrics.modes(x, points.ring_means(), STD).counts
+    counts = metrics.modes(x, points_2d.ring_means(), STD).counts
     return float(1 - np.minimum(counts / len(x), 1 / 8).sum())
 
 
@@ -470,7 +471,7 @@ GAMES = {
 
 def scatter(ax: Axes, x: np.ndarray, colour: str, middle: float = 0.0) -> None:
     """Samples over the modes they should be at."""
-    for mean in points.ring_means() + np.array([middle, 0]):
+    for mean in points_2d.ring_means() + np.array([middle, 0]):
         ax.add_patch(Circle(mean, 2 * STD, facecolor=PALE, edgecolor=GREY, linewidth=0.5))
     bare(ax).plot(*x[:1000].T, ".", color=colour, markersize=1.5, zorder=2)
     ax.set(xlim=(middle - 1.8, middle + 1.8), ylim=(-1.8, 1.8), aspect="equal")

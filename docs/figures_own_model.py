@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 import tinygen as tg
-from tinygen import image, points
-from tinygen.style import COLOURS
+from tinygen import image
+from tinygen.data import points_2d
+from tinygen.image.style import COLOURS
 
 SEED = 0
 WITHIN = 4.0  # what is shown of the plane, either way
@@ -39,9 +40,9 @@ def page() -> dict[str, Any]:
     return names
 
 
-def held_out(n: int) -> points.Points:
+def held_out(n: int) -> points_2d.Points:
     names = page()
-    return points.mixture(n, names["means"], names["std"], rng=np.random.default_rng(SEED))
+    return points_2d.mixture(n, names["means"], names["std"], rng=np.random.default_rng(SEED))
 
 
 def own_flow_layers() -> Figure:
@@ -69,7 +70,7 @@ def own_flow() -> Figure:
     names, extent = page(), (-3.3, 3.3, -3.3, 3.3)
 
     def truth(x: np.ndarray) -> np.ndarray:
-        return np.exp(points.log_density(x, names["means"], names["std"]))
+        return np.exp(points_2d.log_density(x, names["means"], names["std"]))
 
     def learnt(x: np.ndarray) -> np.ndarray:
         with tg.no_grad():

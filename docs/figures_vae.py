@@ -14,7 +14,8 @@ from drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, bare, canv
 from matplotlib.figure import Figure
 
 import tinygen as tg
-from tinygen import data, image, models, nn, optim, vae, vq
+from tinygen import data, image, models, nn, optim, vae
+from tinygen.vae import vq
 
 SEED = 3
 PIXELS = 28 * 28

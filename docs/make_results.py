@@ -26,8 +26,9 @@ import matplotlib
 import numpy as np
 from drawing import STYLE, save
 
-from tinygen import data, features, metrics
-from tinygen.files import replacing, save_arrays
+from tinygen import data, metrics
+from tinygen._files import replacing, save_arrays
+from tinygen.metrics import classifier
 
 PAGE = Path(__file__).parent / "results.md"
 FIGURES = Path(__file__).parent / "figures"
@@ -83,7 +84,7 @@ def main() -> None:
         sys.exit(f"no run of them is in {runs}")
     images = data.load("mnist")[1].images
     images = images[np.random.default_rng(0).permutation(len(images))]  # by writer in the file
-    reader = features.classifier("mnist")
+    reader = classifier.pretrained("mnist")
     real = reader.read(images)
     found = {f: judged(f, runs / f.folder / f.inner, reader, real) for f in there}
     floor = next(iter(found.values())).scores
@@ -128,7 +129,7 @@ def keep(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> None:
 
 
 def judged(
-    family: Family, folder: Path, reader: features.Classifier, real: metrics.Reading
+    family: Family, folder: Path, reader: classifier.Classifier, real: metrics.Reading
 ) -> Found:
     with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
         drawn = arrays["images"][:COUNT]

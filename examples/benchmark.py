@@ -40,7 +40,8 @@ from matplotlib.figure import Figure
 from workloads.worker import Worker
 
 import tinygen as tg
-from tinygen import backend, optim, parallel
+from tinygen import optim
+from tinygen.autograd import backend, parallel
 
 try:
     import torch

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 import numpy as np
 
 import tinygen as tg
-from tinygen import checkpoint, commandline, data, image, nn, optim, schedules
-from tinygen.features import cross_entropy
-from tinygen.run import EarlyStopping, Run
+from tinygen import data, image, nn, optim
+from tinygen.metrics.classifier import cross_entropy
+from tinygen.optim import schedules
+from tinygen.run import EarlyStopping, Run, checkpoint, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
 CHANNELS, HIDDEN = (16, 32), 128

@@ -10,9 +10,9 @@ curves.png, and denoising.gif.
     python examples/diffusion_2d.py --data swirl --predicts eps --schedule linear
     python examples/diffusion_2d.py --data grid --sampler ancestral --steps 1000
 
-Reading order: `main`; the pictures. The sets and the network are in tinygen/plane.py, the loss and
-the loop in tinygen/diffusion.py, the samplers in tinygen/samplers.py; flow_2d.py is the sibling of
-this page.
+Reading order: `main`; the pictures. The sets are in tinygen/data/points_2d.py, the loss and the
+loop in tinygen/diffusion/model.py, the samplers in tinygen/diffusion/samplers.py; flow_2d.py is
+this page's sibling.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import tinygen as tg
-from tinygen import commandline, diffusion, image, metrics, optim, plane, samplers
+from tinygen import diffusion, image, metrics, optim
+from tinygen._files import save_arrays
 from tinygen.data import Batches
-from tinygen.diffusion import Diffusion
-from tinygen.files import save_arrays
-from tinygen.plane import SETS, SHADE, Network, Set
-from tinygen.run import Run
-from tinygen.style import BLUE, panels
-from tinygen.twosample import energy_distance
+from tinygen.data.points_2d import SETS, PlaneSet
+from tinygen.diffusion import Diffusion, samplers
+from tinygen.image import trajectories
+from tinygen.image.style import BLUE, panels
+from tinygen.image.trajectories import SHADE
+from tinygen.metrics import energy_distance
+from tinygen.models import PlaneMLP
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
@@ -56,9 +59,14 @@ def stepped(name: str, model: Diffusion, noise: np.ndarray, steps: int) -> Any:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/diffusion_2d", data=None, lr=LEARNING_RATE)
-    plane.add_options(parser, epochs=EPOCHS, batch_size=BATCH_SIZE, train=TRAIN, test=TEST)
+    parser = commandline.parser(__doc__, out="runs/diffusion_2d", data=None, epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
     add = parser.add_argument
+    add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
+    add("--train", type=commandline.at_least(1), default=TRAIN, metavar="N",
+        help=f"training points (default: {TRAIN})")  # fmt: skip
+    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
+        help=f"held-out points (default: {TEST})")  # fmt: skip
     add("--predicts", choices=diffusion.PREDICTIONS, default="v",
         help="what the network guesses (default: v)")  # fmt: skip
     add("--schedule", choices=["cosine", "linear"], default="cosine", help="(default: cosine)")
@@ -74,7 +82,7 @@ def main() -> None:
         test, other = (known.draw(args.test, rng=judges).points for _ in range(2))
 
         schedule = {"cosine": diffusion.cosine, "linear": diffusion.linear}[args.schedule]()
-        model = Diffusion(Network(rng), schedule, args.predicts)
+        model = Diffusion(PlaneMLP(rng=rng), schedule, args.predicts)
         batches = Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs)
         rate = optim.cosine(args.lr, max(1, batches.steps or 1))
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
@@ -94,7 +102,7 @@ def main() -> None:
 
 
 def judged(
-    run: Run, known: Set, model: Diffusion, test: np.ndarray, other: np.ndarray,
+    run: Run, known: PlaneSet, model: Diffusion, test: np.ndarray, other: np.ndarray,
     samples: np.ndarray,
 ) -> None:  # fmt: skip
     """What can be said in numbers, printed and kept; beside each what the truth comes to."""
@@ -127,7 +135,7 @@ def judged(
 
 
 def draw(
-    run: Run, known: Set, model: Diffusion, test: np.ndarray, noise: np.ndarray,
+    run: Run, known: PlaneSet, model: Diffusion, test: np.ndarray, noise: np.ndarray,
     samples: np.ndarray,
 ) -> None:  # fmt: skip
     reach = 1.15 * float(np.abs(test).max())
@@ -152,13 +160,13 @@ def draw(
     draw_paths(run, ways, test)
     draw_field(run, model, test)
     log_p = partial(samplers.log_likelihood, model)
-    plane.density(run.path("density.png"), known, log_p, test, extent)
+    trajectories.density(run.path("density.png"), known, log_p, test, extent)
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), names=["loss"],
                         title="Square error")  # fmt: skip
 
     steps = list(samplers.ddim(model, noise, steps=FRAMES))
-    frames = [plane.moment(f"t = {step.t:.0f}", step.x, step.x_0) for step in steps]
+    frames = [trajectories.moment(f"t = {step.t:.0f}", step.x, step.x_0) for step in steps]
     image.animation(run.path("denoising.gif"), frames, fps=12)
 
 
@@ -168,8 +176,8 @@ def draw_paths(run: Run, ways: dict[str, list[Any]], test: np.ndarray) -> None:
                 "From noise, ○, to samples, ●") as axes:  # fmt: skip
         for ax, (name, states) in zip(axes, ways.items(), strict=True):
             ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
-            plane.ways(ax, np.stack([tg.to_numpy(state) for state in states]))
-            plane.framed(ax).set_title(name)
+            trajectories.ways(ax, np.stack([tg.to_numpy(state) for state in states]))
+            trajectories.framed(ax).set_title(name)
 
 
 def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
@@ -183,7 +191,7 @@ def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
             ax.scatter(*model.schedule.q_sample(test, t, eps).T, s=4, color=SHADE, linewidths=0)
             score = -tg.to_numpy(model.denoise(grid, t)[1])
             ax.quiver(x, y, *score.T, color=BLUE, angles="xy", width=0.005, scale=30)
-            plane.framed(ax).set_title(f"t = {t}")
+            trajectories.framed(ax).set_title(f"t = {t}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ docs/diffusion.md explains it. On two cores of an AMD EPYC it took eleven minute
 training; with seed 0 the FID of 1,000 samples was then 2.5 (of as many real images 0.5).
 
 Reading order: `network`, `diffusion_model`; `SAMPLERS`, `drawn`; `main`, `learn`, `draw`. The loss
-and the loop are in tinygen/diffusion.py, the samplers in tinygen/samplers.py.
+and the loop are in tinygen/diffusion/model.py, the samplers in tinygen/diffusion/samplers.py.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import commandline, data, diffusion, image, models, nn, optim, samplers
-from tinygen.folder import RunError, read_config
-from tinygen.judge import judge
-from tinygen.run import Run
+from tinygen import data, diffusion, image, models, nn, optim
+from tinygen.diffusion import samplers
+from tinygen.metrics.report import judge
+from tinygen.run import Run, RunError, commandline
+from tinygen.run.folder import read_config
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
 WIDTH, LEVELS, FOLDED, TIMES = 48, (1, 2), 2, 1000

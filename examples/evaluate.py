@@ -2,9 +2,9 @@
 
 Each run must have left samples: `--samples 5000` makes any example write them, `--resume` one that
 has ended already. They are compared with held-out images, by features that a small network finds in
-both (tinygen/features.py). Below each score stands where it may lie by chance, and what as many
-real images come to in the samples' place: no model does better, but by chance or because it knows
-only the best. What each score is tinygen/metrics.py says.
+both (tinygen/metrics/classifier.py). Below each score stands where it may lie by chance, and what
+as many real images come to in the samples' place: no model does better, but by chance or because it
+knows only the best. What each score is tinygen/metrics/scores.py says.
 
     python examples/vae_mnist.py --samples 5000
     python examples/vae_mnist.py --net conv --out runs/vae_conv --samples 5000
@@ -32,8 +32,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import StrMethodFormatter
 
-from tinygen import backend, commandline, data, features, metrics, style
-from tinygen.folder import RunError, write_json
+from tinygen import data, metrics
+from tinygen.autograd import backend
+from tinygen.image import style
+from tinygen.metrics import classifier
+from tinygen.run import RunError, commandline
+from tinygen.run.folder import write_json
 
 TIMES = 100  # bootstrap samples
 QUICK = {"real": 1500, "times": 10}
@@ -66,8 +70,8 @@ def main() -> None:
         n = m // 2
         print(f"There are only {m} real images, half of them to compare with: {n} samples of each "
               f"run are judged")  # fmt: skip
-    if n <= features.FEATURES:
-        raise RunError(f"{n} samples are too few: expected at least {features.FEATURES + 1} of "
+    if n <= classifier.FEATURES:
+        raise RunError(f"{n} samples are too few: expected at least {classifier.FEATURES + 1} of "
                        f"each run, and twice as many real images")  # fmt: skip
 
     seen = reader.read(real.images)
@@ -158,14 +162,14 @@ def images_of(
     return data.Labelled(images[order], None if labels is None else labels[order])
 
 
-def reader_for(name: str, size: int, path: Path | None) -> features.Classifier:
+def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier:
     if path is not None:
-        return features.load(path)
+        return classifier.load(path)
     if name not in data.NAMES:
         raise RunError(f"there is no classifier for the images of {name}; train one, and name it "
                        f"by --reader:\n  python examples/train_features.py --data "
                        f"{shlex.quote(name)} --size {size}")  # fmt: skip
-    return features.classifier(name, size=size)
+    return classifier.pretrained(name, size=size)
 
 
 def spoilt(

@@ -13,9 +13,9 @@ been learnt, beside the true one where it is known; curves.png, and flow.gif.
 
 With networks beside each other few.png shows what each makes in few steps.
 
-Reading order: `learn`, `main`; the numbers; the pictures. The sets and the network are in
-tinygen/plane.py, the losses and the loop in tinygen/flow.py, the steps in tinygen/ode.py;
-diffusion_2d.py is this page's sibling.
+Reading order: `learn`, `main`; the numbers; the pictures. The sets are in
+tinygen/data/points_2d.py, the losses and the loop in tinygen/flow/matching.py, the steps in
+tinygen/flow/ode.py; diffusion_2d.py is this page's sibling.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import tinygen as tg
-from tinygen import commandline, flow, image, metrics, ode, optim, plane
-from tinygen.coupling import couple
+from tinygen import flow, image, metrics, optim
+from tinygen._files import save_arrays
 from tinygen.data import Batches
-from tinygen.files import save_arrays
-from tinygen.plane import SETS, SHADE, Network, Set
-from tinygen.run import Run
-from tinygen.style import BLUE, panels
-from tinygen.twosample import energy_distance
+from tinygen.data.points_2d import SETS, PlaneSet
+from tinygen.flow import couple, ode
+from tinygen.image import trajectories
+from tinygen.image.style import BLUE, panels
+from tinygen.image.trajectories import SHADE
+from tinygen.metrics import energy_distance
+from tinygen.models import PlaneMLP
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
@@ -57,7 +60,7 @@ def learn(
 ) -> flow.UnitTime:  # fmt: skip
     """A network, trained on rows of x, with the average of its weights; it begins as `start`."""
     rng = np.random.default_rng(args.seed)
-    network = flow.UnitTime(Network(rng)) if start is None else copy.deepcopy(start)
+    network = flow.UnitTime(PlaneMLP(rng=rng)) if start is None else copy.deepcopy(start)
     batches = Batches(x, min(args.batch_size, len(x)), rng=rng, epochs=args.epochs)
     rate = optim.cosine(args.lr, max(1, batches.steps or 1))
     optimizer = optim.Adam(dict(network.named_parameters()), rate)
@@ -72,9 +75,14 @@ def learn(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/flow_2d", data=None, lr=LEARNING_RATE)
-    plane.add_options(parser, epochs=EPOCHS, batch_size=BATCH_SIZE, train=TRAIN, test=TEST)
+    parser = commandline.parser(__doc__, out="runs/flow_2d", data=None, epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
     add = parser.add_argument
+    add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
+    add("--train", type=commandline.at_least(1), default=TRAIN, metavar="N",
+        help=f"training points (default: {TRAIN})")  # fmt: skip
+    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
+        help=f"held-out points (default: {TEST})")  # fmt: skip
     add("--coupled", action="store_true",
         help="train another, on pairs by optimal transport: finding them takes long")  # fmt: skip
     add("--reflow", type=commandline.at_least(0), default=0, metavar="K",
@@ -122,8 +130,8 @@ def main() -> None:
 
 
 def judged(
-    run: Run, known: Set, networks: dict[str, flow.UnitTime], test: np.ndarray, other: np.ndarray,
-    noise: np.ndarray,
+    run: Run, known: PlaneSet, networks: dict[str, flow.UnitTime], test: np.ndarray,
+    other: np.ndarray, noise: np.ndarray,
 ) -> None:  # fmt: skip
     """What can be said in numbers, printed and kept; beside each what the truth comes to."""
     floor = energy_distance(other, test)
@@ -164,7 +172,7 @@ def judged(
 
 
 def draw(
-    run: Run, known: Set, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray],
+    run: Run, known: PlaneSet, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray],
     test: np.ndarray, noise: np.ndarray,
 ) -> None:  # fmt: skip
     """All pictures; where it is not said, of the first network."""
@@ -199,11 +207,11 @@ def draw(
     draw_paths(run, networks, lines, test, noise[:PATHS])
     draw_field(run, first, test, noise)
     log_p = partial(flow.log_likelihood, first, times=np.linspace(1, 0, SOLVED + 1), step=ode.heun)
-    plane.density(run.path("density.png"), known, log_p, test, extent)
+    trajectories.density(run.path("density.png"), known, log_p, test, extent)
 
     velocity, times = flow.velocity(first), np.linspace(0, 1, FRAMES + 1).tolist()
     states = ode.path(velocity, tg.xp.asarray(noise), times)
-    frames = [plane.moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
+    frames = [trajectories.moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
               for t, x in zip(times, states, strict=True)]  # fmt: skip
     image.animation(run.path("flow.gif"), frames, fps=12)
 
@@ -223,8 +231,8 @@ def draw_paths(
             learnt = np.stack([noise, lines[name][: len(noise)]])
             for ax, x, title in ((left, learnt, "lines to learn"), (right, ways, "the ways gone")):
                 ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
-                plane.ways(ax, x)
-                plane.framed(ax).set_title(f"{name}: {title}")
+                trajectories.ways(ax, x)
+                trajectories.framed(ax).set_title(f"{name}: {title}")
 
 
 def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.ndarray) -> None:
@@ -237,7 +245,7 @@ def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.nda
             ax.scatter(*((1 - t) * noise + t * test).T, s=4, color=SHADE, linewidths=0)
             v = tg.to_numpy(flow.velocity(network)(grid, t))
             ax.quiver(x, y, *v.T, color=BLUE, angles="xy", width=0.005, scale=40)
-            plane.framed(ax).set_title(f"t = {t}")
+            trajectories.framed(ax).set_title(f"t = {t}")
 
 
 if __name__ == "__main__":

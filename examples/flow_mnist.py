@@ -19,7 +19,7 @@ samples was then 2.0 (of as many real images 0.5), by as many steps of Heun's me
 step after reflow 14.9. docs/flow.md explains it.
 
 Reading order: `continuous`; `drawn`; `learn_images`, `learn_straight`; `main`, `bits`, `draw`. The
-loss, the loop and reflow are in tinygen/flow.py, the solvers in tinygen/ode.py.
+loss, the loop and reflow are in tinygen/flow/matching.py, the solvers in tinygen/flow/ode.py.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ import diffusion_mnist as base
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, flow, image, nn, ode, samplers, vae
-from tinygen.files import save_arrays
-from tinygen.judge import judge
-from tinygen.run import Run
+from tinygen import data, flow, image, metrics, nn
+from tinygen._files import save_arrays
+from tinygen.diffusion import samplers
+from tinygen.flow import ode
+from tinygen.metrics.report import judge
+from tinygen.run import Run, commandline
 
 STEPS, TOLERANCE = 10, 1e-3  # of the solvers with equal steps, and of the adaptive one
 PAIRS, PAIR_STEPS = 4000, 8  # of noise and digits, to learn straighter ways from
@@ -210,7 +212,7 @@ def bits(net: nn.Module, null: int | None, images: np.ndarray, args: Any) -> np.
     any_digit = None if null is None else np.full(len(some), null)
     step = ode.Adaptive(TOLERANCE, TOLERANCE)
     nats = -flow.log_likelihood(net, some, any_digit, probes=1, rng=rng, step=step)
-    return vae.bits_per_dimension(nats, some[0].size, 128)  # grey values are 1/128 apart
+    return metrics.bits_per_dimension(nats, some[0].size, 128)  # grey values are 1/128 apart
 
 
 def draw(

@@ -47,7 +47,7 @@ begin, and then finds all (docs/gan.md has the curves). An epoch takes 12 second
 AMD EPYC, packed 18, so 400 take 80 minutes and two hours.
 
 Reading order: `RECIPES`, below the networks; `Game`, `Seen`; `main`; the pictures and the table.
-The losses are in tinygen/gan_losses.py, the algorithm in tinygen/gan.py.
+The losses are in tinygen/gan/losses.py, the algorithm in tinygen/gan/training.py.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, gan, image, metrics, models, nn, optim, points
-from tinygen.data import Batches
-from tinygen.files import save_arrays
-from tinygen.pixels import SMALL, Sheet, Text, rendered, rgb, tiled, written
-from tinygen.run import Run
-from tinygen.style import BLUE, GREY, bare, panels
+from tinygen import gan, image, metrics, models, nn, optim
+from tinygen._files import save_arrays
+from tinygen.data import Batches, points_2d
+from tinygen.image.layout import SMALL, Sheet, Text, rendered, rgb, tiled, written
+from tinygen.image.style import BLUE, GREY, bare, panels
+from tinygen.run import Run, commandline
 
 Random = np.random.Generator
 
@@ -77,8 +77,8 @@ SIDE, FLOOR = 190, 247  # a game in the film, in pixels, and the light grey that
 QUICK = {"epochs": 1, "train": 4000}
 
 DATA = {
-    "ring": (points.ring, points.ring_means(), 0.01, 1.4),  # a sampler, μ, σ, how far to draw
-    "grid": (points.grid, points.grid_means(), 0.05, 5.2),
+    "ring": (points_2d.ring, points_2d.ring_means(), 0.01, 1.4),  # a sampler, μ, σ, how far to draw
+    "grid": (points_2d.grid, points_2d.grid_means(), 0.05, 5.2),
 }
 PUBLISHED = {  # modes and good samples by data and packing; what is not there is not known here
     ("ring", 1): ("6.3 ± 0.5", "98.2 %"), ("grid", 1): ("17.3 ± 0.8", "94.8 %"),

@@ -13,7 +13,7 @@ three and a half; then the FID of 5,000 samples was 17.5 (of as many real images
     python examples/gan_mnist.py --generator dense          no convolutions in the generator
     python examples/gan_mnist.py --backend cupy             the same on a GPU
 
-and the networks of three well-known articles, which are described in tinygen/classics.py:
+and the networks of three well-known articles, which are described in tinygen/models/classics.py:
 
     python examples/gan_mnist.py --classic one-layer-gan    128-784; convolutions 64-128-256
     python examples/gan_mnist.py --classic dense-gan        100-256-512-512-784; 64-128, dropout
@@ -22,7 +22,7 @@ and the networks of three well-known articles, which are described in tinygen/cl
 one-layer-gan's generator is a single layer: after three epochs it paints strokes, and no digits.
 
 Reading order: `RECIPES`, `networks`, `main`, `draw_balance`; the losses are in
-tinygen/gan_losses.py, the loop in tinygen/gan.py.
+tinygen/gan/losses.py, the loop in tinygen/gan/training.py.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen import classics, commandline, data, gan, image, models, nn, optim
-from tinygen.judge import Verdict, judge
-from tinygen.run import Run
+from tinygen import data, gan, image, models, nn, optim
+from tinygen.metrics.report import Verdict, judge
+from tinygen.models import classics
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE = 5, 128
 LATENT, WIDTH, HIDDEN = 100, 64, (256, 512, 1024)

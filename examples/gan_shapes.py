@@ -16,8 +16,8 @@ corners, and the arms of stars and crosses, are still round.
 In runs/gan_shapes are then samples.png, nearest.png, samples beside the training images that are
 most like them, ways.png from sample to sample, curves.png and training.gif.
 
-Reading order: `networks`, `main`, `nearest`; the losses are in tinygen/gan_losses.py, the loop in
-tinygen/gan.py.
+Reading order: `networks`, `main`, `nearest`; the losses are in tinygen/gan/losses.py, the loop in
+tinygen/gan/training.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import classics, commandline, data, gan, image, nn, optim
-from tinygen.run import Run
+from tinygen import data, gan, image, nn, optim
+from tinygen.models import classics
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 20, 32, 5e-4, (0.5, 0.99)
 SIZE, SIDE, LATENT = 64, 8, 100

@@ -15,7 +15,7 @@ half.gif. Printed is how often a completion is read as the digit that it was, wh
 told.
 
 Reading order: `masks`, `completed`; `main`, `draw`; `trained`, how a trained model is loaded. The
-method is `repaint`, in tinygen/restore.py.
+method is `repaint`, in tinygen/diffusion/editing.py.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from typing import Any, NamedTuple
 import diffusion_mnist as base
 import numpy as np
 
-from tinygen import checkpoint, commandline, data, diffusion, features, image, optim, restore
-from tinygen.backend import to_numpy
-from tinygen.folder import RunError, read_config
-from tinygen.judge import SETS
-from tinygen.run import Run
+from tinygen import data, diffusion, image, optim
+from tinygen.autograd import to_numpy
+from tinygen.diffusion import editing
+from tinygen.metrics import classifier
+from tinygen.metrics.report import SETS
+from tinygen.run import Run, RunError, checkpoint, commandline
+from tinygen.run.folder import read_config
 
 MODEL = Path("runs/diffusion_mnist")
 STEPS, RESAMPLE = 40, 4
@@ -60,7 +62,7 @@ def completed(
     """A completion of each image x, from 0 to 1, of which the pixels under the mask are known"""
     noise = rng.standard_normal(x.shape, np.float32)
     known, rows = 2 * x - 1, np.broadcast_to(mask, (len(x), *mask.shape))
-    steps = restore.repaint(learnt.model, noise, known, rows, learnt.any_digit(len(x)), rng=rng,
+    steps = editing.repaint(learnt.model, noise, known, rows, learnt.any_digit(len(x)), rng=rng,
                             steps=args.steps, resample=args.resample)  # fmt: skip
     for step in steps:
         if film is not None:
@@ -79,7 +81,7 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
         learnt = learnt or trained_little(run, args)
         x, labels = learnt.held_out(args.count)
-        reader = features.classifier(learnt.data) if learnt.data in SETS else None
+        reader = classifier.pretrained(learnt.data) if learnt.data in SETS else None
         rng = np.random.default_rng(args.seed)
         everything = []
         for name, mask in masks(x.shape[1:], rng).items():

@@ -26,7 +26,8 @@ after one epoch, 102.3 after four.
 So three stages take two minutes, and all eight would take six to nine hours.
 
 Reading order: the constants; `from_one_seed`, `Recognition`, `networks`; `mean_elbo`; `ends` and
-`rate`, the stages; `adam`, `train`; `main`. The importance-weighted bound is in tinygen/vae.py.
+`rate`, the stages; `adam`, `train`; `main`. The importance-weighted bound is in
+tinygen/vae/bounds.py.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, models, nn, optim, vae
-from tinygen.run import Run
+from tinygen import data, image, models, nn, optim, vae
+from tinygen.run import Run, commandline
 
 STAGES, BATCH_SIZE, BETAS, EPSILON = 8, 20, (0.9, 0.999), 1e-4
 LATENT, HIDDEN = 50, 200

@@ -32,9 +32,9 @@ import diffusion_mnist as base
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, diffusion, image, models, nn, optim, vae
-from tinygen.judge import judge
-from tinygen.run import Run
+from tinygen import data, diffusion, image, models, nn, optim, vae
+from tinygen.metrics.report import judge
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 6, 32, 2e-3  # of the VAE
 SIZE, SIDE, CHANNELS = 64, 8, 4

@@ -18,7 +18,7 @@ training.gif and curves.png. Printed are the signal-to-noise ratio, how often a 
 digit that it was, and how far the image made small again is from the small one.
 
 Reading order: `consistent`; `learn_pairs`, `told`; `main`, `measured`. The methods, `super_resolve`
-and `Beside`, are in tinygen/restore.py.
+and `Beside`, are in tinygen/diffusion/editing.py.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ import diffusion_mnist as base
 import numpy as np
 from inpaint_mnist import FREE, Learnt, add_options, trained, trained_little
 
-from tinygen import commandline, data, diffusion, features, image, restore, samplers
-from tinygen.backend import to_numpy
-from tinygen.judge import SETS
-from tinygen.run import Run
+from tinygen import data, diffusion, image
+from tinygen.autograd import to_numpy
+from tinygen.diffusion import editing, samplers
+from tinygen.metrics import classifier
+from tinygen.metrics.report import SETS
+from tinygen.run import Run, commandline
 
 STEPS, RESAMPLE, COUNT = 50, 2, 50
 TOLD_STEPS = 20  # of `multistep`, with the network that is told the small image
@@ -51,7 +53,7 @@ def consistent(
     """For each small image a large one that fits, all from 0 to 1; what is beyond is cut off"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
-    steps = restore.super_resolve(learnt.model, noise, 2 * small - 1, learnt.any_digit(N), rng=rng,
+    steps = editing.super_resolve(learnt.model, noise, 2 * small - 1, learnt.any_digit(N), rng=rng,
                                   steps=args.steps, resample=args.resample)  # fmt: skip
     for step in steps:
         if film is not None:
@@ -67,16 +69,16 @@ def learn_pairs(run: Run, args: Any, learnt: Learnt) -> diffusion.Diffusion:
     in one half of them, and of the small image, enlarged, in the other"""
     images, rng = 2 * learnt.train.images - 1, np.random.default_rng(args.seed)
     H, W, C = images.shape[1:]
-    net = restore.Beside(base.network((H, W, 2 * C), args.width, None, rng))
+    net = editing.Beside(base.network((H, W, 2 * C), args.width, None, rng))
     model = diffusion.Diffusion(net, diffusion.cosine(base.TIMES), "v", clip=1.0)
     batches = data.Batches(images, min(args.batch_size, len(images)), rng=rng, epochs=args.epochs,
                            drop_last=True)  # fmt: skip
 
     def loss(model: Any, x: Any, _: Any, *, rng: np.random.Generator) -> diffusion.Terms:
-        small = restore.downsample(x.data, args.factor)
+        small = editing.downsample(x.data, args.factor)
         return diffusion.denoising_loss(model, x, small, rng=rng, weight=diffusion.min_snr)
 
-    shown = restore.downsample(learnt.held_out(base.FILMED)[0], args.factor)
+    shown = editing.downsample(learnt.held_out(base.FILMED)[0], args.factor)
     base.learn(run, model, batches, args.lr, rng, loss=loss,
                frame=lambda: told(model, shown, args, np.random.default_rng(1)))  # fmt: skip
     return model
@@ -111,7 +113,7 @@ def main() -> None:
         learnt = learnt or trained_little(run, args)
         model = learn_pairs(run, args, learnt) if args.conditional else None
         x, labels = learnt.held_out(args.count)
-        small = restore.downsample(x, args.factor)
+        small = editing.downsample(x, args.factor)
         many, rng = np.tile(small, (TIMES, 1, 1, 1)), np.random.default_rng(args.seed)
         side, film = f"{small.shape[1]} × {small.shape[2]}", image.Animation(FRAMES, columns=SHOWN)
         sets = {
@@ -129,7 +131,7 @@ def main() -> None:
                 rows[name if len(found) == len(x) else f"{name}, {k}"] = some[:SHOWN]
         image.compare(run.path("enlarged.png"), rows | {"the image": x[:SHOWN]},
                       title=f"Held-out images, from {side} pixels")  # fmt: skip
-        reader = features.classifier(learnt.data) if learnt.data in SETS else None
+        reader = classifier.pretrained(learnt.data) if learnt.data in SETS else None
         print(f"{'':16}{'ratio':>8}  off by  read right")
         for name, found in sets.items():
             scores = measured(found, x, labels, small, reader)
@@ -154,7 +156,7 @@ def measured(
     """
     truth, was = np.resize(x, found.shape), np.resize(small, (len(found), *small.shape[1:]))
     mse = ((found - truth) ** 2).mean(axis=(1, 2, 3))
-    off = restore.downsample(found, x.shape[1] // small.shape[1]) - was
+    off = editing.downsample(found, x.shape[1] // small.shape[1]) - was
     scores = {"ratio": float((-10 * np.log10(mse)).mean()),
               "off": float((off**2).mean() ** 0.5)}  # fmt: skip
     if reader is not None:

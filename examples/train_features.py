@@ -2,8 +2,8 @@
 
 It learns to tell the classes of a set apart, from images turned by up to 10° and shifted by up to 2
 pixels, for a number of epochs that was settled beforehand: the test images say how well it reads,
-and nothing else. In the run's folder are then classifier.npz, which `features.load` reads, with its
-SHA-256; curves.png; and, of up to ten classes, features.png, which shows the features of test
+and nothing else. In the run's folder are then classifier.npz, which `classifier.load` reads, with
+its SHA-256; curves.png; and, of up to ten classes, features.png, which shows the features of test
 images in the plane in which they vary most. It took five and a half minutes on two cores that had
 other work too.
 
@@ -13,9 +13,9 @@ other work too.
 
 The same command gives the same file on the same machine; elsewhere sums are added up in another
 order, and the last digits of the weights are others. tinygen/weights/mnist.npz is the file that the
-first command made, and SHA256 in tinygen/features.py tells whether it still is.
+first command made, and SHA256 in tinygen/metrics/classifier.py tells whether it still is.
 
-Reading order: `main`; the network and the loop are in tinygen/features.py.
+Reading order: `main`; the network and the loop are in tinygen/metrics/classifier.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ import sys
 
 import numpy as np
 
-from tinygen import commandline, data, features, image, optim, schedules
-from tinygen.run import Run
+from tinygen import data, image, optim
+from tinygen.metrics import classifier
+from tinygen.optim import schedules
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 128, 3e-3
 SHOWN, COLOURS = 2000, 10  # points in the plane, and in how many colours they can be
@@ -55,19 +57,19 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         classes = 1 + int(max(train.labels.max(), test.labels.max()))
-        model = features.Classifier(train.images.shape[1:], classes, rng=rng)
+        model = classifier.Classifier(train.images.shape[1:], classes, rng=rng)
         batches = data.Batches(train.images, args.batch_size, labels=train.labels, rng=rng,
-                               epochs=args.epochs, transform=features.jittered)  # fmt: skip
+                               epochs=args.epochs, transform=classifier.jittered)  # fmt: skip
         rate = schedules.cosine(args.lr, max(1, batches.steps or 1))
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
         run.keep(model=model, batches=batches, optimizer=optimizer, rng=rng)
 
-        for record in run.track(features.train(model, batches, optimizer)):
+        for record in run.track(classifier.train(model, batches, optimizer)):
             if record.step % batches.per_epoch == 0:
-                run.log(test_accuracy=features.accuracy(model, *test))
+                run.log(test_accuracy=classifier.accuracy(model, *test))
 
         path = run.path("classifier.npz")
-        features.save(path, model)
+        classifier.save(path, model)
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Learning to read")
         read = model.read(test.images)

@@ -12,7 +12,7 @@ latent.png, where the digits lie in the latent space, and training.gif. docs/vae
     python examples/vae_mnist.py --likelihood learned        Gaussian pixels, their noise learnt
     python examples/vae_mnist.py --backend cupy              the same on a GPU
 
-Reading order: `networks`, `main`, `draw`; the loss and the loop are in tinygen/vae.py.
+Reading order: `networks`, `main`, `draw`; the loss and the loop are in tinygen/vae/bounds.py.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, models, nn, optim, vae
-from tinygen.judge import judge
-from tinygen.run import Run
+from tinygen import data, image, models, nn, optim, vae
+from tinygen.metrics.report import judge
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
 LATENT, HIDDEN, WIDTH = 20, 400, 32

@@ -16,7 +16,7 @@ says of an image, units.png, where the busiest are turned from one end to the ot
 training.gif. The second VAE's run is in the folder `prior` there; --resume goes on in either.
 
 Reading order: `networks`; `learn_images` and `learn_codes`, the two stages; `paint`; `main`,
-`draw`. The loss and the loop are in tinygen/vae.py.
+`draw`. The loss and the loop are in tinygen/vae/bounds.py.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, models, nn, optim, vae
-from tinygen.run import Run
+from tinygen import data, image, metrics, models, nn, optim, vae
+from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 32, 4e-3
 SIZE, WIDTH, LATENT = 64, 16, 32
@@ -176,7 +176,7 @@ def main() -> None:
         if len(film):
             film.save(run.path("training.gif"), title="Held-out images as they come back")
         found = judged(model, test, args.beta)
-        bits = vae.bits_per_dimension(found["reconstruction"] + found["kl"], test[0].size, 256)
+        bits = metrics.bits_per_dimension(found["reconstruction"] + found["kl"], test[0].size, 256)
         alive = int((units > ALIVE).sum())
         run.results(test_loss=found["loss"], reconstruction=found["reconstruction"], kl=found["kl"],
                     bits_per_dimension=bits, sigma=sigma(model), alive_units=alive,

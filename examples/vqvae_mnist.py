@@ -18,7 +18,7 @@ the prior is good for, codebook.png, reconstructions.png and curves.png, and in 
 there the second stage's run. --resume goes on in either stage.
 
 Reading order: `networks`, `Causal`, `Prior`; `learn_codes` and `learn_prior`, the two stages;
-`draw_codes`; `main`. The codebook and its loss are in tinygen/vq.py.
+`draw_codes`; `main`. The codebook and its loss are in tinygen/vae/vq.py.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import commandline, data, image, nn, optim, vae, vq
-from tinygen.judge import judge
-from tinygen.run import Run
+from tinygen import data, image, nn, optim, vae
+from tinygen.metrics.report import judge
+from tinygen.run import Run, commandline
+from tinygen.vae import vq
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 1e-3
 PRIOR_EPOCHS, PRIOR_RATE = 3, 2e-3

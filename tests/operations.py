@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import strategies
-from tinygen.normalise import normalise
+from tinygen.autograd import normalise
 
 
 class Operation(NamedTuple):

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import strict
 
-from tinygen import backend, parallel
+import tinygen
+from tinygen.autograd import backend, parallel
 
-FILES = sorted(Path(backend.__file__).parent.glob("*.py"))
+ROOT = Path(tinygen.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
 UFUNC_KEYWORDS = {"out", "dtype", "casting"}
 
 
@@ -93,19 +95,19 @@ def test_the_library_asks_for_names_at_all():
 # --- what CuPy has --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_name_is_one_that_the_stand_in_has(file):
     names, _ = names_and_calls(file.read_text("utf-8"))
     assert [(name, line) for name, line in names if not exists(strict, name)] == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_name_is_one_that_cupy_has(file, cupy):
     names, _ = names_and_calls(file.read_text("utf-8"))
     assert [(name, line) for name, line in names if not exists(cupy, name)] == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_keyword_is_one_that_cupy_takes(file, cupy):
     _, calls = names_and_calls(file.read_text("utf-8"))
     wrong = []
@@ -118,7 +120,8 @@ def test_every_keyword_is_one_that_cupy_takes(file, cupy):
 def formulas(decorator):
     code = decorator(lambda x: x).__code__
     for file in FILES:
-        module = importlib.import_module(f"tinygen.{file.stem}".removesuffix(".__init__"))
+        path = ".".join(("tinygen", *file.relative_to(ROOT).with_suffix("").parts))
+        module = importlib.import_module(path.removesuffix(".__init__"))
         for name, each in vars(module).items():
             if getattr(each, "__code__", None) is code and each.__module__ == module.__name__:
                 yield pytest.param(each.__wrapped__, id=f"{file.stem}.{name}")

@@ -11,102 +11,41 @@ import pytest
 import tinygen
 
 FOLDER = Path(tinygen.__file__).parent
-FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
+FILES = {".".join(path.relative_to(FOLDER).with_suffix("").parts): path
+         for path in sorted(FOLDER.rglob("*.py"))}  # fmt: skip
 
-# module: the modules of ours that it may import
-ENGINE = {"backend", "parallel", "graph", "tensor", "ops", "reductions", "arrange", "conv",
-          "pooling", "normalise", "gradcheck"}  # fmt: skip
-PARTS = {"initial", "module", "layers", "norms", "attention"}  # what `nn` gathers
-TRAINS = {"checks", "module", "optim", "randomness", "rows"}  # what a training loop needs
+# package: the packages that it may import. Those that train a model know no architecture
+PRIVATE = {"_batch", "_checks", "_files", "_random"}  # what several share, private by name
+TRAINS = PRIVATE | {"autograd", "nn", "optim"}
 MAY_IMPORT = {
-    "graph": set(),
-    "backend": set(),
-    "parallel": {"backend"},
-    "diagnosis": set(),
-    "strategies": set(),
-    "tensor": {"backend", "parallel", "graph"},
-    "arrange": {"backend", "parallel", "tensor"},
-    "ops": {"backend", "parallel", "graph", "tensor"},
-    "reductions": {"backend", "tensor", "ops"},
-    "conv": {"backend", "parallel", "tensor", "ops", "reductions", "arrange"},
-    "pooling": {"backend", "tensor", "ops", "reductions", "arrange", "conv"},
-    "normalise": {"backend", "parallel", "graph", "tensor", "ops", "reductions", "arrange"},
-    "probe": {"backend", "tensor", "diagnosis"},
-    "gradcheck": {"backend", "tensor", "diagnosis", "probe"},
-    "checks": set(),
-    "schedules": {"checks"},
-    "stateful": {"backend", "tensor"},
-    "optim": {"backend", "parallel", "checks", "tensor", "schedules", "stateful"},
-    "initial": {"backend"},
-    "randomness": set(),
-    # data
-    "files": set(),
-    "fetch": {"files"},
-    "mnist": {"fetch"},
-    "points": {"backend", "checks", "randomness"},
-    "digits": {"backend", "parallel", "points"},
-    "shapes": {"backend", "parallel", "checks", "points"},
-    "pictures": {"backend", "tensor"},
-    "augment": {"backend", "checks", "randomness"},
-    "batches": {"backend", "randomness", "tensor"},
-    "data": {"augment", "batches", "digits", "fetch", "mnist", "pictures", "points", "shapes"},
-    # pictures
-    "style": {"backend", "files"},
-    "pixels": {"checks", "files", "style"},
-    "animation": {"checks", "files", "pixels", "style"},
-    "plots": {"style"},
-    "distributions": {"style"},
-    "image": {"animation", "checks", "distributions", "pixels", "plots", "style"},
-    # runs
-    "interrupts": set(),
-    "logbook": {"files"},
-    "progress": {"batches"},
-    "folder": {"backend", "files"},
-    "checkpoint": {"files", "module", "randomness"},
-    "run": {"backend", "batches", "checks", "checkpoint", "files", "folder", "interrupts",
-            "logbook", "module", "optim", "progress", "rows"},
-    "commandline": {"backend", "checkpoint", "data", "folder", "run"},
-    "module": {"backend", "graph", "tensor"},
-    "layers": ENGINE | {"checks", "initial", "module", "randomness"},
-    "norms": ENGINE | {"checks", "layers", "module", "randomness"},
-    "attention": ENGINE | {"initial", "layers", "module"},
-    "nn": PARTS,
-    "unet": ENGINE | PARTS | {"checks"},
-    "models": ENGINE | PARTS | {"checks", "unet"},
-    "classics": ENGINE | PARTS | {"nn", "models"},
-    "rows": {"backend", "checks", "randomness", "tensor"},
-    # what trains a model knows no architecture: it takes callables
-    "gan_losses": ENGINE | {"checks", "randomness"},
-    "gan": ENGINE | TRAINS | {"gan_losses"},
-    "vae_terms": ENGINE | {"checks", "module"},
-    "vae": ENGINE | TRAINS | {"vae_terms"},
-    "vq": ENGINE | TRAINS | {"vae_terms"},
-    "noise": {"backend", "checks"},
-    "diffusion": ENGINE | TRAINS | {"noise"},
-    "samplers": ENGINE | TRAINS | {"diffusion", "noise", "ode"},
-    "restore": ENGINE | TRAINS | {"diffusion", "samplers"},
-    "coupling": ENGINE | TRAINS,
-    "ode": ENGINE | TRAINS,
-    "flow": ENGINE | TRAINS | {"coupling", "ode"},
-    "clouds": {"checks", "randomness", "rows"},
-    "twosample": {"clouds"},
-    "features": ENGINE | PARTS | TRAINS | {"checkpoint", "data", "fetch", "files"},
-    "metrics": {"checks", "clouds", "features", "randomness", "rows", "vae"},
-    "plane": ENGINE | PARTS | {"commandline", "image", "models", "points", "style"},
-    "judge": {"features", "metrics", "rows", "run"},
-    "__init__": set(FILES) - {"__init__", "commandline", "data", "image", "run", "strategies"},
+    "_checks": set(),
+    "_files": set(),
+    "_random": set(),
+    "autograd": set(),
+    "_batch": {"_checks", "_random", "autograd"},
+    "testing": {"autograd"},
+    "strategies": {"testing"},
+    "nn": {"_checks", "_random", "autograd"},
+    "optim": {"_checks", "autograd"},
+    "models": {"_checks", "autograd", "nn"},
+    "vae": TRAINS,
+    "gan": TRAINS,
+    "flow": TRAINS,
+    "diffusion": TRAINS | {"flow"},  # its samplers' equation is solved by flow.ode
+    "data": {"_checks", "_files", "_random", "autograd"},
+    "image": {"_checks", "_files", "autograd"},
+    "run": TRAINS | {"data"},
+    "metrics": TRAINS | {"data", "run"},
+    "__init__": {"autograd", "testing"},  # the others are loaded when they are first used
 }
-NEEDS = {"strategies": {"hypothesis"}, "progress": {"tqdm"}} | {
-    drawing: {"matplotlib", "PIL"}
-    for drawing in ("animation", "distributions", "pixels", "plane", "plots", "style")
+PACKAGES = sorted({name.partition(".")[0] for name in FILES})
+NEEDS = {"testing.strategies": {"hypothesis"}, "run.progress": {"tqdm"}} | {
+    f"image.{drawing}": {"matplotlib", "PIL"}
+    for drawing in ("animations", "distributions", "plots", "layout", "style", "trajectories")
 }
 # may be imported when needed: what is optional, and what takes long to import
 OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", "threadpoolctl",
             "tqdm"}  # fmt: skip
-
-# without an underscore for other modules' sake, not for users
-INTERNAL = {"backend", "diagnosis", "graph", "parallel", "probe", "tensor.as_alike",
-            "tensor.as_float", "tensor.count_over", "tensor.kept_shape"}  # fmt: skip
 
 
 def tree(name):
@@ -128,7 +67,21 @@ def imports(name):
 
 
 def ours(name):
-    return {each.split(".")[1] for each in imports(name) if each.startswith("tinygen.")}
+    """The packages of ours that a file imports, without its own; types alone do not count."""
+    file = tree(name)
+    typed = {
+        id(statement)
+        for node in ast.walk(file)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for statement in ast.walk(node)
+    }
+    statements = [
+        n for n in ast.walk(file)
+        if isinstance(n, (ast.Import, ast.ImportFrom)) and id(n) not in typed
+    ]  # fmt: skip
+    modules = [module for statement in statements for module in imported(statement)]
+    packages = {module.split(".")[1] for module in modules if module.startswith("tinygen.")}
+    return packages - {name.partition(".")[0]}
 
 
 each_file = pytest.mark.parametrize("name", FILES)
@@ -137,13 +90,20 @@ each_file = pytest.mark.parametrize("name", FILES)
 # --- one way --------------------------------------------------------------------------------------
 
 
-def test_every_module_stands_in_the_table():
-    assert sorted(set(FILES) - set(MAY_IMPORT)) == []
+def test_every_package_stands_in_the_table():
+    assert set(PACKAGES) == set(MAY_IMPORT)
 
 
 @each_file
-def test_a_module_imports_only_what_the_table_allows(name):
-    assert sorted(ours(name) - MAY_IMPORT[name]) == []
+def test_a_file_imports_only_the_packages_that_the_table_allows(name):
+    assert sorted(ours(name) - MAY_IMPORT[name.partition(".")[0]]) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_arrow_of_the_table_is_needed(package):
+    if MAY_IMPORT[package] not in (TRAINS, TRAINS | {"flow"}, TRAINS | {"data"}):
+        used = {each for name in FILES if name.partition(".")[0] == package for each in ours(name)}
+        assert MAY_IMPORT[package] - used - PRIVATE - {"nn", "optim"} == set()
 
 
 def test_the_table_has_no_cycle():
@@ -153,6 +113,11 @@ def test_the_table_has_no_cycle():
         assert ready, f"each of these imports another of them: {sorted(left)}"
         for name in ready:
             del left[name]
+
+
+@each_file
+def test_no_file_is_longer_than_one_sitting(name):
+    assert len(FILES[name].read_text("utf-8").splitlines()) <= 400
 
 
 @each_file
@@ -190,27 +155,32 @@ def test_only_the_backend_knows_cupy(name):
     said = {n.id for n in ast.walk(tree(name)) if isinstance(n, ast.Name)}
     said |= {n.value for n in ast.walk(tree(name)) if isinstance(n, ast.Constant)}
     said |= {module.split(".")[0] for module in imports(name)}
-    assert ({"cupy", "cupyx"} & said == {"cupy"}) == (name == "backend")
+    assert ({"cupy", "cupyx"} & said == {"cupy"}) == (name in ("autograd.backend", "autograd.cupy"))
 
 
 # --- every public name ----------------------------------------------------------------------------
 
-ENGINE_FILES = sorted((ENGINE | {"diagnosis", "probe"}) & set(FILES))
+LAZY = sorted(tinygen.PACKAGES)
 
 
-def public(name):
-    """What a module has for users: its __all__, or else all functions and classes it defines."""
-    module = importlib.import_module(f"tinygen.{name}")
-    if hasattr(module, "__all__"):
-        return set(module.__all__)
-    found = {
-        each
-        for each, value in vars(module).items()
-        if (inspect.isfunction(value) or inspect.isclass(value))
-        and value.__module__ == module.__name__
-        and not each.startswith("_")
-    }
-    return set() if name in INTERNAL else {n for n in found if f"{name}.{n}" not in INTERNAL}
+def test_the_packages_are_attributes_that_are_loaded_on_first_use(python):
+    code = (
+        "import sys, tinygen as tg; "
+        "early = [n for n in tg.PACKAGES if f'tinygen.{n}' in sys.modules]; "
+        "assert all(getattr(tg, n).__name__ == f'tinygen.{n}' for n in tg.PACKAGES); "
+        "assert set(tg.PACKAGES) <= set(dir(tg)); print(early, tg.gradcheck.__name__)"
+    )
+    assert python(code) == "[] gradcheck"
+
+
+def test_an_unknown_attribute_is_an_error_that_names_it():
+    with pytest.raises(AttributeError, match="module 'tinygen' has no attribute 'vea'"):
+        tinygen.vea  # noqa: B018
+
+
+def test_every_folder_is_listed_and_no_other():
+    folders = {path.parent.name for path in FOLDER.glob("*/__init__.py")}
+    assert folders == set(LAZY) - {"strategies"} | {"autograd", "testing"}
 
 
 def test_every_name_in_all_exists_and_stands_there_once():
@@ -218,44 +188,25 @@ def test_every_name_in_all_exists_and_stands_there_once():
     assert len(set(tinygen.__all__)) == len(tinygen.__all__)
 
 
-def test_all_lists_every_name_of_the_package_that_is_no_module():
-    bound = {n for n, v in vars(tinygen).items() if n[0] != "_" and not inspect.ismodule(v)}
-    assert sorted(bound ^ set(tinygen.__all__)) == []
+@pytest.mark.parametrize("package", ["autograd", "testing", *LAZY])
+def test_a_package_gathers_the_public_names_of_its_files(package):
+    gathered = importlib.import_module(f"tinygen.{package}")
+    assert [name for name in gathered.__all__ if not hasattr(gathered, name)] == []
+    assert len(set(gathered.__all__)) == len(gathered.__all__)
+    made = {n: getattr(gathered, n) for n in gathered.__all__}
+    made = {n: each for n, each in made.items() if getattr(each, "__name__", "") == n}
+    assert [n for n, each in made.items() if not (each.__doc__ or "").strip()] == []
 
 
-@pytest.mark.parametrize("name", ENGINE_FILES)
-def test_every_name_in_a_modules_own_all_exists_and_is_sorted(name):
-    module = importlib.import_module(f"tinygen.{name}")
-    listed = list(getattr(module, "__all__", ()))
-    assert [each for each in listed if not hasattr(module, each)] == []
-    assert listed == sorted(listed)
+def test_every_public_name_of_the_engine_is_reachable_from_the_top():
+    for package in (tinygen.autograd, tinygen.testing):
+        assert [name for name in package.__all__ if name not in tinygen.__all__] == []
+        assert all(getattr(tinygen, name) is getattr(package, name) for name in package.__all__)
 
 
-@pytest.mark.parametrize("name", ENGINE_FILES)
-def test_every_public_name_of_the_engine_is_reachable_from_the_package(name):
-    module = importlib.import_module(f"tinygen.{name}")
-    missing = [each for each in sorted(public(name)) if each not in tinygen.__all__]
-    assert missing == []
-    assert [n for n in public(name) if getattr(tinygen, n) is not getattr(module, n)] == []
-
-
-@pytest.mark.parametrize("name", ENGINE_FILES)
-def test_every_public_name_of_the_engine_has_a_docstring(name):
-    module = importlib.import_module(f"tinygen.{name}")
-    assert [n for n in public(name) if not (getattr(module, n).__doc__ or "").strip()] == []
-
-
-def test_nn_gathers_every_public_name_of_its_parts():
-    parts = [importlib.import_module(f"tinygen.{part}") for part in sorted(PARTS)]
-    gathered = importlib.import_module("tinygen.nn")
-    assert sorted(gathered.__all__) == sorted(name for part in parts for name in part.__all__)
-    for part in parts:
-        assert all(getattr(gathered, name) is getattr(part, name) for name in part.__all__)
-
-
-@pytest.mark.parametrize("name", sorted({"nn", "models", "classics", "optim"} & set(FILES)))
-def test_every_public_class_and_function_beyond_the_engine_has_a_docstring(name):
-    module = importlib.import_module(f"tinygen.{name}")
-    named = [(each, getattr(module, each)) for each in module.__all__]
-    made = [(n, v) for n, v in named if inspect.isclass(v) or getattr(v, "__name__", "") == n]
-    assert [n for n, v in made if not (v.__doc__ or "").strip()] == []
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("nn.", "optim."))])
+def test_a_public_name_of_a_layer_or_optimiser_is_reachable_from_its_package(name):
+    module = importlib.import_module(f"tinygen.{name}".removesuffix(".__init__"))
+    package = importlib.import_module(f"tinygen.{name.partition('.')[0]}")
+    own = [n for n in getattr(module, "__all__", ()) if not inspect.ismodule(getattr(module, n))]
+    assert [n for n in own if getattr(package, n, None) is not getattr(module, n)] == []

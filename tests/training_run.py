@@ -8,8 +8,9 @@ import sys
 import numpy as np
 
 import tinygen as tg
-from tinygen import nn, optim, schedules
-from tinygen.batches import Batches
+from tinygen import nn, optim
+from tinygen.data import Batches
+from tinygen.optim import schedules
 from tinygen.run import Run
 
 ROWS, SIZE, EPOCHS = 50, 8, 12

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tinygen import backend
+from tinygen.autograd import backend
 
 Step = Callable[[], Any]
 EVALUATIONS = 50

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 import tinygen as tg
-from tinygen import backend, models, nn, optim
+from tinygen import models, nn, optim
+from tinygen.autograd import backend
 
 Step = Callable[[], Any]
 IMAGE = (28, 28, 1)

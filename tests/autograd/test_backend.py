@@ -1,0 +1,371 @@
+"""Choosing a backend, with every way of not having a GPU played by a fake; indices on either."""
+
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+import strict
+
+import tinygen
+from tinygen.autograd import backend, fused, to_numpy, xp
+
+
+@pytest.fixture
+def unsealed(monkeypatch):
+    """As if there were no tensors yet; afterwards the backend is again what it was."""
+    monkeypatch.setattr(backend, "_too_late", "")
+    for name in ("_chosen", "name", "threads", "on_cpu"):
+        monkeypatch.setattr(backend, name, getattr(backend, name))
+    names = dict(vars(xp))
+    yield
+    vars(xp).clear()
+    vars(xp).update(names)
+
+
+OTHER = "numpy" if backend.name == "strict" else "strict"
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+def test_use_gives_xp_the_names_of_the_chosen_library(unsealed):
+    backend.use("numpy")
+    assert xp.exp is np.exp and xp.ndarray is np.ndarray
+    backend.use("strict")
+    assert xp.exp is strict.exp and xp.ndarray is strict.ndarray
+
+
+def test_use_leaves_no_name_of_the_library_before_it(unsealed):
+    backend.use("numpy")
+    assert xp.block is np.block
+    backend.use("strict")
+    with pytest.raises(AttributeError, match="no attribute 'block'"):
+        xp.block([])
+
+
+def test_xp_finds_what_a_library_loads_only_when_asked_for():
+    assert xp.lib.stride_tricks.as_strided is backend._chosen.lib.stride_tricks.as_strided
+
+
+def test_use_of_an_unknown_library_says_what_it_expects(unsealed):
+    with pytest.raises(ValueError) as caught:
+        backend.use("nunpy")
+    assert str(caught.value) == (
+        'use: expected "numpy", "cupy" or the name of a module with their interface, got \'nunpy\''
+    )
+    assert_still_works()
+
+
+def test_use_refuses_another_backend_once_there_is_a_tensor(unsealed):
+    tinygen.Tensor([1.0])
+    with pytest.raises(RuntimeError) as caught:
+        backend.use(OTHER)
+    assert str(caught.value) == (
+        f"use('{OTHER}') comes too late: tensors exist already; call it first, or set "
+        f"TINYGEN_BACKEND={OTHER} before Python starts"
+    )
+    assert_still_works()
+
+
+def test_a_constant_made_of_a_list_is_a_tensor_too(unsealed):
+    tinygen.exp([1.0])
+    with pytest.raises(RuntimeError, match="tensors exist already"):
+        backend.use(OTHER)
+
+
+def test_use_of_the_same_backend_is_never_too_late():
+    tinygen.Tensor([1.0])
+    backend.use(backend.name)
+
+
+def test_numpy_is_the_backend_by_default(python):
+    code = "from tinygen.autograd import backend; print(backend.name)"
+    assert python(code) == "numpy"
+    assert python(code, TINYGEN_BACKEND="") == "numpy"
+
+
+def test_the_environment_chooses_the_backend(python):
+    code = "import tinygen, strict; print(type(tinygen.Tensor([1.0]).data) is strict.ndarray)"
+    assert python(code, TINYGEN_BACKEND="strict") == "True"
+
+
+def test_an_unknown_backend_in_the_environment_fails_at_import(python):
+    assert python("import tinygen", TINYGEN_BACKEND="nunpy").endswith("got 'nunpy'")
+
+
+def test_importing_tinygen_loads_nothing_heavy(python):
+    heavy = {"concurrent.futures.thread", "cupy", "dataclasses", "hypothesis", "importlib.metadata",
+             "matplotlib", "threadpoolctl", "tqdm"}  # fmt: skip
+    code = f"import numpy, sys; before = {{*sys.modules}}; import tinygen; " \
+           f"print({heavy} & ({{*sys.modules}} - before))"  # fmt: skip
+    assert python(code) == "set()"
+
+
+def test_to_numpy_of_an_array_gives_the_same_values_on_the_host(rng):
+    values = rng.normal(size=(2, 3))
+    array = to_numpy(xp.asarray(values))
+    assert type(array) is np.ndarray
+    assert np.array_equal(array, values)
+
+
+def test_to_numpy_of_a_reduction_gives_an_array_too():
+    assert type(to_numpy(xp.ones(3).sum())) is np.ndarray
+
+
+def test_describe_names_the_library_and_its_version():
+    named = f"{backend.name} {backend._chosen.__version__} "
+    assert tinygen.describe().lower().startswith(named)
+
+
+@pytest.mark.skipif(backend.name == "cupy", reason="a GPU is named instead")
+def test_the_line_about_the_backend_ends_with_its_blas_and_threads(monkeypatch):
+    monkeypatch.setattr(backend, "threads", 37)
+    version = re.escape(backend._chosen.__version__)
+    assert re.fullmatch(rf"{backend.name} {version} \(\w.*\), 37 threads", tinygen.describe())
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "1.5", "two", " "])
+def test_a_number_of_threads_that_is_none_is_refused(wanted, monkeypatch):
+    monkeypatch.setenv("TINYGEN_THREADS", wanted)
+    with pytest.raises(ValueError) as caught:
+        backend._count_threads()
+    assert str(caught.value) == f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}"
+
+
+def test_the_environment_sets_the_number_of_threads(python):
+    code = "from tinygen.autograd import backend; print(backend.threads)"
+    assert python(code, TINYGEN_THREADS="3") == "3"
+
+
+def test_without_a_wish_there_is_a_thread_for_each_core_we_may_use(monkeypatch):
+    monkeypatch.delenv("TINYGEN_THREADS", raising=False)
+    monkeypatch.setattr(backend.os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
+    assert backend._count_threads() == 3
+    monkeypatch.delattr(backend.os, "sched_getaffinity")  # macOS and Windows have none
+    monkeypatch.setattr(backend.os, "cpu_count", lambda: None)
+    assert backend._count_threads() == 1
+
+
+def test_a_wrong_number_of_threads_leaves_the_previous_backend(unsealed, monkeypatch):
+    backend.use("strict")
+    monkeypatch.setenv("TINYGEN_THREADS", "none")
+    with pytest.raises(ValueError):
+        backend.use("numpy")
+    assert backend.name == "strict" and backend._chosen is strict
+    assert_still_works()
+
+
+# --- CuPy, or what is missing ---------------------------------------------------------------------
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class CompileException(Exception):
+    pass
+
+
+def fake_cupy(device=None, kernel=None, answer=18.0):
+    """NumPy in CuPy's clothes. `device` and `kernel` are what is raised at their first use."""
+
+    def use():
+        if device:
+            raise device
+
+    def fuse():
+        def run(*arrays):
+            if kernel:
+                raise kernel
+            return np.full(1, answer)
+
+        return lambda formula: run
+
+    cupy = types.ModuleType("cupy")
+    vars(cupy).update({k: v for k, v in vars(np).items() if not k.startswith("__")})
+    cupy.__version__, cupy.fuse = "14.2.0", fuse
+    cupy.cuda = types.SimpleNamespace(
+        Device=lambda number=0: types.SimpleNamespace(id=number, use=use),
+        runtime=types.SimpleNamespace(getDeviceProperties=lambda number: {"name": b"Abacus"}),
+    )
+    return cupy
+
+
+def assert_still_works():
+    assert float(xp.exp(xp.zeros(2)).sum()) == 2
+    assert type(xp.zeros(2)) is backend._chosen.ndarray
+
+
+def why_not(**options):
+    """The one sentence with which CuPy is refused, after which all is as it was."""
+    before = backend._chosen, backend.name, backend.threads, dict(vars(xp))
+    with pytest.raises(RuntimeError) as caught:
+        backend.use("cupy", **options)
+    assert type(caught.value) is RuntimeError
+    assert (backend._chosen, backend.name, backend.threads, dict(vars(xp))) == before
+    assert_still_works()
+    return str(caught.value)
+
+
+def test_a_gpu_that_computes_rightly_is_accepted(unsealed, monkeypatch):
+    cupy = fake_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    backend.use("cupy")
+    assert backend.name == "cupy" and xp.fuse is cupy.fuse
+    assert backend.threads == 1  # a GPU is fed by one
+    assert tinygen.describe() == "CuPy 14.2.0 on Abacus"
+
+
+def test_the_device_asked_for_is_the_device_used(unsealed, monkeypatch):
+    asked, cupy = [], fake_cupy()
+    device = cupy.cuda.Device
+    cupy.cuda.Device = lambda number: asked.append(number) or device(number)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    backend.use("cupy", device=2)
+    assert asked == [2]
+
+
+def test_without_the_package_the_advice_is_to_install_it(unsealed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what import makes of a missing package
+    assert why_not() == (
+        "cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' (for CUDA 12)"
+    )
+
+
+def test_a_package_that_does_not_import_is_to_be_installed_again(unsealed, monkeypatch, tmp_path):
+    page = "\n=====\nFailed to import CuPy.\n\nCheck the guide:\n  https://docs.cupy.dev\n\n"
+    cause = "ImportError: libcublas.so.12: cannot open shared object file"
+    message = f"{page}Original error:\n  {cause}\n=====\n"
+    (tmp_path / "cupy.py").write_text(f"raise ImportError({message!r})")
+    monkeypatch.setitem(sys.modules, "cupy", None)  # so that it is put back afterwards
+    del sys.modules["cupy"]
+    monkeypatch.syspath_prepend(tmp_path)
+    assert why_not() == (
+        f"cupy backend: CuPy is installed but can't be imported ({cause}); "
+        "pip install --force-reinstall cupy-cuda12x"
+    )
+
+
+def test_a_package_that_lacks_one_of_its_own_is_not_called_missing(unsealed, monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text("import a_part_of_cupy")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    del sys.modules["cupy"]
+    monkeypatch.syspath_prepend(tmp_path)
+    assert why_not() == (
+        "cupy backend: CuPy is installed but can't be imported (No module named 'a_part_of_cupy'); "
+        "pip install --force-reinstall cupy-cuda12x"
+    )
+
+
+def test_two_packages_of_cupy_are_named_and_refused(unsealed, monkeypatch, tmp_path):
+    for package in ("cupy-cuda11x", "cupy-cuda12x"):
+        folder = tmp_path / f"{package.replace('-', '_')}-13.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 13.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    assert why_not() == (
+        "cupy backend: cupy-cuda11x and cupy-cuda12x are installed and overwrite each other; "
+        "uninstall all, then pip install cupy-cuda12x"
+    )
+
+
+CUDA_LIBRARIES = "CUDA's libraries or headers are missing; pip install 'cupy-cuda12x[ctk]'"
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for "
+                          "CUDA runtime version"),
+         "no NVIDIA driver, or one too old for CUDA 12; install or update the driver"),
+        (CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"),
+         "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?"),
+        (CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal"),
+         'there is no GPU number 7; use("cupy", device=0) takes the first'),
+        (CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered"),
+         "the GPU did not run a first kernel; check nvidia-smi"),
+    ],
+    ids=["no driver", "no device", "no such device", "another"],
+)  # fmt: skip
+def test_a_device_that_can_not_be_had_is_refused(error, advice, unsealed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(device=error))
+    assert why_not(device=7) == f"cupy backend: {advice} ({error})"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open "
+                     "shared object file: No such file or directory"),
+        ImportError("DLL load failed while importing nvrtc"),
+        CompileException('kernel.cu(12): catastrophic error: cannot open source "cuda_fp16.h"'),
+    ],
+    ids=["library", "library at import", "header"],
+)  # fmt: skip
+def test_without_cudas_libraries_the_first_kernel_tells(error, unsealed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(kernel=error))
+    assert why_not() == f"cupy backend: {CUDA_LIBRARIES} ({error})"
+
+
+def test_of_a_long_message_only_the_first_line_is_shown(unsealed, monkeypatch):
+    error = CompileException('cannot open source "cuda_fp16.h"\n\n1 error in the compilation of …')
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(kernel=error))
+    assert why_not() == f'cupy backend: {CUDA_LIBRARIES} (cannot open source "cuda_fp16.h")'
+
+
+def test_a_gpu_that_computes_wrongly_is_refused(unsealed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(answer=17.0))
+    assert why_not() == "cupy backend: the GPU computed 17.0 for 18; check its driver"
+
+
+def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):
+    error = CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(device=error))
+    with pytest.raises(RuntimeError) as caught:
+        backend.use("cupy")
+    assert caught.value.__cause__ is error
+
+
+def test_a_missing_gpu_in_the_environment_fails_at_import_with_the_sentence(python, tmp_path):
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcuda.so.1: not found')")
+    last = python("import tinygen", path=[tmp_path], TINYGEN_BACKEND="cupy")
+    assert last == (
+        "RuntimeError: cupy backend: CuPy is installed but can't be imported (libcuda.so.1: not "
+        "found); pip install --force-reinstall cupy-cuda12x"
+    )
+
+
+def test_on_a_gpu_a_fused_formula_becomes_one_kernel_which_is_kept(unsealed, monkeypatch):
+    made = []
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    backend.use("cupy")
+    xp.fuse = lambda: lambda formula: made.append(formula) or formula
+    double = fused(lambda x: x * 2)
+    assert double(np.ones(3)).sum() == double(np.ones(3)).sum() == 6
+    assert made == [double.__wrapped__]
+
+
+# --- indices --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [[0, 3], np.array([-4]), (slice(None), [2]), ([0], [0], [0])])
+def test_a_host_index_out_of_range_is_an_error_on_every_backend(index, unsealed):
+    with pytest.raises(IndexError):
+        tinygen.Tensor(np.zeros((3, 2)))[index]
+    backend._too_late = ""
+    backend.use(OTHER)
+    with pytest.raises(IndexError):
+        tinygen.Tensor(np.zeros((3, 2)))[index]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [1, -1, [0, 2], np.array([[1, -3]]), (slice(None), [1, 0]), ([2, 0], [1, 1]), (0, 1),
+     np.array([True, False, True]), (None, ..., [0]), [False, True, True]],
+)  # fmt: skip
+def test_a_host_index_selects_what_it_does_in_numpy(index, rng):
+    values = rng.normal(size=(3, 2))
+    assert np.array_equal(tinygen.Tensor(values)[index].numpy(), values[index])

@@ -1,0 +1,330 @@
+"""Convolution: against seven loops, one identity for the triple, its gradients, and PyTorch."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import Tensor, gradcheck, strategies
+from tinygen.autograd import backend, conv, parallel
+from tinygen.testing.strategies import Conv
+
+
+def naive_conv2d(x, w, stride, padding):
+    """y by its definition: seven loops, the padding as a test for being inside."""
+    (N, H, W, C), (K, L, _, O) = x.shape, w.shape
+    (top, bottom), (left, right) = padding
+    rows = (H + top + bottom - K) // stride[0] + 1
+    columns = (W + left + right - L) // stride[1] + 1
+    y = np.zeros((N, rows, columns, O))
+    for n in range(N):
+        for i in range(rows):
+            for j in range(columns):
+                for k in range(K):
+                    for l in range(L):
+                        row, column = i * stride[0] + k - top, j * stride[1] + l - left
+                        if 0 <= row < H and 0 <= column < W:
+                            for c in range(C):
+                                y[n, i, j] += x[n, row, column, c] * w[k, l, c]
+    return y
+
+
+@st.composite
+def cases(draw):
+    """A geometry with entries for x, w and a y of the right shape."""
+    g = draw(strategies.conv_geometries())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x, w = rng.standard_normal(g.x), rng.standard_normal(g.w)
+    return g, x, w, rng.standard_normal(naive_conv2d(x, w, g.stride, g.padding).shape)
+
+
+BLOCKS = {"whole batch": (3 << 20, 9), "bands of rows": (64, 9), "patches added up": (64, 0)}
+
+
+@pytest.fixture(params=BLOCKS)
+def blocks(request, monkeypatch):
+    """With blocks of whole images, of single rows, and by the way that is for few channels."""
+    block_bytes, few = BLOCKS[request.param]
+    monkeypatch.setattr(parallel, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(conv, "FEW", few)
+
+
+@pytest.mark.usefixtures("blocks")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(case=cases())
+def test_conv2d_equals_seven_loops(case):
+    g, x, w, _ = case
+    y = tg.conv2d(Tensor(x), Tensor(w), g.stride, g.padding)
+    np.testing.assert_allclose(y.numpy(), naive_conv2d(x, w, g.stride, g.padding), atol=1e-12)
+
+
+@pytest.mark.usefixtures("blocks")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(case=cases(), threads=st.sampled_from([1, 2, 3]))
+def test_the_triple_is_one_trilinear_form(case, threads):
+    g, x, w, y = case
+    if backend.name == "numpy":
+        backend.threads, before = threads, backend.threads
+    try:
+        a = (tg.conv2d(Tensor(x), Tensor(w), g.stride, g.padding).numpy() * y).sum()
+        size = g.x[1:3]
+        b = (x * tg.conv_transpose2d(Tensor(y), Tensor(w), g.stride, g.padding, size).numpy()).sum()
+        kernel = g.w[:2]
+        c = w * tg.conv2d_weight(Tensor(x), Tensor(y), g.stride, g.padding, size=kernel).numpy()
+    finally:
+        if backend.name == "numpy":
+            backend.threads = before
+    assert a == pytest.approx(b, abs=1e-10)
+    assert a == pytest.approx(c.sum(), abs=1e-10)
+
+
+@settings(max_examples=10)
+@given(case=cases())
+def test_the_triple_passes_gradcheck_at_order_2(case):
+    g, x, w, y = case
+    size, kernel = g.x[1:3], g.w[:2]
+    assert gradcheck(lambda x, w: tg.conv2d(x, w, g.stride, g.padding), x, w)
+    assert gradcheck(lambda y, w: tg.conv_transpose2d(y, w, g.stride, g.padding, size), y, w)
+    assert gradcheck(lambda x, y: tg.conv2d_weight(x, y, g.stride, g.padding, size=kernel), x, y)
+
+
+GEOMETRIES = {
+    "1 × 1": Conv((2, 3, 4, 2), (1, 1, 2, 3), (1, 1), ((0, 0), (0, 0))),
+    "1 × 1, stride 2": Conv((2, 3, 4, 2), (1, 1, 2, 3), (2, 2), ((0, 0), (0, 0))),
+    "stride > kernel": Conv((2, 7, 8, 2), (2, 1, 2, 3), (3, 4), ((0, 1), (0, 0))),
+    "kernel > image": Conv((2, 2, 1, 2), (4, 3, 2, 3), (1, 2), ((1, 2), (1, 1))),
+    "padding > kernel": Conv((1, 2, 2, 1), (1, 2, 1, 1), (2, 1), ((3, 3), (3, 2))),
+    "non-square": Conv((2, 5, 9, 1), (2, 4, 1, 2), (1, 3), ((0, 0), (2, 1))),
+}
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("g", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_unusual_geometries(g, rng):
+    x, w = rng.standard_normal(g.x), rng.standard_normal(g.w)
+    expected = naive_conv2d(x, w, g.stride, g.padding)
+    y = tg.conv2d(Tensor(x), Tensor(w), g.stride, g.padding)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
+    assert gradcheck(lambda x, w: tg.conv2d(x, w, g.stride, g.padding), x, w)
+
+
+@given(n=st.integers(1, 7), k=st.integers(1, 5), s=st.integers(1, 4))
+def test_same_padding_gives_the_rounded_up_quotient_and_back_the_product(n, k, s):
+    x, w = Tensor(np.ones((1, n, n, 1))), Tensor(np.ones((k, k, 1, 1)))
+    y = tg.conv2d(x, w, s, "same")
+    assert y.shape[1:3] == (-(-n // s), -(-n // s))
+    assert tg.conv_transpose2d(x, w, s, "same").shape[1:3] == (n * s, n * s)
+    back = tg.conv_transpose2d(y, w, s, "same", size=n)
+    assert back.shape == x.shape
+
+
+def test_same_padding_is_even_where_it_can_be():
+    x, w = np.zeros((1, 5, 5, 1)), np.zeros((3, 3, 1, 1))
+    x[0, 2, 2, 0] = w[1, 1, 0, 0] = 1
+    np.testing.assert_array_equal(tg.conv2d(Tensor(x), Tensor(w), 1, "same").numpy(), x)
+
+
+def test_the_transpose_takes_the_smallest_size_unless_told(rng):
+    y, w = Tensor(rng.standard_normal((1, 3, 3, 2))), Tensor(rng.standard_normal((4, 4, 1, 2)))
+    assert tg.conv_transpose2d(y, w, 2, 1).shape == (1, 6, 6, 1)
+    assert tg.conv_transpose2d(y, w, 2, 1, size=7).shape == (1, 7, 7, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_float_dtypes_are_kept(dtype, rng):
+    x = Tensor(rng.standard_normal((2, 5, 5, 2)).astype(dtype), requires_grad=True)
+    w = Tensor(rng.standard_normal((3, 3, 2, 2)).astype(dtype), requires_grad=True)
+    y = tg.conv2d(x, w, 2, 1)
+    assert y.dtype == dtype
+    assert [g.dtype for g in tg.grad((y * y).sum(), [x, w])] == [dtype, dtype]
+
+
+def test_results_do_not_depend_on_the_layout_of_the_input(rng):
+    x, w = rng.standard_normal((2, 3, 6, 5)), rng.standard_normal((4, 3, 2, 2))
+    moved = tg.transpose(Tensor(x), (0, 2, 3, 1)), tg.transpose(Tensor(w), (2, 3, 1, 0))
+    y = tg.conv2d(*moved, 2, 1).numpy()
+    plain = tg.conv2d(Tensor(moved[0].numpy()), Tensor(moved[1].numpy()), 2, 1).numpy()
+    np.testing.assert_allclose(y, plain)
+
+
+@pytest.mark.skipif(backend.name != "numpy", reason="a GPU's memory is not traced")
+@pytest.mark.parametrize("batch", [64, 256])
+def test_the_workspace_stays_under_16_MB_whatever_the_batch(batch):
+    x = Tensor(np.zeros((batch, 28, 28, 16), "f4"), requires_grad=True)
+    w = Tensor(np.zeros((3, 3, 16, 16), "f4"), requires_grad=True)
+    g = Tensor(np.zeros((batch, 28, 28, 16), "f4"))
+    for call, output in [
+        (lambda: tg.conv2d(x, w, 1, 1), x.data.nbytes),
+        (lambda: tg.conv_transpose2d(g, w, 1, 1), x.data.nbytes),
+        (lambda: tg.conv2d_weight(x, g, 1, 1, size=3), w.data.nbytes),
+    ]:
+        parallel._helpers.cache_clear()  # threads without a workspace yet
+        parallel._scratch.__dict__.clear()
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak - output < 16e6
+
+
+@pytest.mark.skipif(backend.name != "numpy", reason="one thread drives a GPU")
+def test_results_are_the_same_to_the_bit_each_time(rng):
+    x = Tensor(rng.standard_normal((32, 14, 14, 16)).astype("f4"))
+    y = Tensor(rng.standard_normal((32, 14, 14, 16)).astype("f4"))
+    first = tg.conv2d_weight(x, y, 1, 1, size=3).numpy()
+    for _ in range(5):
+        np.testing.assert_array_equal(first, tg.conv2d_weight(x, y, 1, 1, size=3).numpy())
+
+
+@settings(max_examples=20)
+@given(case=cases())
+def test_the_triple_agrees_with_pytorch(case):
+    torch = pytest.importorskip("torch")
+    g, x, w, _ = case
+    (top, bottom), (left, right) = g.padding
+    a = torch.tensor(x.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    b = torch.tensor(w.transpose(3, 2, 0, 1).copy(), requires_grad=True)
+    padded = torch.nn.functional.pad(a, (left, right, top, bottom))
+    out = torch.conv2d(padded, b, stride=g.stride)
+    ga, gb = torch.autograd.grad((out * out).sum(), [a, b])
+    p, q = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+    z = tg.conv2d(p, q, g.stride, g.padding)
+    gp, gq = tg.grad((z * z).sum(), [p, q])
+    np.testing.assert_allclose(z.numpy(), out.detach().numpy().transpose(0, 2, 3, 1), atol=1e-10)
+    np.testing.assert_allclose(gp.numpy(), ga.numpy().transpose(0, 2, 3, 1), atol=1e-10)
+    np.testing.assert_allclose(gq.numpy(), gb.numpy().transpose(2, 3, 1, 0), atol=1e-10)
+
+
+def test_pooling_agrees_with_pytorch(rng):
+    torch = pytest.importorskip("torch")
+    x = rng.standard_normal((2, 7, 6, 3))
+    a = torch.tensor(x.transpose(0, 3, 1, 2))
+    for ours, theirs in [
+        (tg.max_pool2d(Tensor(x), 3, 2, 1), torch.nn.functional.max_pool2d(a, 3, 2, 1)),
+        (tg.avg_pool2d(Tensor(x), 3, 2, 1),
+         torch.nn.functional.avg_pool2d(a, 3, 2, 1, count_include_pad=False)),
+        (tg.upsample2d(Tensor(x), 3), torch.nn.functional.interpolate(a, scale_factor=3)),
+    ]:  # fmt: skip
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy().transpose(0, 2, 3, 1))
+
+
+def test_a_bias_is_added_to_every_pixel_and_gathers_the_gradient_of_all(rng):
+    x, w = Tensor(rng.standard_normal((2, 5, 5, 3))), Tensor(rng.standard_normal((2, 2, 3, 4)))
+    y = Tensor(rng.standard_normal((2, 3, 3, 4)))
+    for call, images in [(tg.conv2d, x), (tg.conv_transpose2d, y)]:
+        plain = call(images, w, 3)
+        b = Tensor(rng.standard_normal(plain.shape[-1]), requires_grad=True)
+        z = call(images, w, 3, bias=b)
+        np.testing.assert_allclose(z.numpy(), plain.numpy() + b.numpy(), atol=1e-12)
+        g = rng.standard_normal(z.shape)
+        gb = tg.grad(z, b, cotangent=Tensor(g)).numpy()
+        np.testing.assert_allclose(gb, g.sum((0, 1, 2)), atol=1e-12)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_what_is_added_may_be_several_tensors_that_broadcast(rng):
+    x, w = Tensor(rng.standard_normal((2, 6, 5, 3))), Tensor(rng.standard_normal((3, 3, 3, 4)))
+    y = Tensor(rng.standard_normal((2, 3, 3, 4)))
+    for operation, images in [(tg.conv2d, x), (tg.conv_transpose2d, y)]:
+        plain = operation(images, w, 2, 1).numpy()
+        N, H, W, C = plain.shape
+        shapes = [(C,), (N, 1, 1, C), (H, 1, 1), (N, H, W, C), ()]
+        added = [Tensor(rng.standard_normal(s), requires_grad=True) for s in shapes]
+        z = operation(images, w, 2, 1, bias=added)
+        np.testing.assert_allclose(z.numpy(), sum((b.numpy() for b in added), plain), atol=1e-12)
+        g = rng.standard_normal(z.shape)
+        gc, gn, gh, gz, g0 = (each.numpy() for each in tg.grad(z, added, cotangent=Tensor(g)))
+        np.testing.assert_allclose(gc, g.sum((0, 1, 2)), atol=1e-12)
+        np.testing.assert_allclose(gn, g.sum((1, 2), keepdims=True), atol=1e-12)
+        np.testing.assert_allclose(gh, g.sum((0, 2, 3))[:, None, None], atol=1e-12)
+        np.testing.assert_array_equal(gz, g)
+        np.testing.assert_allclose(g0, g.sum(), atol=1e-12)
+
+
+def test_a_convolution_is_a_dense_layer_on_patches(rng):
+    x, w = Tensor(rng.standard_normal((2, 5, 5, 3))), Tensor(rng.standard_normal((3, 3, 3, 4)))
+    dense = tg.einsum("nijklc,klco->nijo", tg.patches(x, 3, 2, 1), w)
+    np.testing.assert_allclose(dense.numpy(), tg.conv2d(x, w, 2, 1).numpy())
+
+
+X, W = (8, 28, 28, 3), (3, 3, 3, 16)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: tg.conv2d(np_zeros(X), np_zeros((3, 3, 1, 16))),
+         "conv2d: `x` has 3 channels but `w` expects 1 (x (8, 28, 28, 3), w (3, 3, 1, 16))"),
+        (lambda: tg.conv2d(np_zeros(X[1:]), np_zeros(W)),
+         "conv2d: expected `x` of shape (N, H, W, C), got (28, 28, 3)"),
+        (lambda: tg.conv2d(np_zeros(X), np_zeros(W[1:])),
+         "conv2d: expected `w` of shape (K, L, C, O), got (3, 3, 16)"),
+        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=0),
+         "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0"),
+        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=(1, 2, 3)),
+         "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got (1, 2, 3)"),
+        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), padding="valid"),
+         "conv2d: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, bottom), (left, "
+         "right)) or \"same\", got 'valid'"),
+        (lambda: tg.conv2d(np_zeros((1, 2, 2, 3)), np_zeros(W)),
+         "conv2d: a 3 × 3 kernel does not fit into 2 × 2 pixels with padding ((0, 0), (0, 0))"),
+        (lambda: tg.conv_transpose2d(np_zeros(X), np_zeros(W)),
+         "conv_transpose2d: `y` has 3 channels but `w` gives 16 (y (8, 28, 28, 3), w (3, 3, 3, "
+         "16))"),
+        (lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), 2, size=9),
+         "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` has (3, 3) (w "
+         "(3, 3, 3, 16), stride (2, 2), padding ((0, 0), (0, 0)))"),
+        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), bias=np_zeros(3)),
+         "conv2d: expected a `bias` that broadcasts to (8, 26, 26, 16), got shape (3,)"),
+        (lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), bias=np_zeros((2, 3))),
+         "conv_transpose2d: expected a `bias` that broadcasts to (1, 5, 5, 3), got shape (2, 3)"),
+        (lambda: tg.conv2d_weight(np_zeros(X), np_zeros((8, 27, 28, 4)), size=3),
+         "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = (8, 26, 26), "
+         "but `y` has (8, 27, 28)"),
+        (lambda: tg.max_pool2d(np_zeros(X), 2, padding=2),
+         "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a patch could "
+         "lie wholly outside the image"),
+        (lambda: tg.upsample2d(np_zeros(X), 0),
+         "upsample2d: expected `factor` to be an int ≥ 1 or a pair of them, got 0"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_named_with_what_came(call, text):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def np_zeros(shape):
+    return Tensor(np.zeros(shape))
+
+
+def test_an_empty_batch_gives_an_empty_batch():
+    x = Tensor(np.zeros((0, 4, 4, 1)), requires_grad=True)
+    w = Tensor(np.zeros((3, 3, 1, 2)), requires_grad=True)
+    y = tg.conv2d(x, w)
+    assert y.shape == (0, 2, 2, 2)
+    gx, gw = tg.grad(y.sum(), [x, w])
+    assert gx.shape == x.shape
+    assert not gw.numpy().any()
+
+
+def test_numpy_integers_and_mixed_padding_are_taken(rng):
+    x, w = Tensor(rng.normal(size=(1, 5, 5, 1))), Tensor(rng.normal(size=(3, 3, 1, 1)))
+    expected = tg.conv2d(x, w, 2, ((1, 0), (2, 2))).numpy()
+    got = tg.conv2d(x, w, np.int64(2), ((1, 0), np.int64(2))).numpy()
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 4, 1), (1, 4, 4, 0)])
+def test_images_without_pixels_or_channels_are_refused(shape):
+    with pytest.raises(ValueError, match=r"^conv2d: `x` of shape \(.*\) has an empty axis$"):
+        tg.conv2d(np_zeros(shape), np_zeros((1, 1, 1, 1)), padding=1)
+
+
+def test_a_bias_of_plain_numbers_is_one_bias(rng):
+    x, w = Tensor(rng.normal(size=(1, 3, 3, 1))), Tensor(rng.normal(size=(2, 2, 1, 2)))
+    difference = tg.conv2d(x, w, bias=[1.0, 2.0]) - tg.conv2d(x, w)
+    np.testing.assert_allclose(difference.numpy(), np.broadcast_to([1.0, 2.0], (1, 2, 2, 2)))

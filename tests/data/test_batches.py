@@ -1,0 +1,220 @@
+"""Batches: every epoch all rows once, in a fresh order, and from any position exactly on."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygen import Tensor, to_numpy
+from tinygen._random import restore, state_of
+from tinygen.data import Batches
+
+
+def rows(n):
+    """n rows, each of which tells its number."""
+    return np.arange(n, dtype=np.float32)[:, None]
+
+
+def numbers(batch):
+    return [int(x) for x in to_numpy(batch.data).ravel()]
+
+
+def batches(n=10, size=3, seed=0, **more):
+    return Batches(rows(n), size, rng=np.random.default_rng(seed), **more)
+
+
+sizes = st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n)))
+
+
+@given(sizes, st.integers(0, 2**32))
+def test_an_epoch_is_a_permutation_of_the_rows(drawn, seed):
+    n, size = drawn
+    for_two = [numbers(x) for x in batches(n, size, seed, epochs=2)]
+    each = -(-n // size)
+    for epoch in (for_two[:each], for_two[each:]):
+        assert sorted(itertools.chain(*epoch)) == list(range(n))
+        assert [len(b) for b in epoch[:-1]] == [size] * (each - 1)
+
+
+@given(sizes)
+def test_without_the_rest_all_batches_have_the_size(drawn):
+    n, size = drawn
+    made = [numbers(x) for x in batches(n, size, epochs=3, drop_last=True)]
+    assert [len(b) for b in made] == [size] * (3 * (n // size))
+    for epoch in range(3):
+        seen = list(itertools.chain(*made[epoch * (n // size) : (epoch + 1) * (n // size)]))
+        assert len(set(seen)) == len(seen)
+
+
+def test_the_next_epoch_has_another_order_and_mixes_rows_not_batches():
+    made = [numbers(x) for x in batches(60, 6, epochs=2)]
+    first, second = made[:10], made[10:]
+    assert first != second
+    assert {frozenset(b) for b in first}.isdisjoint(frozenset(b) for b in second)
+
+
+def test_every_row_is_equally_likely_to_come_first():
+    first = [numbers(next(batches(5, 2, seed)))[0] for seed in range(2000)]
+    assert np.bincount(first).min() > 320  # 400 expected, with a standard deviation of 18
+
+
+@given(sizes, st.integers(0, 20))
+def test_unshuffled_the_rows_keep_their_order_and_go_on_from_any_position(drawn, steps):
+    n, size = drawn
+    ours = batches(n, size, shuffle=False)
+    seen = [numbers(next(ours)) for _ in range(steps)]
+    other = batches(n, size, 5, shuffle=False)
+    other.load_state_dict(ours.state_dict())
+    seen += [numbers(next(other)) for _ in range(20)]
+    each = -(-n // size)
+    rest = [list(range(n))[i * size : (i + 1) * size] for i in range(each)]
+    assert seen == [rest[i % each] for i in range(steps + 20)]
+
+
+def test_labels_stay_with_their_images_and_keep_their_type():
+    for x, y in batches(10, 4, labels=np.arange(10) * 2, epochs=2):
+        assert isinstance(x, Tensor) and isinstance(y, Tensor) and y.dtype == np.int64
+        assert [2 * i for i in numbers(x)] == numbers(y)
+
+
+def test_a_transform_sees_every_batch_afresh_and_changes_no_image():
+    images = np.zeros((4, 3), np.float32)
+    made = Batches(images, 4, rng=np.random.default_rng(0), epochs=2,
+                   transform=lambda x, rng: x + rng.random(x.shape, np.float32))  # fmt: skip
+    first, second = (to_numpy(x.data) for x in made)
+    assert (first != second).all() and (images == 0).all() and first.dtype == np.float32
+
+
+def test_epochs_and_steps_are_counted():
+    b = batches(10, 4, epochs=2)
+    assert (b.per_epoch, b.steps, b.epoch) == (3, 6, 0)
+    seen = [b.epoch for _ in b]
+    np.testing.assert_allclose(seen, [0.4, 0.8, 1, 1.4, 1.8, 2])
+    assert b.epoch == 2 and next(b, None) is None
+    endless = batches(10, 4)
+    assert endless.steps is None and len(list(itertools.islice(endless, 50))) == 50
+
+
+def test_after_its_epochs_an_iterator_is_used_up():
+    b = batches(10, 4, epochs=1)
+    assert len(list(b)) == 3 and list(b) == []
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "i8"])
+def test_a_batch_has_the_dtype_of_the_images(dtype):
+    b = Batches(np.arange(4).astype(dtype), 2, rng=np.random.default_rng(0))
+    assert next(b).dtype == np.dtype(dtype)
+
+
+def test_no_epochs_are_no_batches():
+    assert list(batches(epochs=0)) == []
+
+
+@given(sizes, st.integers(0, 30), st.integers(0, 2**32), st.booleans())
+def test_a_restored_position_gives_the_batches_that_would_have_come(drawn, steps, seed, drop):
+    n, size = drawn
+
+    def noisy(x, *, rng):
+        return x + rng.random(x.shape, np.float32)
+
+    ours = batches(n, size, seed, transform=noisy, drop_last=drop)
+    for _ in range(steps):
+        next(ours)
+    state = ours.state_dict()
+    expected = [to_numpy(next(ours).data) for _ in range(15)]
+    other = batches(n, size, seed + 1, transform=noisy, drop_last=drop)
+    next(other)
+    other.load_state_dict(state)
+    for x in expected:
+        np.testing.assert_array_equal(to_numpy(next(other).data), x)
+
+
+def test_another_use_of_the_same_generator_does_not_change_an_order_that_is_begun():
+    rng = np.random.default_rng(3)
+    ours, alone = Batches(rows(20), 3, rng=rng), batches(20, 3, 3)
+    for _ in range(7):
+        assert numbers(next(ours)) == numbers(next(alone))
+        rng.random()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": np.array(9)}, "Batches: the state is of batches with rows 9, and these have 10"),
+        ({"size": np.array(2)}, "Batches: the state is of batches with size 2, and these have 3"),
+        ({"more": np.array(2)}, "Batches: the state has ['epoch', 'more', 'rng', 'row', 'rows', "
+         "'seed', 'size'], expected ['epoch', 'rng', 'row', 'rows', 'seed', 'size']"),
+    ],
+)  # fmt: skip
+def test_a_state_of_other_batches_is_refused_and_changes_nothing(change, message):
+    b = batches()
+    with pytest.raises(ValueError) as caught:
+        b.load_state_dict({**b.state_dict(), **change})
+    assert str(caught.value) == message
+    assert numbers(next(b)) == numbers(next(batches()))
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((rows(4), 5), ValueError, "Batches: expected `size` to be an int from 1 to 4, the number "
+         "of images, got 5"),
+        ((rows(4), 0), ValueError, "Batches: expected `size` to be an int from 1 to 4, the number "
+         "of images, got 0"),
+        (([1, 2], 1), TypeError, "Batches: expected `images` to be a NumPy array, got list"),
+        ((np.ones(()), 1), ValueError, "Batches: expected `images` to have rows, got shape ()"),
+        ((rows(0), 1), ValueError, "Batches: expected `images` to have rows, got shape (0, 1)"),
+        ((np.zeros((4, 2), np.uint8), 1), TypeError, "Batches: expected `images` to be floating "
+         "point, got uint8; give it images / np.float32(255)"),
+        ((np.zeros((4, 2), bool), 1), TypeError, "Batches: expected `images` to be floating "
+         "point, got bool; give it images.astype(np.float32)"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(arguments, error, message):
+    with pytest.raises(error) as caught:
+        Batches(*arguments, rng=RNG)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "message"),
+    [
+        ({"labels": np.arange(3)}, ValueError, "Batches: 4 images have 3 labels"),
+        ({"epochs": -1}, ValueError, "Batches: expected `epochs` to be an int ≥ 0 or None, got -1"),
+        ({"rng": 0}, TypeError, "Batches: expected `rng` to be a NumPy Generator, as "
+         "np.random.default_rng(0) makes, got int"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused(more, error, message):
+    with pytest.raises(error) as caught:
+        Batches(rows(4), 2, **{"rng": RNG, **more})
+    assert str(caught.value) == message
+
+
+# --- generators -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937,
+                                  np.random.Philox, np.random.SFC64])  # fmt: skip
+def test_a_restored_generator_draws_what_would_have_been_drawn(kind):
+    rng = np.random.Generator(kind(1))
+    rng.integers(10, size=3, dtype=np.int32)  # half a word is kept for the next time
+    saved = state_of(rng)
+    assert saved.dtype.kind == "U"  # text: no pickle is needed to save it
+    expected = rng.integers(10, size=20, dtype=np.int32), rng.normal(size=5)
+    other = np.random.Generator(kind(2))
+    restore(other, saved)
+    np.testing.assert_array_equal(other.integers(10, size=20, dtype=np.int32), expected[0])
+    np.testing.assert_array_equal(other.normal(size=5), expected[1])
+
+
+def test_a_state_of_another_kind_of_generator_is_refused():
+    rng = np.random.Generator(np.random.MT19937(0))
+    with pytest.raises(ValueError, match=r"^restore: the state is of a PCG64 generator, and `rng` "
+                                         r"is a MT19937$"):  # fmt: skip
+        restore(rng, state_of(np.random.default_rng(0)))

@@ -1,0 +1,616 @@
+"""Getting files from folders and from mirrors that misbehave in every way we could think of."""
+
+import gzip
+import hashlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+import urllib.request
+from pathlib import Path
+
+import misbehaving
+import pytest
+from misbehaving import CONTENT, PACKED
+
+from tinygen import _files
+from tinygen.data import Unavailable, fetch
+from tinygen.data.fetch import Source
+
+CHECKSUMS = {
+    "one": "sha256:" + hashlib.sha256(CONTENT["one"]).hexdigest(),
+    "two": "md5:" + hashlib.md5(CONTENT["two"]).hexdigest(),
+}
+HERE = Path(__file__).parent
+SHORT = 0.4  # seconds for what would otherwise wait for its time to be over
+LIMIT = 1 << 20
+
+# how each mirror fails, and what it is said to have done
+FAILURES = {
+    "missing": "HTTP 404 Not Found",
+    "forbidden": "HTTP 403 Forbidden",
+    "busy": "HTTP 503 Service Unavailable",
+    "page": "it is a web page, not the file",
+    "empty": "it is empty",
+    "short": f"it is cut short, {len(PACKED['one'])} of 1048576 bytes came",
+    "cut": "it is cut short and can't be unpacked",
+    "damaged": "it is damaged and can't be unpacked",
+    "other": "its checksum is wrong (sha256 "
+    f"{hashlib.sha256(b'another file').hexdigest()[:8]}…, not {CHECKSUMS['one'][7:15]}…)",
+    "bomb": "it has more than 1048576 bytes when unpacked",
+    "large": "it has 1099511627776 bytes, more than 1048576",
+    "endless": "it has more than 1048576 bytes",
+    "broken pieces": "IncompleteRead",
+    "stalled": "timed out",
+    "dripping": "next to nothing came for 0.8 seconds",
+    "silent": "no answer for 0.4 seconds",
+    "hang up": "Remote end closed connection without response",
+    "nonsense": "hello",
+    "circle": "it redirects in a circle",
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with misbehaving.Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """An empty cache, no folder of the user's, and no proxy in the way."""
+    for name in list(os.environ):
+        if name.startswith("TINYGEN_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache" / "tinygen" / "set"
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A folder of the user's, with one for the set in it."""
+    monkeypatch.setenv("TINYGEN_DATA", str(tmp_path / "mine"))
+    (tmp_path / "mine" / "set").mkdir(parents=True)
+    return tmp_path / "mine" / "set"
+
+
+def source(*mirrors):
+    return Source("set", mirrors, CHECKSUMS)
+
+
+def get(*mirrors, timeout=SHORT):
+    return fetch.fetch(source(*mirrors), timeout=timeout, limit=LIMIT)
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def put(folder, contents):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+# --- a mirror that works --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["good", "unpacked", "hop", "pieces"])
+def test_files_are_downloaded_once_and_kept_unpacked(server, cache, way):
+    assert get(server.url(way)) == CONTENT
+    assert {name: (cache / name).read_bytes() for name in listing(cache)} == CONTENT
+    before = len(server.asked)
+    assert get(server.url(way)) == CONTENT
+    assert len(server.asked) == before
+
+
+def test_a_mirror_is_asked_for_the_packed_file_with_or_without_a_slash_at_its_end(server):
+    server.asked.clear()
+    server.headers.clear()
+    get(server.url("good").rstrip("/"))
+    assert server.asked == ["/good/one.gz", "/good/two.gz"]
+    assert {each["User-Agent"] for each in server.headers} == {"tinygen"}
+
+
+def test_what_happens_is_a_line_on_standard_error_where_that_is_no_terminal(server, capsys):
+    get(server.url("missing"), server.url("good"))
+    assert capsys.readouterr() == (
+        "",
+        "tinygen: downloading one from 127.0.0.1\n"
+        "tinygen: downloading one from 127.0.0.1\n"
+        "tinygen: downloading two from 127.0.0.1\n",
+    )
+
+
+def test_at_a_terminal_there_is_a_bar_of_bytes(server, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    get(server.url("unpacked"))
+    shown = sys.stderr.getvalue()
+    assert "one from 127.0.0.1: 100%" in shown
+    assert "60.0k/60.0k" in shown
+    assert "tinygen:" not in shown
+
+
+def test_without_a_standard_error_files_are_downloaded_all_the_same(server, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert get(server.url("good")) == CONTENT
+
+
+def test_a_proxy_is_asked_where_one_is_set(server, monkeypatch):
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    server.asked.clear()
+    assert get("http://nowhere.invalid/good/") == CONTENT
+    assert server.asked[0] == "http://nowhere.invalid/good/one.gz"
+
+
+# --- mirrors that do not --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", FAILURES)
+def test_after_any_failure_the_next_mirror_is_asked(server, cache, way):
+    assert get(server.url(way), server.url("good")) == CONTENT
+    assert listing(cache) == ["one", "two"]
+
+
+@pytest.mark.parametrize("way", FAILURES)
+def test_where_every_mirror_fails_the_error_says_how_and_nothing_is_left(server, tmp_path, way):
+    with pytest.raises(Unavailable) as caught:
+        get(server.url(way))
+    line = next(each for each in str(caught.value).split("\n") if each.startswith("  asked "))
+    assert line.startswith(f"  asked {server.url(way)}: {FAILURES[way]}")
+    assert listing(tmp_path) == []
+
+
+def test_a_refused_connection_and_an_unknown_host_are_named_and_take_no_time(server):
+    began = time.monotonic()
+    nowhere = f"http://127.0.0.1:{free_port()}/"
+    with pytest.raises(Unavailable) as caught:
+        get(nowhere, "http://nowhere.invalid/", timeout=20.0)
+    assert f"asked {nowhere}: Connection refused" in str(caught.value)
+    assert "asked http://nowhere.invalid/: no such host is known; is there a network?" in str(
+        caught.value
+    )
+    assert time.monotonic() - began < 5
+
+
+def test_a_server_without_tls_behind_https_is_a_failure_like_any_other(server):
+    assert get(server.url("good", "https"), server.url("good")) == CONTENT
+    with pytest.raises(Unavailable, match=r"no safe connection \(TLS: [a-z ]+\)"):
+        get_afresh = Source("other", (server.url("good", "https"),), CHECKSUMS)
+        fetch.fetch(get_afresh, timeout=SHORT)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "http://[", "ftp9://a/b", ""])
+def test_a_mirror_that_is_no_url_is_a_failure_like_any_other(server, url):
+    assert get(url, server.url("good")) == CONTENT
+
+
+def test_a_host_whose_name_is_looked_up_for_ever_is_left_when_its_time_is_over(server, monkeypatch):
+    real, over = socket.getaddrinfo, threading.Event()
+
+    def look_up(host, *rest, **more):
+        if host == "slow.invalid":
+            over.wait(20)
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    began = time.monotonic()
+    try:
+        assert get("http://slow.invalid/", server.url("good")) == CONTENT
+        assert time.monotonic() - began < 5
+    finally:
+        over.set()
+
+
+def test_an_answer_that_comes_too_late_is_closed(server, monkeypatch):
+    closed, real = threading.Event(), urllib.request.OpenerDirector.open
+
+    def late(opener, request, timeout):
+        response = real(opener, request, timeout=timeout)
+        if "pieces" in request.full_url:
+            time.sleep(2 * SHORT)
+            close = response.close
+            monkeypatch.setattr(response, "close", lambda: (close(), closed.set()))
+        return response
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", late)
+    assert get(server.url("pieces"), server.url("good")) == CONTENT
+    assert closed.wait(5)
+
+
+def test_after_one_file_failed_everywhere_no_other_is_asked_for(server):
+    server.asked.clear()
+    with pytest.raises(Unavailable):
+        get(server.url("missing"), server.url("page"))
+    assert server.asked == ["/missing/one.gz", "/page/one.gz"]
+
+
+def test_the_mirror_that_gave_one_file_is_asked_first_for_the_next(server):
+    server.asked.clear()
+    get(server.url("missing"), server.url("good"))
+    assert server.asked == ["/missing/one.gz", "/good/one.gz", "/good/two.gz"]
+
+
+@pytest.mark.parametrize("value", ["1", "yes"])
+def test_offline_no_mirror_is_asked(server, monkeypatch, value):
+    monkeypatch.setenv("TINYGEN_OFFLINE", value)
+    server.asked.clear()
+    with pytest.raises(Unavailable) as caught:
+        get(server.url("good"))
+    assert server.asked == []
+    assert str(caught.value).partition("\n")[0] == (
+        "set: no folder has one, and no mirror gave it (not asked, because TINYGEN_OFFLINE is set)"
+    )
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_offline_may_be_set_to_no(server, monkeypatch, value):
+    monkeypatch.setenv("TINYGEN_OFFLINE", value)
+    assert get(server.url("good")) == CONTENT
+
+
+def test_the_error_says_all_that_was_tried_and_three_ways_on(server, cache, mine):
+    put(mine, {"one": b"", "one.gz": b"\x1f\x8b"})
+    put(cache, {"one": b"<html>"})
+    with pytest.raises(Unavailable) as caught:
+        get(server.url("missing"), server.url("page"))
+    reasons = "HTTP 404 Not Found; it is a web page, not the file"
+    assert str(caught.value) == (
+        f"set: no folder has one, and no mirror gave it ({reasons})\n"
+        f"  looked in {mine}: one: it is empty; one.gz: it is cut short and can't be unpacked\n"
+        f"  looked in {cache}: one: it is a web page, not the file\n"
+        f"  looked in {mine.parent}: not there\n"
+        f"  asked {server.url('missing')}: HTTP 404 Not Found\n"
+        f"  asked {server.url('page')}: it is a web page, not the file\n"
+        "Three ways on:\n"
+        "  1. put one, two,\n"
+        f"     as they are or with .gz, into {mine}\n"
+        "  2. set TINYGEN_DATA to a folder that has them, or has a folder set with them\n"
+        "  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples"
+    )
+    assert isinstance(caught.value, OSError)
+
+
+def test_its_first_line_says_each_reason_once(server):
+    with pytest.raises(Unavailable) as caught:
+        get(server.url("missing"), server.url("missing").rstrip("/"))
+    assert str(caught.value).split("\n")[0] == (
+        "set: no folder has one, and no mirror gave it (HTTP 404 Not Found)"
+    )
+
+
+def test_without_a_folder_of_the_users_the_cache_is_the_place_to_put_files(cache):
+    with pytest.raises(Unavailable, match=r"no mirror gave it \(none is known\)") as caught:
+        get()
+    assert f"as they are or with .gz, into {cache}\n" in str(caught.value)
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("place", ["a folder for the set", "loose", "the cache"])
+def test_files_are_found_raw_or_packed_wherever_they_may_be(mine, cache, packed, place):
+    folder = {"a folder for the set": mine, "loose": mine.parent, "the cache": cache}[place]
+    put(folder, {f"{n}.gz": PACKED[n] for n in PACKED} if packed else CONTENT)
+    assert fetch.at_hand(source())
+    assert get() == CONTENT
+    assert len(listing(mine.parent)) + len(listing(cache)) == 2  # nothing was written
+
+
+def test_files_may_be_in_several_folders(mine, cache):
+    put(mine, {"two.gz": PACKED["two"]})
+    assert not fetch.at_hand(source())
+    put(cache, {"one": CONTENT["one"]})
+    assert fetch.at_hand(source())
+    assert get() == CONTENT
+
+
+def test_downloads_go_to_the_folder_that_the_user_named(server, mine, cache):
+    assert get(server.url("good")) == CONTENT
+    assert listing(mine) == ["one", "two"]
+    assert not cache.exists()
+
+
+def test_a_folder_that_the_user_named_is_made_and_may_begin_with_a_tilde(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("TINYGEN_DATA", "~/deep/down")
+    assert get(server.url("good")) == CONTENT
+    assert listing(tmp_path / "home" / "deep" / "down" / "set") == ["one", "two"]
+
+
+@pytest.mark.parametrize("unset", [None, "", "not/absolute"])
+def test_without_xdg_the_cache_is_in_the_home(server, tmp_path, monkeypatch, unset):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    if unset is None:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+    get(server.url("good"))
+    assert listing(tmp_path / ".cache" / "tinygen" / "set") == ["one", "two"]
+
+
+def test_without_a_home_the_cache_is_among_temporary_files(server, tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(fetch.Path, "home", no_home)
+    monkeypatch.setattr(fetch.tempfile, "gettempdir", lambda: str(tmp_path))
+    get(server.url("good"))
+    assert listing(tmp_path / "tinygen" / "set") == ["one", "two"]
+
+
+def test_a_file_with_a_wrong_md5_is_not_used(server, cache):
+    put(cache, {"one": CONTENT["one"], "two": b"no"})
+    assert not fetch.at_hand(source())
+    assert get(server.url("good")) == CONTENT
+
+
+def test_a_bad_file_in_the_cache_does_not_keep_the_good_one_from_the_users_folder(
+    server, mine, cache
+):
+    put(cache, {"one": b"bad"})
+    assert get(server.url("good")) == CONTENT
+    assert listing(mine) == ["one", "two"]
+    assert (cache / "one").read_bytes() == b"bad"
+
+
+BAD = {"empty": b"", "short": CONTENT["one"][:-1], "cut": PACKED["one"][:-3], "page": b"<html>"}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_a_bad_file_in_the_cache_is_named_and_fetched_again(server, cache, bad, capsys):
+    put(cache, {"one": bad, "two": CONTENT["two"]})
+    assert not fetch.at_hand(source())
+    assert get(server.url("good")) == CONTENT
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"tinygen: {cache / 'one'} can't be used: it")
+    assert (cache / "one").read_bytes() == CONTENT["one"]
+    assert get() == CONTENT
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["one", "one.gz"])
+@pytest.mark.parametrize("loose", [False, True])
+def test_a_bad_file_of_the_users_is_named_and_stays_and_the_good_one_goes_to_the_cache(
+    server, mine, cache, name, loose, capsys
+):
+    folder = mine.parent if loose else mine
+    put(folder, {name: b"mine"})
+    assert get(server.url("good")) == CONTENT
+    assert f"tinygen: {folder / name} can't be used: its checksum is wrong" in (
+        capsys.readouterr().err
+    )
+    assert (folder / name).read_bytes() == b"mine"
+    assert listing(cache) == ["one"]
+    assert sorted({*listing(mine), name}) == sorted(["two", name])
+    assert get() == CONTENT
+
+
+def test_beside_a_bad_file_the_good_one_is_found(cache, capsys):
+    put(cache, {"one": b"bad", "one.gz": PACKED["one"], "two": CONTENT["two"]})
+    assert fetch.at_hand(source())
+    assert get() == CONTENT
+    assert "one can't be used" in capsys.readouterr().err
+
+
+def test_another_sets_loose_files_do_not_hide_what_is_in_the_cache(mine, cache, capsys):
+    put(mine.parent, {"one": b"of another set", "two": b"of another set"})
+    put(cache, CONTENT)
+    assert get() == CONTENT
+    assert capsys.readouterr().err == ""
+
+
+def test_a_packed_file_in_a_folder_may_not_unpack_without_end(cache):
+    put(cache, {"one.gz": gzip.compress(bytes(1 << 24))})
+    with pytest.raises(Unavailable, match=r"one\.gz: it has more than 1048576 bytes when unpacked"):
+        get()
+
+
+def test_what_would_unpack_without_end_takes_no_memory(cache):
+    put(cache, {"one.gz": gzip.compress(bytes(1 << 26))})
+    tracemalloc.start()
+    with pytest.raises(Unavailable):
+        get()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_file_of_exactly_the_limit_passes_and_a_byte_more_does_not(server):
+    size = len(CONTENT["one"])
+    for way in ("good", "unpacked"):
+        with pytest.raises(Unavailable, match=f"more than {size - 1}"):
+            fetch.fetch(source(server.url(way)), limit=size - 1)
+    assert fetch.fetch(source(server.url("unpacked")), limit=size) == CONTENT
+    assert fetch.fetch(source(), limit=size) == CONTENT
+    with pytest.raises(Unavailable, match=f"it has more than {size - 1} bytes"):
+        fetch.fetch(source(), limit=size - 1)
+
+
+def test_a_folder_in_the_files_place_is_said_to_be_one(server, mine, cache):
+    (mine / "one").mkdir()
+    assert get(server.url("good")) == CONTENT
+    assert listing(cache) == ["one"]
+
+
+def test_where_no_folder_takes_it_the_file_is_used_and_that_is_said_once(
+    server, tmp_path, monkeypatch, capsys
+):
+    put(tmp_path, {"file": b""})  # nobody, not even root, can make a folder in a file
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert get(server.url("good")) == CONTENT
+    place = tmp_path / "file" / "tinygen" / "set"
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        f"tinygen: set could not be kept in {place} (Not a directory); it is used from memory, and "
+        "must be downloaded again next time"
+    ]
+    assert listing(tmp_path) == ["file"]
+
+
+def test_where_the_users_folder_takes_nothing_the_cache_does(server, tmp_path, monkeypatch, cache):
+    put(tmp_path, {"file": b""})
+    monkeypatch.setenv("TINYGEN_DATA", str(tmp_path / "file"))
+    assert get(server.url("good")) == CONTENT
+    assert listing(cache) == ["one", "two"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(server, tmp_path, monkeypatch, capsys):
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    assert get(server.url("good")) == CONTENT
+    assert "(No space left on device)" in capsys.readouterr().err
+    assert listing(tmp_path) == []
+
+
+def test_what_a_killed_program_left_is_removed_when_it_is_a_day_old(cache):
+    put(cache, CONTENT)
+    put(cache, dict.fromkeys([".one.12-34.part", ".two.1-2.part", ".else.1-2.part", "x.part"], b""))
+    long_ago = time.time() - 25 * 60 * 60
+    for name in (".one.12-34.part", ".else.1-2.part", "x.part"):
+        os.utime(cache / name, (long_ago, long_ago))
+    get()
+    assert listing(cache) == [".else.1-2.part", ".two.1-2.part", "one", "two", "x.part"]
+
+
+@pytest.mark.parametrize("checksum", ["", "sha1:" + 40 * "0", "md5:12", "sha256:" + 64 * "G"])
+def test_a_source_whose_checksum_is_none_is_refused(checksum):
+    for function in (fetch.fetch, fetch.at_hand):
+        with pytest.raises(ValueError) as caught:
+            function(Source("set", (), {"one": checksum}))
+        assert str(caught.value) == (
+            'fetch: expected the checksum of one to be "sha256:" or "md5:" and hexadecimal '
+            f"digits, got {checksum!r}"
+        )
+
+
+# --- stopped, killed, or twice at once ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["result", "read1", "update", "fsync"])
+def test_an_interrupt_is_no_failure_of_a_mirror_and_leaves_nothing(
+    server, tmp_path, monkeypatch, where
+):
+    owner = {
+        "result": fetch.Future,
+        "read1": fetch.http.client.HTTPResponse,
+        "update": pytest.importorskip("tqdm").tqdm,
+        "fsync": _files.os,
+    }[where]
+    real, interrupts = getattr(owner, where), iter([KeyboardInterrupt])
+
+    def interrupted(*args, **more):
+        for interrupt in interrupts:
+            raise interrupt
+        return real(*args, **more)
+
+    monkeypatch.setattr(owner, where, interrupted)
+    server.asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        get(server.url("pieces"), server.url("good"))
+    assert not any("good" in path for path in server.asked)
+    assert listing(tmp_path) == []
+
+
+def test_a_program_ends_though_a_host_is_still_being_looked_up():
+    program = f"""
+import socket, time
+from tinygen.data import fetch
+from test_fetch import source
+socket.getaddrinfo = lambda *args: time.sleep(30)
+try:
+    fetch.fetch(source("http://slow.invalid/"), timeout={SHORT})
+except fetch.Unavailable as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=True,
+        cwd=HERE,
+    )
+    assert f"no answer for {SHORT} seconds" in done.stdout
+
+
+PROGRAM = """
+import sys
+from tinygen.data import fetch
+from test_fetch import CONTENT, source
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have switched it off
+real = os.replace
+def slowly(*paths):
+    print("writing", flush=True)
+    time.sleep(float(sys.argv[2]))
+    real(*paths)
+os.replace = slowly
+try:
+    assert fetch.fetch(source(sys.argv[1])) == CONTENT
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+
+
+def start(url, pause):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, url, str(pause)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=HERE,
+    )
+
+
+def test_two_programs_at_once_do_each_other_no_harm(server, cache):
+    programs = [start(server.url("good"), 0.2) for _ in range(2)]
+    outputs = [program.communicate(timeout=60) for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], outputs
+    assert {name: (cache / name).read_bytes() for name in listing(cache)} == CONTENT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize(
+    ("number", "left", "status"), [(signal.SIGINT, 0, 3), (signal.SIGKILL, 1, -signal.SIGKILL)]
+)
+def test_a_program_stopped_or_killed_while_it_writes_leaves_no_file_under_the_final_name(
+    server, cache, number, left, status
+):
+    with start(server.url("good"), 30) as program:
+        assert program.stdout.readline() == "writing\n"
+        assert [name.endswith(".part") for name in listing(cache)] == [True]
+        program.send_signal(number)
+        program.communicate(timeout=60)
+    assert program.returncode == status
+    assert [name.endswith(".part") for name in listing(cache)] == [True] * left
+    assert get(server.url("good")) == CONTENT

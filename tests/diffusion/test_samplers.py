@@ -1,0 +1,461 @@
+"""Samplers, where the best denoiser is known: laws, orders, the last step, guidance."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from known import Gaussian, Mixture
+
+import tinygen as tg
+from tinygen import nn
+from tinygen.diffusion import Diffusion, NoiseSchedule, cosine, linear
+from tinygen.diffusion.samplers import (
+    Guided,
+    ancestral,
+    ddim,
+    edm_sigmas,
+    guided,
+    heun,
+    last,
+    multistep,
+)
+
+T, HIGH = 1024, 50.0
+KNOWN = Gaussian([1.0, -0.5], [[0.6, 0.3], [0.3, 0.4]])
+SCHEDULES = {"linear": linear(T), "cosine": cosine(T)}
+PREDICTIONS = ("eps", "x_0", "v")
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+each_prediction = pytest.mark.parametrize("predicts", PREDICTIONS)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def fine(schedule, steps):
+    """A grid whose ends are so far out that what is left there does not count"""
+    return edm_sigmas(schedule, steps, low=1e-3, high=HIGH)
+
+
+# each takes a model, x and a number of steps; those on the grid begin at σ = HIGH
+FIRST_ORDER = {
+    "ancestral": lambda m, x, n, rng: ancestral(m, x, steps=n, rng=rng),
+    "ddim": lambda m, x, n, rng: ddim(m, x, steps=n),
+    "half": lambda m, x, n, rng: ddim(m, x, steps=n, eta=0.5, rng=rng),
+    "ddim of noise": lambda m, x, n, rng: ddim(m, x, steps=n, eta=1.0, rng=rng),
+}
+SECOND_ORDER = {
+    "heun": lambda m, x, n, rng: heun(m, x, sigmas=fine(m.schedule, n)),
+    "multistep": lambda m, x, n, rng: multistep(m, x, sigmas=fine(m.schedule, n)),
+}
+ALL = FIRST_ORDER | SECOND_ORDER
+every_sampler = pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+
+
+def start(name, schedule):
+    return T if name in FIRST_ORDER else schedule.time(HIGH)
+
+
+class Units(np.random.Generator):
+    """Of what it gives for noise, each number is 1 in one row, the next rows' turn, and else 0.
+
+    With a denoiser that is linear, so is the sampler. What comes out of a row where one number of
+    all noise was 1 is that number's weight; of all of them together, the law itself.
+    """
+
+    def __init__(self, row):
+        super().__init__(np.random.PCG64(0))
+        self.row = row
+
+    def standard_normal(self, shape, dtype=float):
+        z, D = np.zeros(shape, dtype), shape[1]
+        z[self.row + np.arange(D), np.arange(D)] = 1
+        self.row += D
+        return z
+
+
+def law(sampler, model, known, t, steps):
+    """Mean and covariance of what is sampled, exactly, from x_t with the law that it ought have"""
+    mean, root = known.marginal(model.schedule, t)
+    D = len(mean)
+    x = np.tile(mean, (1 + D * (1 + steps), 1))
+    x[1 : 1 + D] += root
+    centre, *ends = last(sampler(model, x, steps, Units(1 + D)))
+    weights = np.array(ends) - centre
+    return centre, weights.T @ weights
+
+
+def error(sampler, model, t, steps):
+    mean, covariance = law(sampler, model, KNOWN, t, steps)
+    return max(abs(mean - KNOWN.mean).max(), abs(covariance - KNOWN.covariance).max())
+
+
+# --- the law of what is sampled -------------------------------------------------------------------
+
+
+@every_schedule
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_the_error_of_the_simple_samplers_halves_with_twice_the_steps(name, schedule):
+    model = KNOWN.model(schedule)
+    errors = [error(ALL[name], model, T, steps) for steps in (64, 128, 256)]
+    assert errors[-1] < 0.025
+    for coarse, finer in pairwise(errors):
+        assert 1.7 < coarse / finer < 2.2
+
+
+@every_schedule
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_the_error_of_the_better_samplers_falls_to_a_quarter_with_twice_the_steps(name, schedule):
+    model = KNOWN.model(schedule)
+    errors = [error(ALL[name], model, start(name, schedule), steps) for steps in (32, 64, 128)]
+    assert errors[-1] < 0.001
+    for coarse, finer in pairwise(errors):
+        assert 3.7 < coarse / finer < 4.7
+
+
+@every_schedule
+@pytest.mark.parametrize("name", ["ddim", "heun", "multistep"])
+def test_samplers_without_chance_take_each_point_where_the_equation_takes_it(name, schedule):
+    model, t = KNOWN.model(schedule), start(name, schedule)
+    x = generator().normal(size=(20, 2))
+    expected = KNOWN.flow(x, schedule, t)
+    ways = {steps: last(ALL[name](model, x, steps, None)) for steps in (64, 128)}
+    errors = {steps: abs(found - expected).max() for steps, found in ways.items()}
+    order = math.log2(errors[64] / errors[128])
+    assert order == pytest.approx(1 if name == "ddim" else 2, abs=0.2)
+    assert errors[128] < (0.06 if name == "ddim" else 0.005)
+
+
+MODES = Mixture([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], 0.15)
+
+
+@every_sampler
+def test_every_sampler_draws_the_mean_and_the_covariance_of_a_mixture(sampler):
+    rng, model = generator(), MODES.model(cosine(T))
+    found = last(sampler(model, rng.standard_normal((5000, 2)), 100, rng))
+    mean, covariance = MODES.moments()
+    np.testing.assert_allclose(found.mean(axis=0), mean, atol=0.04)
+    np.testing.assert_allclose(np.cov(found.T), covariance, atol=0.04)
+    nearest = np.linalg.norm(found[:, None] - MODES.means, axis=2).argmin(axis=1)
+    np.testing.assert_allclose(np.bincount(nearest) / len(found), 1 / 3, atol=0.03)
+    inside = found - MODES.means[nearest]
+    assert math.sqrt((inside**2).mean()) == pytest.approx(0.15, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["heun", "multistep"])
+def test_on_a_mixture_too_the_better_samplers_are_of_second_order(name):
+    schedule, x = cosine(T), generator().standard_normal((50, 2))
+    model = MODES.model(schedule)
+    exact = last(SECOND_ORDER["heun"](model, x, 1600, None))
+    errors = [np.linalg.norm(last(ALL[name](model, x, n, None)) - exact) for n in (100, 200, 400)]
+    for coarse, finer in pairwise(errors):
+        assert 3.2 < coarse / finer < 5
+
+
+def test_the_multistep_sampler_is_its_algorithm_in_the_scale_of_the_article_too():
+    """x ← (σ_t/σ_s) x − α_t (e⁻ʰ − 1) D,  D = (1 + 1/2r) x̂_0 − 1/2r x̂_0,before,  r = h_before/h"""
+    schedule, sigmas = cosine(T), [20.0, 3.0, 2.0, 0.1, 0.0]
+    x = generator().normal(size=(5, 2))
+    path = [tg.to_numpy(step.x) for step in multistep(MODES.model(schedule), x, sigmas=sigmas)]
+    scales = [schedule.scales(schedule.time(sigma)) for sigma in sigmas]
+    clock, guesses = [math.log(20.0 / sigma) for sigma in sigmas[:-1]], []
+    for i in range(3):
+        (a_s, b_s), (a_t, b_t) = scales[i], scales[i + 1]
+        guesses.append(MODES.denoise(x, np.array([[a_s]]), np.array([[b_s]])))
+        h, D = clock[i + 1] - clock[i], guesses[i]
+        if i > 0:
+            r = (clock[i] - clock[i - 1]) / h
+            D = (1 + 1 / (2 * r)) * guesses[i] - guesses[i - 1] / (2 * r)
+        x = b_t / b_s * x - a_t * (math.exp(-h) - 1) * D
+        np.testing.assert_allclose(path[i], x, rtol=1e-7)
+    end = MODES.denoise(x, *(np.array([[each]]) for each in scales[3]))
+    np.testing.assert_allclose(path[3], end, rtol=1e-7)
+
+
+@every_sampler
+def test_all_predictions_give_the_same_sample(sampler):
+    x = generator().normal(size=(6, 2))
+    first, *others = (last(sampler(MODES.model(linear(T), each), x, 20, generator(1)))
+                      for each in PREDICTIONS)  # fmt: skip
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("steps", [1, 7, T])
+def test_ddim_with_all_its_noise_is_ancestral(steps):
+    x, model = generator().normal(size=(4, 2)), MODES.model(cosine(T))
+    pairs = zip(ancestral(model, x, steps=steps, rng=generator(1)),
+                ddim(model, x, steps=steps, eta=1.0, rng=generator(1)), strict=True)  # fmt: skip
+    for ours, theirs in pairs:
+        assert ours.t == theirs.t
+        np.testing.assert_allclose(tg.to_numpy(ours.x), tg.to_numpy(theirs.x), atol=1e-9)
+
+
+def test_ancestral_without_a_number_of_steps_takes_all_of_them():
+    x, model = generator().normal(size=(4, 2)), MODES.model(linear(30))
+    path = list(ancestral(model, x, rng=generator(1)))
+    assert [step.t for step in path] == list(range(29, -1, -1))
+    np.testing.assert_array_equal(last(ancestral(model, x, rng=generator(1), steps=30)),
+                                  tg.to_numpy(path[-1].x))  # fmt: skip
+
+
+def test_with_the_schedules_own_steps_the_ancestral_chain_is_that_of_the_article():
+    """x_{t−1} = (x_t − β_t/√(1−ᾱ_t) ε̂)/√α_t + √β̃_t z (Ho et al. 2020, eq. 11)"""
+    beta = np.array([0.1, 0.3, 0.5, 0.8])
+    a_bar = np.cumprod(1 - beta)
+    model = MODES.model(NoiseSchedule([1.0, *a_bar]))
+    x = generator().normal(size=(5, 2))
+    found = last(ancestral(model, x, rng=generator(1)))
+    rng = generator(1)
+    for t in (3, 2, 1, 0):  # β_{t+1} at t
+        x_0 = MODES.denoise(x, *np.sqrt([[[a_bar[t]]], [[1 - a_bar[t]]]]))
+        eps = (x - math.sqrt(a_bar[t]) * x_0) / math.sqrt(1 - a_bar[t])
+        x = (x - beta[t] / math.sqrt(1 - a_bar[t]) * eps) / math.sqrt(1 - beta[t])
+        if t > 0:
+            variance = beta[t] * (1 - a_bar[t - 1]) / (1 - a_bar[t])
+            x = x + math.sqrt(variance) * rng.standard_normal(x.shape, np.float32)
+    np.testing.assert_allclose(found, x, rtol=1e-6)
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+def test_a_step_is_a_time_a_place_and_the_guess_that_led_there():
+    schedule, x, t = linear(50), generator().normal(size=(3, 2)), 50
+    path = list(ddim(KNOWN.model(schedule), x, steps=4))
+    assert path[-1].t == 0
+    for step in path:
+        (a_s, b_s), (a_t, b_t) = schedule.scales(t), schedule.scales(step.t)
+        x_0 = KNOWN.denoise(x, a_s, b_s)
+        eps = (x - a_s * x_0) / b_s
+        np.testing.assert_allclose(tg.to_numpy(step.x_0), x_0, rtol=1e-9)
+        np.testing.assert_allclose(tg.to_numpy(step.x), a_t * x_0 + b_t * eps, rtol=1e-9)
+        x, t = tg.to_numpy(step.x), step.t
+    end = last(iter(path))
+    assert isinstance(end, np.ndarray)
+    np.testing.assert_array_equal(end, x)
+
+
+@every_sampler
+@pytest.mark.parametrize("clip", [None, 0.9])
+def test_the_last_step_adds_no_noise_and_ends_at_the_guess(sampler, clip):
+    model = MODES.model(linear(T), clip=clip)
+    *_, end = sampler(model, generator().normal(size=(4, 2)), 9, generator(1))
+    assert end.t == 0
+    np.testing.assert_array_equal(tg.to_numpy(end.x), tg.to_numpy(end.x_0))
+    assert clip is None or abs(tg.to_numpy(end.x)).max() <= clip
+
+
+@pytest.mark.parametrize(("name", "draws"), [("ancestral", 8), ("ddim of noise", 8), ("ddim", 0)])
+def test_noise_is_drawn_in_all_steps_but_the_last(name, draws):
+    rng, model = Units(0), MODES.model(linear(T))
+    last(ALL[name](model, np.zeros((20, 2)), 9, rng))
+    assert rng.row == 2 * draws
+
+
+@every_sampler
+def test_a_path_has_a_step_for_each_and_stays_in_the_scale_of_its_time(sampler):
+    schedule, x = cosine(T), generator().standard_normal((4000, 2))
+    path = list(sampler(KNOWN.model(schedule), x, 40, generator(1)))
+    assert len(path) == 40 and all(a.t > b.t for a, b in pairwise(path))
+    for step in path[::6]:
+        mean, root = KNOWN.marginal(schedule, step.t)
+        found = tg.to_numpy(step.x)
+        np.testing.assert_allclose(found.mean(axis=0), mean, atol=0.08)
+        np.testing.assert_allclose(np.cov(found.T), root.T @ root, atol=0.12)
+
+
+class Counted(nn.Module):
+    """The image is half of what is seen; counts its calls, and notes the last class told"""
+
+    def __init__(self):
+        self.calls, self.told = 0, None
+        self.drop = nn.Dropout(0.9, rng=generator())
+
+    def forward(self, x, t, classes=None):
+        self.calls, self.told = self.calls + 1, classes
+        return self.drop(x * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "calls"),
+    [(lambda m, x: ancestral(m, x, [1, 2], steps=6, rng=generator()), 6),
+     (lambda m, x: ddim(m, x, [1, 2], steps=6), 6),
+     (lambda m, x: heun(m, x, [1, 2], steps=6), 11),
+     (lambda m, x: multistep(m, x, [1, 2], steps=6), 6)],
+    ids=["ancestral", "ddim", "heun", "multistep"])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_images_come_in_the_dtype_of_the_noise_from_a_network_in_evaluation_mode(
+    sampler, calls, dtype
+):
+    network = Counted()
+    noise = generator().normal(size=(2, 4, 4, 1)).astype(dtype)
+    before = noise.copy()
+    found = last(sampler(Diffusion(network, linear(100), "x_0"), noise))
+    assert isinstance(found, np.ndarray) and found.dtype == dtype and found.shape == noise.shape
+    np.testing.assert_array_equal(noise, before)
+    assert network.calls == calls and tg.to_numpy(network.told.data).tolist() == [1, 2]
+    assert network.training and tg.is_recording()
+
+
+def test_between_two_steps_of_a_path_the_network_is_as_it_was():
+    network = Counted()
+    path = heun(Diffusion(network, linear(100), "x_0"), np.ones((1, 2)))
+    next(path)
+    assert network.drop.training and tg.is_recording()
+
+
+@pytest.mark.parametrize("sampler", [ancestral, ddim])
+def test_a_sampler_can_start_where_noise_has_come_half_way(sampler):
+    schedule, rng = cosine(T), generator()
+    mean, root = KNOWN.marginal(schedule, 300)
+    x = mean + rng.standard_normal((20_000, 2)) @ root
+    options = {"rng": rng} if sampler is ancestral else {}
+    path = list(sampler(KNOWN.model(schedule), x, steps=100, start=300, **options))
+    assert path[0].t == 297 and len(path) == 100
+    found = tg.to_numpy(path[-1].x)
+    np.testing.assert_allclose(found.mean(axis=0), KNOWN.mean, atol=0.02)
+    np.testing.assert_allclose(np.cov(found.T), KNOWN.covariance, atol=0.03)
+
+
+# --- the grid -------------------------------------------------------------------------------------
+
+
+def test_the_grid_is_its_formula_and_ends_at_0():
+    grid = edm_sigmas(linear(), 5, low=0.1, high=10.0, rho=3.0)
+    ends = 10 ** (1 / 3), 0.1 ** (1 / 3)
+    expected = [(ends[0] + i / 4 * (ends[1] - ends[0])) ** 3 for i in range(5)]
+    assert grid == pytest.approx([*expected, 0.0])
+    seven = edm_sigmas(linear(), 5, low=0.1, high=10.0)
+    assert seven == pytest.approx(edm_sigmas(linear(), 5, low=0.1, high=10.0, rho=7.0))
+
+
+def test_the_grid_lies_within_the_schedule():
+    coarse = NoiseSchedule([1.0, 0.8, 0.5])
+    assert edm_sigmas(coarse, 4)[::3] == pytest.approx([1.0, 0.5])
+    assert edm_sigmas(linear(), 18)[0] == pytest.approx(80)
+    assert edm_sigmas(linear(), 18)[-2:] == pytest.approx([float(linear().sigma(1)), 0.0])
+    assert edm_sigmas(linear(10**6), 18)[-2] == pytest.approx(0.002)
+    for sampler in (heun, multistep):
+        assert len(list(sampler(KNOWN.model(coarse), np.ones((2, 2))))) == (
+            18 if sampler is heun else 20)  # fmt: skip
+
+
+# --- guidance -------------------------------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """c x + c² for the class c, and class 9 is "any"; knows how often it was called"""
+
+    def __init__(self):
+        self.calls = 0
+
+    def forward(self, x, t, classes):
+        self.calls += 1
+        c = tg.reshape(tg.as_tensor(classes).astype(float), (-1, 1))
+        return x * c + c * c
+
+
+def test_guidance_0_does_not_look_at_the_class_and_1_is_the_network_itself():
+    x, t, c = (tg.Tensor(tg.xp.asarray(each)) for each in
+               (generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2])))  # fmt: skip
+    network, nine = Table(), tg.Tensor(tg.xp.asarray([9, 9, 9]))
+    for weight, classes in ((0.0, nine), (1.0, c), (0, nine), (1, c)):
+        before = network.calls
+        found = guided(network, weight, 9)(x, t, c)
+        assert network.calls == before + 1
+        np.testing.assert_array_equal(found.numpy(), network(x, t, classes).numpy())
+
+
+@pytest.mark.parametrize("weight", [-1.0, 0.5, 3.0])
+def test_guidance_goes_on_from_any_class_towards_the_one(weight):
+    x, t, c = generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2])
+    found = Guided(Table(), weight, 9)(*(tg.Tensor(tg.xp.asarray(each)) for each in (x, t, c)))
+    one, other = c[:, None] * x + c[:, None] ** 2, 9 * x + 81
+    np.testing.assert_allclose(found.numpy(), weight * one + (1 - weight) * other)
+
+
+@every_sampler
+def test_a_guided_model_gives_the_same_sample_whatever_it_predicts(sampler):
+    x, classes = generator().normal(size=(6, 2)), np.array([0, 1, 2, 0, 1, 2])
+
+    def sample(model):
+        return last(sampler(Told(model, classes), x, 20, generator(1)))
+
+    first, *others = (sample(guided(MODES.model(linear(T), each), 1.5, 3)) for each in PREDICTIONS)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-6, atol=1e-8)
+    plain = MODES.model(linear(T))
+    np.testing.assert_array_equal(sample(guided(plain, 1, 3)), sample(plain))
+    np.testing.assert_array_equal(
+        sample(guided(plain, 0, 3)),
+        last(sampler(Told(plain, classes * 0 + 3), x, 20, generator(1))),
+    )
+    assert not np.allclose(first, sample(plain), atol=0.01)
+
+
+class Told:
+    """A model that is asked for these classes, whatever the sampler says"""
+
+    def __init__(self, model, classes):
+        self.schedule = model.schedule
+        self.denoise = lambda x, t, _: model.denoise(x, t, classes)
+
+
+def test_classes_pick_their_modes_and_guidance_picks_them_out():
+    x, labels = generator().normal(size=(300, 2)), np.arange(300) % 3
+    model = MODES.model(cosine(T))
+    far = []
+    for weight in (0, 1, 1.5):
+        found = last(heun(guided(model, weight, 3), x, labels, steps=30))
+        far.append(np.linalg.norm(found - MODES.means[labels], axis=1).mean())
+    assert far[0] > 0.8 and far[1] == pytest.approx(0.15 * math.sqrt(math.pi / 2), rel=0.1)
+    assert not np.allclose(far[1], far[2], rtol=0.01)
+
+
+def test_to_guide_a_model_changes_nothing_in_it_and_keeps_its_settings():
+    network = Table()
+    model = Diffusion(network, linear(10), "v", clip=1.0)
+    other = guided(model, 2.0, 9)
+    assert model.network is network and other.network.network is network
+    assert (other.schedule, other.predicts, other.clip) == (model.schedule, "v", 1.0)
+    dropping = Diffusion(nn.Dropout(0.5, rng=generator()), linear(10))
+    assert "network.network" in dict(guided(dropping, 2.0, 9).named_modules())  # so it can `eval`
+
+
+# --- the door -------------------------------------------------------------------------------------
+
+MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: last([]), "last: expected a sampler that has not ended yet, got no step"),
+        (lambda: last(ddim(MODEL, X)), "times: expected `steps` ≤ `start` ≤ 10, got 50 and 10"),
+        (lambda: last(ddim(MODEL, X, steps=5, eta=1.5)), "ddim: expected 0 ≤ `eta` ≤ 1, got 1.5"),
+        (lambda: last(ddim(MODEL, X, steps=5, eta=0.5)), "ddim: expected `rng` to be a NumPy "
+         "Generator, as np.random.default_rng(0) makes, got NoneType"),
+        (lambda: last(ancestral(MODEL, X, rng=3)), "noise_like: expected `rng` to be a NumPy "
+         "Generator, as np.random.default_rng(0) makes, got int"),
+        (lambda: edm_sigmas(linear(), 1), "edm_sigmas: expected `steps` to be an int ≥ 2, got 1"),
+        (lambda: edm_sigmas(linear(), 5, low=0.0), "edm_sigmas: expected `low` > 0, got 0.0"),
+        (lambda: edm_sigmas(linear(), 5, low=2.0, high=1.0),
+         "edm_sigmas: expected `high` > `low`, got 1.0"),
+        (lambda: edm_sigmas(linear(), 5, rho=-1.0), "edm_sigmas: expected `rho` > 0, got -1.0"),
+        (lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])), "NoiseSchedule: expected `sigma` from "
+         "0 to 157.4, at t = 10, got 200"),
+        (lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])), "samplers: expected two `sigmas` or more,"
+         " all > 0 but the last, which may be 0, got [0.0, 1.0]"),
+        (lambda: last(multistep(MODEL, X, sigmas=[1.0])), "samplers: expected two `sigmas` or more,"
+         " all > 0 but the last, which may be 0, got [1.0]"),
+        (lambda: guided(Table(), math.inf, 9), "guided: expected a finite `weight`, got inf"),
+        (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), tg.Tensor(np.ones(1))),
+         "Guided(null=9, weight=2.0): expected `classes`, to be guided to, got none"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_meant_is_refused(use, message):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        use()
+    assert str(caught.value) == message

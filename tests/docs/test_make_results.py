@@ -1,0 +1,59 @@
+"""docs/make_results.py: how a run becomes a row of docs/results.md, and the command beside it."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygen.metrics import Score
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def results():
+    sys.path.insert(0, str(DOCS))  # as when it is run
+    spec = importlib.util.spec_from_file_location("make_results", DOCS / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path.remove(str(DOCS))
+    return module
+
+
+def found(results, **measured):
+    scores = {"FID": Score(12.34, 11, 13.06, 0.5), "precision": Score(0.456, 0, 1, 0.9),
+              "recall": Score(0.5, 0, 1, 0.9)}  # fmt: skip
+    usual = {"seconds": 125.4, "parameters": 1234567, "ms_per_sample": 1.0}
+    return results.Found(np.zeros((0, 28, 28, 1)), scores, usual | measured)
+
+
+@pytest.mark.parametrize(("ms", "text"), [(0.0213, "0.021"), (9.94, "9.9"), (99.6, "100"),
+                                          (1234.5, "1234")])  # fmt: skip
+def test_a_row_has_what_was_measured(results, ms, text):
+    family = results.Family("a model", "vae_mnist", "vae_mnist")
+    assert results.row(family, found(results, ms_per_sample=ms, nll=99.84)) == (
+        f"| a model | 2:05 | {text} ms | 1,234,567 | 12.3 (11.0 to 13.1) | 0.46 | 0.50 "
+        f"| 99.8 nats |"
+    )
+
+
+def test_how_probable_images_are_is_said_in_the_unit_in_which_it_was_measured(results):
+    def last(**measured):
+        row = results.row(results.Family("", "", ""), found(results, **measured))
+        return row.split("|")[-2].strip()
+
+    assert last() == ""
+    assert last(bits_per_dimension=2.262) == "2.26 bits a pixel"
+    assert last(reconstruction=58.56, prior=72.9) == "≤ 131.5 nats"
+
+
+def test_a_command_writes_where_the_run_is_looked_for(results):
+    commands = {family: family.command for family in results.FAMILIES}
+    for family, command in commands.items():
+        folder = re.search(r"--out runs/(\S+)", command)
+        assert (folder[1] if folder else family.program) == family.folder
+        assert f"--samples {results.COUNT}" in command
+        assert (DOCS.parent / "examples" / f"{family.program}.py").exists()

@@ -1,0 +1,115 @@
+"""Every examples/*.py runs, `--quick`, leaves a picture, and takes Ctrl-C with grace.
+
+They are many, and what they have in common is tested elsewhere: so all of them are tried only with
+TINYGEN_THOROUGH=1, as .ci/run does, and otherwise a few.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
+FEW = {"spirals.py", "vae_mnist.py"}
+if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
+    FEW.add("benchmark.py")  # the one that times a device, and takes a minute
+ALL = bool(os.environ.get("TINYGEN_THOROUGH"))
+TRIED = [name for name in EXAMPLES if ALL or name in FEW]
+NO_LOSS = {"benchmark.py", "evaluate.py", "inpaint_mnist.py", "superres_mnist.py"}
+TRAINING = [name for name in TRIED if name not in NO_LOSS]  # what shows a loss as it runs
+NEEDS_NUMPY: set[str] = set()  # examples that use NumPy's own functions on arrays of the backend
+
+# A shell may start its background jobs, and so this test, with Ctrl-C switched off.
+HEAR_CTRL_C = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def start(example: str, *arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
+    """The example, under way in `folder`."""
+    if example in NEEDS_NUMPY and os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
+        pytest.skip("needs NumPy")
+    path = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAR_CTRL_C, ROOT / "examples" / example, *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "PYTHONUTF8": "1",
+            "MPLBACKEND": "Agg",
+            "TINYGEN_OFFLINE": "1",  # what is not at hand is drawn
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        bufsize=1,
+    )
+
+
+def assert_is_a_picture(path: Path) -> None:
+    image = matplotlib.image.imread(path)
+    assert min(image.shape[:2]) >= 100
+    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 50  # colours
+
+
+@pytest.mark.parametrize("example", TRIED)
+def test_an_example_leaves_pictures_and_says_where(example: str, tmp_path: Path) -> None:
+    process = start(example, "--quick", "--out", tmp_path / "out", folder=tmp_path)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "Warning" not in errors
+    pictures = sorted(tmp_path.rglob("*.png"))
+    assert pictures
+    for picture in pictures:
+        assert_is_a_picture(picture)
+    assert any(str(picture) in output or f"see {picture.parent}\n" in output
+               for picture in pictures)  # fmt: skip
+    outside = [path.name for path in tmp_path.iterdir() if path.name != "out"]
+    assert outside == []  # nothing but `--out` was written to
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows can't send Ctrl-C to one process")
+@pytest.mark.parametrize("example", TRAINING)
+def test_ctrl_c_ends_an_example_with_what_it_has_and_no_traceback(
+    example: str, tmp_path: Path
+) -> None:
+    process = start(example, "--out", tmp_path / "out", folder=tmp_path)
+    assert process.stderr is not None
+    seen = ""
+    while not re.search("loss[= ]", seen):  # the progress, once it has something to say
+        character = process.stderr.read(1)
+        assert character, f"ended before it showed any progress: {seen}"
+        seen += character
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode in (0, 130), seen + errors
+    assert "Traceback" not in errors
+    assert "topped" in output + errors  # "Stopped after 20 of 2000 steps."
+    for path in tmp_path.rglob("*.*"):
+        assert ".part" not in path.name
+        if path.suffix == ".png":
+            assert_is_a_picture(path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_says_what_it_takes(example: str, tmp_path: Path) -> None:
+    process = start(example, "--help", folder=tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    for option in ("--quick", "--backend", "--out", "--seed"):
+        assert option in output

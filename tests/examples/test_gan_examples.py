@@ -1,0 +1,321 @@
+"""The GAN examples: every game by its recipe, every option, and what is refused before a run."""
+
+import json
+import re
+import signal
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from programs import example
+
+import tinygen as tg
+from tinygen import gan, image, nn
+from tinygen.models import classics
+from tinygen.run import Run, logbook
+
+gan_mnist, gan_shapes = map(example, ["gan_mnist", "gan_shapes"])
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def main(monkeypatch, tmp_path):
+    """`main(module, options)` is its program on a few images, without the pictures.
+
+    It gives what was handed to `gan.train`, the run's `folder`, and the `ends` of what the values
+    in the batches are. With `stops` Ctrl-C ends it in that step.
+    """
+    for name in ("grid", "strip", "compare", "curves_of"):
+        monkeypatch.setattr(image, name, lambda *_, **__: None)
+    monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
+    for module in (gan_mnist, gan_shapes):
+        monkeypatch.setattr(module, "FILMED", 2)
+        monkeypatch.setattr(module, "networks", SMALL.get(module, module.networks))
+    monkeypatch.setattr(gan_mnist, "SHOWN", 4)
+    train = gan.train
+
+    def run(module, options="", out="run", stops=None):
+        played = SimpleNamespace(folder=tmp_path / out)
+
+        def watched(model, batches, *optimizers, **more):
+            played.model, played.batches, played.optimizers = model, batches, optimizers
+            vars(played).update(more)
+            played.ends = batches.images.min(), batches.images.max()
+            for step, terms in enumerate(train(model, batches, *optimizers, **more), 1):
+                if step == stops:
+                    signal.raise_signal(signal.SIGINT)
+                yield terms
+
+        monkeypatch.setattr(gan, "train", watched)
+        few = [] if "--resume" in options else FEW[module]
+        monkeypatch.setattr(sys, "argv", [module.__name__, *few, *options.split(),
+                                          "--out", str(played.folder)])  # fmt: skip
+        module.main()
+        return played
+
+    return run
+
+
+def small(channels, rng):
+    """Networks as those of gan_shapes are, but quick"""
+    side = gan_shapes.SIZE
+
+    def spread(x):
+        return tg.broadcast_to(x, (len(x), side, side, channels))
+
+    painter = nn.Sequential(nn.Dense(gan_shapes.LATENT, channels, rng=rng), nn.Tanh(),
+                            nn.Reshape(1, 1, channels), spread)  # fmt: skip
+    critic = nn.Sequential(nn.Conv2d(channels, 2, 4, 4, rng=rng), nn.LeakyReLU(0.2), nn.Flatten(),
+                           nn.Dense(side * side // 8, 1, rng=rng))  # fmt: skip
+    return painter, critic
+
+
+SMALL = {gan_shapes: small}
+FEW = {
+    gan_mnist: ["--data", "digits", "--train", "40", "--test-images", "20", "--batch-size", "8",
+                "--width", "2", "--epochs", "1"],
+    gan_shapes: ["--train", "9", "--batch-size", "3", "--epochs", "1"],
+}  # fmt: skip
+
+
+def log(played):
+    """The log's columns and rows, but for the seconds"""
+    columns, rows = logbook.read(played.folder / "log.csv")
+    return columns, [[row[name] for name in columns if name != "seconds"] for row in rows]
+
+
+def results(played):
+    return json.loads((played.folder / "results.json").read_text("utf-8"))
+
+
+# --- gan_mnist ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", list(gan_mnist.RECIPES))
+def test_every_game_is_played_by_its_recipe(main, loss):
+    played, recipe = main(gan_mnist, f"--loss {loss}"), gan_mnist.RECIPES[loss]
+    assert type(played.loss) is recipe.loss
+    assert (played.penalty, played.clip_at) == (recipe.penalty, recipe.clip_at)
+    columns, rows = log(played)
+    assert len(rows) == 5 // recipe.critic_steps
+    assert ("penalty" in columns) == (recipe.penalty is not None)
+    assert ("distance" in columns) == (recipe.loss is gan.Wasserstein)
+    kinds = {type(layer) for layer in played.model.critic.layers}
+    assert (nn.BatchNorm in kinds, nn.SpectralNorm in kinds) == (
+        recipe.norm == "batch", recipe.norm == "spectral")  # fmt: skip
+    for optimizer in played.optimizers:
+        assert vars(optimizer).items() >= settings(recipe, optimizer.params).items()
+    if recipe.clip_at:
+        assert max(abs(p.data).max() for p in played.model.critic.parameters()) <= recipe.clip_at
+    assert played.ends == (-1, 1)
+
+
+def settings(recipe, params):
+    """What the recipe's optimiser is set to, but for its state"""
+    made = vars(recipe.optimizer(params, recipe.lr))
+    return {name: value for name, value in made.items() if isinstance(value, float | tuple)}
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "ends"),
+    [("one-layer-gan", "one_layer_gan", (-1, 1)), ("dense-gan", "dense_gan", (0, 1)),
+     ("dcgan-28", "dcgan_28", (-1, 1))],
+)  # fmt: skip
+def test_the_networks_of_an_article_are_whole_and_see_images_as_they_make_them(
+    main, name, build, ends
+):
+    played = main(gan_mnist, f"--classic {name} --width {gan_mnist.WIDTH} --train 2 --samples 3")
+    row = re.search(rf"^ *{build} .*?([\d,]{{6,}}) .*?([\d,]{{6,}}) ", classics.__doc__, re.M)
+    sizes = [int(size.replace(",", "")) for size in row.groups()]
+    assert results(played)["parameters"] == sum(sizes)
+    assert played.ends == ends
+    made = np.load(played.folder / "samples.npz")["images"]
+    assert made.shape == (3, 28, 28, 1)
+    raw = played.model.sample(3, rng=generator(1))
+    np.testing.assert_allclose(made, (raw - ends[0]) / (ends[1] - ends[0]), atol=1e-6)
+
+
+def test_a_conditional_game_is_told_the_digit_and_draws_each_to_order(main):
+    played = main(gan_mnist, "--conditional --samples 12 --generator dense --packing 2")
+    assert (played.model.classes, played.model.packing) == (10, 2)
+    assert len(log(played)[1]) == 5
+    assert np.load(played.folder / "samples.npz")["labels"].tolist() == [*range(10), 0, 1]
+
+
+def test_the_batch_of_a_packed_game_is_of_whole_packs(main):
+    played = main(gan_mnist, "--packing 3")
+    assert (played.model.packing, played.batches.size) == (3, 6)
+
+
+def test_with_smoothing_the_critic_is_told_so(main):
+    assert main(gan_mnist, "--smooth 0.9 --train 8").loss.real == 0.9
+
+
+def test_what_is_typed_wins_over_the_recipe(main):
+    played = main(gan_mnist, "--loss wasserstein --lr 0.5 --critic-steps 2")
+    assert [optimizer.lr for optimizer in played.optimizers] == [0.5, 0.5]
+    assert (played.critic_steps, len(log(played)[1])) == (2, 2)
+
+
+def test_no_epochs_are_a_run_without_a_step(main):
+    assert "parameters" in results(main(gan_mnist, "--epochs 0"))
+
+
+def test_the_samples_that_are_judged_are_images_and_make_the_balance(main, monkeypatch):
+    drawn, balanced = [], []
+
+    def judge(run, args, draw, held_out):
+        drawn.append(draw(7))
+        assert len(held_out) == 20
+        return "verdict"
+
+    monkeypatch.setattr(gan_mnist, "judge", judge)
+    monkeypatch.setattr(gan_mnist, "draw_balance", lambda run, verdict: balanced.append(verdict))
+    played = main(gan_mnist, "--train 8")
+    ((images, labels),) = drawn
+    np.testing.assert_allclose(images, (played.model.sample(7, rng=generator(1)) + 1) / 2)
+    assert labels is None
+    assert balanced == ["verdict"]
+
+
+def test_the_balance_shows_samples_in_rows_and_how_often_each_digit_comes(monkeypatch, tmp_path):
+    shown = {}
+    monkeypatch.setattr(image, "strip", lambda path, rows, **_: shown.update(path=path, rows=rows))
+    labels = np.repeat([3, 0, 9], [20, 4, 1])
+    samples = np.arange(25, dtype=np.float32).reshape(25, 1, 1, 1) / 50
+    with Run(tmp_path / "run") as run:
+        gan_mnist.draw_balance(run, gan_mnist.Verdict({}, labels, samples))
+    assert shown["path"] == tmp_path / "run" / "balance.png"
+    names = ["0: 16.0%", "1: 0.0%", "2: 0.0%", "3: 80.0%", *(f"{i}: 0.0%" for i in range(4, 9)),
+             "9: 4.0%"]  # fmt: skip
+    assert list(shown["rows"]) == names
+    rows = np.stack([shown["rows"][name] for name in names])[..., 0, 0, 0] * 50
+    assert rows[3].tolist() == [*range(15)]
+    assert rows[0].tolist() == [20, 21, 22, 23] + [50] * 11  # white where there is none
+    assert rows[9].tolist() == [24] + [50] * 14
+    assert (rows[[1, 2, 4, 5, 6, 7, 8]] == 50).all()
+
+
+# --- gan_shapes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_generator_paints_what_the_critic_judges(channels):
+    painter, critic = example("gan_shapes").networks(channels, generator())
+    with tg.no_grad():
+        x = painter(tg.Tensor(tg.xp.asarray(generator().standard_normal((2, 100)), "f4")))
+        assert x.shape == (2, 64, 64, channels)
+        assert critic(x).shape == (2, 1)
+    assert np.abs(x.numpy()).max() <= 1
+
+
+@pytest.mark.parametrize("decay", [1e-6, 0.998])
+def test_shapes_are_learnt_with_r1_and_shown_by_the_average_generator(main, monkeypatch, decay):
+    grids = []
+    monkeypatch.setattr(gan_shapes, "DECAY", decay)
+    monkeypatch.setattr(image, "grid", lambda path, images, **_: grids.append(images))
+    played = main(gan_shapes, "--gamma 3 --lr 0.1 --samples 4")
+    assert played.penalty.func is gan.r1 and played.penalty.keywords == {"weight": 3.0}
+    assert played.ends[0] >= -1 and played.ends[0] < -0.5 < 0.5 < played.ends[1] <= 1
+    assert len(log(played)[1]) == 3
+    (shown,) = grids
+    assert shown.shape == (gan_shapes.SHOWN, 64, 64, 3)
+    assert 0 <= shown.min() < shown.max() <= 1
+    made = np.load(played.folder / "samples.npz")["images"]
+    now = (played.model.sample(4, rng=generator([0, 1])) + 1) / 2
+    assert made.shape == now.shape
+    differ = np.abs(made - now).max()
+    # an average of the last weights alone paints what they do, one of all weights something else
+    assert differ < 1e-4 if decay < 0.5 else differ > 0.01
+
+
+def test_the_textbooks_generator_is_brought_to_the_range_of_the_others(main, monkeypatch):
+    def tiny(*, rng):
+        painter, critic = small(3, rng)
+        return nn.Sequential(*painter.layers[:1], nn.Sigmoid(), *painter.layers[2:]), critic
+
+    monkeypatch.setattr(classics, "dcgan_64", tiny)
+    painted = main(gan_shapes, "--classic").model.sample(50, rng=generator())
+    assert -1 <= painted.min() < -0.2 < 0.2 < painted.max() <= 1
+
+
+def test_grey_pictures_of_another_size_can_be_learnt_too(main):
+    played = main(gan_shapes, "--data digits")
+    assert played.batches.images.shape == (9, 64, 64, 1)
+
+
+def test_the_nearest_image_is_the_one_with_the_smallest_distance():
+    images, samples = generator().random((30, 4, 4, 3)), generator(1).random((5, 4, 4, 3))
+    distance = ((samples[:, None] - images) ** 2).sum(axis=(2, 3, 4))
+    np.testing.assert_array_equal(gan_shapes.nearest(samples, images), images[distance.argmin(1)])
+
+
+def test_what_is_between_two_gaussian_points_is_as_long_as_they_are():
+    a, b = generator().standard_normal((2, 1, 20_000))
+    for t in (0.0, 0.3, 1.0):
+        assert gan_shapes.on_sphere(a, b, np.array([[t]])).std() == pytest.approx(1, abs=0.02)
+    np.testing.assert_array_equal(gan_shapes.on_sphere(a, b, np.zeros((1, 1))), a)
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "stops"),
+    [(gan_mnist, "--loss wgan-gp --conditional --samples 3", 1), (gan_shapes, "--samples 3", 2)],
+)
+def test_a_run_that_was_stopped_and_resumed_is_one_never_stopped(main, module, options, stops):
+    whole = main(module, options, "whole")
+    with pytest.raises(SystemExit):
+        main(module, options, stops=stops)
+    resumed = main(module, "--resume")
+    assert log(resumed) == log(whole)
+    assert len(log(resumed)[1]) > stops
+    for a, b in zip(np.load(whole.folder / "samples.npz").values(),
+                    np.load(resumed.folder / "samples.npz").values(), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        (gan_mnist, "--smooth 2", "argument --smooth: expected a number above 0, 1 at most, got 2"),
+        (gan_mnist, "--smooth 0", "argument --smooth: expected a number above 0, got '0'"),
+        (gan_mnist, "--smooth 0.9 --loss hinge", "--smooth is for losses with probabilities, not "
+         "for hinge"),
+        (gan_mnist, "--classic dcgan-28", "--classic networks are as they are"),  # narrow
+        (gan_mnist, "--classic dcgan-28 --width 64 --packing 2", "--classic networks are as they "
+         "are"),
+        (gan_mnist, "--classic dcgan-28 --quick --width 64", "--classic networks are as they are"),
+        (gan_mnist, "--classic dcgan-28 --width 64 --data shapes", "made for grey images of 28 × 28"
+         " pixels, and those of shapes are (28, 28, 3)"),
+        (gan_mnist, "--critic-steps 6", "every 6 steps of the critic, and there are only 5"),
+        (gan_mnist, "--packing 41", "--packing 41: there are only 40 images"),
+        (gan_shapes, "--classic --data digits", "made for colours, and those of digits are grey"),
+        (gan_shapes, "--gamma 0", "argument --gamma: expected a number above 0, got '0'"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_done_is_refused_before_an_older_run_is_moved(
+    main, capsys, tmp_path, module, options, message
+):
+    with Run(tmp_path / "run"):
+        pass
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        main(module, options)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_game_of_just_enough_batches_for_a_step_is_played(main):
+    assert len(log(main(gan_mnist, "--critic-steps 5"))[1]) == 1
+
+
+def test_quick_networks_of_an_article_are_as_they_are(main):
+    played = main(gan_mnist, "--classic one-layer-gan --quick --train 2 --width 8")
+    assert len(log(played)[1]) == 1

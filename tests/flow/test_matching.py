@@ -1,0 +1,547 @@
+"""Flow matching: the loss's best field is the one in closed form, and leads from noise to data."""
+
+import itertools
+import math
+from functools import partial
+
+import known_flows
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from known_flows import GAUSSIAN, TWO, here
+
+import tinygen as tg
+from tinygen import flow, gradcheck, models, nn, optim
+from tinygen.data import Batches
+from tinygen.diffusion.samplers import guided
+from tinygen.flow import couple, flow_loss, matching_loss, ode, optimal_transport, reflow_loss
+from tinygen.flow.optimal_transport import assignment
+
+D = 2
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def normal(*shape, seed=0):
+    return generator(seed).standard_normal(shape)
+
+
+def host(x):
+    return tg.to_numpy(x.data if isinstance(x, tg.Tensor) else x)
+
+
+class Small(nn.Module):
+    """v(x, t, classes) of points, with a row of numbers for each class"""
+
+    def __init__(self, width=16, classes=None, rng=None):
+        rng = rng or generator()
+        self.body = models.mlp([D + 1, width, width, D], tg.silu, rng=rng)
+        self.table = None if classes is None else nn.Embedding(classes, D, rng=rng)
+
+    def forward(self, x, t, classes=None):
+        v = self.body(tg.concat([x, tg.reshape(t, (-1, 1))], axis=1))
+        return v if self.table is None else v + self.table(classes)
+
+
+class Seen:
+    """A network that says 0, and keeps what it was shown"""
+
+    def __call__(self, x, t, *classes):
+        self.x, self.t, self.classes = host(x), host(t), [host(c) for c in classes]
+        return x * 0.0
+
+
+# --- the loss -------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_its_formula():
+    x_0, x_1, t = normal(5, D), normal(5, D, seed=1), np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+    found = matching_loss(lambda x, t: x * 2.0 + tg.reshape(t, (-1, 1)), here(x_0), here(x_1),
+                          here(t))  # fmt: skip
+    total = 0.0
+    for a, b, s in zip(x_0, x_1, t, strict=True):
+        x_t = [(1 - s) * a[d] + s * b[d] for d in range(D)]
+        total += sum((2 * x_t[d] + s - (b[d] - a[d])) ** 2 for d in range(D))
+    assert float(found) == pytest.approx(total / (5 * D), rel=1e-12)
+
+
+def test_noise_is_at_time_0_and_data_at_time_1():
+    x_0, x_1, seen = normal(3, 4, 4, 1), normal(3, 4, 4, 1, seed=1), Seen()
+    matching_loss(seen, here(x_0), here(x_1), here([0.0, 1.0, 0.25]))
+    np.testing.assert_array_equal(seen.x[0], x_0[0])
+    np.testing.assert_array_equal(seen.x[1], x_1[1])
+    np.testing.assert_allclose(seen.x[2], 0.75 * x_0[2] + 0.25 * x_1[2])
+    np.testing.assert_array_equal(seen.t, [0, 1, 0.25])
+
+
+def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
+    c = np.array([3.0, -1.0])
+    found = matching_loss(lambda x, t: (here(c) - x) / (1 - tg.reshape(t, (-1, 1))),
+                          here(normal(6, D)), here(np.tile(c, (6, 1))), here(np.arange(6) / 6))
+    assert float(found) == pytest.approx(0, abs=1e-24)
+
+
+@pytest.mark.parametrize("known", [GAUSSIAN, TWO], ids=["a Gaussian", "a mixture"])
+@pytest.mark.parametrize("t", [0.0, 0.3, 0.8])
+def test_no_field_has_less_loss_than_the_one_in_closed_form(known, t):
+    rng, n = generator(), 100_000
+    x_1, _ = known.sample(n, rng)
+    x_0, times = here(rng.standard_normal((n, D))), here(np.full(n, t))
+    x_t = (1 - t) * host(x_0) + t * x_1
+    left = host(known.velocity(here(x_t), times)) - (x_1 - host(x_0))
+    # the error of the best guess has nothing to do with any function of x_t
+    for function in (1.0, x_t[:, :1], x_t[:, 1:], x_t[:, :1] * x_t[:, 1:], np.cos(2 * x_t[:, :1])):
+        product = left * function
+        np.testing.assert_allclose(product.mean(0), 0, atol=5 * product.std(0).max() / n**0.5)
+    with tg.no_grad():
+        best = float(matching_loss(known.velocity, x_0, here(x_1), times))
+    assert best == pytest.approx((left**2).mean(), rel=1e-9)
+
+
+def test_noise_is_normal_and_times_are_uniform():
+    seen, n = Seen(), 20_000
+    x_1 = normal(n, D) * 0.0 + 5.0
+    loss = flow_loss(seen, here(x_1), rng=generator(1))
+    assert seen.t.shape == (n,) and seen.t.min() >= 0 and seen.t.max() <= 1
+    np.testing.assert_allclose(np.histogram(seen.t, 10, (0, 1))[0] / n, 0.1, atol=0.01)
+    x_0 = (seen.x - seen.t[:, None] * 5) / (1 - seen.t[:, None])
+    some = seen.t < 0.9
+    np.testing.assert_allclose(x_0[some].mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(np.cov(x_0[some].T), np.eye(D), atol=0.04)
+    assert abs(np.corrcoef(seen.t[some], x_0[some, 0])[0, 1]) < 0.03
+    # E‖5 − x_0‖², an entry
+    assert float(loss) == pytest.approx(26, abs=0.3)
+
+
+LOSSES = {
+    "flow": (flow_loss, False),
+    "coupled": (partial(flow_loss, coupled=True), False),
+    "of classes": (partial(flow_loss, null=3, drop=0.5), True),
+    "coupled, of classes": (partial(flow_loss, coupled=True, null=3, drop=0.5), True),
+}
+
+
+@pytest.mark.parametrize(("loss", "conditional"), LOSSES.values(), ids=LOSSES)
+def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(loss, conditional):
+    model = Small(3, 4 if conditional else None).astype(float)
+    labels = tg.Tensor(tg.xp.asarray([0, 1, 1, 2])) if conditional else None
+    _check_gradients(model, lambda: loss(model, here(normal(4, D)), labels, rng=generator(3)))
+
+
+def test_the_loss_of_pairs_has_the_gradients_that_it_says():
+    model, pairs = Small(3).astype(float), normal(4, 2, D)
+    _check_gradients(model, lambda: reflow_loss(model, here(pairs), rng=generator(3)))
+    gradcheck(lambda p: reflow_loss(model, p, rng=generator(3)),
+              tg.Tensor(tg.xp.asarray(pairs), requires_grad=True))  # fmt: skip
+
+
+def test_the_loss_has_the_gradients_it_says_with_respect_to_noise_data_and_times():
+    model = Small(3).astype(float)
+    inputs = [normal(4, D), normal(4, D, seed=1), np.array([0.1, 0.4, 0.6, 0.95])]
+    gradcheck(partial(matching_loss, model),
+              *(tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in inputs), order=2)
+
+
+def _check_gradients(model, loss):
+    """`loss()` against finite differences in each number of each parameter"""
+    parameters = model.parameters()
+    gradients = tg.grad(loss(), parameters, allow_unreachable=True)
+    for p, g in zip(parameters, gradients, strict=True):
+        start, found = host(p).copy(), np.zeros(p.shape)
+        for index in np.ndindex(*p.shape):
+            sides = []
+            for h in (1e-5, -1e-5):
+                moved = start.copy()
+                moved[index] += h
+                p.data = tg.xp.asarray(moved)
+                sides.append(float(loss()))
+            found[index] = (sides[0] - sides[1]) / 2e-5
+        p.data = tg.xp.asarray(start)
+        np.testing.assert_allclose(host(g), found, atol=1e-8, rtol=1e-5, err_msg=p.name)
+    assert max(abs(host(g)).max() for g in gradients) > 0.01
+
+
+def test_pairs_are_taken_as_noise_first_and_data_second():
+    pairs, seen = normal(6, 2, D), Seen()
+    loss = reflow_loss(seen, here(pairs), rng=generator())
+    t = seen.t[:, None]
+    np.testing.assert_allclose(seen.x, (1 - t) * pairs[:, 0] + t * pairs[:, 1])
+    assert float(loss) == pytest.approx(((pairs[:, 1] - pairs[:, 0]) ** 2).mean())
+
+
+# --- the coupling ---------------------------------------------------------------------------------
+
+
+def total(cost, order):
+    return sum(cost[i][j] for i, j in enumerate(order))
+
+
+@given(st.integers(1, 6), st.integers(0, 10**6), st.booleans())
+def test_an_assignment_is_the_best_of_all(n, seed, with_ties):
+    rng = generator(seed)
+    cost = rng.integers(-3, 3, (n, n)) if with_ties else rng.standard_normal((n, n))
+    found = assignment(cost)
+    assert sorted(found) == list(range(n))
+    best = min(total(cost, order) for order in itertools.permutations(range(n)))
+    assert total(cost, found) == pytest.approx(best, abs=1e-12)
+
+
+@given(st.integers(7, 70), st.integers(0, 10**6), st.sampled_from(["points", "far", "ties"]))
+def test_a_larger_assignment_is_what_scipy_finds(n, seed, kind):
+    optimize = pytest.importorskip("scipy.optimize")
+    rng = generator(seed)
+    cost = {"points": lambda: -rng.standard_normal((n, 2)) @ rng.standard_normal((2, n)),
+            "far": lambda: np.exp(2 * rng.standard_normal((n, n))),
+            "ties": lambda: rng.integers(0, 3, (n, n))}[kind]()  # fmt: skip
+    found = assignment(cost)
+    assert sorted(found) == list(range(n))
+    rows, columns = optimize.linear_sum_assignment(cost)
+    assert total(cost, found) == pytest.approx(cost[rows, columns].sum(), abs=1e-9)
+
+
+def test_the_prices_of_an_auction_are_nearly_those_of_the_best_assignment():
+    """No prices' sum, with the least that rows pay at them, is above the best one's cost"""
+    x_1, _ = TWO.sample(128, generator())
+    cost = -x_1 @ normal(128, D).T
+    best, v = total(cost, assignment(cost)), optimal_transport._auction(cost)
+    bound = v.sum() + (cost - v).min(axis=1).sum()
+    assert best - 0.2 * np.ptp(cost) < bound <= best + 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 512])
+def test_on_a_line_the_best_pairs_are_in_the_same_order(n):
+    x_0, x_1 = normal(n, 1), normal(n, 1, seed=1) + 3
+    found = couple(x_0, x_1)
+    np.testing.assert_array_equal(found[np.argsort(x_1[:, 0])], np.sort(x_0, axis=0))
+
+
+def test_coupling_moves_the_noise_and_nothing_else():
+    x_0, x_1 = normal(40, 2, 3, 1), here(normal(40, 2, 3, 1, seed=1))
+    before = host(x_1).copy()
+    found = couple(x_0, x_1)
+    assert sorted(found.reshape(40, -1).tolist()) == sorted(x_0.reshape(40, -1).tolist())
+    np.testing.assert_array_equal(host(x_1), before)
+    assert ((before - found) ** 2).sum() < 0.8 * ((before - x_0) ** 2).sum()
+
+
+def test_rows_that_are_noise_already_are_their_own_partners():
+    x_1, order = normal(50, 3), generator().permutation(50)
+    np.testing.assert_array_equal(couple(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
+                                  (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)])
+
+
+def test_a_coupled_loss_keeps_data_and_classes_together():
+    x_1, labels, seen = normal(60, D, seed=4), np.arange(60) % 7, Seen()
+    for coupled in (False, True):
+        flow_loss(seen, here(x_1), labels, rng=generator(5), coupled=coupled)
+        t = seen.t[:, None].astype(float)
+        np.testing.assert_array_equal(seen.classes[0], labels)
+        x_0 = generator(5).standard_normal((60, D), np.float32)
+        x_0 = couple(x_0, x_1, labels) if coupled else x_0
+        np.testing.assert_allclose(seen.x, (1 - t) * x_0 + t * x_1, atol=1e-6)
+
+
+def test_coupled_lines_are_shorter_and_the_loss_of_the_best_guess_is_less():
+    x_1, _ = TWO.sample(256, generator())
+    losses = [float(flow_loss(Seen(), here(x_1), rng=generator(1), coupled=c))
+              for c in (False, True)]  # fmt: skip
+    assert losses[1] < 0.6 * losses[0]
+
+
+def test_each_class_gets_noise_that_knows_nothing_of_it():
+    """One class on the left and one on the right: coupled all together each would get half"""
+    rng, n = generator(), 400
+    labels = np.arange(n) % 2
+    x_1 = np.stack([6.0 * labels - 3, 0 * labels], axis=1) + rng.standard_normal((n, 2))
+    x_0 = rng.standard_normal((n, 2))
+    blind, told = couple(x_0, x_1), couple(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
+    assert blind[labels == 1, 0].mean() > 0.7 > -0.7 > blind[labels == 0, 0].mean()
+    for k in (0, 1):
+        assert sorted(told[labels == k, 0]) == sorted(x_0[labels == k, 0])
+        one = x_0[labels == k]
+        np.testing.assert_array_equal(told[labels == k], couple(one, x_1[labels == k]))
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+def test_training_finds_the_data_and_its_density():
+    """A mixture, in a second, to about 0.1 nats; a Gaussian of its moments loses 0.6"""
+    data = known_flows.Mixture([[1.5, 0.0], [-1.5, 0.5]], [0.2 * np.eye(2)] * 2)
+    x, _ = data.sample(4000, generator())
+    model = Small(48)
+    optimizer, ema = optim.Adam(model.parameters(), 5e-3), optim.EMA(model.parameters(), 0.99)
+    batches = Batches(x.astype(np.float32), 128, rng=generator(1), epochs=20)
+    records = list(flow.train(model, batches, optimizer, rng=generator(2), ema=ema))
+    assert len(records) == batches.steps == ema.steps and set(records[0]) == {"loss"}
+    test, _ = data.sample(500, generator(3))
+    truth = data.log_density(test).mean()
+    with ema.applied():
+        found = flow.log_likelihood(model, test.astype(np.float32)).mean()
+        drawn = flow.sample(model, (4000, D), rng=generator(4), steps=20)
+    assert truth - 0.12 < found < truth + 0.03
+    assert data.log_density(drawn).mean() == pytest.approx(data.log_density(x).mean(), abs=0.25)
+    np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), atol=0.25)
+
+
+def test_what_reflow_learns_is_straighter():
+    """From the closed form's curved paths: in a few steps then what took many"""
+    x_0 = normal(2000, D)
+    pairs = flow.reflow_pairs(TWO.velocity, x_0).astype(np.float32)
+    np.testing.assert_array_equal(pairs[:, 0], x_0.astype(np.float32))
+    student = Small(48)
+    for _ in flow.train(student, Batches(pairs, 128, rng=generator(), epochs=40),
+                        optim.Adam(student.parameters(), optim.cosine(1e-2, 620)),
+                        rng=generator(), loss=reflow_loss):  # fmt: skip
+        pass
+    before = flow.straightness(TWO.velocity, x_0[:500], steps=40)
+    after = flow.straightness(student, x_0[:500].astype(np.float32), steps=40)
+    assert after < 0.2 * before
+    fresh = normal(500, D, seed=9)
+    ends = flow.transport(TWO.velocity, fresh)
+    one = {"teacher": flow.transport(TWO.velocity, fresh, step=ode.euler),
+           "student": flow.transport(student, fresh.astype(np.float32), step=ode.euler)}
+    error = {name: ((x - ends) ** 2).mean() for name, x in one.items()}
+    assert error["student"] < 0.2 * error["teacher"]
+
+
+def test_a_network_of_classes_is_told_them_and_some_are_dropped():
+    labels, seen = np.arange(4000) % 5, []
+
+    class Told(Small):
+        def forward(self, x, t, classes=None):
+            seen.append(host(classes))
+            return super().forward(x, t, classes)
+
+    model = Told(4, classes=6)
+    batches = Batches(np.zeros((4000, D), np.float32), 2000, rng=generator(), labels=labels,
+                      epochs=1)  # fmt: skip
+    loss = partial(flow_loss, null=5, drop=0.2)
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    assert len(list(flow.train(model, batches, optimizer, rng=generator(), loss=loss))) == 2
+    told = np.concatenate(seen)
+    assert (told == 5).mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_allclose([(told == k).mean() for k in range(5)], 0.16, atol=0.02)
+
+
+def test_the_average_follows_after_each_step():
+    model = Small(4)
+    ema = optim.EMA(model.parameters(), 0.5, warm_up=False)
+    average = host(model.body[0].weight).astype(float)
+    batches = Batches(normal(64, D).astype(np.float32), 16, rng=generator(), epochs=1)
+    for _ in flow.train(model, batches, optim.SGD(model.parameters(), 0.5), rng=generator(),
+                        ema=ema):  # fmt: skip
+        average = 0.5 * average + 0.5 * host(model.body[0].weight)
+    np.testing.assert_allclose(host(ema.state["average"][0]), average, rtol=1e-5)
+
+
+# --- samples and densities ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("step", "order"), [(ode.euler, 1), (ode.midpoint, 2), (ode.heun, 2)])
+def test_mean_and_covariance_are_reproduced_to_the_order_of_the_step(step, order):
+    """A flow that is linear in x: what it does to 0 and to the axes is what it does to N(0, I)"""
+    errors = []
+    for n in (50, 100):
+        ends = flow.transport(GAUSSIAN.velocity, np.array([[0.0, 0], [1, 0], [0, 1]]),
+                              times=np.linspace(0, 1, n + 1), step=step)  # fmt: skip
+        mean, axes = ends[0], ends[1:] - ends[0]
+        errors.append([np.abs(mean - GAUSSIAN.means[0]).max(),
+                       np.abs(axes.T @ axes - GAUSSIAN.covariances[0]).max()])  # fmt: skip
+    (m0, c0), (m1, c1) = errors
+    assert c1 < 0.05 and math.log2(c0 / c1) > order - 0.15
+    assert m1 < 1e-9 or math.log2(m0 / m1) > order - 0.15
+
+
+def test_samples_are_spread_as_the_data():
+    def network(x, t):
+        return TWO.velocity(x.astype(float), t).astype(np.float32)
+
+    drawn = flow.sample(network, (4000, D), rng=generator(), steps=40)
+    assert drawn.shape == (4000, D) and drawn.dtype == np.float32
+    expected, _ = TWO.sample(200_000, generator(1))
+    np.testing.assert_allclose(drawn.mean(0), expected.mean(0), atol=0.08)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(expected.T), atol=0.12)
+    right = (drawn[:, 0] > 0.6).mean()
+    assert right == pytest.approx(0.5, abs=0.03)
+
+
+def test_from_data_back_to_noise_and_again():
+    x_0 = normal(20, D)
+    x_1 = flow.transport(TWO.velocity, x_0, step=ode.Adaptive(0.0, 1e-9))
+    back = flow.transport(TWO.velocity, x_1, times=(1, 0), step=ode.Adaptive(0.0, 1e-9))
+    np.testing.assert_allclose(back, x_0, atol=1e-6)
+    assert isinstance(x_1, np.ndarray) and isinstance(back, np.ndarray)
+
+
+def test_pairs_are_noise_and_where_the_flow_takes_it():
+    x_0 = normal(5, D)
+    found = flow.reflow_pairs(lambda x, t: x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0, x_0,
+                              size=2)  # fmt: skip
+    np.testing.assert_array_equal(found[:, 0], x_0)
+    np.testing.assert_allclose(found[:, 1], x_0 + 4, rtol=1e-6)  # ∫ (2t + 3) dt
+
+
+def test_rows_travel_with_their_classes_however_they_are_cut_up():
+    model, x = Small(classes=3), normal(11, D).astype(np.float32)
+    labels = np.arange(11) % 3
+    whole = flow.transport(model, x, labels, times=np.linspace(0, 1, 5), step=ode.heun)
+    parts = flow.transport(model, x, labels, times=np.linspace(0, 1, 5), step=ode.heun, size=4)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+    other = flow.transport(model, x, (labels + 1) % 3, times=np.linspace(0, 1, 5), step=ode.heun)
+    assert np.abs(other - whole).min(axis=1).max() > 0.01
+    likely = [flow.log_likelihood(model, x, tg.Tensor(tg.xp.asarray(labels)), size=size,
+                                  times=np.linspace(1, 0, 5), step=ode.heun) for size in (4, 11)]
+    np.testing.assert_allclose(*likely, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 2), (6, 1, 2, 1)])
+def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
+    x, _ = TWO.sample(6, generator())
+    found = flow.log_likelihood(TWO.velocity, x.reshape(shape), step=ode.Adaptive(1e-7, 1e-7))
+    np.testing.assert_allclose(found, TWO.log_density(x), atol=1e-5)
+    many = np.repeat(x[:1], 1000, axis=0).reshape(1000, *shape[1:])
+    estimates = flow.log_likelihood(TWO.velocity, many, probes=2, rng=generator(),
+                                    times=np.linspace(1, 0, 31), step=ode.heun)  # fmt: skip
+    assert abs(estimates.mean() - found[0]) < 4 * estimates.std() / 1000**0.5 + 0.02
+
+
+def test_the_path_can_be_watched():
+    model, x_0 = Small(), tg.xp.asarray(normal(5, D), np.float32)
+    states = list(ode.path(flow.velocity(model), x_0, np.linspace(0, 1, 11)))
+    assert len(states) == 11 and all(state.shape == (5, D) for state in states)
+    ends = flow.transport(model, x_0, times=np.linspace(0, 1, 11), step=ode.heun)
+    np.testing.assert_allclose(host(states[-1]), ends, rtol=1e-6)
+
+
+class Lively(nn.Module):
+    def __init__(self):
+        self.drop, self.norm = nn.Dropout(0.5, rng=generator()), nn.BatchNorm(D)
+        self.body = Small()
+
+    def forward(self, x, t):
+        return self.body(self.norm(self.drop(x)), t)
+
+
+USES = {
+    "sample": lambda model, x: flow.sample(model, x.shape, rng=generator(), steps=3),
+    "transport": lambda model, x: flow.transport(model, x, times=(0, 0.5), step=ode.euler),
+    "log_likelihood": lambda model, x: flow.log_likelihood(model, x, step=ode.heun),
+    "straightness": lambda model, x: flow.straightness(model, x, steps=3),
+    "reflow_pairs": lambda model, x: flow.reflow_pairs(model, x, step=ode.euler),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_to_use_a_network_changes_nothing_in_it_and_draws_no_mask(use):
+    model, x = Lively(), normal(6, D).astype(np.float32)
+    model(tg.Tensor(tg.xp.asarray(x)), tg.Tensor(tg.xp.zeros(6, np.float32)))
+    model.body.eval()  # of two modes
+    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    np.testing.assert_array_equal(use(model, x), use(model, x))
+    for name, each in model.state_dict().items():
+        np.testing.assert_array_equal(each, before[name], err_msg=name)
+    assert [each.training for _, each in model.named_modules()] == modes
+    assert tg.is_recording()
+
+
+def test_guidance_goes_further_from_any_class_to_the_one_asked_for():
+    model, x, t = Small(classes=4), normal(5, D).astype(np.float32), 0.3
+    labels, nobody = np.arange(5) % 3, np.full(5, 3)
+    x = tg.xp.asarray(x)
+    one, other = (host(flow.velocity(model, c)(x, t)) for c in (labels, nobody))
+    found = host(flow.velocity(guided(model, 2.5, null=3), labels)(x, t))
+    np.testing.assert_allclose(found, other + 2.5 * (one - other), rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_of_other_times_is_told_them_on_its_scale():
+    seen = Seen()
+    network = flow.UnitTime(seen)
+    flow.velocity(network)(tg.xp.asarray(normal(3, D)), 0.25)
+    np.testing.assert_array_equal(seen.t, [250] * 3)
+    flow.velocity(flow.UnitTime(seen, 10), [1, 0, 1])(tg.xp.asarray(normal(3, D)), 0.25)
+    np.testing.assert_array_equal(seen.t, [2.5] * 3)
+    np.testing.assert_array_equal(seen.classes, [[1, 0, 1]])
+
+
+def test_a_u_net_learns_and_samples_images():
+    net = models.UNet((8, 8, 1), 8, (1, 2), attention_at=(4,), classes=2, rng=generator())
+    model = flow.UnitTime(net)
+    x = np.tile(np.array([-0.5, 0.5], np.float32)[:, None, None, None], (20, 8, 8, 1))
+    batches = Batches(x, 20, rng=generator(), labels=np.arange(40) % 2, epochs=20)
+    losses = [float(r["loss"]) for r in flow.train(
+        model, batches, optim.Adam(model.parameters(), 5e-3), rng=generator(),
+        loss=partial(flow_loss, coupled=True, null=2))]  # fmt: skip
+    assert np.mean(losses[-3:]) < 0.4 * losses[0]
+    drawn = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
+    assert drawn.shape == (6, 8, 8, 1) and drawn.dtype == np.float32
+    assert drawn[3:].mean() > drawn[:3].mean() + 0.4
+    assert flow.log_likelihood(model, drawn[:2], [0, 1], probes=1, rng=generator(), step=ode.heun
+                               ).shape == (2,)  # fmt: skip
+
+
+# --- straightness ---------------------------------------------------------------------------------
+
+
+def test_straightness_is_the_integral_along_the_paths():
+    """From N(0, 1) to N(0, s²) a point is at z √((1 − t)² + t² s²): its speed is z times a slope"""
+    s, t = 0.3, np.linspace(0, 1, 20_001)
+    known = known_flows.Mixture([[0.0]], [[[s * s]]])
+    slope = np.gradient(np.sqrt((1 - t) ** 2 + (s * t) ** 2), t)
+    x_0 = normal(1000, 1)
+    expected = np.trapezoid((s - 1 - slope) ** 2, t) * (x_0**2).mean()
+    assert flow.straightness(known.velocity, x_0, steps=100) == pytest.approx(expected, rel=1e-3)
+    still = flow.straightness(lambda x, t: x * 0.0 + 3.0, x_0, steps=10)
+    assert still == pytest.approx(0, abs=1e-20)
+
+
+# --- what can't be meant --------------------------------------------------------------------------
+
+X = np.zeros((3, D))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)),
+         "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
+         "(2, 2) and (3,)"),
+        (lambda: matching_loss(Seen(), X, X, np.zeros((3, 1))),
+         "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
+         "(3, 2) and (3, 1)"),
+        (lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()),
+         "flow: expected the network to give (3, 2), as `x` is, got (3, 1)"),
+        (lambda: reflow_loss(Seen(), X, rng=generator()),
+         "reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got (3, 2)"),
+        (lambda: flow.transport(Seen(), X[:0]),
+         "transport: expected at least one row, got shape (0, 2)"),
+        (lambda: flow.transport(Seen(), X, size=0),
+         "transport: expected `size` to be an int ≥ 1, got 0"),
+        (lambda: flow.log_likelihood(Seen(), X, [0, 1]),
+         "log_likelihood: expected a class for each of 3 rows, got `classes` (2,)"),
+        (lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0),
+         "sample: expected `steps` to be an int ≥ 1, got 0"),
+        (lambda: flow.straightness(Seen(), X, steps=0),
+         "straightness: expected `steps` to be an int ≥ 1, got 0"),
+        (lambda: couple(X, X[:2]),
+         "couple: expected `x_0` and `x_1` of one shape, got (3, 2) and (2, 2)"),
+        (lambda: couple(X, X, [0, 1]),
+         "couple: expected `classes` (3,), one for each row, got (2,)"),
+        (lambda: assignment(np.zeros((2, 3))), "assignment: expected `cost` (n, n), got (2, 3)"),
+        (lambda: assignment([[math.nan]]), "assignment: expected finite costs"),
+        (lambda: flow.UnitTime(Seen(), 0.0),
+         "UnitTime: expected `scale` > 0, got 0.0"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_meant_is_refused(make, message):
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_nothing_is_assigned_to_nothing():
+    assert optimal_transport.assignment(np.zeros((0, 0))).shape == (0,)

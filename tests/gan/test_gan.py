@@ -1,0 +1,739 @@
+"""Adversarial networks: every loss at its formula, every game ends as it is known to."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import gan, gradcheck, models, nn, optim
+from tinygen.data import Batches
+from tinygen.gan import (
+    GAN,
+    LOSSES,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+    gradient_penalty,
+    r1,
+)
+
+ONES = tg.Tensor(tg.xp.ones((4, 3))), tg.Tensor(tg.xp.ones((4, 3)))
+EVERY = [make() for make in LOSSES.values()] + [Minimax(0.9), NonSaturating(0.8), LeastSquares(0.7)]
+every_loss = pytest.mark.parametrize("loss", EVERY, ids=lambda x: f"{type(x).__name__}")
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def tensor(x, **more):
+    return tg.Tensor(tg.xp.asarray(np.asarray(x, float)), **more)
+
+
+def host(x):
+    return tg.to_numpy(x.data)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+# --- the losses -----------------------------------------------------------------------------------
+
+R, F = np.array([2.0, -0.5, 1.0]), np.array([-1.0, 0.25, 3.0])
+P_R, P_F = sigmoid(R), sigmoid(F)
+
+
+@pytest.mark.parametrize(
+    ("loss", "critic", "generator_"),
+    [
+        (Minimax(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), np.log(1 - P_F).mean()),
+        (NonSaturating(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), -np.log(P_F).mean()),
+        (NonSaturating(0.9),
+         -(0.9 * np.log(P_R) + 0.1 * np.log(1 - P_R)).mean() - np.log(1 - P_F).mean(),
+         -np.log(P_F).mean()),
+        (LeastSquares(), ((R - 1) ** 2).mean() / 2 + (F**2).mean() / 2, ((F - 1) ** 2).mean() / 2),
+        (LeastSquares(0.9), ((R - 0.9) ** 2).mean() / 2 + (F**2).mean() / 2,
+         ((F - 1) ** 2).mean() / 2),
+        (Hinge(), (0 + 1.5 + 0 + 0 + 1.25 + 4) / 3, -2.25 / 3),
+        (Wasserstein(), 2.25 / 3 - 2.5 / 3, -2.25 / 3),
+    ],
+)  # fmt: skip
+def test_every_loss_is_its_formula(loss, critic, generator_):
+    assert float(loss.critic(tensor(R), tensor(F))) == pytest.approx(critic)
+    assert float(loss.generator(tensor(F))) == pytest.approx(generator_)
+
+
+@every_loss
+@given(r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
+       f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]))  # fmt: skip
+def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
+    real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
+    loss_c, loss_g = loss.critic(real, fake), loss.generator(fake)
+    slopes = [*tg.grad(loss_c, [real, fake]), tg.grad(loss_g, fake)]
+    assert all(np.isfinite(host(x)).all() for x in (loss_c, loss_g, *slopes))
+
+
+@every_loss
+def test_the_losses_pass_gradcheck(loss):
+    r, f = tensor(R, requires_grad=True), tensor(F, requires_grad=True)
+    gradcheck(lambda r, f: loss.critic(r, f), r, f, order=2)
+    gradcheck(lambda f: loss.generator(f), f, order=2)
+
+
+def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to_go_by():
+    f = tensor([-20.0], requires_grad=True)
+    saturating, other = (float(tg.grad(loss.generator(f), f)[0]) for loss in EVERY[:2])
+    assert saturating == pytest.approx(-math.exp(-20), rel=1e-3)
+    assert other == pytest.approx(-1, rel=1e-3)
+
+
+@every_loss
+def test_at_rest_is_where_the_best_critic_of_equal_distributions_is(loss):
+    critic, generator_ = loss.at_rest
+    scores = np.linspace(-4, 4, 16001)  # D where p = q: the same number for real and fake
+    losses = [float(loss.critic(tensor([d]), tensor([d]))) for d in scores[::16]]
+    best = scores[::16][int(np.argmin(losses))]
+    assert min(losses) == pytest.approx(critic, abs=1e-4)
+    if generator_ is None:  # a constant may be added to D at no cost
+        assert np.isclose(losses, critic).sum() > 100
+    else:
+        assert float(loss.generator(tensor([best]))) == pytest.approx(generator_, abs=5e-3)
+
+
+@pytest.mark.parametrize("make", [Minimax, NonSaturating, LeastSquares])
+@pytest.mark.parametrize("real", [0.0, 1.1, -1, math.nan])
+def test_a_label_is_a_probability(make, real):
+    with pytest.raises(ValueError, match=f"^{make.__name__}: expected 0 < `real` ≤ 1, got {real}"):
+        make(real)
+
+
+# --- what the critic finds ------------------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """A critic of K things, each a one-hot row: any function of them"""
+
+    def __init__(self, k):
+        self.score = tensor(np.zeros((k, 1)), requires_grad=True)
+
+    def forward(self, x):
+        return tg.as_tensor(x) @ self.score
+
+
+def best_critic(loss, p, q, steps=600):
+    """The table that minimises Σ over things, real with probability p and fake with q."""
+    k = len(p)
+    critic = Table(k)
+    optimizer = optim.Adam(critic.parameters(), lambda t: 0.3 * 0.985**t, (0.5, 0.9))
+    # a set in which each thing is as often as its probability says
+    real, fake = (np.repeat(np.eye(k), np.rint(1000 * w).astype(int), axis=0) for w in (p, q))
+    real, fake = tensor(real), tensor(fake)
+    for _ in range(steps):
+        value = loss.critic(critic(real), critic(fake))
+        optimizer.step(tg.grad(value, optimizer.params))
+    return host(critic.score)[:, 0], float(value)
+
+
+TWO = np.array([0.5, 0.2, 0.3]), np.array([0.1, 0.6, 0.3])
+
+
+def test_the_best_critic_is_the_share_of_the_data_and_its_value_the_js_divergence():
+    p, q = TWO
+    score, value = best_critic(Minimax(), p, q)
+    np.testing.assert_allclose(sigmoid(score), p / (p + q), atol=1e-3)
+    m = (p + q) / 2
+    js = (p * np.log(p / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
+    assert -value == pytest.approx(-2 * math.log(2) + 2 * js, abs=1e-5)
+
+
+def test_with_smoothing_the_best_critic_is_that_share_times_the_label():
+    p, q = TWO
+    score, _ = best_critic(Minimax(0.9), p, q)
+    np.testing.assert_allclose(sigmoid(score), 0.9 * p / (p + q), atol=1e-3)
+
+
+def test_of_least_squares_too_the_best_critic_is_the_share_of_the_data():
+    p, q = TWO
+    score, value = best_critic(LeastSquares(), p, q)
+    np.testing.assert_allclose(score, p / (p + q), atol=1e-3)
+    pearson = ((p - q) ** 2 / (p + q)).sum()  # which the generator lowers, in one form
+    assert value == pytest.approx((1 - pearson / 2) / 4, abs=1e-4)
+
+
+def test_a_clipped_critic_of_two_points_finds_their_distance():
+    critic = nn.Dense(1, 1, rng=generator()).astype(float)
+    model = GAN(Point(2.5), critic, 1)
+    batches = (tensor(np.full((4, 1), 1.0)) for _ in range(200))
+    optimizers = optim.SGD(model.generator.parameters(), 1e-12), optim.SGD(critic.parameters(), 0.1)
+    *_, last = gan.train(model, batches, *optimizers, rng=generator(), loss=Wasserstein(),
+                         clip_at=1.0)  # fmt: skip
+    assert float(last["distance"]) == pytest.approx(1.5)  # of slope 1 at most: |2.5 − 1|
+    assert float(critic.weight[0, 0]) == -1
+
+
+def test_a_penalised_critic_of_two_points_finds_their_distance():
+    critic = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
+    model = GAN(Point(3.0, 4.0), critic, 1)
+    batches = (tensor(np.zeros((16, 2))) for _ in range(600))
+    fading = optim.Adam(critic.parameters(), lambda t: 0.02 * 0.995**t, (0.5, 0.9))
+    optimizers = optim.SGD(model.generator.parameters(), 1e-12), fading
+    *_, last = gan.train(model, batches, *optimizers, rng=generator(), loss=Wasserstein(),
+                         penalty=partial(gradient_penalty, weight=100.0))  # fmt: skip
+    assert float(last["distance"]) == pytest.approx(5, rel=0.03)
+
+
+# --- the Dirac-GAN: both players have one number --------------------------------------------------
+
+
+class Point(nn.Module):
+    """A generator whose every sample is the same point."""
+
+    def __init__(self, *at):
+        self.at = tensor(at, requires_grad=True)
+
+    def forward(self, z):
+        return tg.broadcast_to(self.at, (len(z), len(self.at)))
+
+
+class Slope(nn.Module):
+    """D(x) = ψ x + c, with c, at the data, where it cannot say whether they are real"""
+
+    def __init__(self, psi, c=0.0):
+        self.psi, self.c = tensor([psi], requires_grad=True), c
+
+    def forward(self, x):
+        return x * self.psi + self.c
+
+
+def dirac(loss, steps=1200, lr=0.1, **options):
+    """Data all at 0, a generator at θ, a critic of slope ψ: the way of (θ, ψ)  (Mescheder 2018)"""
+    model = GAN(Point(1.0), Slope(0.0, loss.boundary or 0.0), 1)
+    optimizers = [optim.SGD(m.parameters(), lr) for m in (model.generator, model.critic)]
+    batches = (tensor(np.zeros((1, 1))) for _ in range(steps))
+    way = []
+    for _ in gan.train(model, batches, *optimizers, rng=generator(), loss=loss, **options):
+        way.append((float(model.generator.at[0]), float(model.critic.psi[0])))
+    return np.array(way)
+
+
+def turns(way):
+    return np.diff(np.unwrap(np.arctan2(way[:, 1], way[:, 0]))).sum() / (2 * math.pi)
+
+
+@pytest.mark.parametrize("loss", [Minimax(), Hinge(), Wasserstein()])
+def test_without_a_penalty_the_players_circle_about_the_equilibrium(loss):
+    way = dirac(loss)
+    radius = np.hypot(*way.T)
+    assert abs(turns(way)) > 5
+    assert 0.8 < radius.min() <= radius.max() < 1.25
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), LeastSquares()])
+def test_in_two_games_they_come_nearer_but_ever_more_slowly(loss):
+    # the radius loses what is of the order of its cube: 1/√t, and never a share of it each turn
+    way = dirac(loss)
+    radius = np.hypot(*way.T)
+    assert abs(turns(way)) > 5
+    assert 0.1 < radius[-1] < 0.5
+    early, late = radius[300] / radius[150], radius[1199] / radius[1049]
+    assert late > early + 0.1
+
+
+@pytest.mark.parametrize("loss", EVERY[:5])
+def test_with_r1_they_reach_it(loss):
+    way = dirac(loss, 600, penalty=partial(r1, weight=1.0))
+    assert np.hypot(*way[-1]) < 1e-3
+
+
+def test_the_gradient_penalty_does_not_make_them_meet():
+    way = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
+    assert np.hypot(*way[-500:].T).max() > 0.1
+
+
+# --- the penalties --------------------------------------------------------------------------------
+
+
+def dense_critic(seed=0):
+    return models.mlp([6, 5, 4, 1], tg.tanh, rng=generator(seed)).astype(float), (3, 6)
+
+
+def conv_critic(seed=0):
+    rng = generator(seed)
+    return nn.Sequential(nn.Conv2d(2, 3, 3, 2, 1, rng=rng), nn.LeakyReLU(0.2),
+                         nn.Conv2d(3, 2, 2, rng=rng), nn.Tanh(), nn.Flatten(),
+                         nn.Dense(8, 1, rng=rng)).astype(float), (3, 6, 6, 2)  # fmt: skip
+
+
+def slopes(critic, x):
+    """‖∇D‖ of each row by differences, of D alone."""
+    found = np.empty((len(x), x[0].size))
+    for i, row in enumerate(x):
+        for j in range(row.size):
+            h = np.zeros(row.size)
+            h[j] = 1e-5
+            h = h.reshape(row.shape)
+            ends = critic(tensor(np.stack([row + h, row - h])))
+            found[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
+    return np.linalg.norm(found, axis=1)
+
+
+@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+def test_the_penalties_are_their_formulas(make):
+    critic, shape = make()
+    real, fake = generator(1).standard_normal((2, *shape))
+    eps = generator(5).random(shape[0], np.float32).reshape(-1, *[1] * (len(shape) - 1))
+    expected = 7 * ((slopes(critic, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
+    found = gradient_penalty(critic, tensor(real), tensor(fake), rng=generator(5), weight=7.0)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    expected = 3 / 2 * (slopes(critic, real) ** 2).mean()
+    assert float(r1(critic, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_gradients_of_the_penalties_equal_differences(make, zero):
+    critic, shape = make()
+    params = critic.parameters()
+    if zero:  # a critic that is the same everywhere
+        for p in params[-2:]:
+            p.data = 0 * p.data
+    real, fake = (tensor(x) for x in generator(1).standard_normal((2, *shape)))
+    for penalty in (gradient_penalty, r1):
+
+        def value(penalty=penalty):
+            return penalty(critic, real, fake, rng=generator(5))
+
+        # the last bias plays no part
+        found = tg.grad(value(), params, allow_unreachable=True)
+        for p, g in zip(params, found, strict=True):
+            start = host(p).copy()
+            step = generator(7).standard_normal(start.shape)
+            ends = []
+            for h in (1e-5, -1e-5):
+                p.data = tg.xp.asarray(start + h * step)
+                ends.append(float(value()))
+            p.data = tg.xp.asarray(start)
+            expected = (ends[0] - ends[1]) / 2e-5
+            assert (host(g) * step).sum() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_the_penalty_of_a_flat_critic_is_finite_and_says_slope_zero():
+    critic = models.mlp([2, 4, 1], rng=generator())
+    critic.parameters()[-2].data = 0 * critic.parameters()[-2].data
+    x = tg.Tensor(tg.xp.ones((3, 2), "f4"))
+    value = gradient_penalty(critic, x, x, rng=generator())
+    assert float(value) == 10
+    grads = tg.grad(value, critic.parameters(), allow_unreachable=True)
+    assert all(np.isfinite(host(g)).all() for g in grads)
+
+
+def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
+    seen = []
+
+    def critic(x):
+        seen.append(host(x))
+        return x.sum(axis=1)
+
+    real, fake = tensor(np.zeros((500, 3))), tensor(np.ones((500, 3)))
+    gradient_penalty(critic, real, fake, rng=generator())
+    (x,) = seen
+    assert (x == x[:, :1]).all()  # one ε for all numbers of a row
+    assert len(np.unique(x[:, 0])) == 500
+    assert 0 <= x.min() < 0.01
+    assert 0.99 < x.max() <= 1
+
+
+def test_as_many_fakes_as_real_images_are_needed():
+    with pytest.raises(ValueError, match=r"^gradient_penalty: expected as many `fake` as `real` im"
+                       r"ages, of one shape, got \(2, 3\) and \(4, 3\)$"):  # fmt: skip
+        gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())
+
+
+# --- the model ------------------------------------------------------------------------------------
+
+
+def test_packing_sets_the_channels_of_images_side_by_side():
+    x = generator().random((6, 2, 4, 3))
+    packed = host(gan.pack(tensor(x), 3))
+    assert packed.shape == (2, 2, 4, 9)
+    for i in range(6):
+        np.testing.assert_array_equal(packed[i // 3, :, :, 3 * (i % 3) : 3 * (i % 3) + 3], x[i])
+    points = generator().random((4, 2))
+    np.testing.assert_array_equal(host(gan.pack(tensor(points), 2)), points.reshape(2, 4))
+
+
+def test_what_cannot_be_packed_is_said():
+    with pytest.raises(ValueError, match=r"^pack: expected a multiple of 4 rows, to judge 4 at once"
+                       r", got 6; have the batches drop the last$"):  # fmt: skip
+        gan.pack(tensor(np.ones((6, 2))), 4)
+
+
+def test_of_a_conditional_model_both_networks_are_told_the_label():
+    seen = {}
+
+    class Watched(nn.Module):
+        def __init__(self, name, out):
+            self.name, self.out = name, out
+            self.w = tensor(1.0, requires_grad=True)
+
+        def forward(self, x):
+            seen[self.name] = host(x)
+            return self.w * tensor(np.ones((len(x), *self.out)))
+
+    model = GAN(Watched("G", (5, 4, 2)), Watched("D", (1,)), 3, classes=4)
+    labels = np.array([2, 0, 3])
+    z = generator().standard_normal((3, 3))
+    x = model.generate(tensor(z), labels)
+    model.judge(x, labels)
+    np.testing.assert_array_equal(seen["G"], np.hstack([z, np.eye(4)[labels]]))
+    assert seen["D"].shape == (3, 5, 4, 6)
+    np.testing.assert_array_equal(seen["D"][..., :2], host(x))
+    planes = np.broadcast_to(np.eye(4)[labels][:, None, None], (3, 5, 4, 4))
+    np.testing.assert_array_equal(seen["D"][..., 2:], planes)
+
+
+def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
+    seen = []
+
+    def critic(x):
+        seen.append(host(x))
+        return x.sum(axis=(1, 2, 3))
+
+    x, labels = generator().random((6, 2, 4, 3)), np.array([1, 0, 0, 1, 1, 1])
+    scores = host(GAN(None, critic, 1, classes=2, packing=3).judge(tensor(x), labels))
+    (found,) = seen
+    assert found.shape == (2, 2, 4, 3 * (3 + 2))
+    for i in range(6):
+        own = found[i // 3, :, :, 5 * (i % 3) : 5 * (i % 3) + 5]
+        np.testing.assert_array_equal(own[..., :3], x[i])
+        np.testing.assert_array_equal(own[..., 3:], np.eye(2)[[[labels[i]] * 4] * 2])
+    np.testing.assert_allclose(scores, found.sum(axis=(1, 2, 3)))
+
+
+def test_images_in_parts_have_each_its_own_label():
+    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # what it was told
+    labels = np.array([3, 1, 0, 2, 2, 0, 1])
+    for size in (3, 100):
+        images = model.images(np.zeros((7, 2), np.float32), labels, size=size)
+        np.testing.assert_array_equal(images, np.eye(4)[labels])
+
+
+class Counting(nn.Module):
+    """z as it is, and a count of what it was called with."""
+
+    def __init__(self):
+        self.seen = np.zeros(1, int)
+
+    def forward(self, z):
+        self.seen += len(z)
+        return z
+
+
+def test_noise_is_in_the_dtype_of_the_networks_first_floats():
+    for network, dtype in [(lambda z: z, "f4"), (Counting(), "f4"),
+                           (nn.Sequential(Counting(), Point(1.0)), "f8")]:  # fmt: skip
+        model = GAN(network, None, 3)
+        z = model.noise(50, rng=generator())
+        assert z.dtype == dtype
+        np.testing.assert_array_equal(host(z), generator().standard_normal((50, 3), np.float32))
+        assert model.sample(5, rng=generator()).dtype == dtype
+
+
+def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
+    g = nn.Sequential(nn.Dense(3, 4, rng=generator()), nn.BatchNorm(4))
+    model = GAN(g, None, 3)
+    g(tg.Tensor(tg.xp.asarray(generator().standard_normal((50, 3)), "f4")))
+    before = model.state_dict()
+    whole = model.sample(10, rng=generator(3))
+    np.testing.assert_allclose(model.sample(10, rng=generator(3), size=3), whole, rtol=1e-5)
+    after = model.state_dict()
+    assert all((array == after[name]).all() for name, array in before.items())
+    assert model.training
+    assert whole.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GAN(None, None, 0), "GAN: expected `latent` to be an int ≥ 1, got 0"),
+        (lambda: GAN(None, None, 2, packing=1.5),
+         "GAN: expected `packing` to be an int ≥ 1, got 1.5"),
+        (lambda: GAN(None, None, 2, classes=-1),
+         "GAN: expected `classes` to be an int ≥ 0, got -1"),
+        (lambda: GAN(Point(1.0), None, 2, classes=3).generate(tensor(np.ones((2, 2)))),
+         "GAN: expected `labels`, for the model is conditional on 3 classes"),
+        (lambda: GAN(Point(1.0), None, 2, classes=3).sample(2, [0, 3], rng=generator()),
+         "GAN: expected `labels` from 0 to 2, got 0 to 3"),
+        (lambda: GAN(None, lambda x: x, 1).judge(tensor(np.ones((2, 3)))),
+         r"GAN: expected the critic to give \(2, 1\), a number for each of what it judges, got "
+         r"\(2, 3\)"),
+        (lambda: next(gan.train(GAN(Point(1.0), Slope(1.0), 1), [], None, None, rng=generator(),
+                                critic_steps=0)),
+         "train: expected `critic_steps` to be an int ≥ 1, got 0"),
+        (lambda: one_step(np.zeros((4, 1)), clip_at=0), "train: expected `clip_at` > 0, got 0"),
+        (lambda: gan.clip([], 0), "clip: expected `limit` > 0, got 0"),
+        (lambda: gan.clip([], math.nan), "clip: expected `limit` > 0, got nan"),
+        (lambda: gan.pack(tensor(np.ones((2, 2))), 0),
+         "pack: expected `m` to be an int ≥ 1, got 0"),
+        (lambda: gan.pack(tensor(np.ones((2, 2))), 1.5),
+         "pack: expected `m` to be an int ≥ 1, got 1.5"),
+        (lambda: GAN(None, None, 1).noise(-1, rng=generator()),
+         "GAN: expected `n` to be an int ≥ 1, got -1"),
+        (lambda: GAN(Point(1.0), None, 1).sample(2, [0, 1], rng=generator()),
+         "GAN: expected no `labels`, for the model has no classes"),
+        (lambda: gradient_penalty(Slope(1.0), *ONES, rng=generator(), weight=-1),
+         "gradient_penalty: expected `weight` ≥ 0, got -1"),
+        (lambda: r1(Slope(1.0), ONES[0], weight=math.nan),
+         "r1: expected `weight` ≥ 0, got nan"),
+        (lambda: gradient_penalty(tg.mean, *ONES, rng=generator()),
+         r"gradient_penalty: expected the critic to give \(4, 1\), a number for each of what it "
+         r"judges, got \(\)"),
+        (lambda: r1(lambda x: x, ONES[0]),
+         r"r1: expected the critic to give \(4, 1\), a number for each of what it judges, got "
+         r"\(4, 3\)"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_at_the_door(call, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        call()
+
+
+def one_step(batch, **options):
+    model = GAN(Point(1.0), Slope(1.0), 1)
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    return next(gan.train(model, [batch], *optimizers, rng=generator(), **options))
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"), [("hinge", "'hinge'"), (Hinge, r"<class 'tinygen\.gan\.losses\.Hinge'>")]
+)
+def test_a_loss_is_an_object_and_no_name_or_class(loss, shown):
+    expected = r"train: expected `loss` to be an object such as Hinge\(\), got "
+    with pytest.raises(TypeError, match=f"^{expected}{shown}$"):
+        one_step(np.zeros((4, 1)), loss=loss)
+
+
+@pytest.mark.parametrize("batch", [[np.zeros((4, 1)), np.zeros(4, int)], (np.zeros((4, 1)),) * 3])
+def test_a_batch_is_images_or_a_pair(batch):
+    with pytest.raises(TypeError, match=r"^expected a batch to be images, or a tuple \(images, "
+                       rf"labels\), got a {type(batch).__name__} of {len(batch)}$"):  # fmt: skip
+        one_step(batch)
+
+
+def test_bytes_are_no_images_to_learn_from():
+    with pytest.raises(TypeError, match="^train: expected images in floating point, got uint8; of "
+                       r"bytes take images / np.float32\(255\)$"):  # fmt: skip
+        one_step((np.zeros((4, 1), np.uint8), np.zeros(4, int)))
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+class Counted(nn.Module):
+    """x w, and how often the gradient for w was computed."""
+
+    def __init__(self, inputs, outputs):
+        self.w = tensor(generator(inputs).standard_normal((inputs, outputs)), requires_grad=True)
+        self.computed = 0
+
+    def forward(self, x):
+        x = tg.as_tensor(x)
+
+        def vjp_w(g, z):
+            self.computed += 1
+            return x.T @ g
+
+        return tg.record(x.data @ self.w.data, (x, lambda g, z: g @ self.w.T), (self.w, vjp_w))
+
+
+def small(classes=None, packing=1, **options):
+    g, d = Counted(2 + (classes or 0), 3), Counted(packing * (3 + (classes or 0)), 1)
+    model = GAN(g, d, 2, classes=classes, packing=packing)
+    optimizers = optim.SGD(g.parameters(), 0.01), optim.SGD(d.parameters(), 0.01)
+    x = generator(9).standard_normal((40, 3))
+    labels = np.arange(40) % classes if classes else None
+    batches = Batches(x, 8, rng=generator(4), labels=labels, epochs=2)
+    return model, optimizers, gan.train(model, batches, *optimizers, rng=generator(2), **options)
+
+
+def test_the_generators_loss_never_computes_the_critics_weight_gradients():
+    model, _, steps = small()
+    for n, _ in enumerate(steps, 1):
+        assert model.critic.computed == 2 * n  # for r and for f
+        assert model.generator.computed == n
+
+
+@pytest.mark.parametrize("loss", EVERY[:5])
+def test_a_step_is_the_two_updates_of_the_algorithm(loss):
+    model, _, steps = small(loss=loss)
+    w, v = host(model.generator.w).copy(), host(model.critic.w).copy()
+    found = next(steps)
+    x = next(Batches(generator(9).standard_normal((40, 3)), 8, rng=generator(4)))
+    z = tensor(generator(2).standard_normal((8, 2), np.float32))
+    G, D = tensor(w, requires_grad=True), tensor(v, requires_grad=True)
+    critic_loss = loss.critic((x @ D)[:, 0], ((z @ G).detach() @ D)[:, 0])
+    slope = tg.grad(critic_loss, D)
+    D1 = tensor(v - 0.01 * host(slope))
+    np.testing.assert_allclose(host(model.critic.w), host(D1), rtol=1e-12)
+    generator_loss = loss.generator((z @ G @ D1)[:, 0])
+    gslope = tg.grad(generator_loss, G)
+    np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
+    assert float(found["critic_loss"]) == pytest.approx(float(critic_loss))
+    assert float(found["generator_loss"]) == pytest.approx(float(generator_loss))
+    assert float(found["critic_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
+    assert float(found["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
+    r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
+    if loss.boundary is None:
+        assert float(found["distance"]) == pytest.approx(r.mean() - f.mean())
+    else:
+        right = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
+        assert float(found["accuracy"]) == pytest.approx(right)
+    at_rest = [found.get("critic_at_rest"), found.get("generator_at_rest")]
+    assert at_rest == list(loss.at_rest)
+
+
+def test_the_critic_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
+    _, optimizers, steps = small(critic_steps=3)
+    assert len(list(steps)) == 3  # of ten batches; the tenth is not the generator's turn
+    assert [o.steps for o in optimizers] == [3, 10]
+
+
+def test_clipped_weights_stay_within_their_bounds():
+    model, _, steps = small(loss=Wasserstein(), clip_at=0.05)
+    for _ in steps:
+        assert np.abs(host(model.critic.w)).max() <= 0.05
+
+
+def test_clipped_weights_are_moved_to_the_limit_and_others_left():
+    weights = [tensor([-2.0, -0.05, 0.1]), tensor([[4.0], [0.03]])]
+    gan.clip(weights, 0.1)
+    np.testing.assert_array_equal(host(weights[0]), [-0.1, -0.05, 0.1])
+    np.testing.assert_array_equal(host(weights[1]), [[0.1], [0.03]])
+
+
+def test_a_penalty_is_added_to_the_critics_loss_and_reported():
+    model, _, steps = small(loss=Wasserstein(), penalty=partial(r1, weight=2.0))
+    v = host(model.critic.w).copy()
+    found = next(steps)
+    assert float(found["penalty"]) == pytest.approx((v * v).sum())  # ∇D = w for every x
+    plain, _, others = small(loss=Wasserstein())
+    next(others)
+    moved = host(model.critic.w) - host(plain.critic.w)
+    np.testing.assert_allclose(moved, -0.01 * 2 * v, rtol=1e-6)
+
+
+class Square(nn.Module):
+    """D(x) = ψ x² / 2, whose slope is ψ x"""
+
+    def __init__(self):
+        self.psi = tensor([3.0], requires_grad=True)
+
+    def forward(self, x):
+        return x * x * self.psi / 2
+
+
+def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
+    model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    found = next(gan.train(model, [tensor(x)], *optimizers, rng=generator(),
+                           penalty=partial(r1, weight=4.0)))  # fmt: skip
+    assert float(found["penalty"]) == pytest.approx(2 * (9 * x * x).mean())
+
+
+@pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
+def test_a_critic_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
+    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    batch = tensor([[0.0], [0.0], [0.0], [2.0]])
+    found = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
+    assert float(found["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
+
+
+class Together(nn.Module):
+    """ψ s² / 2 for the sum s of a pack, whose slope is ψ s in each of its m numbers"""
+
+    def __init__(self):
+        self.psi = tensor([1.0], requires_grad=True)
+
+    def forward(self, x):
+        return x.sum(axis=1) ** 2 * self.psi / 2
+
+
+def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
+    model = GAN(Point(5.0), Together(), 1, packing=2)
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    batch = tensor([[1.0], [2.0], [3.0], [5.0]])
+    found = next(gan.train(model, [batch], *optimizers, rng=generator(),
+                           penalty=partial(r1, weight=2.0)))  # fmt: skip
+    assert float(found["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
+
+
+def test_packed_images_have_one_slope_together():
+    model, _, steps = small(loss=Wasserstein(), packing=2, penalty=partial(r1, weight=2.0))
+    v = host(model.critic.w).copy()
+    assert float(next(steps)["penalty"]) == pytest.approx((v * v).sum())
+
+
+def test_of_the_label_a_critic_may_make_much_at_no_price():
+    model, _, steps = small(loss=Wasserstein(), classes=2, penalty=partial(r1, weight=2.0))
+    v = host(model.critic.w).copy()
+    assert float(next(steps)["penalty"]) == pytest.approx((v[:3] ** 2).sum())
+
+
+def test_real_and_generated_images_are_judged_with_the_same_labels():
+    model, _, steps = small(classes=4)
+    seen = []
+    judge = model.judge
+    model.judge = lambda x, labels=None: seen.append(np.asarray(labels)) or judge(x, labels)
+    next(steps)
+    _, labels = next(Batches(np.arange(40.0), 8, rng=generator(4), labels=np.arange(40) % 4))
+    assert len(seen) == 3
+    assert all((each == host(labels)).all() for each in seen)
+
+
+def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
+    def parts():
+        rng = generator()
+        model = GAN(models.mlp([2, 8, 2], rng=rng), models.mlp([2, 8, 1], rng=rng), 2)
+        optimizers = [optim.Adam(m.parameters(), 1e-2) for m in (model.generator, model.critic)]
+        batches = Batches(generator(1).standard_normal((30, 2)).astype("f4"), 5, rng=rng, epochs=3)
+        return model, batches, optimizers, rng
+
+    def losses(model, batches, optimizers, rng):
+        for found in gan.train(model, batches, *optimizers, rng=rng, critic_steps=2):
+            yield float(found["critic_loss"]), float(found["generator_loss"])
+
+    whole = list(losses(*parts()))
+    model, batches, optimizers, rng = parts()
+    first = losses(model, batches, optimizers, rng)
+    begun = [next(first) for _ in range(4)]
+    again = parts()
+    again[0].load_state_dict(model.state_dict())
+    for new, old in zip([again[1], *again[2]], [batches, *optimizers], strict=True):
+        new.load_state_dict(old.state_dict())
+    again[3].bit_generator.state = rng.bit_generator.state
+    assert begun + list(losses(*again)) == whole
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_every_game_moves_a_blob_onto_the_data(loss):
+    rng = generator()
+    data = (rng.standard_normal((2000, 2)) * 0.3 + [2.0, -1.0]).astype("f4")
+    model = GAN(models.mlp([2, 16, 2], rng=rng), models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng),
+                2)  # fmt: skip
+    options = {"penalty": partial(gradient_penalty, weight=1.0)} if loss == "wasserstein" else {
+        "penalty": partial(r1, weight=0.1)}  # fmt: skip
+    optimizers = [optim.Adam(m.parameters(), 5e-3, (0.5, 0.9))
+                  for m in (model.generator, model.critic)]  # fmt: skip
+    batches = Batches(data, 100, rng=rng, epochs=20)
+    for _ in gan.train(model, batches, *optimizers, rng=rng, loss=LOSSES[loss](), **options):
+        pass
+    x = model.sample(2000, rng=rng)
+    np.testing.assert_allclose(x.mean(0), [2, -1], atol=0.3)

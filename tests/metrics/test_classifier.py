@@ -1,0 +1,336 @@
+"""The classifier: what it reads, how it learns, and that its weights are the ones shipped."""
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import data, nn, optim
+from tinygen.data import Labelled, fetch, mnist
+from tinygen.metrics import classifier
+from tinygen.metrics.classifier import Classifier, pretrained
+from tinygen.run import checkpoint
+from tinygen.run.checkpoint import CheckpointError
+
+IMAGE = (8, 8, 1)
+
+
+def small(seed=0, image=IMAGE, classes=3):
+    model = Classifier(image, classes, rng=np.random.default_rng(seed))
+    model(tg.xp.asarray(np.random.default_rng(1).random((30, *image), np.float32)))  # settles norms
+    return model
+
+
+def bars(n, seed=0):
+    """Images of a bright row or column, or neither: three classes that are easily told apart."""
+    rng = np.random.default_rng(seed)
+    x, labels = 0.2 * rng.random((n, *IMAGE), np.float32), np.arange(n) % 3
+    x[labels == 0, 4] += 0.8
+    x[labels == 1, :, 4] += 0.8
+    return Labelled(x, labels)
+
+
+# --- what it reads --------------------------------------------------------------------------------
+
+
+def test_probabilities_are_the_softmax_of_scores_of_the_features_that_are_above_0():
+    model, x = small(), bars(7).images
+    found = model.read(x)
+    scores = found.features.clip(0) @ model.head.weight.numpy() + model.head.bias.numpy()
+    e = np.exp(scores)
+    np.testing.assert_allclose(found.probabilities, e / e.sum(axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_array_equal(found.labels, scores.argmax(axis=1))
+    assert found.features.shape == (7, 64) and (found.features < 0).any()
+    assert found.features.dtype == found.probabilities.dtype == np.float32
+    np.testing.assert_array_equal(model.features(x), found.features)
+    np.testing.assert_array_equal(model.labels(x), found.labels)
+
+
+def test_images_in_batches_one_by_one_or_at_once_read_the_same(monkeypatch):
+    model, x = small(), bars(11).images
+    expected = model.features(x)
+    for parts in ([x[:4], x[4:]], (x[i : i + 1] for i in range(11)), iter(np.split(x, [5, 5, 9]))):
+        np.testing.assert_allclose(model.features(parts), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(classifier, "AT_ONCE", 4)
+    np.testing.assert_allclose(model.features(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_of_a_stream_of_batches_one_is_asked_for_at_a_time():
+    model, taken = small(), []
+
+    def batches():
+        for k in range(3):
+            taken.append(k)
+            yield np.full((2, *IMAGE), k / 2, np.float32)
+
+    checked = model._checked
+    model._checked = lambda x: (seen.append((len(taken), x[0, 0, 0, 0])), checked(x))[1]
+    seen = []
+    assert model.features(batches()).shape == (6, 64)
+    assert seen == [(1, 0), (2, 0.5), (3, 1)]
+
+
+def test_reading_changes_nothing_and_an_image_is_read_alike_beside_any_others():
+    model, x = small(), bars(9).images
+    before = model.state_dict()
+    alone = model.features(x[3:4])
+    np.testing.assert_allclose(model.features(x)[3], alone[0], rtol=1e-4, atol=1e-5)
+    assert model.training
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_images_may_be_tensors_or_in_double_precision_or_none():
+    model, x = small(), bars(4).images
+    expected = model.features(x)
+    for same in (tg.Tensor(tg.xp.asarray(x)), tg.xp.asarray(x), x.astype(float)):
+        np.testing.assert_allclose(model.features(same), expected, rtol=1e-4, atol=1e-5)
+    assert model.features(x[:0]).shape == model.features([]).shape == (0, 64)
+    assert model.read(x[:0]).probabilities.shape == (0, 3)
+
+
+@pytest.mark.parametrize("image", [(28, 28, 1), (64, 64, 3), (5, 9, 2), (1, 1, 1)])
+def test_images_of_any_size_have_64_features(image):
+    x = np.random.default_rng(0).random((2, *image), np.float32)
+    assert small(image=image).features(x).shape == (2, 64)
+
+
+def test_a_classifier_halves_the_sides_three_times_in_four_convolutions():
+    model = Classifier((13, 20, 3), 5, rng=np.random.default_rng(0))
+    parts = [part for _, part in model.named_modules()]
+    strides = [tuple(np.broadcast_to(p.stride, 2)) for p in parts if isinstance(p, nn.Conv2d)]
+    assert sorted(strides) == [(1, 1), (2, 2), (2, 2), (2, 2)]
+    flat = {p.weight.shape for p in parts if isinstance(p, nn.Dense)}
+    assert flat == {(2 * 3 * 32, 64), (64, 5)}
+    x = tg.xp.asarray(np.random.default_rng(1).random((2, 13, 20, 3), np.float32))
+    assert model.body(x).shape == (2, 64) and model(x).shape == (2, 5)
+
+
+# --- how it learns --------------------------------------------------------------------------------
+
+
+def test_the_cross_entropy_is_its_formula_at_a_point():
+    scores = tg.Tensor(tg.xp.asarray([[0.0, math.log(3)], [0.0, 0.0], [math.log(4), 0.0]]))
+    loss = classifier.cross_entropy(scores, tg.Tensor(tg.xp.asarray([1, 0, 1])))
+    expected = -(math.log(3 / 4) + math.log(1 / 2) + math.log(1 / 5)) / 3
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_training_teaches_it_to_read_images_it_has_not_seen():
+    model, (x, labels) = small(), bars(300)
+    batches = data.Batches(x, 30, labels=labels, rng=np.random.default_rng(0), epochs=4)
+    records = list(classifier.train(model, batches, optim.Adam(model.parameters(), 3e-3)))
+    assert len(records) == 40 and records[-1].keys() == {"loss", "accuracy"}
+    assert float(records[0]["loss"]) > 0.8 and float(records[-1]["loss"]) < 0.2
+    assert classifier.accuracy(model, *bars(90, seed=5)) > 0.95
+    assert classifier.accuracy(model, x, (labels + 1) % 3) < 0.05
+
+
+def test_images_are_jittered_by_a_few_pixels_at_most(rng):
+    x = np.zeros((200, 28, 28, 1), np.float32)
+    x[:, 14, 14] = 1
+    found = classifier.jittered(x, rng=rng)
+    assert found.shape == x.shape and found.dtype == np.float32
+    assert found.min() >= 0 and found.max() <= 1
+    places = {(int(i), int(j)) for _, i, j, _ in np.argwhere(found > 0.4)}
+    assert places >= {(12, 12), (16, 16)} and all(11 <= i <= 17 for p in places for i in p)
+
+
+# --- the one that is shipped ----------------------------------------------------------------------
+
+
+def test_the_shipped_weights_are_small_and_for_mnist():
+    assert classifier.SHIPPED.stat().st_size < 300_000
+    model = pretrained()
+    assert (model.image, model.classes) == ((28, 28, 1), 10)
+    assert pretrained("digits").state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.skipif(not mnist.have("mnist"), reason="needs MNIST")
+def test_it_reads_99_percent_of_mnists_test_images():
+    _, test = mnist.load("mnist")
+    assert classifier.accuracy(pretrained("mnist"), *test) >= 0.99
+
+
+def test_it_reads_97_percent_of_the_digits_that_are_drawn_here():
+    _, drawn = data.load("digits", train=0, test=3000)
+    assert classifier.accuracy(pretrained("digits"), *drawn) > 0.97
+
+
+def test_features_of_digits_spread_in_all_64_directions():
+    x = data.load("digits", train=0, test=1000)[1].images
+    variances = np.linalg.eigvalsh(np.cov(pretrained().features(x).T))
+    assert variances[0] > 1e-3 and 20 < variances.sum() < 1000
+
+
+@pytest.mark.parametrize("change", ["one byte", "another file", "no file"])
+def test_shipped_weights_that_are_not_the_ones_shipped_are_refused(change, tmp_path, monkeypatch):
+    path = tmp_path / "mnist.npz"
+    if change == "one byte":
+        content = bytearray(classifier.SHIPPED.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif change == "another file":
+        classifier.save(path, small(image=(28, 28, 1), classes=10))
+    monkeypatch.setattr(classifier, "SHIPPED", path)
+    with pytest.raises(CheckpointError) as caught:
+        pretrained("mnist")
+    told = str(caught.value)
+    assert told.startswith(f"{path} is not what comes with tinygen: expected the SHA-256 ")
+    assert told.endswith("; install tinygen again") and classifier.SHA256[:8] in told
+    assert ("no file" in told) == (change == "no file")
+
+
+def test_the_shipped_file_is_what_its_hash_says_wherever_it_lies(tmp_path, monkeypatch):
+    shutil.copy(classifier.SHIPPED, tmp_path / "copy.npz")
+    monkeypatch.setattr(classifier, "SHIPPED", tmp_path / "copy.npz")
+    pretrained("mnist")
+
+
+# --- others, saved and trained on demand ----------------------------------------------------------
+
+
+def test_a_saved_classifier_reads_as_it_did(tmp_path):
+    model, x = small(), bars(5).images
+    classifier.save(tmp_path / "a.npz", model)
+    back = classifier.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(back.features(x), model.features(x))
+    assert (back.image, back.classes) == (IMAGE, 3)
+
+
+def test_a_file_that_is_no_classifiers_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    checkpoint.save(path, {"classifier": small()})
+    with pytest.raises(CheckpointError, match=r"a\.npz is not of a classifier$"):
+        classifier.load(path)
+    checkpoint.save(path, {"classifier": small()}, image=IMAGE, classes=4)
+    with pytest.raises(CheckpointError, match=r"a\.npz does not fit: (?s:.*)head\.weight"):
+        classifier.load(path)
+    np.savez(path, about=np.array([{}], object))
+    with pytest.raises(CheckpointError, match="pickle"):
+        classifier.load(path)
+
+
+@pytest.fixture
+def on_demand(tmp_path, monkeypatch):
+    """Tiny sets under every name; the list of what was asked for; a folder for data, and a cache"""
+    asked = []
+
+    def load(name, *, size):
+        asked.append((name, size))
+        return bars(60), bars(30, seed=1)
+
+    monkeypatch.setattr(classifier.data, "load", load)
+    monkeypatch.setattr(classifier, "EPOCHS", {"fashion": 1, "shapes": 1})
+    monkeypatch.setenv("TINYGEN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return asked
+
+
+def test_what_is_not_shipped_is_trained_once_and_then_found(on_demand, tmp_path, capsys):
+    first = pretrained("fashion")
+    told = capsys.readouterr().err
+    assert "training a classifier for fashion, once, for 1 epochs" in told
+    assert "epoch 1 of 1, loss " in told and " % of its test images are read right" in told.replace(
+        "%", " %"
+    )
+    assert [p.name for p in (tmp_path / "data" / "classifiers").iterdir()] == ["fashion.npz"]
+    again = pretrained("fashion")
+    assert capsys.readouterr().err == "" and on_demand == [("fashion", 64)]
+    for name, array in first.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], array)
+
+
+def test_what_is_trained_on_demand_has_learnt_to_read(on_demand, monkeypatch):
+    monkeypatch.setattr(classifier, "EPOCHS", {"fashion": 10})
+    monkeypatch.setattr(classifier, "BATCH_SIZE", 20)
+    assert classifier.accuracy(pretrained("fashion"), *bars(90, seed=7)) > 0.8
+
+
+def test_shapes_of_another_size_have_a_classifier_of_their_own(on_demand, tmp_path):
+    pretrained("shapes")
+    pretrained("shapes", size=32)
+    assert on_demand == [("shapes", 64), ("shapes", 32)]
+    names = {p.name for p in (tmp_path / "data" / "classifiers").iterdir()}
+    assert names == {"shapes-64.npz", "shapes-32.npz"}
+
+
+def test_one_that_is_damaged_is_trained_again(on_demand, tmp_path, capsys):
+    path = tmp_path / "data" / "classifiers" / "fashion.npz"
+    pretrained("fashion")
+    path.write_bytes(path.read_bytes()[:-1000])
+    capsys.readouterr()
+    pretrained("fashion")
+    assert "fashion.npz is damaged" in capsys.readouterr().err
+    assert len(on_demand) == 2
+    classifier.load(path)
+
+
+def test_without_a_folder_for_data_it_is_kept_in_the_cache(on_demand, tmp_path, monkeypatch):
+    monkeypatch.delenv("TINYGEN_DATA")
+    pretrained("fashion")
+    assert (tmp_path / "cache" / "tinygen" / "classifiers" / "fashion.npz").exists()
+
+
+def test_where_one_folder_takes_no_file_the_next_one_does(on_demand, tmp_path, capsys):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    pretrained("fashion")
+    assert f"can't be kept in {tmp_path / 'data' / 'classifiers'} (" in capsys.readouterr().err
+    assert (tmp_path / "cache" / "tinygen" / "classifiers" / "fashion.npz").exists()
+    pretrained("fashion")
+    assert len(on_demand) == 1
+
+
+def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pretrained("fashion")
+    assert not (tmp_path / "data").exists()
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 8, 9, 1)), "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
+         "numbers, got float64 of shape (2, 8, 9, 1)"),
+        (np.zeros((8, 8, 1)), "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
+         "numbers, got float64 of shape (8, 8, 1)"),
+        (np.zeros((2, 8, 8, 1), np.uint8), "Classifier: expected `images` (N, 8, 8, 1) of "
+         "floating-point numbers, got uint8 of shape (2, 8, 8, 1)"),
+        (np.linspace(-1, 1, 64).reshape(1, 8, 8, 1),
+         "Classifier: expected `images` in [0, 1], got values from -1 to 1"),
+        (np.full((1, 8, 8, 1), 1.5),
+         "Classifier: expected `images` in [0, 1], got values from 1.5 to 1.5"),
+        (np.full((1, 8, 8, 1), math.nan),
+         "Classifier: expected `images` in [0, 1], got values from nan to nan"),
+    ],
+)  # fmt: skip
+def test_what_is_no_batch_of_its_images_is_refused(images, message):
+    for given in (images, iter([images])):
+        with pytest.raises(ValueError) as caught:
+            small().features(given)
+        assert str(caught.value) == message
+
+
+def test_there_is_no_classifier_for_a_set_of_another_name():
+    with pytest.raises(ValueError) as caught:
+        pretrained("mine")
+    assert str(caught.value) == ('classifier: expected "mnist", "digits", "fashion" or "shapes", '
+                                 "got 'mine'; for images of your own train a `Classifier`"
+                                 )  # fmt: skip
+
+
+def test_what_is_not_at_hand_and_can_not_be_had_is_unavailable(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYGEN_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TINYGEN_OFFLINE", "1")
+    with pytest.raises(fetch.Unavailable):
+        pretrained("fashion")

@@ -1,0 +1,293 @@
+"""Scores of two clouds of points, against independent formulas and known distributions."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen.metrics import Statistics, distances, fid, kid, precision_recall
+
+
+def gaussian(n, mean, deviations, rng):
+    return mean + rng.normal(size=(n, len(deviations))) * deviations
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 99))
+def test_statistics_of_batches_are_those_of_the_whole(sizes, seed):
+    x = 3 + np.random.default_rng(seed).normal(size=(sum(sizes) + 2, 3)) * [1, 10, 0]
+    found = Statistics()
+    for part in np.split(x, np.cumsum(sizes)):
+        found.update(part)
+    assert found.n == len(x)
+    np.testing.assert_allclose(found.mean, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(x.T), rtol=1e-10, atol=1e-12)
+
+
+def test_the_order_of_batches_and_how_they_are_merged_make_no_difference(rng):
+    parts = [rng.normal(size=(n, 4)) + n for n in (3, 50, 1)]
+    expected = Statistics(np.concatenate(parts))
+    for order in itertools.permutations(parts):
+        first, *others = map(Statistics, order)
+        for other in others:
+            before = other.n, other.mean.copy(), other.scatter.copy()
+            first.merge(other)
+            assert other.n == before[0]
+            np.testing.assert_array_equal(other.mean, before[1])
+            np.testing.assert_array_equal(other.scatter, before[2])
+        assert first.n == expected.n
+        np.testing.assert_allclose(first.mean, expected.mean, rtol=1e-13)
+        np.testing.assert_allclose(first.covariance, expected.covariance, rtol=1e-12)
+
+
+def test_merging_what_is_empty_changes_nothing_and_takes_over_nothing(rng):
+    x = rng.normal(size=(5, 2))
+    one, other = Statistics(x), Statistics()
+    one.merge(Statistics())
+    other.merge(one)
+    other.update(x)
+    np.testing.assert_allclose(one.covariance, np.cov(x.T))
+    assert one.n == 5 and other.n == 10
+
+
+def test_statistics_of_float32_features_far_from_0_are_exact(rng):
+    x = (1000 + rng.normal(size=(20_000, 1))).astype(np.float32)
+    expected = np.var(x.astype(float), ddof=1)
+    assert Statistics(x).covariance[0, 0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_statistics_take_no_more_memory_for_more_images(rng):
+    few, many = Statistics(rng.normal(size=(10, 8))), Statistics()
+    for _ in range(50):
+        many.update(rng.normal(size=(100, 8)))
+    assert {name: np.shape(each) for name, each in vars(many).items()} == {
+        name: np.shape(each) for name, each in vars(few).items()
+    }
+
+
+# --- FID ------------------------------------------------------------------------------------------
+
+
+def exact(mean, covariance, n=10**9):
+    """Statistics as of so many points that the estimate is the truth."""
+    found = Statistics()
+    found.n, found.mean = n, np.asarray(mean, float)
+    found.scatter = np.asarray(covariance, float) * (n - 1)
+    return found
+
+
+def covariances(rng, d, rank):
+    a = rng.normal(size=(d, rank))
+    return a @ a.T
+
+
+@pytest.mark.parametrize("ranks", [(6, 6), (6, 2), (2, 2), (1, 6)])
+def test_fid_is_scipys_formula_also_where_covariances_are_singular(ranks, rng):
+    linalg = pytest.importorskip("scipy.linalg")
+    s, t = (covariances(rng, 6, rank) for rank in ranks)
+    mu, nu = rng.normal(size=(2, 6))
+    tiny = 1e-12 * np.eye(6)  # sqrtm of a singular matrix may fail
+    root = linalg.sqrtm((s + tiny) @ (t + tiny))
+    expected = ((mu - nu) ** 2).sum() + np.trace(s + t - 2 * root.real)
+    assert fid(exact(mu, s), exact(nu, t)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_fid_of_full_covariances_is_scipys_formula_to_ten_digits(rng):
+    linalg = pytest.importorskip("scipy.linalg")
+    x, y = rng.normal(size=(300, 8)) @ rng.normal(size=(8, 8)), rng.normal(size=(200, 8)) + 1
+    s, t = np.cov(x.T), np.cov(y.T)
+    expected = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum() + np.trace(
+        s + t - 2 * linalg.sqrtm(s @ t).real
+    )
+    assert fid(x, y) == pytest.approx(expected, rel=1e-10)
+    assert fid(y, x) == pytest.approx(expected, rel=1e-10)
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 9)] * 4), min_size=1, max_size=5))
+def test_fid_of_independent_gaussians_is_the_distance_of_means_and_deviations(rows):
+    mu, nu, s, t = np.array(rows).T
+    expected = ((mu - nu) ** 2 + (s - t) ** 2).sum()  # also where a deviation is 0
+    # a variance's last digit is a deviation of 1e-8
+    assert fid(exact(mu, np.diag(s**2)), exact(nu, np.diag(t**2))) == pytest.approx(
+        expected, rel=1e-9, abs=1e-6
+    )
+
+
+def test_fid_of_rotated_gaussians_is_that_of_the_unrotated(rng):
+    s, t = covariances(rng, 5, 5), covariances(rng, 5, 3)
+    q, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    zero = np.zeros(5)
+    expected = fid(exact(zero, s), exact(zero, t))
+    assert fid(exact(zero, q @ s @ q.T), exact(zero, q @ t @ q.T)) == pytest.approx(expected)
+    assert expected > 0.1
+
+
+def test_fid_of_a_cloud_to_itself_is_0(rng):
+    for _ in range(10):
+        x = rng.normal(size=(50, 6)) * [1, 2, 3, 100, 0, 0]
+        assert 0 <= fid(x, x) < 1e-9
+
+
+def test_fid_of_all_the_same_points_is_how_far_they_are_away():
+    assert fid(np.zeros((9, 2)), np.full((9, 2), 3.0)) == pytest.approx(18)
+
+
+@pytest.mark.parametrize(("n", "d"), [(200, 4), (400, 20), (1000, 20)])
+def test_fid_of_equal_distributions_has_the_bias_of_first_order_in_1_over_n(n, d, rng):
+    found = np.mean([fid(*rng.normal(size=(2, n, d))) for _ in range(40 if d > 9 else 400)])
+    assert found == pytest.approx(d * (d + 5) / (2 * n), rel=0.08)
+
+
+def test_fid_takes_statistics_or_features_or_one_of_each(rng):
+    x, y = rng.normal(size=(2, 30, 3))
+    expected = fid(x, y)
+    for a, b in itertools.product((x, Statistics(x), tg.Tensor(tg.xp.asarray(x))),
+                                  (y, Statistics(y))):  # fmt: skip
+        assert fid(a, b) == expected
+
+
+# --- KID ------------------------------------------------------------------------------------------
+
+
+def naive_kid(x, y):
+    def k(a, b):
+        return (sum(p * q for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3
+
+    n, m = len(x), len(y)
+    return (sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+            + sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+            - 2 * sum(k(a, b) for a in x for b in y) / (n * m))  # fmt: skip
+
+
+def naive_error(x, y):
+    """The jackknife's, by leaving each point out in earnest."""
+    without_x = [naive_kid(np.delete(x, i, 0), y) for i in range(len(x))]
+    without_y = [naive_kid(x, np.delete(y, j, 0)) for j in range(len(y))]
+    return math.sqrt(sum((len(v) - 1) / len(v) * sum((a - np.mean(v)) ** 2 for a in v)
+                         for v in (without_x, without_y)))  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (4, 9), (10, 5)])
+def test_kid_and_its_error_are_the_definition(n, m, rng, monkeypatch):
+    monkeypatch.setattr(distances, "ROWS", 4)
+    x, y = rng.normal(size=(n, 2)), 1 + rng.normal(size=(m, 2))
+    found = kid(x, y)
+    assert found.value == pytest.approx(naive_kid(x, y), rel=1e-11)
+    assert found.error == pytest.approx(naive_error(x, y), rel=1e-9)
+
+
+def test_kid_of_equal_distributions_is_0_in_the_mean_whatever_n(rng):
+    for n in (5, 40):
+        found = np.array([kid(*rng.normal(size=(2, n, 3))).value for _ in range(2000)])
+        assert abs(found.mean()) < 4 * found.std() / math.sqrt(len(found))
+        assert (found < 0).mean() > 0.3  # no bias, so that it must be negative at times
+
+
+def test_the_error_of_kid_is_about_how_much_it_varies(rng):
+    pairs = [(rng.normal(size=(60, 3)), 0.7 + rng.normal(size=(60, 3))) for _ in range(300)]
+    found = [kid(x, y) for x, y in pairs]
+    assert np.mean([e.error**2 for e in found]) == pytest.approx(
+        np.var([e.value for e in found]), rel=0.3
+    )
+
+
+def test_kid_of_gaussians_in_one_dimension_is_known(rng):
+    # E(x x′ + 1)³ = 1 + 3 E[x]² + 3 E[x²]² + E[x³]²; of N(0, 1) that is 4, of N(1, 1) 32, mixed 7
+    x, y = rng.normal(size=(2, 4000, 1))
+    found = kid(x, y + 1)
+    assert abs(found.value - (4 + 32 - 2 * 7)) < 4 * found.error < 6
+
+
+# --- precision and recall -------------------------------------------------------------------------
+
+
+def naive_share(points, cloud, k):
+    """The share of points within the k-th neighbour's distance of one of the cloud."""
+    reach = [sorted(math.dist(a, b) for j, b in enumerate(cloud) if j != i)[k - 1]
+             for i, a in enumerate(cloud)]  # fmt: skip
+    return np.mean([any(math.dist(p, c) <= r for c, r in zip(cloud, reach, strict=True))
+                    for p in points])  # fmt: skip
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_are_the_definition(k, rng, monkeypatch):
+    monkeypatch.setattr(distances, "ROWS", 7)
+    x, y = rng.normal(size=(30, 2)), 1.5 + rng.normal(size=(40, 2)) * 0.5
+    found = precision_recall(x, y, k)
+    assert found == (naive_share(x, y, k), naive_share(y, x, k))
+    assert 0 < found.precision < 1 and 0 < found.recall < 1 and found.precision != found.recall
+
+
+def test_samples_of_one_good_kind_are_precise_and_recall_little(rng):
+    y = rng.normal(size=(200, 2)) + np.repeat([[0, 0], [50, 0]], 100, axis=0)
+    x = rng.normal(size=(200, 2))
+    precision, recall = precision_recall(x, y)
+    assert precision > 0.9 and 0.4 < recall < 0.55
+
+
+def test_samples_that_are_the_real_images_have_precision_and_recall_1(rng):
+    x = rng.normal(size=(20, 5)).astype(np.float32)
+    assert precision_recall(x, x[::-1]) == (1, 1)
+
+
+def test_equal_points_far_away_are_within_each_others_reach_of_0(rng):
+    for _ in range(20):
+        x = np.repeat(100 * rng.normal(size=(1, 64)), 40, axis=0)
+        assert precision_recall(x[:5], x) == (1, 1)
+        assert precision_recall(x[:5], x + 1e-2) == (0, 0)
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+X = np.zeros((9, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fid(X[:3], X), "fid: expected `samples` to be at least 4 rows, for features of 3 "
+         "numbers, got 3"),
+        (lambda: fid(X, X[:1]), "fid: expected `real` to be at least 4 rows, for features of 3 "
+         "numbers, got 1"),
+        (lambda: fid(X, Statistics()), "fid: expected `real` to be at least 1 rows, for features "
+         "of 0 numbers, got 0"),
+        (lambda: fid(X, X[:, :2]), "fid: expected features of one length, got 3 numbers in "
+         "`samples` and 2 in `real`"),
+        (lambda: Statistics(X).update(X[:, :2]),
+         "Statistics: expected features of 3 numbers, got 2"),
+        (lambda: Statistics(X[:1]).covariance,
+         "Statistics: expected 2 rows of features or more, got 1"),
+        (lambda: Statistics(X[0]), "Statistics: expected `features` of shape (n, d) with n ≥ 1, "
+         "got float64 of shape (3,)"),
+        (lambda: Statistics(X[:0]), "Statistics: expected `features` of shape (n, d) with n ≥ 1, "
+         "got float64 of shape (0, 3)"),
+        (lambda: Statistics(X.astype(str)), "Statistics: expected `features` of shape (n, d) with "
+         "n ≥ 1, got <U32 of shape (9, 3)"),
+        (lambda: Statistics([[0, math.nan], [math.inf, 0]]),
+         "Statistics: expected finite `features`, got 2 nan or inf in 4"),
+        (lambda: kid(X[:2], X), "kid: expected `samples` of shape (n, d) with n ≥ 3, got float64 "
+         "of shape (2, 3)"),
+        (lambda: kid(X, X[:2]), "kid: expected `real` of shape (n, d) with n ≥ 3, got float64 "
+         "of shape (2, 3)"),
+        (lambda: kid(X, X[:, :2]), "kid: expected rows of one length, got `samples` (9, 3) and "
+         "`real` (9, 2)"),
+        (lambda: precision_recall(X, X[:, :2]), "precision_recall: expected rows of one length, "
+         "got `samples` (9, 3) and `real` (9, 2)"),
+        (lambda: precision_recall(X, X[:3]), "precision_recall: expected `k` to be an int from 1 "
+         "to below the number of rows, 3, got 3"),
+        (lambda: precision_recall(X, X, 0), "precision_recall: expected `k` to be an int from 1 "
+         "to below the number of rows, 9, got 0"),
+        (lambda: precision_recall(X, X, True), "precision_recall: expected `k` to be an int from 1 "
+         "to below the number of rows, 9, got True"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_compared_is_refused(make, message):
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert str(caught.value) == message

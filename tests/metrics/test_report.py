@@ -1,0 +1,40 @@
+"""metrics/report.py: samples are scored by the classifier, or nothing is said of them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinygen.metrics import classifier, distances
+from tinygen.metrics.report import judge
+
+
+def test_samples_are_judged_as_the_classifier_reads_them(rng, monkeypatch, capsys):
+    def read(x):
+        x = x.reshape(len(x), -1)
+        return classifier.Reading(x[:, :3], x[:, 3:8] / x[:, 3:8].sum(axis=1, keepdims=True))
+
+    monkeypatch.setattr(classifier, "pretrained", lambda name: SimpleNamespace(read=read))
+    real, drawn = rng.random((132, 4, 4, 1)), rng.random((70, 4, 4, 1))
+    kept, told = [], {}
+    run = SimpleNamespace(samples=lambda *given: kept.append(given), results=told.update)
+    args = SimpleNamespace(data="digits", samples=3)
+
+    seconds = iter([5.0, 5.66])
+    with monkeypatch.context() as patch:
+        patch.setattr("time.perf_counter", lambda: next(seconds))
+        verdict = judge(run, args, lambda n: (1.1 * drawn[:n], np.arange(n)), real)
+    assert told["ms_per_sample"] == pytest.approx(10)  # there are 66
+    samples = np.clip(1.1 * drawn[:66], 0, 1)
+    np.testing.assert_array_equal(verdict.samples, samples)
+    np.testing.assert_array_equal(verdict.labels, samples.reshape(66, -1)[:, 3:8].argmax(axis=1))
+    np.testing.assert_array_equal(kept[0][0], samples[:3])
+    assert kept[0][1].tolist() == [0, 1, 2]
+    others = real[np.random.default_rng(0).permutation(132)[66:]]  # what both are compared with
+    fid = distances.fid(read(samples).features, read(others).features)
+    assert told["fid"] == verdict.scores["FID"].value == pytest.approx(fid, rel=1e-9)
+    assert capsys.readouterr().out == f"{verdict}\n"
+    assert str(verdict).startswith(f"66 samples: FID {fid:.2f} (")
+
+    assert judge(run, args, lambda n: drawn[:n], real[:129]) is None  # too few
+    assert judge(run, SimpleNamespace(data="shapes", samples=0), None, real) is None

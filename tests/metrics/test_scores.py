@@ -1,0 +1,332 @@
+"""Counts, pairs of images and all scores at once: known answers, floors and intervals."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import tinygen as tg
+from tinygen import metrics
+from tinygen.data import points_2d
+from tinygen.metrics import Score, balance, classifier, distances, evaluate, inception_score, modes
+from tinygen.metrics.classifier import Reading
+
+# --- inception score ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_the_inception_score_of_sure_and_even_classes_is_their_number(classes):
+    assert inception_score(np.tile(np.eye(classes), (3, 1))) == pytest.approx(classes)
+
+
+def test_the_inception_score_of_images_that_all_are_the_same_is_1(rng):
+    p = rng.dirichlet(np.ones(10))
+    assert inception_score(np.tile(p, (7, 1))) == pytest.approx(1)
+    assert inception_score([[0.0, 1.0]]) == 1
+
+
+def test_the_inception_score_is_the_exponential_of_the_mutual_information():
+    # H(y) − H(y|x), with H(y|x) that of (0.9, 0.1) and H(y) that of a fair coin
+    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    found = inception_score([[0.9, 0.1], [0.1, 0.9]])
+    assert found == pytest.approx(math.exp(math.log(2) - entropy))
+
+
+def test_a_tiny_probability_makes_no_nan_and_no_great_score():
+    assert inception_score([[1.0, 0.0], [1.0, 0.0]]) == 1
+    assert inception_score(np.array([[1, 1e-45], [1, 0]], np.float32)) == pytest.approx(1)
+
+
+def test_the_inception_score_is_its_formula_also_of_small_probabilities(rng):
+    p = rng.dirichlet(np.full(5, 0.1), size=30) + 1e-4
+    p /= p.sum(axis=1, keepdims=True)
+    marginal = [sum(row[k] for row in p) / 30 for k in range(5)]
+    divergences = [sum(q * math.log(q / r) for q, r in zip(row, marginal, strict=True))
+                   for row in p]  # fmt: skip
+    assert inception_score(p) == pytest.approx(math.exp(sum(divergences) / 30), rel=1e-12)
+
+
+@given(arrays(float, st.tuples(st.integers(1, 9), st.integers(1, 5)), elements=st.floats(0, 1)))
+def test_the_inception_score_is_from_1_to_the_number_of_classes(p):
+    p[p.sum(axis=1) == 0] = 1
+    p /= p.sum(axis=1, keepdims=True)
+    assert 1 - 1e-12 <= inception_score(p) <= p.shape[1] + 1e-12
+
+
+# --- balance and modes ----------------------------------------------------------------------------
+
+
+def test_balance_counts_classes_and_how_many_there_are_in_effect():
+    counts, present, effective = balance([0, 2, 2, 0], 4)
+    assert (counts.tolist(), present) == ([2, 0, 2, 0], 2)
+    assert effective == pytest.approx(2)
+    assert balance(np.full(5, 3, np.uint8), 10)[1:] == (1, 1)
+    assert balance(np.arange(1000), 1000)[1:] == (1000, pytest.approx(1000))
+
+
+def test_the_effective_number_of_uneven_classes_is_the_exponential_of_their_entropy():
+    expected = math.exp(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+    assert balance([1, 0, 1, 1], 2).effective == pytest.approx(expected)
+
+
+def test_a_mixtures_own_samples_are_good_in_the_share_that_rayleigh_says(rng):
+    x, labels = points_2d.ring(20_000, rng=rng)
+    found = modes(x, points_2d.ring_means(), 0.01)
+    assert found.captured == 8
+    assert found.high_quality == pytest.approx(1 - math.exp(-9 / 2), abs=0.002)  # P(r ≤ 3σ)
+    np.testing.assert_allclose(found.counts, np.bincount(labels), atol=80)
+    assert found.counts.sum() == round(20_000 * found.high_quality)
+
+
+def test_a_mode_is_captured_by_one_sample_within_three_deviations(monkeypatch):
+    monkeypatch.setattr(distances, "ROWS", 2)
+    means = [[0, 0], [10, 0], [20, 0]]
+    x = [[2.9, 0], [0, 3.1], [10, 2.9], [10, 0], [20, 3.1]]
+    captured, high_quality, counts = modes(x, means, 1.0)
+    assert (captured, high_quality, counts.tolist()) == (2, 0.6, [1, 2, 0])
+    assert modes(x, means, 1.0, within=3.2)[:2] == (3, 1)
+    assert modes(x, means, 2.0).counts.tolist() == [2, 2, 1]
+
+
+def test_a_sample_between_modes_counts_for_the_nearer_one():
+    assert modes([[0.6, 0]], [[0, 0], [1, 0]], 1.0).counts.tolist() == [0, 1]
+
+
+def test_points_of_any_dimension_have_modes():
+    assert modes([[0.0], [5.0]], [[0], [9]], 1.0)[:2] == (1, 0.5)
+
+
+def test_points_may_be_tensors_and_labels_too():
+    assert modes(tg.Tensor(tg.xp.zeros((2, 2))), [[0, 0]], 1.0).captured == 1
+    assert balance(tg.Tensor(tg.xp.asarray([0, 1])), 2).present == 2
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def test_the_squared_error_is_a_mean_over_pixels_for_each_image(rng):
+    x = rng.random((3, 4, 4, 1))
+    y = x.copy()
+    y[1, 0, 0] += 0.5
+    y[2] += 0.1
+    np.testing.assert_allclose(metrics.squared_error(x, y), [0, 0.25 / 16, 0.01], atol=1e-15)
+
+
+def test_the_signal_to_noise_ratio_of_a_tenth_off_is_20_decibels():
+    x = np.zeros((2, 5, 5, 1))
+    assert metrics.psnr(x, x + 0.1) == pytest.approx(20)
+    assert metrics.psnr(x, x) == math.inf
+
+
+def test_bits_per_dimension_are_those_of_the_autoencoders():
+    assert metrics.bits_per_dimension is metrics.bits_per_dimension
+
+
+# --- all at once ----------------------------------------------------------------------------------
+
+D, K = 6, 4
+
+
+def reading(n, rng, mean=0.0, kinds=K):
+    """Features of a Gaussian; sure of one of so many classes."""
+    labels = rng.integers(kinds, size=n)
+    return Reading((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
+
+
+def test_scores_of_real_images_are_near_their_floors_and_those_of_others_are_not(rng):
+    real = reading(600, rng)
+    same = evaluate(reading(200, rng), real, rng=rng)
+    other = evaluate(reading(200, rng, mean=1.0, kinds=2), real, rng=rng)
+    assert list(same) == ["FID", "KID", "inception score", "precision", "recall", "classes"]
+    assert same["FID"].value == pytest.approx(same["FID"].floor, abs=0.2)
+    assert other["FID"].low > D * 0.6 and other["FID"].floor < 0.5
+    assert abs(same["KID"].value) < 0.5 < other["KID"].low
+    assert same["inception score"].value > 3.8 and other["inception score"].value < 2.01
+    assert same["classes"].floor > 3.8 and other["classes"].high < 2.1
+    for name in ("precision", "recall"):
+        assert same[name].value == pytest.approx(same[name].floor, abs=0.15)
+        assert other[name].high < other[name].floor
+    for score in (*same.values(), *other.values()):
+        assert score.low <= score.value <= score.high
+
+
+def test_every_score_is_that_of_its_own_function_and_its_floor_of_real_images(rng):
+    samples, real = reading(80, rng, mean=0.3), reading(250, rng)
+    found = evaluate(samples, real, rng=np.random.default_rng(3))
+    order = np.random.default_rng(3).permutation(250)
+    stand_in, others = order[:80], order[80:]
+    y = real.features[others]
+    judged = Reading(*(each[stand_in] for each in real))
+    for each, (x, p) in {"value": samples, "floor": judged}.items():
+        scores = {name: getattr(score, each) for name, score in found.items()}
+        assert scores["FID"] == distances.fid(x, y)
+        assert scores["KID"] == distances.kid(x, y[:80]).value
+        assert (scores["precision"], scores["recall"]) == distances.precision_recall(x, y[:80])
+        assert scores["inception score"] == inception_score(p)
+        assert scores["classes"] == balance(p.argmax(axis=1), K).effective
+
+
+def test_the_same_generator_gives_the_same_scores_and_another_another_interval(rng):
+    samples, real = reading(50, rng), reading(100, rng)
+    first, again, other = (evaluate(samples, real, rng=np.random.default_rng(seed))
+                           for seed in (0, 0, 1))  # fmt: skip
+    assert first == again
+    assert first["FID"].low != other["FID"].low
+
+
+def test_scores_of_pairs_take_so_many_images_and_no_more(rng, monkeypatch):
+    samples, real = reading(60, rng), reading(200, rng)
+    monkeypatch.setattr(metrics.scores, "PAIRWISE", 40)
+    found = evaluate(samples, real, rng=np.random.default_rng(0))
+    y = real.features[np.random.default_rng(0).permutation(200)[60:]]
+    assert found["KID"].value == distances.kid(samples.features[:40], y[:40]).value
+    assert found["precision"].value * 40 == pytest.approx(round(found["precision"].value * 40))
+    assert found["FID"].value == distances.fid(samples.features, y)
+
+
+def test_intervals_hold_what_the_scores_are_in_the_mean(rng):
+    means, inside = {}, {}
+    tried = [evaluate(reading(60, rng, mean=0.4), reading(500, rng), rng=rng, times=40)
+             for _ in range(60)]  # fmt: skip
+    for name in ("FID", "KID", "precision", "inception score", "classes"):
+        means[name] = np.mean([scores[name].value for scores in tried])
+        inside[name] = np.mean([scores[name].low <= means[name] <= scores[name].high
+                                for scores in tried])  # fmt: skip
+    assert inside["FID"] > 0.8 and inside["KID"] > 0.8 and inside["classes"] > 0.7
+    assert inside["inception score"] > 0.7
+    assert inside["precision"] > 0.6  # the reaches of real images vary too, and are not redrawn
+
+
+def test_the_interval_of_fid_lies_about_the_value_though_a_bootstraps_are_larger(rng):
+    x, y = reading(60, rng), reading(120, rng)
+    fids = [evaluate(x, y, rng=np.random.default_rng(seed))["FID"] for seed in range(5)]
+    for value, low, high, _ in fids:
+        assert low < 0.9 * value and high > 1.1 * value
+
+
+def test_few_real_images_make_an_interval_of_fid_wider(rng):
+    x, few, many = (reading(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
+    widths = []
+    for y in (few, many):
+        score = evaluate(x, y, rng=rng, times=300)["FID"]
+        widths.append(score.high - score.low)
+    assert widths[0] / widths[1] == pytest.approx(math.sqrt(2), rel=0.2)  # 40 of both
+
+
+def test_the_interval_of_precision_is_that_of_a_share(rng):
+    found = evaluate(reading(100, rng, 0.5), reading(300, rng), rng=rng, times=500)["precision"]
+    p = found.value
+    assert found.high - found.low == pytest.approx(3.92 * math.sqrt(p * (1 - p) / 100), rel=0.2)
+
+
+def test_intervals_reach_no_further_than_scores_can(rng):
+    for seed in range(4):
+        found = evaluate(reading(12, rng), reading(24, rng), rng=np.random.default_rng(seed))
+        assert found["FID"].low >= 0
+        for name in ("precision", "recall"):
+            assert 0 <= found[name].low <= found[name].high <= 1
+        for name in ("inception score", "classes"):
+            assert 1 <= found[name].low <= found[name].high <= K
+    one = Reading(reading(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
+    assert evaluate(one, reading(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
+
+
+def test_intervals_shrink_with_the_root_of_the_number_of_images(rng):
+    widths = []
+    for n in (80, 720):
+        found = evaluate(reading(n, rng, mean=0.7), reading(3 * n, rng), rng=rng, times=100)
+        widths.append({name: score.high - score.low for name, score in found.items()})
+    for name in ("FID", "KID", "precision"):
+        assert widths[0][name] / widths[1][name] == pytest.approx(3, rel=0.5), name
+
+
+def test_a_table_has_each_runs_values_intervals_and_floors_below_each_other():
+    one = {"FID": Score(1.23456, 1.2, 1.3, 0.5), "recall": Score(0.5, 0.4, 0.6, 0.9)}
+    assert metrics.table({"first": one, "second": {"FID": Score(12345.6, 999.6, 1e6, -3e-5)}}) == (
+        "                             FID      recall\n"
+        "first                       1.23         0.5\n"
+        "  95 % interval       1.2 to 1.3  0.4 to 0.6\n"
+        "  real images                0.5         0.9\n"
+        "second                     12346\n"
+        "  95 % interval  1000 to 1000000\n"
+        "  real images             -3e-05"
+    )
+
+
+def test_a_table_of_nothing_is_empty():
+    assert metrics.table({}) == ""
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+X = np.zeros((9, 3))
+IMAGES = np.zeros((2, 4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda rng: evaluate(reading(40, rng), reading(79, rng), rng=rng),
+         "evaluate: expected 2 n real images or more, for n = 40 samples, got 79: half stand in "
+         "for samples, and half are what these are compared with"),
+        (lambda rng: evaluate(reading(6, rng), reading(20, rng), rng=rng),
+         "fid: expected `samples` to be at least 7 rows, for features of 6 numbers, got 6"),
+        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=1),
+         "evaluate: expected `times` to be an int ≥ 2, got 1"),
+        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=True),
+         "evaluate: expected `times` to be an int ≥ 2, got True"),
+        (lambda rng: inception_score([[0.5, 0.4]]),
+         "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from 0.4 "
+         "on, and sums from 0.9 to 0.9"),
+        (lambda rng: inception_score([[1.5, -0.5]]),
+         "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from -0.5 "
+         "on, and sums from 1 to 1"),
+        (lambda rng: inception_score([0.5, 0.5]),
+         "inception_score: expected `probabilities` of shape (n, d) with n ≥ 1, got float64 of "
+         "shape (2,)"),
+        (lambda rng: balance([0, 4], 4), "balance: expected `labels` from 0 to 3, got 0 to 4"),
+        (lambda rng: balance([-1, 0], 4), "balance: expected `labels` from 0 to 3, got -1 to 0"),
+        (lambda rng: balance([], 4),
+         "balance: expected `labels` to be ints (n,), got float64 of shape (0,)"),
+        (lambda rng: balance([0.0], 4),
+         "balance: expected `labels` to be ints (n,), got float64 of shape (1,)"),
+        (lambda rng: balance([[0]], 4),
+         "balance: expected `labels` to be ints (n,), got int64 of shape (1, 1)"),
+        (lambda rng: balance([0], 0), "balance: expected `classes` to be an int ≥ 1, got 0"),
+        (lambda rng: balance([0], True), "balance: expected `classes` to be an int ≥ 1, got True"),
+        (lambda rng: modes(X, X[:, :2], 1.0), "modes: expected rows of one length, got `points` "
+         "(9, 3) and `means` (9, 2)"),
+        (lambda rng: modes(X, X, 0), "modes: expected `std` > 0, got 0"),
+        (lambda rng: modes(X, X, math.nan), "modes: expected `std` > 0, got nan"),
+        (lambda rng: modes(X, X, 1.0, within=-1), "modes: expected `within` > 0, got -1"),
+        (lambda rng: modes([[math.nan, 0]], [[0, 0]], 1.0),
+         "modes: expected finite `points`, got 1 nan or inf in 2"),
+        (lambda rng: metrics.squared_error(IMAGES, IMAGES[:1]),
+         "squared_error: expected as many images of one shape in both, got (2, 4, 4, 1) and "
+         "(1, 4, 4, 1)"),
+        (lambda rng: metrics.psnr(IMAGES[:0], IMAGES[:0]),
+         "squared_error: expected as many images of one shape in both, got (0, 4, 4, 1) and "
+         "(0, 4, 4, 1)"),
+    ],
+)  # fmt: skip
+def test_what_has_no_score_is_refused(make, message, rng):
+    with pytest.raises(ValueError) as caught:
+        make(rng)
+    assert str(caught.value) == message
+
+
+def test_a_seed_is_no_generator(rng):
+    with pytest.raises(TypeError, match=r"^evaluate: expected `rng` to be a NumPy Generator"):
+        evaluate(reading(20, rng), reading(60, rng), rng=0)
+
+
+# --- the names ------------------------------------------------------------------------------------
+
+
+def test_every_public_name_exists_and_says_what_it_is():
+    for module in (metrics, distances, classifier):
+        assert list(module.__all__) == sorted(module.__all__, key=lambda n: (n.islower(), n))
+        assert [n for n in module.__all__ if not (getattr(module, n).__doc__ or "").strip()] == []

@@ -1,0 +1,164 @@
+"""What weights begin as: the variances that were derived, and what they are derived for."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import Tensor, nn
+
+N, M = 300, 200  # fan_in, fan_out
+VARIANCES = {
+    nn.lecun_normal: 1 / N,
+    nn.lecun_uniform: 1 / N,
+    nn.glorot_normal: 2 / (N + M),
+    nn.glorot_uniform: 2 / (N + M),
+    nn.he_normal: 2 / N,
+    nn.he_uniform: 2 / N,
+    nn.pytorch_uniform: 1 / (3 * N),
+    nn.normal(): 0.02**2,
+    nn.normal(3.0): 9.0,
+}
+
+
+def name_of(initialiser):
+    return getattr(initialiser, "__name__", "").replace("<lambda>", "normal")
+
+
+each_initialiser = pytest.mark.parametrize(
+    ("initialiser", "variance"), VARIANCES.items(), ids=map(name_of, VARIANCES)
+)
+
+
+def test_every_initialiser_is_tested():
+    made_here = {"constant", "zeros", "normal"}
+    home = "tinygen.nn.initializers"
+    named = {name for name in nn.__all__ if getattr(nn, name).__module__ == home}
+    assert named == {name_of(each) for each in VARIANCES} | made_here
+
+
+@each_initialiser
+def test_mean_and_variance_are_those_derived(initialiser, variance, rng):
+    w = initialiser(rng, (N, M), N, M)
+    count, uniform = w.size, "uniform" in name_of(initialiser)
+    assert w.shape == (N, M)
+    assert abs(w.mean()) < 5 * math.sqrt(variance / count)
+    # the variance of a square is 2 σ⁴ if normal, 4/5 σ⁴ if uniform
+    assert abs(w.var() - variance) < 5 * variance * math.sqrt((0.8 if uniform else 2) / count)
+
+
+@each_initialiser
+def test_the_distribution_is_normal_or_uniform_as_it_is_called(initialiser, variance, rng):
+    z = initialiser(rng, (N, M), N, M) / math.sqrt(variance)
+    # P(|z| < 1) and the largest of 60,000
+    if "uniform" in name_of(initialiser):
+        assert abs((abs(z) < 1).mean() - 1 / math.sqrt(3)) < 0.01
+        assert math.sqrt(3) - 0.001 < abs(z).max() <= math.sqrt(3)
+    else:
+        assert abs((abs(z) < 1).mean() - math.erf(1 / math.sqrt(2))) < 0.01
+        assert 3.5 < abs(z).max() < 6
+
+
+def test_constants_are_constant():
+    np.testing.assert_array_equal(nn.constant(0.3)(None, (2, 3), 2, 3), np.full((2, 3), 0.3))
+    np.testing.assert_array_equal(nn.zeros(None, (2, 3), 2, 3), np.zeros((2, 3)))
+
+
+MAKE = {
+    "Dense": lambda rng, **how: nn.Dense(4, 3, rng=rng, **how),
+    "Conv2d": lambda rng, **how: nn.Conv2d(2, 3, (3, 4), rng=rng, **how),
+    "ConvTranspose2d": lambda rng, **how: nn.ConvTranspose2d(2, 3, 4, 2, rng=rng, **how),
+    "Embedding": lambda rng, **how: nn.Embedding(5, 3, rng=rng, **how),
+    "SelfAttention": lambda rng, **how: nn.SelfAttention(4, rng=rng, **how),
+}
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_weights_are_drawn_from_rng_and_from_nothing_else(name):
+    states = [MAKE[name](np.random.default_rng(seed)).state_dict() for seed in (1, 1, 2)]
+    for key in states[0]:
+        np.testing.assert_array_equal(states[0][key], states[1][key])
+        if key.endswith("weight"):
+            assert (states[0][key] != states[2][key]).all()
+        else:
+            assert not states[0][key].any()  # biases begin at zero
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_init_says_what_the_weights_begin_as(name, rng):
+    for key, each in MAKE[name](rng, init=nn.constant(0.5)).state_dict().items():
+        assert (each == (0.5 if key.endswith("weight") else 0)).all()
+        assert each.dtype == np.float32
+
+
+def fans(make):
+    """What a layer tells its initialiser: (fan_in, fan_out)."""
+    seen = []
+    make(lambda rng, shape, n, m: seen.append((n, m)) or np.zeros(shape))
+    return seen[0]
+
+
+def test_layers_know_their_fans(rng):
+    assert fans(lambda init: nn.Dense(4, 3, rng=rng, init=init)) == (4, 3)
+    assert fans(lambda init: nn.Conv2d(4, 3, (5, 2), rng=rng, init=init)) == (40, 30)
+    assert fans(lambda init: nn.Conv2d(4, 3, 6, (2, 3), rng=rng, init=init)) == (144, 18)
+    assert fans(lambda init: nn.ConvTranspose2d(4, 3, 6, (2, 3), rng=rng, init=init)) == (24, 108)
+
+
+# --- what they are derived for: the size of a signal stays what it is -----------------------------
+
+
+def backwards(rng, shape, fan_in, fan_out):
+    """Var w = 1/m, which keeps the size of what goes back."""
+    return nn.lecun_normal(rng, shape, fan_out, fan_in)
+
+
+ALL = slice(None)
+# a layer, its inputs' shape, and which rows and columns of its outputs and inputs meet as many
+# others as most do: not those at the border, and of a stride whole periods
+LINEAR = {
+    "Dense": (lambda **how: nn.Dense(400, 300, **how), (300, 400), ALL, ALL),
+    "Conv2d": (lambda **how: nn.Conv2d(20, 30, 3, **how), (8, 22, 22, 20), ALL, slice(2, -2)),
+    "Conv2d, stride 2": (
+        lambda **how: nn.Conv2d(20, 30, 4, 2, **how), (8, 26, 26, 20), ALL, slice(4, -4),
+    ),
+    "Conv2d, stride above its size": (
+        lambda **how: nn.Conv2d(40, 40, 2, 3, **how), (8, 30, 30, 40), ALL, ALL,
+    ),
+    "ConvTranspose2d": (
+        lambda **how: nn.ConvTranspose2d(20, 30, 3, **how), (8, 20, 20, 20), slice(2, -2), ALL,
+    ),
+    "ConvTranspose2d, stride 2": (
+        lambda **how: nn.ConvTranspose2d(20, 30, 4, 2, **how), (8, 14, 14, 20), slice(4, -4), ALL,
+    ),
+    "ConvTranspose2d, an uneven stride": (
+        lambda **how: nn.ConvTranspose2d(40, 30, 4, 3, **how), (8, 14, 14, 40), slice(3, 39), ALL,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_lecun_keeps_the_variance_of_what_passes_through(name, rng):
+    make, shape, inside, _ = LINEAR[name]
+    x = Tensor(rng.standard_normal(shape).astype("f4"))
+    z = make(rng=rng, init=nn.lecun_normal)(x).numpy()
+    assert z[:, inside, inside if z.ndim > 2 else ...].var() == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_fan_out_keeps_the_variance_of_what_goes_back(name, rng):
+    make, shape, _, inside = LINEAR[name]
+    x = Tensor(rng.standard_normal(shape).astype("f4"), requires_grad=True)
+    z = make(rng=rng, init=backwards)(x)
+    g = Tensor(rng.standard_normal(z.shape).astype("f4"))
+    gx = tg.grad(z, x, cotangent=g).numpy()
+    assert gx[:, inside, inside if z.ndim > 2 else ...].var() == pytest.approx(1, rel=0.05)
+
+
+def test_he_keeps_the_mean_square_through_ten_layers_of_relu(rng):
+    x = Tensor(rng.standard_normal((500, 400)).astype("f4"))
+    model = nn.Sequential(*(f for _ in range(10) for f in (
+        nn.Dense(400, 400, rng=rng, init=nn.he_normal), tg.relu)))  # fmt: skip
+    z = nn.Sequential(*model.layers[:-1])(x).numpy()
+    assert 0.7 < (z**2).mean() / 2 < 1.4  # a relu then halves it

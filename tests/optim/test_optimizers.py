@@ -1,0 +1,1010 @@
+"""Optimisers against PyTorch, against the papers' equations, and at their known rates."""
+
+import contextlib
+import itertools
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+import strict
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import Tensor, optim
+from tinygen.autograd import backend, parallel, to_numpy
+
+
+def leaf(data, name=None, dtype=np.float64):
+    return Tensor(np.array(data, dtype), requires_grad=True, name=name)
+
+
+def constants(*arrays):
+    return [Tensor(each) for each in arrays]
+
+
+def values(tensors):
+    return [p.numpy() for p in tensors]
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+P, Q = leaf(np.ones(2), name="p"), leaf(np.ones((2, 3)))
+ONES = Tensor(np.ones(2))
+
+EVERY = {
+    "SGD": lambda params, **more: optim.SGD(params, **{"lr": 0.1} | more),
+    "momentum": lambda params, **more: optim.SGD(params, **{"lr": 0.1} | more, momentum=0.9),
+    "Nesterov": lambda params, **more: optim.SGD(
+        params, **{"lr": 0.1} | more, momentum=0.9, nesterov=True
+    ),
+    "RMSprop": lambda params, **more: optim.RMSprop(params, **{"lr": 0.01} | more),
+    "Adagrad": lambda params, **more: optim.Adagrad(params, **{"lr": 0.1} | more),
+    "Adam": lambda params, **more: optim.Adam(params, **{"lr": 0.01} | more),
+    "AdamW": lambda params, **more: optim.AdamW(params, **{"lr": 0.01} | more),
+}
+each_optimiser = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
+
+
+# --- a small network, in tinygen and in PyTorch ---------------------------------------------------
+
+
+def network():
+    """Inputs, targets and the parameters' first values, as arrays."""
+    rng = np.random.default_rng(3)
+    start = {"w1": rng.normal(size=(5, 7)), "b1": rng.normal(size=7), "w2": rng.normal(size=(7, 2))}
+    return rng.normal(size=(16, 5)), rng.normal(size=(16, 2)), start
+
+
+def trained(make, steps=20, start=None, resume=None, **more):
+    """The parameters after so many steps of an optimiser on the network, and the optimiser."""
+    x, y, first = network()
+    x, y = constants(x, y)
+    params = {name: leaf(value) for name, value in (start or first).items()}
+    optimizer = make(params, **more)
+    if resume is not None:
+        optimizer.load_state_dict(resume)
+    for _ in range(steps):
+        w1, b1, w2 = params.values()
+        loss = tg.mean((tg.tanh(x @ w1 + b1) @ w2 - y) ** 2)
+        optimizer.step(tg.grad(loss, optimizer.params))
+    return {name: p.numpy() for name, p in params.items()}, optimizer
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        ("SGD", "SGD", {"lr": 0.1}),
+        ("SGD", "SGD", {"lr": 0.1, "l2": 0.3}),
+        ("SGD", "SGD", {"lr": 0.1, "momentum": 0.9}),
+        ("SGD", "SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
+        ("SGD", "SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "l2": 0.3}),
+        ("RMSprop", "RMSprop", {"lr": 0.01}),
+        ("RMSprop", "RMSprop", {"lr": 0.01, "alpha": 0.8, "eps": 0.1, "l2": 0.3}),
+        ("Adagrad", "Adagrad", {}),
+        ("Adagrad", "Adagrad", {"lr": 0.1, "eps": 0.1, "l2": 0.3}),
+        ("Adam", "Adam", {}),
+        ("Adam", "Adam", {"lr": 0.01, "betas": (0.5, 0.9), "eps": 0.1}),
+        ("Adam", "Adam", {"lr": 0.01, "l2": 0.3}),
+        ("AdamW", "AdamW", {}),
+        ("AdamW", "AdamW", {"lr": 0.01, "betas": (0.5, 0.9), "weight_decay": 0.5}),
+        ("Adam", "AdamW", {"lr": 0.01, "weight_decay": 0.5}),
+    ],
+)
+def test_twenty_steps_on_a_network_are_pytorchs(ours, theirs, options):
+    torch = pytest.importorskip("torch")
+    found, _ = trained(getattr(optim, ours), **options)
+
+    x, y, start = network()
+    params = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
+    names = {"l2": "weight_decay"}
+    optimizer = getattr(torch.optim, theirs)(
+        params.values(), **{names.get(name, name): value for name, value in options.items()}
+    )
+    for _ in range(20):
+        hidden = torch.tanh(torch.tensor(x) @ params["w1"] + params["b1"])
+        optimizer.zero_grad()
+        ((hidden @ params["w2"] - torch.tensor(y)) ** 2).mean().backward()
+        optimizer.step()
+    for name, p in params.items():
+        assert abs(p.detach().numpy() - start[name]).max() > 1e-3  # it has moved at all
+        np.testing.assert_allclose(found[name], p.detach().numpy(), rtol=0, atol=1e-9)
+
+
+# --- the papers' equations, one entry at a time ---------------------------------------------------
+
+
+def sgd(p, g, t, s, lr, momentum=0.0, nesterov=False):
+    if not momentum:
+        return p - lr * g
+    s["b"] = momentum * s.get("b", 0.0) + g
+    return p - lr * (g + momentum * s["b"] if nesterov else s["b"])
+
+
+def adagrad(p, g, t, s, lr, eps=1e-10):
+    s["s"] = s.get("s", 0.0) + g**2
+    return p - lr * g / (math.sqrt(s["s"]) + eps)
+
+
+def rmsprop(p, g, t, s, lr, alpha=0.99, eps=1e-8):
+    s["v"] = alpha * s.get("v", 0.0) + (1 - alpha) * g**2
+    return p - lr * g / (math.sqrt(s["v"]) + eps)
+
+
+def adam(p, g, t, s, lr, betas=(0.9, 0.999), eps=1e-8):
+    s["m"] = betas[0] * s.get("m", 0.0) + (1 - betas[0]) * g
+    s["v"] = betas[1] * s.get("v", 0.0) + (1 - betas[1]) * g**2
+    m_hat, v_hat = s["m"] / (1 - betas[0] ** t), s["v"] / (1 - betas[1] ** t)
+    return p - lr * m_hat / (math.sqrt(v_hat) + eps)
+
+
+def one_by_one(update, start, slopes, l1=0.0, l2=0.0, weight_decay=0.0, **options):
+    """Where each number of `start` gets by its column of `slopes`, in floats."""
+    ends = []
+    for p, column in zip(start.tolist(), slopes.T.tolist(), strict=True):
+        state = {}
+        for t, g in enumerate(column, start=1):
+            g += l1 * ((p > 0) - (p < 0)) + l2 * p
+            p -= options["lr"] * weight_decay * p
+            p = update(p, g, t, state, **options)
+        ends.append(p)
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("make", "update", "options"),
+    [
+        (optim.SGD, sgd, {"lr": 0.1}),
+        (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.7}),
+        (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.7, "nesterov": True}),
+        (optim.Adagrad, adagrad, {"lr": 0.1}),
+        (optim.Adagrad, adagrad, {"lr": 0.1, "eps": 0.5}),
+        (optim.RMSprop, rmsprop, {"lr": 0.1}),
+        (optim.RMSprop, rmsprop, {"lr": 0.1, "alpha": 0.6, "eps": 0.5}),
+        (optim.Adam, adam, {"lr": 0.1}),
+        (optim.Adam, adam, {"lr": 0.1, "betas": (0.3, 0.6), "eps": 0.5}),
+        (optim.AdamW, adam, {"lr": 0.1, "weight_decay": 0.2}),
+    ],
+)
+@pytest.mark.parametrize(
+    "penalties", [{}, {"l1": 0.4}, {"l2": 0.4}, {"l1": 0.2, "l2": 0.3, "weight_decay": 0.5}]
+)
+def test_steps_are_the_papers_equations(make, update, options, penalties, rng):
+    options = options | penalties
+    start, slopes = rng.normal(size=6), rng.normal(size=(9, 6))
+    start[0] = 0  # where |p| has a kink, its penalty pulls nowhere
+    p = leaf(start)
+    optimizer = make([p], **options)
+    for row in slopes:
+        optimizer.step(constants(row))
+    np.testing.assert_allclose(p.numpy(), one_by_one(update, start, slopes, **options), rtol=1e-12)
+
+
+def test_adamw_decays_by_a_hundredth_of_the_rate_unless_told_otherwise():
+    p = leaf([2.0])
+    optim.AdamW([p], lr=0.5).step(constants([0.0]))
+    assert p.item() == pytest.approx(2 * (1 - 0.5 * 0.01), rel=1e-15)
+
+
+def test_the_rates_where_none_is_given_are_pytorchs():
+    made = [optim.RMSprop([P]), optim.Adagrad([P]), optim.Adam([P]), optim.AdamW([P])]
+    assert [each.rate() for each in made] == [0.01, 0.01, 0.001, 0.001]
+
+
+def test_the_first_step_of_adam_is_the_rate_whatever_the_gradients_size():
+    p = leaf(np.zeros(5))
+    optim.Adam([p], lr=0.1).step(constants(np.array([1e-4, -1e-2, 1.0, -1e3, 1e5])))
+    np.testing.assert_allclose(p.numpy(), [-0.1, 0.1, -0.1, 0.1, -0.1], rtol=2e-4)
+
+
+# --- known rates on a quadratic -------------------------------------------------------------------
+
+
+def distances(optimizer, hessian, steps):
+    """How far the parameter is from the minimum of pᵀ H p / 2, at 0, after each step."""
+    (p,) = optimizer.params
+    found = []
+    for _ in range(steps):
+        optimizer.step(constants(hessian @ p.numpy()))
+        found.append(math.hypot(*p.numpy()))
+    return found
+
+
+def hessian(mu, L, rng, size=6):
+    """A matrix of slopes whose curvatures lie between μ and L, both taken."""
+    turn, _ = np.linalg.qr(rng.normal(size=(size, size)))
+    return turn @ np.diag(np.geomspace(mu, L, size)) @ turn.T
+
+
+@pytest.mark.parametrize("kappa", [4, 25, 100])
+def test_gradient_descent_at_its_best_rate_contracts_by_kappa_minus_over_kappa_plus_1(kappa, rng):
+    mu = 0.3
+    p = leaf(rng.normal(size=6))
+    found = distances(
+        optim.SGD([p], lr=2 / (kappa * mu + mu)), hessian(mu, kappa * mu, rng), 20 * kappa
+    )
+    # both ends of the spectrum shrink by this factor, all between by less
+    np.testing.assert_allclose(found[-1] / found[-2], (kappa - 1) / (kappa + 1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kappa", [4, 25, 100])
+def test_a_heavy_ball_at_its_best_contracts_by_root_kappa_minus_over_plus_1(kappa, rng):
+    mu, root = 0.3, math.sqrt(kappa)
+    rho = (root - 1) / (root + 1)
+    lr = 4 / (math.sqrt(mu) * (root + 1)) ** 2
+    p = leaf(rng.normal(size=6))
+    found = distances(optim.SGD([p], lr, momentum=rho**2), hessian(mu, kappa * mu, rng), 400)
+    # the double root at both ends makes it t ρᵗ; the factor t is 2 from step 200 to 400
+    assert (found[399] / found[199] / 2) ** (1 / 200) == pytest.approx(rho, rel=5e-3)
+
+
+@pytest.mark.parametrize("kappa", [4, 25, 100])
+def test_nesterovs_method_contracts_by_1_minus_1_over_root_kappa(kappa, rng):
+    mu, root = 0.3, math.sqrt(kappa)
+    momentum = (root - 1) / (root + 1)
+    p = leaf(rng.normal(size=6))
+    optimizer = optim.SGD([p], 1 / (kappa * mu), momentum, nesterov=True)
+    found = distances(optimizer, hessian(mu, kappa * mu, rng), 400)
+    assert (found[399] / found[199] / 2) ** (1 / 200) == pytest.approx(1 - 1 / root, rel=5e-3)
+
+
+def test_an_l2_penalty_moves_the_minimum_and_weight_decay_under_sgd_does_the_same():
+    # (p − 3)² / 2 + λ p² / 2 is least at 3 / (1 + λ)
+    ends = []
+    for penalty in ("l2", "weight_decay"):
+        p = leaf([0.0])
+        optimizer = optim.SGD([p], lr=0.2, **{penalty: 0.5})
+        for _ in range(100):
+            optimizer.step([Tensor(p.numpy() - 3)])
+        ends.append(p.item())
+    np.testing.assert_allclose(ends, [2, 2], rtol=1e-12)
+
+
+def test_an_l1_penalty_brings_small_parameters_to_zero():
+    # (p − a)² / 2 + λ|p| is least at sign(a) max(|a| − λ, 0)
+    a = np.array([3.0, -2.0, 0.4, -0.3])
+    p = leaf(a)
+    optimizer = optim.SGD([p], lr=0.01, l1=0.5)
+    for _ in range(1000):
+        optimizer.step([Tensor(p.numpy() - a)])
+    np.testing.assert_allclose(p.numpy(), [2.5, -1.5, 0, 0], atol=0.01)
+
+
+# --- a step changes the parameters, and nothing else ----------------------------------------------
+
+
+@each_optimiser
+def test_a_step_writes_into_the_parameters_own_array(make, rng):
+    p = leaf(rng.normal(size=(3, 4)))
+    array, before = p.data, p.numpy()
+    make([p]).step(constants(np.ones((3, 4))))
+    assert p.data is array
+    assert (p.numpy() < before).all()
+
+
+@each_optimiser
+def test_a_graph_made_before_a_step_is_refused_after_it(make):
+    p = leaf([1.0, 2.0], name="w")
+    loss = (p * p).sum()
+    make([p]).step(tg.grad(loss, [p]))
+    with pytest.raises(RuntimeError) as caught:
+        tg.grad(loss, p)
+    assert str(caught.value) == (
+        "grad: `w` was changed after it was used in this graph; take the gradient first, then "
+        "update"
+    )
+
+
+@each_optimiser
+@pytest.mark.parametrize("penalties", [{}, {"l1": 0.1, "l2": 0.1, "weight_decay": 0.1}])
+def test_gradients_are_left_as_they_were(make, penalties, rng):
+    g = rng.normal(size=50_000)
+    given = Tensor(g)
+    make([leaf(np.ones(50_000))], **penalties).step([given])
+    np.testing.assert_array_equal(given.numpy(), g)
+
+
+@each_optimiser
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [3, 40_000])
+def test_parameters_and_state_keep_their_dtype(make, dtype, size):
+    p = leaf(np.ones(size), dtype=dtype)
+    optimizer = make([p], l1=0.1, l2=0.1, weight_decay=0.1)
+    optimizer.step([Tensor(np.ones(size, dtype))])
+    assert p.dtype == dtype
+    assert {array.dtype for arrays in optimizer.state.values() for array in arrays} <= {p.dtype}
+
+
+@each_optimiser
+def test_settings_in_float64_do_not_make_float32_compute_in_float64(make, rng):
+    slopes = rng.normal(size=(5, 100)).astype(np.float32)
+    ends = []
+    for number in (float, np.float64):
+        p = leaf(np.ones(100), dtype=np.float32)
+        options = {name: number(0.1) for name in ("l1", "l2", "weight_decay")}
+        optimizer = make([p], lr=lambda step, number=number: number(0.1), **options)
+        for row in slopes:
+            optimizer.step(constants(row))
+        ends.append(p.numpy())
+    assert_same(*ends)
+
+
+@each_optimiser
+def test_a_large_parameter_moves_as_its_pieces_would(make, rng):
+    size = 100_003  # cut into blocks, and spread over threads
+    start, slopes = rng.normal(size=size), rng.normal(size=(3, size))
+    penalties = {"l1": 0.1, "l2": 0.1, "weight_decay": 0.1}
+    whole = leaf(start, dtype=np.float32)
+    pieces = [leaf(each, dtype=np.float32) for each in np.array_split(start, 20)]
+    optimizers = make([whole], **penalties), make(pieces, **penalties)
+    for row in slopes.astype(np.float32):
+        optimizers[0].step(constants(row))
+        optimizers[1].step(constants(*np.array_split(row, 20)))
+    np.testing.assert_array_equal(whole.numpy(), np.concatenate(values(pieces)))
+
+
+@each_optimiser
+def test_a_parameter_that_lies_transposed_in_memory_moves_like_any_other(make, rng):
+    start, slope = rng.normal(size=(200, 300)), rng.normal(size=(200, 300))
+    straight, turned = leaf(start), leaf(start)
+    turned.data = tg.xp.asarray(start.T.copy()).T
+    for p in (straight, turned):
+        optimizer = make([p])
+        for _ in range(2):
+            optimizer.step(constants(slope))
+    np.testing.assert_array_equal(turned.numpy(), straight.numpy())
+
+
+@each_optimiser
+def test_parameters_without_axes_or_without_entries_are_fine(make):
+    params = [leaf(1.0), leaf(np.zeros((0, 3)))]
+    optimizer = make(params, l1=0.1, l2=0.1, weight_decay=0.1)
+    optimizer.step(constants(np.array(1.0), np.zeros((0, 3))))
+    assert params[0].item() < 1
+    assert params[1].shape == (0, 3)
+    assert [g.shape for g in optim.clip_by_global_norm(params, 0.1)[0]] == [(), (0, 3)]
+    assert [g.shape for g in optim.clip_values(params, 0.1)] == [(), (0, 3)]
+
+
+@pytest.mark.skipif(backend.name != "numpy", reason="counts what NumPy asks memory for")
+@each_optimiser
+def test_a_step_of_a_large_parameter_needs_the_memory_of_some_blocks(make):
+    size = 1 << 22
+    p, g = leaf(np.ones(size), dtype=np.float32), Tensor(np.ones(size, np.float32))
+    optimizer = make([p], l2=0.1, weight_decay=0.1)
+    optimizer.step([g])
+    tracemalloc.start()
+    optimizer.step([g])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < parallel.WORKSPACE_BYTES < p.data.nbytes
+
+
+@pytest.mark.skipif(backend.name != "strict", reason="counted by the stand-in")
+def test_a_step_waits_for_the_device_once_and_so_does_clipping(rng):
+    params = [leaf(rng.normal(size=(k, 3))) for k in range(1, 8)]
+    grads, optimizer = constants(*values(params)), optim.Adam(params)
+    with strict.count_synchronisations() as count:
+        optimizer.step(grads)
+    assert count() == 1
+    with strict.count_synchronisations() as count:
+        optim.clip_by_global_norm(grads, 1.0)
+    assert count() == 1
+
+
+# --- parameters and gradients at the door ---------------------------------------------------------
+
+
+def test_parameters_may_be_a_list_a_generator_or_a_dict():
+    for params in ([leaf(1.0)], (leaf(1.0) for _ in range(1)), {"w": leaf(1.0)}):
+        optimizer = optim.SGD(params, lr=0.5)
+        optimizer.step(constants(np.array(1.0)))
+        assert optimizer.params[0].item() == 0.5
+
+
+@pytest.mark.parametrize("make", [optim.Adam, optim.EMA])
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (P, TypeError, "expected a sequence or dict of Tensors, got Tensor"),
+        (None, TypeError, "expected a sequence or dict of Tensors, got NoneType"),
+        ([], ValueError, "expected parameters, got none"),
+        ({}, ValueError, "expected parameters, got none"),
+        ([P, np.ones(2)], TypeError, "expected Tensors, but parameter 1 is of type ndarray"),
+        ({"w": 3.0}, TypeError, "expected Tensors, but parameter w is of type float"),
+        ([Tensor(1.0)], ValueError, "parameter 0 of shape () does not require gradients"),
+        ({"w": Tensor(1.0)}, ValueError, "`w` does not require gradients"),
+        ([P, Q, P], ValueError, "`p` is the same Tensor as `p`"),
+        ([Q, P, Q], ValueError,
+         "parameter 2 of shape (2, 3) is the same Tensor as parameter 0 of shape (2, 3)"),
+        ({"a": P, "b": P}, ValueError, "`b` is the same Tensor as `a`"),
+    ],
+)  # fmt: skip
+def test_parameters_that_can_not_be_are_refused(make, params, error, message):
+    with pytest.raises(error) as caught:
+        make(params)
+    assert str(caught.value) == f"{make.__name__}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: optim.Adam([P], lr=-1), ValueError, "Adam: expected `lr` > 0, got -1"),
+        (lambda: optim.AdamW([P], lr=0), ValueError, "AdamW: expected `lr` > 0, got 0"),
+        (lambda: optim.SGD([P], math.nan), ValueError, "SGD: expected `lr` > 0, got nan"),
+        (lambda: optim.SGD([P], math.inf), ValueError, "SGD: expected `lr` > 0, got inf"),
+        (lambda: optim.SGD([P], "fast"), TypeError, "SGD: expected `lr` > 0, got str"),
+        (lambda: optim.SGD([P], 1, 1.0), ValueError,
+         "SGD: expected 0 ≤ `momentum` < 1, got 1.0"),
+        (lambda: optim.SGD([P], 1, -0.1), ValueError,
+         "SGD: expected 0 ≤ `momentum` < 1, got -0.1"),
+        (lambda: optim.SGD([P], 1, nesterov=True), ValueError,
+         "SGD: `nesterov` needs a `momentum` > 0"),
+        (lambda: optim.Adagrad([P], eps=0), ValueError, "Adagrad: expected `eps` > 0, got 0"),
+        (lambda: optim.RMSprop([P], eps=0), ValueError, "RMSprop: expected `eps` > 0, got 0"),
+        (lambda: optim.RMSprop([P], alpha=1), ValueError,
+         "RMSprop: expected 0 ≤ `alpha` < 1, got 1"),
+        (lambda: optim.Adam([P], eps=0), ValueError, "Adam: expected `eps` > 0, got 0"),
+        (lambda: optim.Adam([P], betas=(1, 0.9)), ValueError,
+         "Adam: expected 0 ≤ β₁ < 1 in `betas`, got 1"),
+        (lambda: optim.Adam([P], betas=(0.9, -1)), ValueError,
+         "Adam: expected 0 ≤ β₂ < 1 in `betas`, got -1"),
+        (lambda: optim.Adam([P], betas=0.9), TypeError, "Adam: expected `betas` (β₁, β₂), got 0.9"),
+        (lambda: optim.Adam([P], betas=(0.9,)), TypeError,
+         "Adam: expected `betas` (β₁, β₂), got (0.9,)"),
+        (lambda: optim.Adam([P], l1=-1), ValueError, "Adam: expected `l1` ≥ 0, got -1"),
+        (lambda: optim.Adam([P], l2=-1), ValueError, "Adam: expected `l2` ≥ 0, got -1"),
+        (lambda: optim.Adam([P], weight_decay=-1), ValueError,
+         "Adam: expected `weight_decay` ≥ 0, got -1"),
+        (lambda: optim.EMA([P], decay=1), ValueError, "EMA: expected 0 ≤ `decay` < 1, got 1"),
+        (lambda: optim.clip_by_global_norm([P], 0), ValueError,
+         "clip_by_global_norm: expected `max_norm` > 0, got 0"),
+        (lambda: optim.clip_by_global_norm(P, 1), TypeError,
+         "clip_by_global_norm: expected a sequence of gradients, got Tensor"),
+        (lambda: optim.clip_values([P], -1), ValueError,
+         "clip_values: expected `limit` > 0, got -1"),
+        (lambda: optim.clip_values([P, None], 1), TypeError,
+         "clip_values: expected gradient 1 to be a Tensor, got NoneType"),
+    ],
+)  # fmt: skip
+def test_settings_that_can_not_be_are_refused(make, error, message):
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_there_is_no_optimiser_without_an_update():
+    with pytest.raises(TypeError, match="abstract"):
+        optim.Optimizer([P], lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("grads", "error", "message"),
+    [
+        (ONES, TypeError, "expected a sequence of gradients, got Tensor"),
+        ({"w": ONES}, TypeError, "expected a sequence of gradients, got dict"),
+        (None, TypeError, "expected a sequence of gradients, got NoneType"),
+        ([ONES], ValueError, "expected 2 gradients, one for each parameter, got 1"),
+        ([ONES, ONES, ONES], ValueError, "expected 2 gradients, one for each parameter, got 3"),
+        ([ONES, None], TypeError, "expected gradient 1 to be a Tensor, got NoneType"),
+        ([ONES, np.ones((2, 3))], TypeError, "expected gradient 1 to be a Tensor, got ndarray"),
+        ([ONES, Tensor(np.ones((3, 2)))], ValueError,
+         "expected the gradient of parameter 1 of shape (2, 3) to be float64 of shape (2, 3), got "
+         "float64 of shape (3, 2)"),
+        ([Tensor(np.ones(2, "f4")), Tensor(np.ones((2, 3)))], ValueError,
+         "expected the gradient of `w` to be float64 of shape (2,), got float32 of shape (2,)"),
+    ],
+)  # fmt: skip
+def test_gradients_that_do_not_fit_are_refused(grads, error, message):
+    params = [leaf(np.ones(2), "w"), leaf(np.ones((2, 3)))]
+    with pytest.raises(error) as caught:
+        optim.Adam(params).step(grads)
+    assert str(caught.value) == f"Adam.step: {message}"
+    assert (params[0].numpy() == 1).all()
+
+
+@pytest.mark.parametrize("act", [lambda p: optim.Adam([p]).step, lambda p: optim.EMA([p]).update])
+def test_a_parameter_that_has_become_another_since_is_refused(act):
+    p = leaf(np.ones(2), "w")
+    method = act(p)
+    name, kind, inputs = ("EMA", "average", ()) if "EMA" in repr(method) else ("Adam", "m", ([p],))
+    p.data = p.data.astype(np.float32)
+    with pytest.raises(ValueError) as caught:
+        method(*inputs)
+    assert str(caught.value) == (
+        f"{name}: `w` has become float32 of shape (2,), its `{kind}` is float64 of shape (2,); "
+        f"make a new {name}"
+    )
+
+
+# --- gradients that are not finite ----------------------------------------------------------------
+
+
+@each_optimiser
+@pytest.mark.parametrize(
+    ("entries", "count"),
+    [([math.nan], "1 nan and 0 inf"), ([math.inf], "0 nan and 1 inf"),
+     ([-math.inf, math.nan, math.inf], "1 nan and 2 inf")],
+)  # fmt: skip
+def test_a_gradient_that_is_not_finite_is_refused_by_name_and_nothing_changes(make, entries, count):
+    params = {"first": leaf(np.ones(3)), "second": leaf(np.ones((2, 5)))}
+    optimizer = make(params, weight_decay=0.1)
+    good = constants(np.ones(3), np.ones((2, 5)))
+    optimizer.step(good)
+    before, state = values(optimizer.params), optimizer.state_dict()
+    loss = (params["first"] * params["first"]).sum()
+
+    bad = np.ones(10)
+    bad[2 : 2 + len(entries)] = entries
+    with pytest.raises(ValueError) as caught:
+        optimizer.step([good[0], Tensor(bad.reshape(2, 5))])
+    assert str(caught.value) == (
+        f"{type(optimizer).__name__}.step: the gradient of `second` has {count} in 10 entries; "
+        f"nothing was changed"
+    )
+    assert_same(values(optimizer.params), before)
+    assert optimizer.state_dict().keys() == state.keys()
+    assert_same(optimizer.state_dict().values(), state.values())
+    tg.grad(loss, params["first"])  # its graph is not stale
+
+
+def test_of_several_gradients_that_are_not_finite_the_first_is_named():
+    params = [leaf(np.ones(2)) for _ in range(3)]
+    with pytest.raises(ValueError) as caught:
+        optim.SGD(params, 0.1).step([ONES, Tensor([math.nan, 1.0]), Tensor([math.inf, math.nan])])
+    assert str(caught.value) == (
+        "SGD.step: the gradient of parameter 1 of shape (2,) has 1 nan and 0 inf in 2 entries "
+        "(2 gradients are like that); nothing was changed"
+    )
+
+
+def test_large_gradients_whose_squares_overflow_are_finite():
+    p = leaf(np.zeros(3), dtype=np.float32)
+    optim.SGD([p], lr=1e-30).step([Tensor(np.full(3, 1e30, np.float32))])
+    np.testing.assert_allclose(p.numpy(), [-1, -1, -1], rtol=1e-6)
+
+
+# --- the rate -------------------------------------------------------------------------------------
+
+
+def test_step_t_is_taken_at_the_schedules_rate_for_t_counted_from_0():
+    p, rates = leaf(0.0), [0.5, 0.25, 4.0, 0.0]
+    optimizer = optim.SGD([p], lr=lambda step: rates[step])
+    seen = []
+    for rate in rates:
+        assert optimizer.rate() == rate
+        before = p.item()
+        optimizer.step(constants(np.array(1.0)))
+        seen.append(before - p.item())
+    assert seen == rates
+    assert optimizer.steps == 4
+
+
+def test_the_rate_may_be_set_between_steps():
+    p = leaf(0.0)
+    optimizer = optim.SGD([p], lr=1.0)
+    optimizer.lr = np.float64(0.25)
+    optimizer.step(constants(np.array(1.0)))
+    assert p.item() == -0.25
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "shown"),
+    [(-1.0, ValueError, "-1.0"), (math.nan, ValueError, "nan"), (None, TypeError, "NoneType")],
+)
+def test_a_schedule_that_gives_no_rate_is_refused_and_nothing_changes(rate, error, shown):
+    p = leaf(np.ones(2))
+    optimizer = optim.Adam([p], lr=lambda step: rate, weight_decay=0.1)
+    with pytest.raises(error) as caught:
+        optimizer.step([ONES])
+    assert str(caught.value) == f"Adam: expected `lr` ≥ 0 at step 0, got {shown}"
+    assert optimizer.steps == 0
+    assert (p.numpy() == 1).all()
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+@each_optimiser
+def test_a_run_saved_in_the_middle_and_resumed_is_bit_for_bit_the_whole_run(make, tmp_path):
+    schedule = optim.warm_up(optim.cosine(0.1, 15), 5)
+    whole, _ = trained(make, 20, lr=schedule)
+    half, optimizer = trained(make, 11, lr=schedule)
+    np.savez(tmp_path / "state.npz", **optimizer.state_dict())
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+        resumed, optimizer = trained(make, 9, lr=schedule, start=half, resume=state)
+    assert optimizer.steps == 20
+    assert_same(resumed.values(), whole.values())
+
+
+def test_state_is_a_copy_both_ways():
+    p = leaf([1.0])
+    optimizer = optim.SGD([p], 0.1, momentum=0.5)
+    optimizer.step(constants([1.0]))
+    state = optimizer.state_dict()
+    state["b.0"][0] = 7
+    assert optimizer.state_dict()["b.0"] == 1
+    optimizer.load_state_dict(state)
+    optimizer.step(constants([1.0]))
+    assert state["b.0"] == 7
+
+
+@pytest.mark.parametrize(
+    ("params", "keys"),
+    [
+        ({"a": P, "b": Q}, ["a", "b"]),
+        ([P, leaf(1.0, name="q")], ["p", "q"]),
+        ([P, Q], ["0", "1"]),
+        ([P, leaf(1.0, name="p")], ["0", "1"]),
+    ],
+)
+def test_state_is_named_after_the_parameters_or_after_their_places_if_names_do_not_tell(
+    params, keys
+):
+    expected = ["steps", *(f"m.{key}" for key in keys), *(f"v.{key}" for key in keys)]
+    assert list(optim.Adam(params).state_dict()) == expected
+    assert list(optim.EMA(params).state_dict()) == ["steps", *(f"average.{key}" for key in keys)]
+
+
+def test_state_finds_its_parameter_by_name_in_whatever_order():
+    a, b = leaf([1.0], "a"), leaf([1.0], "b")
+    first, second = optim.SGD([a, b], 0.1, 0.5), optim.SGD([b, a], 0.1, 0.5)
+    first.step(constants([2.0], [3.0]))
+    second.load_state_dict(first.state_dict())
+    assert [to_numpy(each).tolist() for each in second.state["b"]] == [[3.0], [2.0]]
+
+
+def test_state_that_does_not_fit_is_refused_and_nothing_is_taken_over():
+    params = {"u": leaf(np.ones(2)), "v": leaf(np.ones((2, 3)))}
+    optimizer = optim.Adam(params)
+    optimizer.step(constants(np.ones(2), np.ones((2, 3))))
+    state, before = optimizer.state_dict(), optimizer.state_dict()
+    state["steps"] = np.array(9)
+    state["m.u"] = np.full(2, 5.0)
+    del state["v.u"]
+    state["m.w"] = state.pop("m.v")
+    state["v.v"] = np.ones(2, np.float32)
+    with pytest.raises(ValueError) as caught:
+        optimizer.load_state_dict(state)
+    assert str(caught.value) == (
+        "load_state_dict: the state does not fit Adam\n"
+        "  missing: m.v\n"
+        "  missing: v.u\n"
+        "  unexpected: m.w\n"
+        "  v.v: expected float64 of shape (2, 3), got float32 of shape (2,)"
+    )
+    assert_same(optimizer.state_dict().values(), before.values())
+
+
+def test_state_of_momentum_does_not_fit_an_optimiser_without():
+    state = optim.SGD([P], 0.1, momentum=0.9).state_dict()
+    with pytest.raises(ValueError) as caught:
+        optim.SGD([P], 0.1).load_state_dict(state)
+    assert str(caught.value) == (
+        "load_state_dict: the state does not fit SGD\n  unexpected: b.p"
+    )
+
+
+# --- clipping -------------------------------------------------------------------------------------
+
+ENTRIES = st.floats(-1e6, 1e6, width=32)
+GRADIENTS = st.lists(st.lists(ENTRIES, max_size=6), max_size=4)
+LIMITS = st.floats(1e-3, 1e6)
+
+
+@given(GRADIENTS, LIMITS, st.sampled_from([np.float32, np.float64]))
+def test_clipping_by_norm_bounds_the_norm_and_keeps_the_direction(lists, limit, dtype):
+    arrays = [np.array(each, dtype) for each in lists]
+    grads = constants(*arrays)
+    clipped, norm = optim.clip_by_global_norm(grads, limit)
+    assert norm == pytest.approx(math.sqrt(math.fsum(x * x for a in arrays for x in a.tolist())))
+    factor = min(1, limit / norm) if norm else 1
+    for before, given_, after in zip(arrays, grads, clipped, strict=True):
+        np.testing.assert_array_equal(given_.numpy(), before)
+        assert after.dtype == dtype
+        # a float32 that is made smaller may fall below the least normal one
+        np.testing.assert_allclose(after.numpy(), before * factor, rtol=1e-6, atol=1e-38)
+    if norm <= limit:
+        assert_same(values(clipped), arrays)
+
+
+@given(GRADIENTS, LIMITS)
+def test_clipping_values_bounds_each_and_leaves_the_others(lists, limit):
+    limit = float(np.float32(limit))
+    arrays = [np.array(each, np.float32) for each in lists]
+    clipped = optim.clip_values(constants(*arrays), limit)
+    for before, after in zip(arrays, clipped, strict=True):
+        assert after.dtype == np.float32
+        expected = [x if -limit <= x <= limit else math.copysign(limit, x) for x in before.tolist()]
+        np.testing.assert_array_equal(after.numpy(), np.array(expected, np.float32))
+
+
+def test_gradients_no_longer_than_the_norm_are_left_and_longer_ones_shortened_to_it():
+    grads = constants([3.0, 0.0], [[4.0]])  # of norm 5
+    for limit, expected in {9.0: [3, 0, 4], 5.0: [3, 0, 4], 2.5: [1.5, 0, 2]}.items():
+        clipped, norm = optim.clip_by_global_norm(grads, limit)
+        assert norm == 5
+        assert [*clipped[0].numpy(), *clipped[1].numpy()[0]] == expected
+
+
+def test_the_norm_of_large_float32_gradients_does_not_overflow():
+    g = np.full((300, 300), 1e30, np.float32)
+    (clipped,), norm = optim.clip_by_global_norm(constants(g), 3.0)
+    assert norm == pytest.approx(300e30)
+    np.testing.assert_allclose(clipped.numpy(), 0.01, rtol=1e-6)
+
+
+def test_the_norm_of_many_small_float32_gradients_is_exact():
+    g = np.full(1_000_003, 0.1, np.float32)  # summed one by one in float32, wrong at 1e-3
+    _, norm = optim.clip_by_global_norm(constants(g), 1.0)
+    assert norm == pytest.approx(float(g[0]) * math.sqrt(g.size), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_clipping_does_not_hide_what_is_not_finite(value):
+    arrays = [np.array([1.0, value, 7.0]), np.array([5.0])]
+    clipped, norm = optim.clip_by_global_norm(constants(*arrays), 1.0)
+    assert not math.isfinite(norm)
+    assert_same(values(clipped), arrays)
+    np.testing.assert_array_equal(
+        optim.clip_values(constants(*arrays), 2.0)[0].numpy(), [1, value, 2]
+    )
+
+
+def test_clipped_gradients_of_a_loss_can_be_stepped_with():
+    p = leaf([3.0, 4.0])
+    grads, norm = optim.clip_by_global_norm(tg.grad((p * p).sum() / 2, [p]), 1.0)
+    optim.SGD([p], lr=5.0).step(grads)
+    assert norm == 5.0
+    np.testing.assert_allclose(p.numpy(), [0, 0], atol=1e-15)
+
+
+# --- averaging ------------------------------------------------------------------------------------
+
+
+def test_an_average_is_its_closed_form(rng):
+    start, rows, d = rng.normal(size=3), rng.normal(size=(12, 3)), 0.8
+    p = leaf(start)
+    ema = optim.EMA([p], decay=d, warm_up=False)
+    for row in rows:
+        p.data = tg.xp.asarray(row)
+        ema.update()
+    weights = (1 - d) * d ** np.arange(11, -1, -1)
+    expected = d**12 * start + weights @ rows
+    np.testing.assert_allclose(to_numpy(ema.state["average"][0]), expected, rtol=1e-13)
+
+
+def test_a_warming_average_begins_with_a_tenth_and_ends_at_its_decay():
+    p = leaf(1.0)
+    ema = optim.EMA([p], decay=0.5)
+    p.data = tg.xp.asarray(np.array(0.0))
+    kept = 1.0
+    for t in range(20):  # (1 + t) / (10 + t) passes 0.5 at t = 8
+        ema.update()
+        kept *= min(0.5, (1 + t) / (10 + t))
+        assert ema.state["average"][0].item() == pytest.approx(kept, rel=1e-12)
+
+
+def test_an_average_is_not_moved_by_a_step_itself():
+    p = leaf([1.0])
+    ema = optim.EMA([p])
+    optim.SGD([p], lr=0.5).step(constants([1.0]))
+    assert ema.state["average"][0].item() == 1
+    assert p.item() == 0.5
+
+
+def test_an_average_of_what_stays_the_same_is_the_same():
+    p = leaf(np.array([0.1, 1 / 3, 1e-30]), dtype=np.float32)
+    ema = optim.EMA([p])
+    for _ in range(10):
+        ema.update()
+    np.testing.assert_array_equal(to_numpy(ema.state["average"][0]), p.numpy())
+    assert ema.state["average"][0].dtype == np.float32
+
+
+def averaged():
+    """A parameter at 0 and its average at 9/10."""
+    p = leaf([1.0], "w")
+    ema = optim.EMA([p], decay=0.9, warm_up=False)
+    p.data = tg.xp.asarray(np.array([0.0]))
+    ema.update()
+    return p, ema
+
+
+def test_the_averages_stand_in_for_the_parameters_and_leave_again():
+    p, ema = averaged()
+    with ema.applied():
+        assert p.item() == 0.9
+    assert p.item() == 0
+    with ema.applied():
+        assert p.item() == 0.9
+
+
+def test_the_parameters_come_back_when_something_fails_meanwhile():
+    p, ema = averaged()
+    with contextlib.suppress(ZeroDivisionError), ema.applied():
+        raise ZeroDivisionError
+    assert p.item() == 0
+    ema.update()
+    with ema.applied():
+        assert p.item() == pytest.approx(0.81)
+
+
+def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back():
+    p, ema = averaged()
+    loss = (p * p).sum()
+    with ema.applied():
+        with pytest.raises(RuntimeError, match="`w` was changed after it was used"):
+            tg.grad(loss, p)
+        loss = (p * p).sum()
+        assert tg.grad(loss, p).item() == 1.8
+    with pytest.raises(RuntimeError, match="`w` was changed after it was used"):
+        tg.grad(loss, p)
+
+
+@pytest.mark.parametrize(
+    ("method", "act"),
+    [
+        ("update", lambda ema: ema.update()),
+        ("applied", lambda ema: ema.applied().__enter__()),
+        ("state_dict", lambda ema: ema.state_dict()),
+        ("state_dict", lambda ema: ema.load_state_dict({})),
+    ],
+)
+def test_while_the_averages_are_applied_they_can_not_be_used_otherwise(method, act):
+    p, ema = averaged()
+    with ema.applied():
+        with pytest.raises(RuntimeError) as caught:
+            act(ema)
+        assert p.item() == 0.9
+    assert str(caught.value) == (
+        f"EMA.{method}: the averages are in use as the parameters; leave `with applied()` first"
+    )
+    assert p.item() == 0
+
+
+def test_an_average_saved_and_resumed_is_bit_for_bit_the_same(tmp_path, rng):
+    rows = rng.normal(size=(14, 40_000)).astype(np.float32)
+
+    def run(ema, rows):
+        for row in rows:
+            ema.params[0].data = tg.xp.asarray(row)
+            ema.update()
+        return ema
+
+    whole = run(optim.EMA([leaf(rows[0], "w", np.float32)]), rows)
+    half = run(optim.EMA([leaf(rows[0], "w", np.float32)]), rows[:6])
+    np.savez(tmp_path / "ema.npz", **half.state_dict())
+    resumed = optim.EMA([leaf(rows[3], "w", np.float32)])
+    with np.load(tmp_path / "ema.npz", allow_pickle=False) as state:
+        resumed.load_state_dict(state)
+    run(resumed, rows[6:])
+    assert_same(resumed.state_dict().values(), whole.state_dict().values())
+
+
+def test_state_of_other_parameters_does_not_fit_an_average():
+    with pytest.raises(ValueError) as caught:
+        optim.EMA({"w": P}).load_state_dict(optim.EMA({"u": P}).state_dict())
+    assert str(caught.value) == (
+        "load_state_dict: the state does not fit EMA\n"
+        "  missing: average.w\n"
+        "  unexpected: average.u"
+    )
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "points"),
+    [
+        (optim.constant(0.3), {0: 0.3, 10**6: 0.3}),
+        (optim.step_decay(0.8, 10, 0.5), {0: 0.8, 9: 0.8, 10: 0.4, 19: 0.4, 20: 0.2, 35: 0.1}),
+        (optim.step_decay(1, 10), {9: 1.0, 10: 0.1}),
+        (optim.exponential(1.0, 100, 1e-4), {0: 1, 25: 0.1, 50: 0.01, 100: 1e-4, 999: 1e-4}),
+        (optim.cosine(2.0, 90), {0: 2, 30: 1.5, 45: 1, 60: 0.5, 90: 0, 999: 0}),
+        (optim.cosine(2.0, 90, final=1.0), {0: 2, 45: 1.5, 90: 1, 999: 1}),
+        (optim.warm_up(0.5, 4), {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.5, 999: 0.5}),
+        (optim.warm_up(optim.cosine(1.0, 10), 9), {0: 0.1, 8: 0.9, 9: 1, 14: 0.5, 19: 0, 99: 0}),
+        (optim.one_cycle(1.0, 100), {0: 0.04, 15: 0.52, 30: 1, 65: 0.5, 100: 0, 999: 0}),
+        (optim.one_cycle(1, 10, 0.2, 0.1, 0.5), {0: 0.2, 5: 1, 10: 0.1, 99: 0.1}),
+        (optim.one_cycle(1, 10, rise=0), {0: 1, 5: 0.5, 10: 0}),
+        (optim.one_cycle(1, 10, start=0, rise=1), {0: 0, 5: 0.5, 10: 1, 11: 0}),
+    ],
+)
+def test_schedules_pass_their_known_points(schedule, points):
+    assert {t: schedule(t) for t in points} == pytest.approx(points, rel=1e-12, abs=1e-15)
+
+
+@given(st.floats(1e-6, 10), st.floats(0, 1), st.integers(1, 300), st.integers(1, 50))
+def test_schedules_that_fall_fall_and_end_where_they_should(peak, share, steps, warming):
+    final = max(share * peak, 1e-9)
+    for schedule in (
+        optim.cosine(peak, steps, final),
+        optim.exponential(peak, steps, final),
+        optim.one_cycle(peak, steps, final=final, rise=0),
+        optim.step_decay(peak, steps, share or 0.5),
+    ):
+        rates = [schedule(t) for t in range(2 * steps)]
+        assert rates[0] == pytest.approx(peak)
+        assert all(a >= b * (1 - 1e-12) for a, b in itertools.pairwise(rates))
+        warmed = optim.warm_up(schedule, warming)
+        climb = [warmed(t) for t in range(warming + 1)]
+        assert climb == sorted(climb)
+        assert [warmed(warming + t) for t in range(2 * steps)] == rates
+    for schedule in (optim.cosine(peak, steps, final), optim.exponential(peak, steps, final)):
+        assert [schedule(steps), schedule(steps + 7)] == pytest.approx([final, final])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [optim.exponential(1.0, 1000, 0.01), optim.cosine(1.0, 1000), optim.one_cycle(1.0, 1000),
+     optim.warm_up(optim.cosine(1.0, 900), 100)],
+)  # fmt: skip
+def test_smooth_schedules_have_no_jump(schedule):
+    rates = [schedule(t) for t in range(1200)]
+    assert max(abs(a - b) for a, b in itertools.pairwise(rates)) < 0.011
+    assert max(rates) == 1.0
+
+
+def test_cosine_is_pytorchs_cosine():
+    torch = pytest.importorskip("torch")
+    p = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=0.7)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30, eta_min=0.1)
+    ours = optim.cosine(0.7, 30, final=0.1)
+    for t in range(31):
+        assert theirs.get_last_lr()[0] == pytest.approx(ours(t), rel=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: optim.constant(0), ValueError, "constant: expected `lr` > 0, got 0"),
+        (lambda: optim.step_decay(1, 0), ValueError, "step_decay: expected `every` ≥ 1, got 0"),
+        (lambda: optim.step_decay(1, 9, 0), ValueError, "step_decay: expected `factor` > 0, got 0"),
+        (lambda: optim.exponential(1, 9, 0), ValueError,
+         "exponential: expected `final` > 0, got 0"),
+        (lambda: optim.cosine(-1, 9), ValueError, "cosine: expected `peak` > 0, got -1"),
+        (lambda: optim.cosine(1, 0), ValueError, "cosine: expected `steps` ≥ 1, got 0"),
+        (lambda: optim.cosine(1, 9, -1), ValueError, "cosine: expected `final` ≥ 0, got -1"),
+        (lambda: optim.cosine("1", 9), TypeError, "cosine: expected `peak` > 0, got str"),
+        (lambda: optim.warm_up(1, 0), ValueError, "warm_up: expected `steps` ≥ 1, got 0"),
+        (lambda: optim.warm_up(-1, 9), ValueError,
+         "warm_up: expected a function or a rate `schedule` > 0, got -1"),
+        (lambda: optim.one_cycle(1, 9, -1), ValueError, "one_cycle: expected `start` ≥ 0, got -1"),
+        (lambda: optim.one_cycle(1, 9, rise=2), ValueError,
+         "one_cycle: expected 0 ≤ `rise` ≤ 1, got 2"),
+        (lambda: optim.one_cycle(1, 9, final=-1), ValueError,
+         "one_cycle: expected `final` ≥ 0, got -1"),
+    ],
+)  # fmt: skip
+def test_schedules_that_can_not_be_are_refused(make, error, message):
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+# --- the names ------------------------------------------------------------------------------------
+
+
+def test_every_public_name_exists_and_says_what_it_is():
+    assert [n for n in optim.__all__ if not hasattr(optim, n)] == []
+    assert [n for n in optim.__all__ if n != "Schedule" and not getattr(optim, n).__doc__] == []
+
+
+@pytest.mark.parametrize("view", [lambda p: p.T, lambda p: p.T[1:], lambda p: p[0:3]])
+def test_a_graph_that_used_a_view_of_a_parameter_is_stale_after_a_step(view, rng):
+    p = Tensor(rng.normal(size=(3, 2)), requires_grad=True)
+    x = Tensor(rng.normal(size=view(p).shape), requires_grad=True)
+    y, copied = tg.sum(view(p) * x), tg.sum(tg.exp(p)) * tg.sum(x)
+    optim.SGD([p], 0.1).step([Tensor(np.ones((3, 2)))])
+    with pytest.raises(RuntimeError, match="was changed after it was used in this graph"):
+        tg.grad(y, x)
+    tg.grad(copied, x)  # what was computed from p, and does not share its memory, is as it was

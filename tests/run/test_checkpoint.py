@@ -1,0 +1,234 @@
+"""Checkpoints: whole or not there, and never taken for what they are not."""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import nn, optim
+from tinygen._files import replacing
+from tinygen.run import checkpoint
+from tinygen.run.checkpoint import CheckpointError
+
+
+def parts(seed=0, width=4):
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(nn.Dense(3, width, rng=rng), nn.BatchNorm(width),
+                          nn.Dropout(0.5, rng=np.random.default_rng(seed + 10)))  # fmt: skip
+    optimizer = optim.Adam(model.parameters(), 0.1)
+    x = tg.Tensor(tg.xp.asarray(rng.standard_normal((5, 3)), np.float32))
+    optimizer.step(tg.grad(tg.mean(model(x)), model.parameters()))
+    return {"model": model, "optimizer": optimizer, "rng": rng}
+
+
+def states(of):
+    return {f"{part}/{name}": np.asarray(array) for part, each in of.items()
+            for name, array in checkpoint.state(each).items()}  # fmt: skip
+
+
+def assert_equal(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    checkpoint.save(tmp_path / "a.npz", parts(0), step=7, note="λ")
+    return tmp_path / "a.npz"
+
+
+def test_what_is_loaded_is_what_was_saved(saved):
+    other = parts(1)
+    about = checkpoint.load(saved, other)
+    assert about["step"] == 7 and about["note"] == "λ"
+    assert_equal(states(other), states(parts(0)))
+    assert other["rng"].random() == parts(0)["rng"].random()
+    assert other["model"][2].rng.random() == parts(0)["model"][2].rng.random()
+
+
+def test_nothing_in_it_needs_pickle(saved):
+    with np.load(saved, allow_pickle=False) as file:
+        assert {file[name].dtype.kind for name in file.files} <= set("fiuUb")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.pop("rng"), "{} is of another run; its parts are ['model', 'optimizer', "
+         "'rng']\n  unexpected: rng"),
+        (lambda p: p.update(ema=p["optimizer"]), "{} is of another run; its parts are ['model', "
+         "'optimizer', 'rng']\n  missing: ema"),
+        (lambda p: p.update(rng=np.random.Generator(np.random.MT19937(0))), "{} does not fit: "
+         "rng: restore: the state is of a PCG64 generator, and `rng` is a MT19937"),
+        (lambda p: p.update(optimizer=optim.SGD(p["model"].parameters(), 0.1)), "{} does not fit: "
+         "optimizer: load_state_dict: the state does not fit SGD\n  unexpected: m.layers.0.weight"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_run_is_refused_and_no_part_is_changed(saved, change, message):
+    ours, content = parts(1), saved.read_bytes()
+    change(ours)
+    before = states(ours)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(saved, ours)
+    assert str(caught.value).startswith(message.format(saved))
+    assert_equal(states(ours), before)
+    assert saved.read_bytes() == content
+
+
+def test_a_model_of_another_size_is_refused_by_the_names_of_its_arrays(saved):
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(saved, parts(0, width=5))
+    assert "model: load_state_dict: the state does not fit Sequential\n" in str(caught.value)
+    assert "expected float32 of shape (3, 5), got float32 of shape (3, 4)" in str(caught.value)
+
+
+def test_the_generator_of_a_layer_must_be_there(saved):
+    with_more = parts(0)
+    with_more["model"].more = nn.Dropout(0.5, rng=np.random.default_rng(0))
+    with pytest.raises(CheckpointError, match=r"model: missing: more\.rng:generator$"):
+        checkpoint.load(saved, with_more)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_damage_anywhere_is_noticed(saved, data):
+    content = saved.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        damaged = content[:at]
+    else:
+        damaged = bytearray(content)
+        damaged[at] ^= data.draw(st.integers(1, 255))
+    path = saved.parent / "damaged.npz"
+    path.write_bytes(damaged)
+    ours = parts(1)
+    before = states(ours)
+    try:
+        checkpoint.load(path, ours)
+    except CheckpointError as error:
+        assert str(error).startswith(str(path))
+        assert_equal(states(ours), before)
+    else:  # a byte that means nothing, such as a date in the archive
+        assert_equal(states(ours), states(parts(0)))
+
+
+class Trap:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+def write_pickle(path):
+    path.write_bytes(pickle.dumps(Trap()))
+
+
+def write_object_array(path):
+    with open(path, "wb") as file:
+        np.savez(file, about=np.array(json.dumps({"format": checkpoint.FORMAT, "parts": []})),
+                 trap=np.array([Trap()], dtype=object))  # fmt: skip
+
+
+def write_npy(path):
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+
+
+def write_other_npz(path):
+    with open(path, "wb") as file:
+        np.savez(file, images=np.ones(3))
+
+
+def write_other_zip(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("about.txt", "no array")
+
+
+def write_other_about(path):
+    with open(path, "wb") as file:
+        np.savez(file, about=np.ones(3))
+
+
+FOREIGN = [write_pickle, write_object_array, write_npy, write_other_npz, write_other_zip,
+           write_other_about]  # fmt: skip
+
+
+@pytest.mark.parametrize("write", FOREIGN)
+def test_a_file_of_another_program_is_refused_and_left_alone(write, tmp_path):
+    path = tmp_path / "a.npz"
+    write(path)
+    content = path.read_bytes()
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path, parts())
+    assert str(caught.value).startswith(f"{path} is ")
+    assert path.read_bytes() == content
+
+
+def test_the_format_of_another_version_is_named(tmp_path):
+    with open(tmp_path / "a.npz", "wb") as file:
+        np.savez(file, about=np.array(json.dumps({"format": "tinygen checkpoint 9"})))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(tmp_path / "a.npz", {})
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.npz'} has the format 'tinygen checkpoint 9'; this version of tinygen "
+        f"reads 'tinygen checkpoint 1'")  # fmt: skip
+
+
+def test_a_checkpoint_that_is_not_there_is_just_that(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(tmp_path / "none.npz", {})
+
+
+@pytest.mark.parametrize(
+    ("kept", "error", "message"),
+    [
+        ({"a/b": np.random.default_rng(0)}, ValueError, "checkpoint: a part can not be called "
+         "'a/b'"),
+        ({"rate": 0.1}, TypeError, "checkpoint: expected the part `rate` to be a generator, or to "
+         "have state_dict() and load_state_dict(), got a float"),
+    ],
+)  # fmt: skip
+def test_what_has_no_state_is_refused_at_once(kept, error, message):
+    with pytest.raises(error) as caught:
+        checkpoint.check(kept)
+    assert str(caught.value) == message
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    for error in (OSError, KeyboardInterrupt):
+        with pytest.raises(error), replacing(path) as file:
+            file.write(b"ne")
+            assert path.read_text() == "old"
+            raise error
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_save_leaves_the_last_checkpoint(saved, monkeypatch):
+    content = saved.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(saved, parts(1))
+    assert saved.read_bytes() == content
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_folders_are_made_and_permissions_are_the_usual(tmp_path):
+    with replacing(tmp_path / "a" / "b.txt") as file:
+        file.write(b"x")
+    (tmp_path / "a" / "c.txt").write_text("x")
+    ours, usual = (tmp_path / "a" / name for name in ("b.txt", "c.txt"))
+    assert ours.stat().st_mode == usual.stat().st_mode

@@ -1,0 +1,162 @@
+"""The examples' command line: what it says to a newcomer, and which of the settings win."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygen import data
+from tinygen.run import NotFinite, Run, commandline
+
+QUICK = {"epochs": 1, "width": 4}
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch, tmp_path):
+    """No data set is at hand, and there is no network."""
+    for name in ("TINYGEN_DATA", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.setenv("TINYGEN_OFFLINE", "1")
+
+
+def parser(**more):
+    p = commandline.parser("Does this.\n\nAnd says more.", out="runs/x",
+                           **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more})  # fmt: skip
+    p.add_argument("--width", type=int, default=32)
+    p.add_argument("--price", type=commandline.from_zero, default=1.0)
+    return p
+
+
+def parse(*argv, **more):
+    return vars(commandline.parse(parser(**more), argv, quick=QUICK))
+
+
+def test_without_arguments_all_settings_are_the_defaults():
+    assert parse() == {"data": "digits", "epochs": 10, "batch_size": 128, "lr": 1e-3, "seed": 0,
+                       "backend": None, "out": Path("runs/x"), "resume": False, "samples": 0,
+                       "quick": False, "width": 32, "price": 1.0}  # fmt: skip
+
+
+def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
+    assert parse("--data", "auto")["data"] == "digits"
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "MNIST can't be had" in told and "TINYGEN_DATA" in told
+    assert parse("--data", "fashion")["data"] == "fashion" and not capsys.readouterr().err
+
+
+def test_a_resumed_run_has_the_data_it_began_with_even_if_auto_would_be_others_now(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tinygen.data.mnist.load", lambda name: None)  # as if it could be had
+    with Run(tmp_path / "r", parse("--out", str(tmp_path / "r"))) as run:
+        assert run.settings["data"] == "mnist"
+    monkeypatch.undo()
+    monkeypatch.setenv("TINYGEN_OFFLINE", "1")
+    for argv in ([], ["--data", "auto"]):
+        settings = parse("--out", str(tmp_path / "r"), "--resume", *argv)
+        assert settings["data"] == "mnist"
+
+
+def test_what_is_left_out_is_no_option():
+    settings = parse(data=None, epochs=None, batch_size=None, lr=None)
+    assert not {"data", "epochs", "batch_size", "lr"} & settings.keys()
+
+
+def test_quick_brings_its_own_settings_but_what_is_typed_wins():
+    assert (parse("--quick")["epochs"], parse("--quick")["width"]) == (1, 4)
+    settings = parse("--quick", "--epochs", "10")  # although it is the default
+    assert (settings["epochs"], settings["width"]) == (10, 4)
+
+
+def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
+    argv = ["--out", str(tmp_path / "r")]
+    with Run(tmp_path / "r", parse(*argv, "--quick", "--lr", "0.5", "--samples", "3")):
+        pass
+    settings = parse(*argv, "--resume", "--epochs", "7")
+    assert settings["lr"] == 0.5 and settings["width"] == 4 and settings["quick"]
+    assert settings["epochs"] == 7 and settings["samples"] == 3 and settings["resume"]
+    assert settings["out"] == tmp_path / "r"
+    with Run(tmp_path / "r", settings, resume=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--epochs", "-1"], "argument --epochs: expected a whole number from 0 on, got '-1'"),
+        (["--batch-size", "0"], "argument --batch-size: expected a whole number from 1 on, got "
+         "'0'"),
+        (["--batch-size", "x"], "argument --batch-size: expected a whole number from 1 on, got "
+         "'x'"),
+        (["--lr", "0"], "argument --lr: expected a number above 0, got '0'"),
+        (["--lr", "nan"], "argument --lr: expected a number above 0, got 'nan'"),
+        (["--lr", "inf"], "argument --lr: expected a number above 0, got 'inf'"),
+        (["--lr", "fast"], "argument --lr: expected a number above 0, got 'fast'"),
+        (["--price", "-0.1"], "argument --price: expected a number from 0 on, got '-0.1'"),
+        (["--price", "nan"], "argument --price: expected a number from 0 on, got 'nan'"),
+        (["--price", "inf"], "argument --price: expected a number from 0 on, got 'inf'"),
+        (["--price", "much"], "argument --price: expected a number from 0 on, got 'much'"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_refused_with_what_was_expected(argv, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(*argv)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_what_is_from_zero_may_be_zero_and_what_is_positive_anything_above():
+    settings = parse("--price", "0", "--lr", "1e-300")
+    assert (settings["price"], settings["lr"]) == (0, 1e-300)
+
+
+def test_a_backend_that_can_not_be_had_is_an_error_of_the_command_line(capsys, monkeypatch):
+    def use(library):
+        raise RuntimeError("cupy backend: CuPy is not installed")
+
+    monkeypatch.setattr("tinygen.autograd.backend.use", use)
+    with pytest.raises(SystemExit):
+        parse("--backend", "cupy")
+    assert "error: cupy backend: CuPy is not installed" in capsys.readouterr().err
+
+
+def test_help_names_every_option_with_its_default(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Does this." in told and "And says more." in told
+    for option in ("--data SET", "--epochs", "--batch-size", "--lr", "--seed", "--backend",
+                   "--out", "--resume", "--samples N", "--quick"):  # fmt: skip
+        assert option in told
+    for default in ("default: auto", "default: 10", "default: 128", "default: 0.001",
+                    "default: 0", "default: runs/x"):  # fmt: skip
+        assert f"({default})" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("NotFinite('`loss` was nan at step 3')", "NotFinite: `loss` was nan at step 3\n"),
+        ("Unavailable('mnist: none')", "Unavailable: mnist: none\n"),
+    ],
+)
+def test_an_error_that_says_all_is_shown_without_a_traceback(error, shown, capsys):
+    def program():
+        raise eval(error, {"NotFinite": NotFinite, "Unavailable": data.Unavailable})
+
+    with pytest.raises(SystemExit) as caught:
+        commandline.main(program)
+    assert caught.value.code == 1 and capsys.readouterr().err == shown
+
+
+def test_any_other_error_is_shown_with_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        commandline.main(lambda: 1 // 0)
+
+
+def test_ctrl_c_ends_a_program_without_a_traceback():
+    code = ("from tinygen.run import commandline\n"
+            "def f(): raise KeyboardInterrupt\ncommandline.main(f)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(__file__).resolve().parents[2], check=False)  # fmt: skip
+    assert done.returncode == 130 and done.stderr == ""

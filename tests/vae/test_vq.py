@@ -1,0 +1,305 @@
+"""Vector quantisation: the nearest code, gradients that pass straight through, means that run."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import gradcheck, nn, optim, vae
+from tinygen.data import Batches
+from tinygen.vae import vq
+from tinygen.vae.vq import VQVAE, VectorQuantiser, vq_loss
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def tensor(x, **more):
+    return tg.Tensor(tg.xp.asarray(np.asarray(x, float)), **more)
+
+
+def quantiser(codes=5, features=3, decay=None):
+    return VectorQuantiser(codes, features, rng=generator(), decay=decay).astype(float)
+
+
+@given(st.integers(0, 2**32))
+def test_each_vector_is_replaced_by_the_nearest_code(seed):
+    q, z = quantiser(), generator(seed).standard_normal((2, 4, 4, 3))
+    found = q(tensor(z))
+    e = q.e.numpy()
+    for index in np.ndindex(2, 4, 4):
+        distances = [math.dist(z[index], code) for code in e]
+        code = int(tg.to_numpy(found.codes)[index])
+        assert distances[code] == pytest.approx(min(distances))
+        np.testing.assert_allclose(tg.to_numpy(found.z.data)[index], e[code])
+
+
+def test_the_decoders_gradient_arrives_at_the_encoder_unchanged():
+    q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
+    g = generator(1).standard_normal(z.shape)
+    found = tg.grad(tg.sum(q(z).z * tensor(g)), z)
+    np.testing.assert_allclose(tg.to_numpy(found.data), g)
+
+
+def test_the_codebook_loss_moves_only_the_codes_and_the_commitment_only_the_vectors():
+    q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
+    found = q(z)
+    chosen = q.e.numpy()[tg.to_numpy(found.codes)]
+    difference = z.numpy() - chosen
+    for term in (found.codebook, found.commitment):
+        assert float(term) == pytest.approx((difference**2).sum() / 2)
+    with pytest.raises(ValueError, match="does not depend on"):
+        tg.grad(found.codebook, z)
+    with pytest.raises(ValueError, match="does not depend on"):
+        tg.grad(found.commitment, q.e)
+    np.testing.assert_allclose(tg.to_numpy(tg.grad(found.commitment, z).data), difference)
+    expected = np.zeros_like(q.e.numpy())
+    np.add.at(expected, tg.to_numpy(found.codes), -difference)
+    np.testing.assert_allclose(tg.to_numpy(tg.grad(found.codebook, q.e).data), expected)
+
+
+def test_a_codebook_of_running_means_follows_the_formulas_and_is_no_parameter():
+    q, z = quantiser(decay=0.9), generator().standard_normal((2, 4, 4, 3))
+    assert q.parameters() == []
+    e = q.e.numpy().copy()
+    codes = tg.to_numpy(q(tensor(z)).codes)
+    counts = np.ones(5)
+    total = e.copy()
+    for k in range(5):
+        mine = z[codes == k]
+        counts[k] = 0.9 * counts[k] + 0.1 * len(mine)
+        total[k] = 0.9 * total[k] + 0.1 * mine.sum(0)
+    np.testing.assert_allclose(q.e.numpy(), total / counts[:, None])
+    before = q.e.numpy().copy()
+    q.eval()
+    q(tensor(z))
+    np.testing.assert_array_equal(q.e.numpy(), before)
+
+
+def test_running_means_find_the_clusters():
+    rng = generator(3)
+    centres = np.array([[4.0, 0, 0], [0, 4, 0], [0, 0, 4], [-4, 0, 0], [0, -4, 0]])
+    q = quantiser(decay=0.9)
+    q.e.data = tg.xp.asarray(centres + rng.normal(0, 0.5, centres.shape))
+    q.total = tg.xp.array(q.e.data)
+    for _ in range(100):
+        q(tensor(centres[rng.integers(5, size=(20, 3, 3))] + rng.normal(0, 0.1, (20, 3, 3, 3))))
+    np.testing.assert_allclose(q.e.numpy(), centres, atol=0.05)
+
+
+def test_a_code_that_nobody_chooses_stays_where_it_is():
+    q = quantiser(codes=2, features=2, decay=0.5)
+    q.e.data = tg.xp.asarray([[0.5, 0.5], [100.0, 50.0]])
+    q.total = tg.xp.array(q.e.data)
+    for _ in range(100):
+        q(tensor(generator().random((10, 2, 2, 2))))
+    np.testing.assert_allclose(q.e.numpy()[1], [100, 50], rtol=1e-6)
+
+
+def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
+    q = quantiser(codes=4, features=2, decay=0.5)
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = tg.xp.array(q.e.data)
+    z = tensor(generator().random((10, 2, 2, 2)))
+    for _ in range(20):
+        q(z)
+    assert q.restart(z, rng=generator()) == 2
+    rows = z.numpy().reshape(-1, 2)
+    for code in q.e.numpy()[2:]:
+        assert (np.abs(rows - code).sum(1) < 1e-12).any()
+    assert q.restart(z, rng=generator()) == 0
+
+
+def test_a_code_that_was_moved_takes_part_in_the_running_means_from_where_it_is_now():
+    q, z = quantiser(codes=4, features=2, decay=0.5), generator().random((10, 2, 2, 2))
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = tg.xp.array(q.e.data)
+    for _ in range(20):
+        q(tensor(z))
+    assert q.restart(tensor(z), rng=generator()) == 2
+    e, chosen = q.e.numpy(), tg.to_numpy(q.chosen)[:, None]
+    one_hot = np.eye(4)[tg.to_numpy(q(tensor(z)).codes).ravel()]
+    counts, sums = one_hot.sum(0)[:, None], one_hot.T @ z.reshape(-1, 2)
+    np.testing.assert_allclose(q.e.numpy(), (chosen * e + sums) / (chosen + counts))
+
+
+@pytest.mark.parametrize("decay", [None, 0.99])
+def test_after_few_steps_already_it_is_known_which_codes_nobody_chooses(decay):
+    q = quantiser(codes=4, features=2, decay=decay)
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = tg.xp.array(q.e.data)
+    z = tensor(generator().random((10, 2, 2, 2)))
+    assert q.restart(z, rng=generator()) == 0  # of nothing chosen yet nothing is known
+    for _ in range(5):
+        q(z)
+    assert q.restart(z, rng=generator()) == 2
+    assert q.restart(z, rng=generator()) == 0  # they have time to be chosen
+    q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
+    q.total = q.e.data * q.chosen[:, None]
+    for _ in range(400):
+        q(z)
+    assert q.restart(z, rng=generator()) == 2
+
+
+def small(decay=None):
+    rng = generator()
+    encoder = nn.Conv2d(1, 3, 2, 2, rng=rng)
+    decoder = nn.ConvTranspose2d(3, 1, 2, 2, rng=rng)
+    return VQVAE(encoder, VectorQuantiser(6, 3, rng=rng, decay=decay), decoder).astype(float)
+
+
+def test_the_loss_is_its_formula():
+    model, x = small(), tensor(generator(1).random((3, 4, 4, 1)))
+    terms = vq_loss(model, x, beta=0.5)
+    z = model.encoder(x)
+    q = model.quantiser(z)
+    decoded = model.decoder(tg.as_tensor(q.z.data))
+    p = tg.to_numpy(tg.sigmoid(decoded).data)
+    reconstruction = -(x.numpy() * np.log(p) + (1 - x.numpy()) * np.log(1 - p)).sum() / 3
+    squares = ((z.numpy() - tg.to_numpy(q.z.data)) ** 2).sum() / 3
+    assert float(terms.reconstruction) == pytest.approx(reconstruction)
+    assert float(terms.loss) == pytest.approx(reconstruction + 1.5 * squares)
+    counts = np.bincount(tg.to_numpy(q.codes).ravel(), minlength=6) / 12
+    entropy = -sum(c * math.log(c) for c in counts if c)
+    assert terms.perplexity == pytest.approx(math.exp(entropy))
+    assert float(vq_loss(small(0.9), x, beta=0.5).loss) == pytest.approx(
+        reconstruction + 0.5 * squares)  # fmt: skip
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
+    model, x = small(decay).eval(), tensor(generator(1).random((3, 4, 4, 1)))
+    params = model.parameters()
+    found = tg.grad(vq_loss(model, x, beta=0.3).loss, params)
+    z = model.encoder(x)
+    codes = tg.to_numpy(model.quantiser.nearest(z))
+    z_q = tensor(model.quantiser.e.numpy()[codes], requires_grad=True)
+    reconstruction = -tg.mean(model.likelihood.log_prob(x, model.decoder(z_q)))
+    away = 2 * (z.numpy() - z_q.numpy()) / 3
+    at_z = tg.grad(reconstruction, z_q).numpy() + 0.3 * away
+    at_e = np.zeros(model.quantiser.e.shape)
+    np.add.at(at_e, codes, -away)
+    expected = tg.grad(tg.sum(z * tensor(at_z)), model.encoder.parameters())
+    expected += [tensor(at_e)] if decay is None else []
+    expected += tg.grad(reconstruction, model.decoder.parameters())
+    assert len(params) == len(expected)
+    for p, g, e in zip(params, found, expected, strict=True):
+        np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-9, atol=1e-12, err_msg=p.name)
+
+
+def test_the_decoders_gradients_of_the_loss_are_those_that_it_says():
+    model, x = small(), tensor(generator(1).random((3, 4, 4, 1)))
+
+    def loss(weight, bias):
+        model.decoder.weight, model.decoder.bias = weight, bias
+        return vq_loss(model, x).loss
+
+    gradcheck(loss, model.decoder.weight, model.decoder.bias, order=2)
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
+    rng = generator(2)
+    patterns = np.repeat(np.repeat(rng.integers(0, 2, (4, 2, 2)), 2, 1), 2, 2)[..., None]
+    images = patterns[np.arange(64) % 4].astype(float)
+    model = small(decay)
+    batches = Batches(images, 16, rng=rng, epochs=100)
+    optimizer = optim.Adam(model.parameters(), 0.02)
+    losses = [terms["reconstruction"] for terms in
+              vae.train(model, batches, optimizer, rng=rng, bound=vq_loss)]  # fmt: skip
+    assert float(losses[-1]) < 0.2 * float(losses[0])
+    codes = model.codes(tensor(images[:4]))
+    assert codes.shape == (4, 2, 2)
+    np.testing.assert_allclose(model.images(codes), images[:4], atol=0.2)
+
+
+def test_to_measure_the_loss_moves_no_code():
+    model = small(0.9)
+    before = model.state_dict()
+    vae.evaluate(model, generator(1).random((5, 4, 4, 1)), rng=generator(), bound=vq_loss, size=2)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert model.quantiser.training
+
+
+MEASURES = {
+    "codes": lambda model, x: tg.to_numpy(model.codes(x)),
+    "images": lambda model, x: model.images(np.arange(12).reshape(3, 2, 2) % 6),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measure):
+    model, x = small(0.9), tensor(generator(1).random((3, 4, 4, 1)))
+    for part, channels in (("encoder", 3), ("decoder", 1)):  # that draw, and that remember
+        setattr(model, part, nn.Sequential(nn.Dropout(0.5, rng=generator(1)), getattr(model, part),
+                                           nn.BatchNorm(channels).astype(float)))  # fmt: skip
+    vq_loss(model, x)  # for averages to have settled
+    model.encoder[0].eval()  # of two modes
+    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    found = measure(model, x)
+    np.testing.assert_array_equal(measure(model, x), found)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert [each.training for _, each in model.named_modules()] == modes
+    np.testing.assert_array_equal(measure(model.eval(), x), found)
+
+
+def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
+    model = small()
+    model.decoder = nn.Sequential(model.decoder, nn.Flatten())
+    with pytest.raises(ValueError, match=r"expected the decoder to give \(1, 4, 4, 1\), as the "
+                                         r"images are, got \(1, 16\)$"):  # fmt: skip
+        vq_loss(model, tensor(np.zeros((1, 4, 4, 1))))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: VectorQuantiser(0, 3, rng=generator()),
+         "VectorQuantiser: expected `codes` to be an int ≥ 1, got 0"),
+        (lambda: VectorQuantiser(2, 3, rng=generator(), decay=1.0),
+         "VectorQuantiser: expected `decay` between 0 and 1, got 1.0"),
+        (lambda: VectorQuantiser(2, 3, rng=generator(), decay="0.9"),
+         "VectorQuantiser: expected `decay` between 0 and 1, got str"),
+        (lambda: quantiser()(tensor(np.ones((2, 4)))),
+         "VectorQuantiser: nearest: expected vectors of 3 features on the last axis, one or more, "
+         "got (2, 4)"),
+        (lambda: quantiser().nearest(tensor(np.ones((3, 2)))),  # six numbers: two vectors of 3?
+         "nearest: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
+        (lambda: quantiser().nearest(tensor(np.ones(3))),
+         "nearest: expected vectors of 3 features on the last axis, one or more, got (3,)"),
+        (lambda: quantiser().restart(tensor(np.ones((3, 2))), rng=generator()),
+         "restart: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
+        (lambda: quantiser().restart(tensor(np.ones((0, 3))), rng=generator()),
+         "restart: expected vectors of 3 features on the last axis, one or more, got (0, 3)"),
+        (lambda: quantiser().restart(tensor(np.ones((2, 3))), rng=generator(), below=math.nan),
+         "restart: expected `below` ≥ 0, got nan"),
+        (lambda: small().images(np.array([[[0, -1]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from -1 to 0"),
+        (lambda: small().images(np.array([[[6, 1]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from 1 to 6"),
+        (lambda: small().images(np.array([[[0.0, 1.0]]])),
+         "VQVAE: expected `codes` to be ints from 0 to 5, got float64 from 0.0 to 1.0"),
+        (lambda: VQVAE(None, quantiser(), None, likelihood=vae.Bernoulli),
+         f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got {vae.Bernoulli}"),
+        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=-1.0),
+         "vq_loss: expected `beta` ≥ 0, got -1.0"),
+        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=math.nan),
+         "vq_loss: expected `beta` ≥ 0, got nan"),
+        (lambda: vq_loss(small(), tg.xp.ones((1, 4, 4, 1), "u1")),
+         "VAE: expected images in floating point, got uint8; divide bytes by 255"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_meant_is_refused(make, message):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_the_public_names_are_there():
+    assert all(hasattr(vq, name) for name in vq.__all__)

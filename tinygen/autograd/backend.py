@@ -1,0 +1,161 @@
+"""The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
+
+The rest of the library writes `xp.exp(x)` and need not ask which of the two it has; cupy.py proves
+that CuPy works. The difference shows in two other files: parallel.py, which splits large work
+across threads or hands it to the GPU whole, and run.py, which looks at a GPU's losses rarely.
+
+Reading order: `use` chooses, `to_numpy` brings back; the rest is what can go wrong on the way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tinygen.autograd import cupy
+
+Array: TypeAlias = Any  # an `xp.ndarray`; CuPy has no type hints to share with NumPy's
+Shape: TypeAlias = tuple[int, ...]
+
+LIBRARIES = ("numpy", "cupy")
+
+
+class _Namespace:
+    """The chosen library's names as plain attributes, so that `xp.exp` costs one look-up."""
+
+    def __getattr__(self, name: str) -> Any:  # only reached by names the library loads lazily
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_chosen, name)
+
+
+if TYPE_CHECKING:
+    xp = np
+else:
+    xp = _Namespace()
+
+_chosen: ModuleType = np
+_device = 0
+_too_late = ""  # once set, why another backend can't be chosen any more
+name = ""  # "numpy", "cupy", or the name of the module given to `use`
+threads = 1  # among how many parallel.py shares work out
+on_cpu = True  # whether arrays are NumPy's own
+
+
+# --- choosing -------------------------------------------------------------------------------------
+
+
+def use(library: str, device: int = 0) -> None:
+    """Run everything from now on on `library`: "numpy", "cupy", or a module with NumPy's interface.
+
+    One process has one backend: the choice must come before the first Tensor. CuPy is accepted
+    only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
+    what is missing, and the previous backend stays.
+    """
+    global _chosen, _device, name, threads, on_cpu
+    if library == name and device == _device:
+        return
+    if _too_late:
+        raise RuntimeError(f"use({library!r}) comes too late: {_too_late}; call it first, or set "
+                           f"TINYGEN_BACKEND={library} before Python starts")  # fmt: skip
+    if library == "cupy":
+        module = cupy.working(device)
+    else:
+        try:
+            module = importlib.import_module(library)
+        except ImportError:
+            raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
+                             f"interface, got {library!r}") from None  # fmt: skip
+    threads = _count_threads() if module is np else 1
+    if module is np:
+        _keep_freed_memory()
+    _chosen, _device, name, on_cpu = module, device, library, module is np
+    if not TYPE_CHECKING:
+        vars(xp).clear()
+        vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
+
+
+def seal(reason: str) -> None:
+    """From now on `use` refuses another backend, for this reason. Called by the first Tensor."""
+    global _too_late
+    _too_late = _too_late or reason
+
+
+def _count_threads() -> int:
+    wanted = os.environ.get("TINYGEN_THREADS", "")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ValueError(f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}")
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe() -> str:
+    """The backend in a line, for logs: library, version, device or threads, BLAS."""
+    if name == "cupy":
+        gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
+        return f"CuPy {_chosen.__version__} on {gpu}"
+    found = blas().info()
+    library = found[0]["internal_api"] if found else "unknown BLAS"
+    kernels = found[0].get("architecture", "") if found else ""
+    return f"{name} {_chosen.__version__} ({library} {kernels}), {threads} threads"
+
+
+def queues_work() -> bool:
+    """Whether operations return before they are done, as on a GPU: to look at a number is to wait
+    for all that came before it."""
+    return name == "cupy"
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """The array on the host. On a GPU this waits for all work on it to be done."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def as_index(index: Any, shape: Shape) -> Any:
+    """An index into an array of `shape`, its lists and host arrays moved to where the array is.
+
+    A GPU wraps an index that is out of range silently, so the check is made here, on the host.
+    """
+    if _chosen is np:
+        return index
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, (list, np.ndarray)) for i in parts):
+        host = tuple(i if not isinstance(i, xp.ndarray) else to_numpy(i) for i in parts)
+        np.broadcast_to(np.empty((), bool), shape)[host]  # raises what NumPy raises
+        parts = tuple(xp.asarray(i) if isinstance(i, (list, np.ndarray)) else i for i in parts)
+    return parts if isinstance(index, tuple) else parts[0]
+
+
+def _keep_freed_memory() -> None:
+    """Ask the C library to keep what is freed for what comes next, where it is one that can.
+
+    A step frees and asks for the same hundreds of megabytes. By default glibc hands them back to
+    the system, which must zero them, page by page, before it gives them out again: for an array
+    of some MB that takes longer than a pass of arithmetic over it.
+    """
+    if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        # M_MMAP_THRESHOLD: what is larger is mapped, and unmapped, alone. Old versions refuse 1 GB
+        if mallopt is not None and (mallopt(-3, 2**30) or mallopt(-3, 2**25)):
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the free bytes at the heap's end that stay
+
+
+@functools.cache
+def blas() -> Any:
+    """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+use(os.environ.get("TINYGEN_BACKEND") or "numpy")

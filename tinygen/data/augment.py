@@ -1,0 +1,128 @@
+"""Small random changes to images that show the same as before: so a few images do for many.
+
+    x = augment.shift(augment.flip(x, rng=rng), 2, rng=rng)
+
+Each function takes a batch x (N, H, W, C) and returns a new one of its dtype; every image has its
+own randomness. In an epoch of training they are called anew on each batch.
+
+Reading order: as they come. `_window` is both `shift` and `crop`; `_turned` is all of `rotate` but
+the angles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygen._checks import number, whole
+from tinygen._random import generator
+from tinygen.autograd import Array
+
+__all__ = ["binarize", "crop", "flip", "noise", "rotate", "shift"]
+
+Random = np.random.Generator
+
+
+def flip(x: Array, *, rng: Random) -> Array:
+    """Each image as it is or, as probably, left and right exchanged"""
+    _check("flip", x, rng)
+    flipped = rng.random(len(x)) < 0.5
+    return np.where(flipped[:, None, None, None], x[:, :, ::-1], x)
+
+
+def shift(x: Array, most: int, *, rng: Random) -> Array:
+    """Each image moved by up to `most` whole pixels, down or up and right or left; then come zeros
+
+    Every one of the (2·most + 1)² moves is as probable as another.
+    """
+    _check("shift", x, rng)
+    whole("shift", 0, most=most)
+    return _window(x, x.shape[1], x.shape[2], most, rng)
+
+
+def crop(x: Array, size: int, *, rng: Random, padding: int = 0) -> Array:
+    """`size` × `size` pixels from anywhere in each image, after a border of zeros is added"""
+    _check("crop", x, rng)
+    whole("crop", 1, size=size)
+    whole("crop", 0, padding=padding)
+    room = min(x.shape[1:3]) + 2 * padding
+    if size > room:
+        raise ValueError(f"crop: expected `size` ≤ {room}, an image's shorter side and its "
+                         f"padding, got {size} (x {x.shape})")  # fmt: skip
+    return _window(x, size, size, padding, rng)
+
+
+def _window(x: Array, height: int, width: int, padding: int, rng: Random) -> Array:
+    """A window from anywhere in each image, after zeros are added all around"""
+    x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    N, H, W, _ = x.shape
+    top = rng.integers(H - height + 1, size=(N, 1, 1))
+    left = rng.integers(W - width + 1, size=(N, 1, 1))
+    rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
+    return x[np.arange(N)[:, None, None], rows, columns]
+
+
+def rotate(x: Array, degrees: float, *, rng: Random, fill: float = 0.0) -> Array:
+    """Each image turned about its middle, by an angle ~ U(−degrees, degrees)
+
+    In between pixels it is interpolated bilinearly; beyond the image there is `fill`.
+    """
+    _check("rotate", x, rng, floating=True)
+    degrees = number("rotate: expected `degrees` ≥ 0", degrees, lambda v: v >= 0)
+    fill = number("rotate: expected a finite `fill`", fill, lambda v: True)
+    return _turned(x, rng.uniform(-degrees, degrees, len(x)), fill)
+
+
+def _turned(x: Array, degrees: Array, fill: float) -> Array:
+    """Images turned by so many degrees each, anticlockwise as they are seen
+
+    A pixel's value comes from where it was before: with (r, c) from the middle, row down, that is
+    (r cos θ + c sin θ, c cos θ − r sin θ), the turn by −θ. Its value is that of the four pixels
+    around, weighted by how near they are.
+    """
+    N, H, W, C = x.shape
+    theta = np.deg2rad(degrees)[:, None, None]
+    cos, sin = np.cos(theta).astype(np.float32), np.sin(theta).astype(np.float32)
+    r = (np.arange(H, dtype=np.float32) - (H - 1) / 2)[:, None]
+    c = np.arange(W, dtype=np.float32) - (W - 1) / 2
+    # in an image with a border of one pixel of `fill`; what is further out falls on the border
+    row = np.clip(r * cos + c * sin + (H + 1) / 2, 0, H + 1)  # (N, H, W)
+    column = np.clip(c * cos - r * sin + (W + 1) / 2, 0, W + 1)
+    top, left = np.minimum(row.astype(np.intp), H), np.minimum(column.astype(np.intp), W)
+    down, right = (row - top)[..., None], (column - left)[..., None]
+    border = [(0, 0), (1, 1), (1, 1), (0, 0)]
+    pixels = np.pad(x, border, constant_values=fill).reshape(-1, C)
+    at = (np.arange(N)[:, None, None] * (H + 2) + top) * (W + 2) + left  # the upper left of four
+    upper = pixels[at] * (1 - right) + pixels[at + 1] * right
+    lower = pixels[at + W + 2] * (1 - right) + pixels[at + W + 3] * right
+    return (upper * (1 - down) + lower * down).astype(x.dtype)
+
+
+def noise(x: Array, sigma: float, *, rng: Random) -> Array:
+    """x + σ ε, ε ~ N(0, I). It is not clipped: a model that counts on Gaussian noise gets it"""
+    _check("noise", x, rng, floating=True)
+    sigma = number("noise: expected `sigma` ≥ 0", sigma, lambda v: v >= 0)
+    return (x + sigma * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)
+
+
+def binarize(x: Array, *, rng: Random) -> Array:
+    """0 or 1 for each pixel, drawn anew at each call: P(1) = x, which is in [0, 1]
+
+    Salakhutdinov & Murray 2008. The mean over many draws is x.
+    """
+    _check("binarize", x, rng, floating=True)
+    if x.size and not (x.min() >= 0 and x.max() <= 1):  # so that a nan is refused too
+        raise ValueError(f"binarize: expected `x` in [0, 1], got values from {x.min():.4g} to "
+                         f"{x.max():.4g}")  # fmt: skip
+    return (rng.random(x.shape, np.float32) < x).astype(x.dtype)
+
+
+def _check(owner: str, x: Any, rng: Any, floating: bool = False) -> None:
+    generator(owner, rng)
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{owner}: expected `x` to be a NumPy array, got {type(x).__name__}")
+    if x.ndim != 4:
+        raise ValueError(f"{owner}: expected `x` of shape (N, H, W, C), got {x.shape}")
+    if floating and x.dtype.kind != "f":
+        raise TypeError(f"{owner}: expected `x` of floating-point numbers, got {x.dtype}")

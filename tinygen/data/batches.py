@@ -1,0 +1,129 @@
+"""Mini-batches: every epoch all rows once, in a fresh order, from any point of which to go on.
+
+The order of an epoch is a permutation of the rows, not of batches that stay together, drawn from a
+seed of its own. So the position in the data is four numbers, the count of epochs, the seed, the
+row in the permutation and the state of the generator, and a run that restores them sees the very
+batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygen._random import generator, restore, state_of
+from tinygen.autograd import Tensor, as_tensor, xp
+
+Array = np.ndarray[Any, Any]
+
+
+class Batches(Iterator[Any]):
+    """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
+
+    With `labels` each is a pair, `for x, labels in …`. Each epoch has a new order, or without
+    `shuffle` always the images' own. Its last batch has the rows that are left, or is left out
+    where `drop_last`. `transform(x, rng=rng)` changes each batch, as an array, on its way:
+    `augment`'s functions do. `epochs` says when to stop; without it, never.
+    It is an iterator: after its epochs it is used up, and a second loop over it gets nothing.
+
+    A batch has the dtype of `images`, and layers in float32 want float32. Bytes are refused, for
+    they would be taken for numbers from 0 to 255; signed ints, such as codes, pass as they are.
+
+    `epoch` is how many epochs are behind, as a fraction: 2.5 in the middle of the third.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        size: int,
+        *,
+        rng: np.random.Generator,
+        labels: Any = None,
+        epochs: int | None = None,
+        transform: Callable[..., Array] | None = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+    ) -> None:
+        self.images = _rows("images", images)
+        if self.images.dtype.kind not in "fi":
+            how = "images / np.float32(255)" if self.images.dtype == np.uint8 else (
+                "images.astype(np.float32)")  # fmt: skip
+            raise TypeError(f"Batches: expected `images` to be floating point, got "
+                            f"{self.images.dtype}; give it {how}")  # fmt: skip
+        self.labels = None if labels is None else _rows("labels", labels)
+        n = len(self.images)
+        if self.labels is not None and len(self.labels) != n:
+            raise ValueError(f"Batches: {n} images have {len(self.labels)} labels")
+        if not isinstance(size, (int, np.integer)) or not 1 <= size <= n:
+            raise ValueError(f"Batches: expected `size` to be an int from 1 to {n}, the number of "
+                             f"images, got {size!r}")  # fmt: skip
+        if epochs is not None and (not isinstance(epochs, (int, np.integer)) or epochs < 0):
+            raise ValueError(f"Batches: expected `epochs` to be an int ≥ 0 or None, got {epochs!r}")
+        self.size, self.epochs, self.transform = int(size), epochs, transform
+        self.rng, self.shuffle = generator("Batches", rng), shuffle
+        self.rows = n - n % self.size if drop_last else n  # of an epoch
+        self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its order's seed
+        self._order: Array | None = None
+
+    @property
+    def epoch(self) -> float:
+        return self._done + self._row / self.rows
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-self.rows // self.size)
+
+    @property
+    def steps(self) -> int | None:
+        """How many batches there are in all, or None if they never end."""
+        return None if self.epochs is None else self.epochs * self.per_epoch
+
+    def __next__(self) -> Any:
+        if self._row == self.rows:
+            self._done, self._row = self._done + 1, 0
+        if self.epochs is not None and self._done >= self.epochs:
+            raise StopIteration
+        if self._row == 0:
+            self._seed, self._order = int(self.rng.integers(2**63)), None
+        if self._order is None:
+            n = len(self.images)
+            self._order = (np.random.default_rng(self._seed).permutation(n) if self.shuffle
+                           else np.arange(n))  # fmt: skip
+        chosen = self._order[self._row : min(self._row + self.size, self.rows)]
+        self._row += len(chosen)
+        x = self.images[chosen]
+        if self.transform is not None:
+            x = self.transform(x, rng=self.rng)
+        if self.labels is None:
+            return as_tensor(xp.asarray(x))  # rows that were chosen are a copy already
+        return as_tensor(xp.asarray(x)), as_tensor(xp.asarray(self.labels[chosen]))
+
+    def state_dict(self) -> dict[str, Array]:
+        """The position, by name: fit for `np.savez(file, **state)`."""
+        numbers = {"rows": self.rows, "size": self.size, "epoch": self._done, "row": self._row,
+                   "seed": self._seed}  # fmt: skip
+        return {**{name: np.array(n) for name, n in numbers.items()}, "rng": state_of(self.rng)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there. The data must be as many rows, in batches of the same size."""
+        expected = {"rows", "size", "epoch", "row", "seed", "rng"}
+        if set(state) != expected:
+            raise ValueError(f"Batches: the state has {sorted(state)}, expected {sorted(expected)}")
+        for name, ours in (("rows", self.rows), ("size", self.size)):
+            if int(state[name]) != ours:
+                raise ValueError(f"Batches: the state is of batches with {name} "
+                                 f"{int(state[name])}, and these have {ours}")  # fmt: skip
+        restore(self.rng, state["rng"])
+        self._done, self._row, self._seed = (int(state[k]) for k in ("epoch", "row", "seed"))
+        self._order = None  # drawn again from its seed
+
+
+def _rows(name: str, values: Any) -> Array:
+    if isinstance(values, Tensor) or not isinstance(values, np.ndarray):
+        raise TypeError(f"Batches: expected `{name}` to be a NumPy array, got "
+                        f"{type(values).__name__}")  # fmt: skip
+    if values.ndim == 0 or len(values) == 0:
+        raise ValueError(f"Batches: expected `{name}` to have rows, got shape {values.shape}")
+    return values

@@ -1,0 +1,243 @@
+r"""Diffusion models: a network learns to take a little noise off, and noise becomes an image.
+
+What turns images into noise step by step, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, is in noise.py. A network
+that is shown x_t and t is taught to guess what is in it, by least squares, so that in the end it
+says the mean of all x_0 that x_t may have come from. Starting from pure noise one steps back in
+time, from guess to guess: samplers.py. (Sohl-Dickstein et al. 2015; Ho et al. 2020)
+
+It is all one whether the network guesses the image x_0, the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0:
+with x_t each gives the others. But the errors weigh differently: of ‖x_0 − x̂_0‖² those of ε are
+SNR = ᾱ_t/(1−ᾱ_t) times as large, those of v SNR + 1 times.
+
+Images are scaled to [−1, 1], so that they have about the variance of the noise; x may as well be
+points (N, 2), or latent vectors. Notation: x_0, x_t, eps (N, …); t from 1 to T, (N,), of which the
+network is told 1000 t/T, (N,) too; hats, x̂_0, are what the network guesses.
+
+Reading order: the parameterisations; `Diffusion`, a network and a schedule; the loss and its
+weights; `train`; `variational_bound`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tinygen._batch import as_rows, drop_labels, halves
+from tinygen._checks import number, whole
+from tinygen._random import generator
+from tinygen.autograd import Array, Tensor, as_tensor, grad, mean, to_numpy, xp
+from tinygen.diffusion.schedule import NoiseSchedule, beside, cosine, linear
+from tinygen.nn import Module, evaluating
+from tinygen.optim import EMA, Optimizer
+
+__all__ = [
+    "Diffusion", "NoiseSchedule", "Terms", "cosine", "denoising_loss", "drop_labels", "linear",
+    "min_snr", "noise_like", "simple", "snr", "target", "train", "variational_bound",
+    "x_0_and_eps",
+]  # fmt: skip
+
+Random: TypeAlias = np.random.Generator
+PREDICTIONS = ("eps", "x_0", "v")
+
+
+# --- what a network may predict -------------------------------------------------------------------
+
+
+def target(predicts: str, x_0: Any, eps: Any, a: Any, b: Any) -> Any:
+    """What the network is to say, at a = √ᾱ_t and b = √(1−ᾱ_t): ε, x_0, or v = a ε − b x_0
+
+    (v is of Salimans & Ho 2022, section 4.)
+    """
+    return {"eps": lambda: eps, "x_0": lambda: x_0, "v": lambda: eps * a - x_0 * b}[predicts]()
+
+
+def x_0_and_eps(predicts: str, output: Any, x_t: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """x̂_0 and ε̂ from what the network said, with a x̂_0 + b ε̂ = x_t always; b > 0"""
+    if predicts == "eps":
+        return (x_t - output * b) / a, output
+    if predicts == "x_0":
+        return output, (x_t - output * a) / b
+    return x_t * a - output * b, x_t * b + output * a
+
+
+class Diffusion(Module):
+    """A network, the schedule of noise that it is trained on, and what it predicts.
+
+    `network(x_t, times)`, or `network(x_t, times, classes)` where there are classes, is given
+    Tensors and gives a Tensor, or an array, of the shape of x_t. `classes` is a number for each
+    image, or whatever else the network takes beside it. `predicts` is "eps", "x_0" or "v"; a
+    denoiser that is known as a formula is a network that predicts "x_0". With `clip` c, samplers
+    keep x̂_0 in [−c, c]: where images end at ±1, a guess beyond is better there.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., Any],
+        schedule: NoiseSchedule,
+        predicts: str = "eps",
+        *,
+        clip: float | None = None,
+    ) -> None:
+        if predicts not in PREDICTIONS:
+            raise ValueError(f'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got '
+                             f"{predicts!r}")  # fmt: skip
+        if not isinstance(schedule, NoiseSchedule):
+            raise TypeError(f"Diffusion: expected `schedule` to be a NoiseSchedule, as linear() "
+                            f"and cosine() make, got {type(schedule).__name__}")  # fmt: skip
+        if clip is not None:
+            clip = number("Diffusion: expected `clip` > 0 or None", clip, lambda x: x > 0)
+        self.network, self.schedule, self.predicts, self.clip = network, schedule, predicts, clip
+
+    def forward(self, x_t: Any, t: Any, classes: Any = None) -> Tensor:
+        """What the network says of x_t at time t: one for all, or (N,) of them on the host"""
+        x_t = as_tensor(x_t)
+        times = np.broadcast_to(np.asarray(t) * (1000 / self.schedule.T), x_t.shape[:1])
+        given = () if classes is None else (as_rows(classes),)
+        output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *given))
+        if output.shape != x_t.shape:
+            raise ValueError(f"expected the network to give {x_t.shape}, as it was given, got "
+                             f"{output.shape}")  # fmt: skip
+        return output
+
+    def denoise(self, x_t: Array, t: float, classes: Any = None) -> tuple[Array, Array]:
+        """x̂_0 and ε̂, as arrays, in evaluation mode: what samplers step by"""
+        a, b = map(float, self.schedule.scales(t))
+        with evaluating(self):
+            output = self(x_t, t, classes).data
+        x_0, eps = x_0_and_eps(self.predicts, output, x_t, a, b)
+        if self.clip is not None:
+            x_0 = xp.clip(x_0, -self.clip, self.clip)
+            eps = (x_t - a * x_0) / b
+        return x_0, eps
+
+
+def noise_like(x: Any, *, rng: Random) -> Array:
+    """ε ~ N(0, I), of the shape and dtype of x, drawn on the host"""
+    return xp.asarray(generator("noise_like", rng).standard_normal(x.shape, np.float32), x.dtype)
+
+
+# --- the loss, and its weights --------------------------------------------------------------------
+
+
+class Terms(NamedTuple):
+    """`loss`, to be minimised, and `mse`, the same without weights: means over all entries."""
+
+    loss: Tensor
+    mse: Tensor
+
+
+Weight: TypeAlias = Callable[[Array, str], Array]
+
+
+def simple(snr: Array, predicts: str) -> Array:
+    """1: the plain square error of what is predicted (Ho et al. 2020, eq. 14, for ε)"""
+    return np.ones_like(snr)
+
+
+def snr(snr: Array, predicts: str) -> Array:
+    """SNR ‖x_0 − x̂_0‖², which is ‖ε − ε̂‖², whatever is predicted (Salimans & Ho 2022, section 4)"""
+    return snr / _as_x_0(snr, predicts)
+
+
+def min_snr(snr: Array, predicts: str, gamma: float = 5.0) -> Array:
+    """min(SNR, γ) ‖x_0 − x̂_0‖²: little noise is not worth more than that (Hang et al. 2023, eq. 8)
+
+    So for ε the weight is min(SNR, γ)/SNR, for v min(SNR, γ)/(SNR + 1).
+    """
+    return np.minimum(snr, gamma) / _as_x_0(snr, predicts)
+
+
+def _as_x_0(snr: Array, predicts: str) -> Array:
+    """How many times ‖x_0 − x̂_0‖² the square error of what is predicted is"""
+    return {"eps": snr, "x_0": np.ones_like(snr), "v": snr + 1}[predicts]
+
+
+def denoising_loss(
+    model: Diffusion,
+    x_0: Any,
+    classes: Any = None,
+    *,
+    rng: Random,
+    weight: Weight = simple,
+    null: int | None = None,
+    drop: float = 0.1,
+) -> Terms:
+    """E w(t) ‖y − ŷ(x_t, t)‖², where y is ε, x_0 or v, t ~ U{1 … T}, ε ~ N(0, I) (eq. 14)
+
+    A mean over entries too. `weight(snr, predicts)` is `simple`, `snr`, `min_snr`, or another
+    function of the SNRs (N,), on the host. If the network has a number `null` for "any class",
+    labels are replaced by it with probability `drop`: for guidance.
+    """
+    x_0, schedule = as_rows(x_0), model.schedule
+    t = generator("denoising_loss", rng).integers(1, schedule.T + 1, len(x_0))  # (N,)
+    eps = noise_like(x_0, rng=rng)
+    if null is not None and classes is not None:
+        classes = drop_labels(classes, null, drop, rng=rng)
+    output = model(schedule.q_sample(x_0, t, eps), t, classes)
+    a, b = (beside(each, x_0) for each in schedule.scales(t))
+    error = output - target(model.predicts, x_0, eps, a, b)
+    square = mean(error * error, axis=tuple(range(1, x_0.ndim)))  # (N,)
+    w = xp.asarray(weight(schedule.snr(t), model.predicts), x_0.dtype)
+    return Terms(mean(square * w), mean(square))
+
+
+# --- the training loop ----------------------------------------------------------------------------
+
+
+def train(
+    model: Diffusion,
+    batches: Iterable[Any],
+    optimizer: Optimizer,
+    *,
+    rng: Random,
+    ema: EMA | None = None,
+    loss: Callable[..., Terms] = denoising_loss,
+) -> Iterator[dict[str, Tensor]]:
+    """Algorithm 1: a batch, times and noise, the loss, its gradient, a step; yields the terms.
+
+    A batch is of images, or of images and what the network is told of them. Other weights, or
+    labels to be dropped, are another loss: `partial(denoising_loss, weight=min_snr, null=10)`.
+    `ema` averages the parameters from step to step; sample with `ema.applied()`.
+    """
+    for batch in batches:
+        x_0, classes = halves(batch)
+        terms = loss(model, x_0, classes, rng=rng)
+        optimizer.step(grad(terms.loss, optimizer.params))
+        if ema is not None:
+            ema.update()
+        yield terms._asdict()
+
+
+# --- what is measured afterwards ------------------------------------------------------------------
+
+
+def variational_bound(
+    model: Diffusion, x_0: Any, classes: Any = None, *, rng: Random
+) -> np.ndarray[Any, Any]:
+    """At least −log p(x_0) of each image, in nats, if the model samples by `ancestral` (eq. 5)
+
+    KL(q(x_T|x_0) ‖ N(0, I)) + Σ KL(q(x_{t−1}|x_t, x_0) ‖ p(x_{t−1}|x_t)) − log p(x_0|x_1), where
+    the KLs in the sum are ½ (SNR(t−1) − SNR(t)) ‖x_0 − x̂_0‖², and p(x_0|x_1) is taken to be
+    N(x̂_0, σ_1² I). One draw of ε for each t estimates it: T calls of the network.
+    """
+    x_0, schedule = as_rows(x_0).data, model.schedule
+    D = math.prod(x_0.shape[1:])
+    a, b = map(float, schedule.scales(schedule.T))
+    total: np.ndarray[Any, Any] = 0.5 * (a * a * _square(x_0) + D * (b * b - 1 - 2 * math.log(b)))
+    for t in range(schedule.T, 0, -1):
+        x_t = schedule.q_sample(x_0, t, noise_like(x_0, rng=rng))
+        square = _square(x_0 - model.denoise(x_t, t, classes)[0])
+        if t > 1:
+            total += 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) * square
+    variance = float(schedule.sigma(1)) ** 2
+    total += 0.5 * (square / variance + D * math.log(2 * math.pi * variance))
+    return total
+
+
+def _square(x: Array) -> np.ndarray[Any, Any]:
+    """‖x‖² of each image, on the host: (N,)"""
+    whole("variational_bound", 1, rows=len(x))
+    return to_numpy((x * x).reshape(len(x), -1).sum(axis=1)).astype(np.float64)

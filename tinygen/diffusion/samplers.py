@@ -1,0 +1,291 @@
+r"""Samplers: from noise to an image, each an equation that is stepped through.
+
+    noise = rng.standard_normal((64, 28, 28, 1), np.float32)
+    images = last(ddim(model, noise, steps=50))
+
+A sampler is a generator. After each step it yields the time it has come to, x there, and x̂_0, the
+network's guess at the end of the way, made for that step; `last` runs it to its end. None of them
+adds noise in the last step, whose x is a guess x̂_0.
+
+Two follow the schedule's whole t from T to 0. `ancestral` draws from the chain that the model is
+trained as; `ddim` may leave the noise out, and then follows the differential equation
+
+    dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale in which x = x_0 + σ ε
+
+that turns noise into images without chance. Two solve it better, `heun` and `multistep`, on a grid
+of σ. The error of the first two is of order 1/steps, that of the others 1/steps².
+
+Whatever the network predicts, ε, x_0 or v, `Diffusion.denoise` makes x̂_0 and ε̂ of it. x (N, …) is
+in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, where it comes in and where it goes out.
+
+Reading order: `Step`, `last`; `ancestral`, `ddim`; `edm_sigmas`, `heun`, `multistep`;
+`log_likelihood`, which goes the other way; `guided`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tinygen._batch import as_rows
+from tinygen._checks import number, whole
+from tinygen._random import generator
+from tinygen.autograd import Array, Tensor, as_tensor, to_numpy, xp
+from tinygen.diffusion.model import Diffusion, noise_like, x_0_and_eps
+from tinygen.diffusion.schedule import NoiseSchedule
+from tinygen.flow import ode
+from tinygen.nn import Module, evaluating
+
+__all__ = ["Guided", "Step", "ancestral", "ddim", "edm_sigmas", "guided", "heun", "last",
+           "log_likelihood", "multistep"]  # fmt: skip
+
+Random: TypeAlias = np.random.Generator
+
+
+class Step(NamedTuple):
+    """Where a sampler has come to: the time t, x there, and the guess x̂_0 that led there."""
+
+    t: float
+    x: Array
+    x_0: Array
+
+
+def last(steps: Iterable[Step]) -> np.ndarray[Any, Any]:
+    """The samples: x after the last step, on the host."""
+    kept = deque(steps, maxlen=1)
+    if not kept:
+        raise ValueError("last: expected a sampler that has not ended yet, got no step")
+    return to_numpy(kept[0].x)
+
+
+# --- on the schedule's own times ------------------------------------------------------------------
+
+
+def ancestral(
+    model: Diffusion,
+    x_T: Any,
+    classes: Any = None,
+    *,
+    rng: Random,
+    steps: int | None = None,
+    start: int | None = None,
+) -> Iterator[Step]:
+    """x_s ~ q(x_s | x_t, x̂_0(x_t, t)), s = t − 1, …: algorithm 2 of Ho et al. 2020, with β̃ for σ²
+
+    With fewer `steps` than T, or than `start` where x_T is noise only to that time, s is further
+    below t. The last draw is from q(x_0|x_t, x̂_0), which is x̂_0.
+    """
+    x, schedule = xp.asarray(x_T), model.schedule
+    for t, s in pairwise(schedule.times(steps, start)):
+        x_0, _ = model.denoise(x, t, classes)
+        mean, variance = schedule.posterior(x_0, x, t, s)
+        x = mean + math.sqrt(variance) * noise_like(x, rng=rng) if s > 0 else mean
+        yield Step(s, x, x_0)
+
+
+def ddim(
+    model: Diffusion,
+    x_T: Any,
+    classes: Any = None,
+    *,
+    steps: int | None = 50,
+    start: int | None = None,
+    eta: float = 0.0,
+    rng: Random | None = None,
+) -> Iterator[Step]:
+    """x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s−σ²) ε̂ + σ z,  σ² = η² (1−ᾱ_s)/(1−ᾱ_t) (1 − ᾱ_t/ᾱ_s)
+
+    (Song et al. 2021, eq. 12 and 16.) With η = 0 there is no chance in it, and no `rng` needed;
+    with η = 1 it is `ancestral`.
+    """
+    eta = number("ddim: expected 0 ≤ `eta` ≤ 1", eta, lambda x: 0 <= x <= 1)
+    if eta or rng is not None:
+        rng = generator("ddim", rng)
+    x, schedule = xp.asarray(x_T), model.schedule
+    for t, s in pairwise(schedule.times(steps, start)):
+        x_0, eps = model.denoise(x, t, classes)
+        (a_t, b_t), (a_s, b_s) = (map(float, schedule.scales(time)) for time in (t, s))
+        sigma = eta * b_s / b_t * math.sqrt(1 - (a_t / a_s) ** 2)
+        x = a_s * x_0 + math.sqrt(b_s**2 - sigma**2) * eps
+        if sigma > 0:
+            assert rng is not None
+            x = x + sigma * noise_like(x, rng=rng)
+        yield Step(s, x, x_0)
+
+
+# --- on a grid of σ -------------------------------------------------------------------------------
+
+
+def edm_sigmas(
+    schedule: NoiseSchedule,
+    steps: int,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    rho: float = 7.0,
+) -> list[float]:
+    """σ_i = (high^(1/ρ) + i/(n−1) (low^(1/ρ) − high^(1/ρ)))^ρ, i = 0 … n − 1, and 0 at the end
+
+    (Karras et al. 2022, eq. 5), n = `steps`. From 80 to 0.002, unless the schedule's own σ_T is
+    less, or its σ_1 more.
+    """
+    whole("edm_sigmas", 2, steps=steps)
+    low = max(0.002, float(schedule.sigma(1))) if low is None else low
+    high = min(80.0, float(schedule.sigma(schedule.T))) if high is None else high
+    low = number("edm_sigmas: expected `low` > 0", low, lambda x: x > 0)
+    high = number("edm_sigmas: expected `high` > `low`", high, lambda x: x > low)
+    rho = number("edm_sigmas: expected `rho` > 0", rho, lambda x: x > 0)
+    grid = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
+    return [*grid.tolist(), 0.0]
+
+
+def heun(
+    model: Diffusion,
+    x_T: Any,
+    classes: Any = None,
+    *,
+    steps: int = 18,
+    sigmas: Sequence[float] | None = None,
+) -> Iterator[Step]:
+    """d = (x − x̂_0)/σ;  x' = x + (σ' − σ) d, then again with the mean of d and d' at x'
+
+    (Karras et al. 2022, algorithm 1.) The second half is left out where σ' = 0. On any `sigmas`, in
+    place of the `steps` of `edm_sigmas`: ones that grow lead from images to noise. Two calls of the
+    network a step.
+    """
+    sigmas = _grid(model, steps, sigmas)
+    x = xp.asarray(x_T) * math.sqrt(1 + sigmas[0] ** 2)  # to the scale of x_0 + σ ε
+    for sigma, after in pairwise(sigmas):
+        x_0 = _guess(model, x, sigma, classes)
+        d = (x - x_0) / sigma
+        euler = x + (after - sigma) * d
+        if after > 0:
+            d_after = (euler - _guess(model, euler, after, classes)) / after
+            x = x + (after - sigma) * (d + d_after) / 2
+        else:
+            x = x_0
+        yield Step(model.schedule.time(after), x / math.sqrt(1 + after**2), x_0)
+
+
+def multistep(
+    model: Diffusion,
+    x_T: Any,
+    classes: Any = None,
+    *,
+    steps: int = 20,
+    sigmas: Sequence[float] | None = None,
+) -> Iterator[Step]:
+    """x' = (σ'/σ) x + (1 − e^(−h)) D,  h = log σ/σ',  D = x̂_0 + h/(2 h_before) (x̂_0 − x̂_0,before)
+
+    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): the guess is taken to
+    go on as it changed in the step before. In the first step and the last, D = x̂_0. One call a
+    step.
+    """
+    sigmas = _grid(model, steps, sigmas)
+    x = xp.asarray(x_T) * math.sqrt(1 + sigmas[0] ** 2)
+    before, h_before = None, 0.0
+    for sigma, after in pairwise(sigmas):
+        x_0 = _guess(model, x, sigma, classes)
+        if after > 0:
+            h = math.log(sigma / after)
+            D = x_0 if before is None else x_0 + h / (2 * h_before) * (x_0 - before)
+            x = after / sigma * x - math.expm1(-h) * D
+            before, h_before = x_0, h
+        else:
+            x = x_0
+        yield Step(model.schedule.time(after), x / math.sqrt(1 + after**2), x_0)
+
+
+def _grid(model: Diffusion, steps: int, sigmas: Sequence[float] | None) -> list[float]:
+    if sigmas is None:
+        return edm_sigmas(model.schedule, steps)
+    listed = [float(sigma) for sigma in sigmas]
+    if len(listed) < 2 or not min(listed[:-1]) > 0 or not listed[-1] >= 0:
+        raise ValueError(f"samplers: expected two `sigmas` or more, all > 0 but the last, which "
+                         f"may be 0, got {listed}")  # fmt: skip
+    return listed
+
+
+def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
+    """x̂_0 for x = x_0 + σ ε, of a network that is trained on √ᾱ times that"""
+    t = model.schedule.time(sigma)
+    return model.denoise(x / math.sqrt(1 + sigma * sigma), t, classes)[0]
+
+
+# --- and back: how probable x is ------------------------------------------------------------------
+
+
+def log_likelihood(
+    model: Diffusion,
+    x: Any,
+    classes: Any = None,
+    *,
+    steps: int = 60,
+    probes: int | None = None,
+    rng: Random | None = None,
+) -> np.ndarray[Any, Any]:
+    """log p(x) of each x_0, in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
+
+    Here x is x_t, b = √(1−ᾱ_t), and the equation is that of the top of this page; it begins at t =
+    1, the least noise that the network knows. (Song et al. 2021b, section 4.3) As for a flow it is
+    exact at a cost of D gradients a call, or with `probes` estimated: see `ode.log_likelihood`.
+    """
+    whole("log_likelihood", 1, steps=steps)
+    schedule = model.schedule
+
+    def field(x: Tensor, u: float) -> Tensor:
+        t = schedule.time(math.exp(u))
+        a, b = map(float, schedule.scales(t))
+        eps = x_0_and_eps(model.predicts, model(x, t, classes), x, a, b)[1]
+        return b * (eps - b * x)  # type: ignore[no-any-return]
+
+    first, last = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
+    with evaluating(model):
+        return ode.log_likelihood(field, xp.asarray(x), np.linspace(first, last, steps + 1),
+                                  step=ode.heun, probes=probes, rng=rng)  # fmt: skip
+
+
+# --- classifier-free guidance ---------------------------------------------------------------------
+
+
+class Guided(Module):
+    """f(x, t, ∅) + w (f(x, t, c) − f(x, t, ∅)), where ∅ is the number for "any class"
+
+    (Ho & Salimans 2022, eq. 6, with w for their 1 + w.) With w = 0 the class is not looked at,
+    w = 1 is the network itself; above, x is drawn to what tells its class from the others.
+    """
+
+    def __init__(self, network: Any, weight: float, null: int) -> None:
+        self.network, self.null = network, null
+        self.weight = number("guided: expected a finite `weight`", weight, lambda x: True)
+
+    def forward(self, x: Any, t: Any, classes: Any = None) -> Tensor:
+        if classes is None:
+            raise ValueError("expected `classes`, to be guided to, got none")
+        classes = as_rows(classes)
+        if self.weight == 1:
+            return as_tensor(self.network(x, t, classes))
+        null = as_tensor(xp.full_like(classes.data, self.null))
+        any_class = as_tensor(self.network(x, t, null))
+        if self.weight == 0:
+            return any_class
+        return any_class + self.weight * (as_tensor(self.network(x, t, classes)) - any_class)
+
+
+def guided(model: Any, weight: float, null: int) -> Any:
+    """The same model, or network, to sample from with guidance: `Guided` around its network
+
+    Everything that a network may predict depends on x̂_0 by the same formula for every class, so
+    that it is all one what is guided.
+    """
+    if not isinstance(model, Diffusion):
+        return Guided(model, weight, null)
+    model = copy.copy(model)
+    model.network = Guided(model.network, weight, null)
+    return model

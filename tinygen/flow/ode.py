@@ -1,0 +1,251 @@
+r"""Ordinary differential equations: where a point goes that moves with a given velocity.
+
+    dx/dt = f(x, t)
+
+A generative model that is a velocity field takes noise along it to data. `solve` follows it from
+time to time with a *step*, a function that knows one formula:
+
+    x_1 = solve(f, x_0, np.linspace(0, 1, 51), heun)         50 steps
+    frames = list(path(f, x_0, np.linspace(0, 1, 51), heun)) the states on the way, too
+    x_1 = solve(f, x_0, (0, 1), Adaptive(rtol=1e-6))         as many steps as that takes
+    x_0 = solve(f, x_1, (1, 0), Adaptive(rtol=1e-6))         and back again
+
+Where points crowd together a density rises. How much is known from the field's divergence:
+
+    d log p(x(t))/dt = −tr ∂f/∂x                            (Chen et al. 2018, eq. 8)
+
+so a model's density at a point is the prior's where the point came from, and this, integrated.
+
+Notation: x is an array of any shape, with rows first wherever rows are spoken of; t a float, h the
+length of a step, negative on the way back; k are values of f.
+
+Reading order: the steps; `Adaptive`; `path` and `solve`; `divergence`, `log_likelihood`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygen._checks import number, whole
+from tinygen._random import generator
+from tinygen.autograd import Array, Tensor, grad, to_numpy, xp
+from tinygen.autograd.graph import recording
+
+__all__ = ["Adaptive", "divergence", "euler", "heun", "log_likelihood", "midpoint", "path", "solve"]
+
+Field: TypeAlias = Callable[[Any, float], Any]
+Step: TypeAlias = Callable[[Field, Array, float, float], Array]
+
+
+# --- steps from x(t) to x(t + h) ------------------------------------------------------------------
+
+
+def euler(f: Field, x: Array, t: float, h: float) -> Array:
+    """x + h f(x, t). One evaluation a step; the error falls as h."""
+    return x + h * f(x, t)
+
+
+def midpoint(f: Field, x: Array, t: float, h: float) -> Array:
+    """x + h f(x + h/2 f(x, t), t + h/2). Two evaluations a step; the error falls as h²."""
+    return x + h * f(x + h / 2 * f(x, t), t + h / 2)
+
+
+def heun(f: Field, x: Array, t: float, h: float) -> Array:
+    """x + h/2 (k₁ + k₂), k₁ = f(x, t), k₂ = f(x + h k₁, t + h). Two evaluations; as h²."""
+    k1 = f(x, t)
+    k2 = f(x + h * k1, t + h)
+    return x + h / 2 * (k1 + k2)
+
+
+# Dormand and Prince 1980: kᵢ = f(x + h Σ aᵢⱼ kⱼ, t + cᵢ h). The last row of a is the step of order
+# 5 itself, whose k is the next step's first; h Σ eⱼ kⱼ is how much a step of order 4 differs.
+C = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+A = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+SHORTEST = 1e-12  # of the way there is to go: below, there is something wrong with the field
+
+
+class Adaptive:
+    """A step that takes as many as the tolerance wants, each as long as it allows
+
+    It begins with one for all of h, and goes on from those whose error, as two formulas of
+    different order tell it, is nowhere above atol + rtol |x|; others it tries again, shorter.
+    (Hairer, Nørsett and Wanner 1993, II.4, but with the maximum for a norm, so that each row is as
+    exact as if it were alone.)
+
+    `ends` are the times at which its steps have ended, `rejected` how many were in vain, and
+    `evaluations` how often the field was asked, over all that it has solved.
+    """
+
+    def __init__(self, rtol: float = 1e-5, atol: float = 1e-5) -> None:
+        self.rtol = number("Adaptive: expected `rtol` ≥ 0", rtol, lambda x: x >= 0)
+        self.atol = number("Adaptive: expected `atol` > 0", atol, lambda x: x > 0)
+        self.ends: list[float] = []
+        self.rejected = self.evaluations = 0
+
+    @property
+    def accepted(self) -> int:
+        return len(self.ends)
+
+    def __call__(self, f: Field, x: Array, t: float, h: float) -> Array:
+        end, shortest = t + h, SHORTEST * abs(h)
+        k = f(x, t)
+        self.evaluations += 1
+        while t != end:
+            rest = end - t
+            h = rest if abs(h) > abs(rest) else h
+            with np.errstate(over="ignore", invalid="ignore"):  # a step too long may overshoot
+                y, k_next, error = _dormand_prince(f, x, t, h, k)
+                allowed = self.atol + self.rtol * xp.maximum(abs(x), abs(y))
+                size = float((abs(error) / allowed).max())
+            self.evaluations += len(A)
+            if size <= 1:
+                t = end if h == rest else t + h
+                x, k = y, k_next
+                self.ends.append(t)
+            else:  # also where it is not a number
+                self.rejected += 1
+            h *= _factor(size)
+            if abs(h) < shortest < abs(end - t):
+                raise ValueError(f"Adaptive: at t = {t:.6g} no step is short enough; is the field "
+                                 f"finite there, and `rtol` = {self.rtol:g} or `atol` = "
+                                 f"{self.atol:g} within {x.dtype}'s precision?")  # fmt: skip
+        return x
+
+
+def _dormand_prince(f: Field, x: Array, t: float, h: float, k: Array) -> tuple[Array, Array, Array]:
+    """The state at t + h, f there, and the estimate of the error; k is f(x, t)."""
+    ks = [k]
+    for c, row in zip(C, A, strict=True):
+        y = x + h * _mix(row, ks)
+        ks.append(f(y, t + c * h))
+    return y, ks[-1], h * _mix(E, ks)
+
+
+def _mix(weights: Iterable[float], ks: list[Array]) -> Array:
+    return sum(w * k for w, k in zip(weights, ks, strict=True) if w)
+
+
+def _factor(size: float) -> float:
+    """What to lengthen a step by whose error was `size` times what is allowed (eq. 4.13)"""
+    if not size < math.inf:
+        return 0.2
+    return min(5.0, max(0.2, 0.9 * size ** (-1 / 5))) if size else 5.0
+
+
+# --- from time to time ----------------------------------------------------------------------------
+
+
+def path(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Iterator[Array]:
+    """The states at all the times, x itself at the first of them; a step from each to the next
+
+    Times rise, or fall.
+    """
+    clock = _clock("path", times)
+    yield x
+    for t, following in pairwise(clock):
+        x = step(f, x, t, following - t)
+        yield x
+
+
+def solve(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Array:
+    """The state at the last of the times, of x at the first: see `path`."""
+    for state in path(f, x, _clock("solve", times), step):  # noqa: B007
+        pass
+    return state
+
+
+def _clock(owner: str, times: Iterable[float]) -> list[float]:
+    clock = [float(t) for t in times]
+    moves = {math.copysign(1, b - a) if a != b else 0 for a, b in pairwise(clock)}
+    if moves not in ({1}, {-1}) or not all(map(math.isfinite, clock)):
+        raise ValueError(f"{owner}: expected `times` that rise, or fall, two of them or more, got "
+                         f"{clock}")  # fmt: skip
+    return clock
+
+
+# --- densities ------------------------------------------------------------------------------------
+
+
+def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array, Array]:
+    """f(x, t) and tr ∂f/∂x of each row: (N, …) and (N,)
+
+    `f` takes and gives Tensors, and a row of what it gives depends on the same row of x alone. The
+    trace is exact, Σ e_dᵀ (∂f/∂x) e_d over the D entries of a row, D gradients; or with `probes` ε
+    (K, N, …) the mean of εᵀ (∂f/∂x) ε, K gradients, which in expectation is the trace if the ε are
+    independent, of mean 0 and variance 1 (Hutchinson 1989; Grathwohl et al. 2019, section 3.1).
+    """
+    x = Tensor(x, requires_grad=True)
+    token = recording.set(True)  # also where the caller's own steps are not recorded
+    try:
+        v = f(x, t)
+        if not isinstance(v, Tensor) or v.shape != x.shape:
+            raise ValueError(f"divergence: expected `f` to give a Tensor of shape {x.shape}, got "
+                             f"{type(v).__name__} {getattr(v, 'shape', '')}")  # fmt: skip
+    finally:
+        recording.reset(token)
+    N, trace, count = len(x), xp.zeros(len(x), x.dtype), 0
+    for e in _units(x) if probes is None else probes:
+        g = grad(v, x, cotangent=Tensor(e))  # (N, …): eᵀ ∂f/∂x
+        trace = trace + (g.data * e).reshape(N, -1).sum(axis=1)
+        count += 1
+    return v.data, trace if probes is None else trace / count
+
+
+def _units(x: Tensor) -> Iterator[Array]:
+    """One entry of each row after the other: 1 there, and 0 elsewhere"""
+    e = xp.eye(math.prod(x.shape[1:]), dtype=x.dtype)
+    for d in range(len(e)):
+        yield xp.broadcast_to(e[d].reshape(x.shape[1:]), x.shape)
+
+
+def log_likelihood(
+    f: Field,
+    x: Array,
+    times: Iterable[float] = (1.0, 0.0),
+    *,
+    probes: int | None = None,
+    rng: np.random.Generator | None = None,
+    step: Step | None = None,
+    log_prior: Callable[[Array], Array] | None = None,
+) -> np.ndarray[Any, Any]:
+    """log p(x) of each row, in nats: log p(x(T)) + ∫ tr ∂f/∂x dt from the first of the times to T
+
+    From data, at the first of the times, the field leads to the prior, at the last, T: by default
+    from t = 1 back to t = 0 and N(0, I). `f` is as for `divergence`, and so is the trace: exact, or
+    estimated with so many `probes`, of ±1, drawn from `rng` once, for all of the way. By default
+    the step is `Adaptive()`.
+    """
+    N, D = len(x), math.prod(x.shape[1:])
+    noise = None
+    if probes is not None:
+        whole("log_likelihood", 1, probes=probes)
+        signs = 2 * generator("log_likelihood", rng).integers(0, 2, (probes, *x.shape)) - 1
+        noise = [xp.asarray(e, dtype=x.dtype) for e in signs]
+
+    def both(state: Array, t: float) -> Array:  # x, and beside it what log p has gained: (N, D + 1)
+        v, trace = divergence(f, state[:, :D].reshape(x.shape), t, noise)
+        return xp.concatenate([v.reshape(N, D), trace[:, None]], axis=1)
+
+    state = xp.concatenate([x.reshape(N, D), xp.zeros((N, 1), x.dtype)], axis=1)
+    state = solve(both, state, times, Adaptive() if step is None else step)
+    prior = (log_prior or _log_normal)(state[:, :D].reshape(x.shape))
+    return to_numpy(prior + state[:, D])
+
+
+def _log_normal(x: Array) -> Array:
+    """log N(x; 0, I) of each row"""
+    return -0.5 * (math.log(2 * math.pi) + x * x).reshape(len(x), -1).sum(axis=1)

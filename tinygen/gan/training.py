@@ -1,0 +1,257 @@
+r"""Generative adversarial networks: one network makes images, another tells them from real ones.
+
+The *generator* G turns noise z ~ N(0, I) into images; the *critic* D, or discriminator, gives an
+image a number, high if it takes it for a real one. They are trained in turn, each against the
+other, until what G makes is distributed as the data are (Goodfellow et al. 2014). What each of
+them minimises is the `loss`, one of gan_losses.py. There is no likelihood, and nothing that goes
+down all the way: docs/gan.md says how to read the curves.
+
+Notation: N images x, real ones, and G(z), fakes; L numbers in each z.
+
+Reading order: the losses, in gan_losses.py; `GAN`, which puts two networks together; `train`, the
+algorithm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygen._batch import (
+    as_rows,
+    checked_labels,
+    dtype_of,
+    floating,
+    halves,
+    one_hot,
+    part,
+    slices,
+)
+from tinygen._checks import number, whole
+from tinygen._random import generator
+from tinygen.autograd import (
+    Tensor,
+    as_tensor,
+    broadcast_to,
+    concat,
+    grad,
+    no_grad,
+    reshape,
+    swapaxes,
+    to_numpy,
+    xp,
+)
+from tinygen.gan.losses import (
+    LOSSES,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+    gradient_penalty,
+    r1,
+    scores,
+)
+from tinygen.nn import Module, evaluating
+from tinygen.optim import Optimizer
+
+__all__ = [
+    "GAN", "LOSSES", "Hinge", "LeastSquares", "Minimax", "NonSaturating", "Wasserstein", "clip",
+    "gradient_penalty", "pack", "r1", "train",
+]  # fmt: skip
+
+Random = np.random.Generator
+AT_ONCE = 500  # images that are generated together where nothing is learnt from them
+
+
+# --- the model: two networks ----------------------------------------------------------------------
+
+
+class GAN(Module):
+    """A generator, (N, latent) → images, and a critic, images → (N, 1) or (N,).
+
+    With `classes` the model is conditional (Mirza & Osindero 2014): both networks are also told the
+    label, an int from 0 to classes − 1. The generator is called with z and the one-hot label side
+    by side, (N, latent + classes); the critic sees the label as further channels of its input,
+    `classes` of them, of which one is 1 everywhere.
+
+    With `packing` m the critic judges m images at once, from their channels side by side: (N, H, W,
+    C) becomes (N/m, H, W, m C). A set that lacks variety is easy to tell from a real one, and so a
+    generator that makes always the same is found out (Lin et al. 2018). With both, each image comes
+    with its label's channels: the critic has m (C + classes).
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        critic: Any,
+        latent: int,
+        *,
+        classes: int | None = None,
+        packing: int = 1,
+    ) -> None:
+        whole("GAN", 1, latent=latent, packing=packing)
+        whole("GAN", 0, classes=0 if classes is None else classes)
+        self.generator, self.critic, self.latent = generator, critic, int(latent)
+        self.classes, self.packing = int(classes or 0), int(packing)
+
+    def generate(self, z: Any, labels: Any = None) -> Tensor:
+        """G(z)"""
+        if self.classes:
+            z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
+        return as_tensor(self.generator(z))
+
+    def judge(self, x: Any, labels: Any = None) -> Tensor:
+        """D(x): (N / packing,)"""
+        x = as_tensor(x)
+        if self.classes:
+            told = self._one_hot(labels, x)  # (N, classes)
+            told = reshape(told, (len(x), *[1] * (x.ndim - 2), self.classes))
+            x = concat([x, broadcast_to(told, (*x.shape[:-1], self.classes))], axis=-1)
+        return scores("GAN", self.critic, pack(x, self.packing))
+
+    def noise(self, n: int, *, rng: Random) -> Tensor:
+        """z ~ N(0, I), (n, latent), in the networks' dtype"""
+        whole("GAN", 1, n=n)
+        z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
+        return Tensor(xp.asarray(z, dtype_of(self)))
+
+    def sample(
+        self, n: int, labels: Any = None, *, rng: Random, size: int = AT_ONCE
+    ) -> np.ndarray[Any, Any]:
+        """n new images, in evaluation mode: nothing in the model changes."""
+        return self.images(self.noise(n, rng=rng), labels, size=size)
+
+    def images(self, z: Any, labels: Any = None, *, size: int = AT_ONCE) -> np.ndarray[Any, Any]:
+        """G(z) for each row, as an array, in evaluation mode."""
+        if labels is not None and not self.classes:
+            raise ValueError("GAN: expected no `labels`, for the model has no classes")
+        labels, found = checked_labels("GAN", labels, self.classes, z), []
+        with evaluating(self):
+            for some in slices("images", z, size):
+                x = self.generate(as_rows(z[some]), part(labels, some))
+                found.append(to_numpy(x.data))
+        return np.concatenate(found)
+
+    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
+        checked = checked_labels("GAN", labels, self.classes, beside)
+        return one_hot(checked, self.classes, beside.dtype)
+
+
+def pack(x: Any, m: int) -> Tensor:
+    """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
+    whole("pack", 1, m=m)
+    rows = as_rows(x)
+    if m == 1:
+        return rows
+    if len(rows) % m:
+        raise ValueError(f"pack: expected a multiple of {m} rows, to judge {m} at once, got "
+                         f"{len(rows)}; have the batches drop the last")  # fmt: skip
+    n, *pixels, C = rows.shape
+    together = swapaxes(reshape(rows, (n // m, m, int(np.prod(pixels)), C)), 1, 2)
+    packed: Tensor = reshape(together, (n // m, *pixels, m * C))
+    return packed
+
+
+# --- the algorithm --------------------------------------------------------------------------------
+
+
+def train(
+    model: GAN,
+    batches: Iterable[Any],
+    generator_optimizer: Optimizer,
+    critic_optimizer: Optimizer,
+    *,
+    rng: Random,
+    loss: Any = None,
+    critic_steps: int = 1,
+    penalty: Callable[..., Tensor] | None = None,
+    clip_at: float | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Algorithm 1: so many steps of the critic, each on a new batch, then one of the generator.
+
+    `loss` is one of gan_losses.py, `NonSaturating()` unless given; `penalty` is added to the
+    critic's, `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within
+    ±c (Arjovsky et al. 2017). Each step of the generator yields
+
+        critic_loss, generator_loss             and what these are at rest, where that is known
+        accuracy, or distance                   how often the critic is right, where the loss has a
+                                                `boundary` between real and not; else E[r] − E[f]
+        critic_gradient, generator_gradient     their norms
+        penalty                                 if there is one, as added
+
+    A critic that is right half of the time has nothing more to teach, or has learnt nothing; one
+    that is always right may teach nothing either. A batch is of images, or of images and labels,
+    which a model that is not conditional does not look at.
+    """
+    loss = NonSaturating() if loss is None else loss
+    if isinstance(loss, type) or not hasattr(loss, "critic"):
+        raise TypeError(f"train: expected `loss` to be an object such as Hinge(), got {loss!r}")
+    whole("train", 1, critic_steps=critic_steps)
+    if clip_at is not None:
+        number("train: expected `clip_at` > 0", clip_at, lambda c: c > 0)
+    at_rest = dict(zip(("critic_at_rest", "generator_at_rest"), loss.at_rest, strict=True))
+    at_rest = {name: value for name, value in at_rest.items() if value is not None}
+    for step, batch in enumerate(batches, 1):
+        x, labels = halves(batch)
+        x = floating("train", x)
+        labels = checked_labels("GAN", labels, model.classes, x)
+        z = model.noise(len(x), rng=rng)
+        turn = step % critic_steps == 0  # the generator's, after this step of the critic
+        with contextlib.nullcontext() if turn else no_grad():
+            fake = model.generate(z, labels)
+
+        r, f = model.judge(x, labels), model.judge(fake.detach(), labels)
+        critic_loss = total = loss.critic(r, f)
+        if penalty is not None:
+            added = penalty(partial(_judge_packs, model, labels), _packs(x, model.packing),
+                            _packs(fake.detach(), model.packing), rng=rng)  # fmt: skip
+            total = critic_loss + added
+        critic_grads = grad(total, critic_optimizer.params)
+        critic_optimizer.step(critic_grads)
+        if clip_at is not None:
+            clip(critic_optimizer.params, clip_at)
+        if not turn:
+            continue
+
+        generator_loss = loss.generator(model.judge(fake, labels))
+        generator_grads = grad(generator_loss, generator_optimizer.params)
+        generator_optimizer.step(generator_grads)
+        yield {
+            "critic_loss": critic_loss, "generator_loss": generator_loss, **at_rest,
+            **_measured(loss.boundary, r.data, f.data),
+            "critic_gradient": _norm(critic_grads), "generator_gradient": _norm(generator_grads),
+            **({} if penalty is None else {"penalty": added}),
+        }  # fmt: skip
+
+
+def clip(params: Iterable[Tensor], limit: float) -> None:
+    """w ← max(−c, min(w, c)) for every weight, so that D cannot be steep  (Arjovsky et al. 2017)"""
+    c = number("clip: expected `limit` > 0", limit, lambda c: c > 0)
+    for p in params:
+        p.data = xp.clip(p.data, -c, c)
+
+
+def _packs(x: Tensor, m: int) -> Tensor:
+    """(N, …) → (N/m, m, …): what is judged at once is one row, with one slope"""
+    return reshape(x, (len(x) // m, m, *x.shape[1:]))
+
+
+def _judge_packs(model: GAN, labels: Any, packs: Tensor) -> Tensor:
+    return model.judge(reshape(packs, (-1, *packs.shape[2:])), labels)
+
+
+def _measured(boundary: float | None, r: Any, f: Any) -> dict[str, Any]:
+    """How well the critic tells r from f."""
+    if boundary is None:
+        return {"distance": r.mean() - f.mean()}
+    right = xp.sign(r - boundary) - xp.sign(f - boundary)  # half right where it cannot say
+    return {"accuracy": 0.5 + right.mean() / 4}
+
+
+def _norm(grads: Iterable[Tensor]) -> Any:
+    return xp.sqrt(sum((xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads), 0.0))

@@ -1,0 +1,80 @@
+"""What an example says of its samples in the end: scores by the digit classifier, and which digits.
+
+A network that was trained in seconds must not take minutes to be judged, so only images for which
+a classifier comes with the package are; of others `judge` says nothing. examples/evaluate.py
+judges, and compares, any.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen import metrics
+from tinygen._batch import halves
+from tinygen.metrics import classifier
+from tinygen.run import Run
+
+JUDGED = 5000  # samples, if there are twice as many held-out images
+ENOUGH = classifier.FEATURES + 1  # below that there is no FID
+SETS = ("mnist", "digits")
+
+
+class Verdict(NamedTuple):
+    """The `scores` of `metrics.evaluate`, which digit each sample was read as, and the samples."""
+
+    scores: dict[str, metrics.Score]
+    labels: np.ndarray[Any, Any]
+    samples: np.ndarray[Any, Any]
+
+    def __str__(self) -> str:
+        fid = self.scores["FID"]
+        precision, recall, classes = (
+            self.scores[name].value for name in ("precision", "recall", "classes")
+        )
+        return (f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
+                f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
+                f"recall {recall:.2f}, as various as {classes:.1f} equally frequent "
+                f"digits")  # fmt: skip
+
+
+def judge(
+    run: Run,
+    args: Any,
+    draw: Callable[[int], Any],
+    held_out: np.ndarray[Any, Any],
+    *,
+    most: int = JUDGED,
+) -> Verdict | None:
+    """Judge what `draw(n)` gives, images or images and labels, by held-out ones of `args.data`
+
+    It writes `args.samples` of them into samples.npz, into results.json how long one took and the
+    scores, and prints these. None if there is no classifier for these images, or too few of them.
+    No more than `most` are judged.
+    """
+    n = min(most, len(held_out) // 2)
+    known = args.data in SETS and n >= ENOUGH
+    count = max(args.samples, n * known)
+    if not count:
+        return None
+    began = time.perf_counter()
+    samples, labels = halves(draw(count))
+    run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
+    samples = np.clip(samples, 0, 1)
+    if args.samples:
+        some = slice(args.samples)
+        run.samples(samples[some], None if labels is None else labels[some])
+    if not known:
+        return None
+    reader = classifier.pretrained(args.data)
+    found, real = reader.read(samples[:n]), reader.read(held_out)
+    scores = metrics.evaluate(found, real, rng=np.random.default_rng(0))
+    run.results(fid=scores["FID"].value, fid_floor=scores["FID"].floor,
+                precision=scores["precision"].value, recall=scores["recall"].value,
+                classes=scores["classes"].value)  # fmt: skip
+    verdict = Verdict(scores, found.labels, samples[:n])
+    print(verdict)
+    return verdict

@@ -1,0 +1,80 @@
+r"""Attention: each position gathers from all others what resembles what it looks for.
+
+Position i asks with a query qᵢ, position j offers a value vⱼ under a key kⱼ, and
+
+    zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.
+
+With entries of variance 1 the product ⟨q, k⟩ has variance d, hence the root: the softmax neither
+saturates nor flattens as d grows. (Vaswani et al. 2017, equation 1)
+
+T is the number of positions, tokens or pixels; d the length of a query.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygen.autograd import Shape, Tensor, matmul, reshape, softmax, swapaxes, transpose
+from tinygen.autograd.tensor import as_alike
+from tinygen.nn.initializers import Initialiser, lecun_normal
+from tinygen.nn.layers import Dense
+from tinygen.nn.module import Module
+
+__all__ = ["SelfAttention", "attend"]
+
+
+def attend(q: Any, k: Any, v: Any) -> Tensor:
+    """z = softmax(q kᵀ / √d) v, over the last two axes: q (…, T, d), k (…, S, d), v (…, S, e)"""
+    q, k, v = as_alike("attend", q, k, v)
+    if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ValueError(f"attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got {q.shape}, "
+                         f"{k.shape} and {v.shape}")  # fmt: skip
+    scores = matmul(q * (1 / math.sqrt(q.shape[-1])), swapaxes(k, -1, -2))  # (…, T, S)
+    return matmul(softmax(scores), v)
+
+
+class SelfAttention(Module):
+    """Every pixel or token attends to all of its own image or sentence, with several heads
+
+    x is (N, …, C), with positions along all axes between. Each head has C / heads channels; what
+    they gather side by side is mixed by a last dense layer.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 1,
+        *,
+        rng: np.random.Generator,
+        init: Initialiser = lecun_normal,
+    ) -> None:
+        if not isinstance(heads, (int, np.integer)) or heads < 1 or channels % heads:
+            raise ValueError(f"SelfAttention: expected `heads` to divide {channels} channels, got "
+                             f"{heads!r}")  # fmt: skip
+        self.heads = int(heads)
+        self.query = Dense(channels, channels, rng=rng, init=init)
+        self.key = Dense(channels, channels, rng=rng, init=init)
+        self.value = Dense(channels, channels, rng=rng, init=init)
+        self.mix = Dense(channels, channels, rng=rng, init=init)
+
+    def forward(self, x: Any) -> Tensor:
+        x, _ = as_alike("attention", x, self.query.weight)
+        if x.ndim < 3:
+            raise ValueError(f"expected `x` of shape (N, …, C) with positions between, got "
+                             f"{x.shape}")  # fmt: skip
+        tokens = reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))  # (N, T, C)
+        q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
+        z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)
+        return self.mix(reshape(z, x.shape))  # type: ignore[no-any-return]
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(N, T, C) → (N, heads, T, C / heads)"""
+        N, T, C = x.shape
+        return transpose(reshape(x, (N, T, self.heads, C // self.heads)), (0, 2, 1, 3))
+
+    def multiply_adds(self, x: Shape, z: Shape) -> int:
+        N, *positions, C = x
+        return 2 * N * math.prod(positions) ** 2 * C

@@ -1,0 +1,11 @@
+"""A training run: a folder with its settings, log and checkpoint, that resumes exactly.
+
+Reading order: run.py, checkpoint.py, folder.py; logbook.py, progress.py, interrupts.py;
+commandline.py has the options that the examples share.
+"""
+
+from tinygen.optim import NotFinite
+from tinygen.run.folder import RunError
+from tinygen.run.run import EarlyStopping, Record, Run
+
+__all__ = ["EarlyStopping", "NotFinite", "Record", "Run", "RunError"]

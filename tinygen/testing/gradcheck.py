@@ -1,0 +1,248 @@
+r"""A checker of gradients: it differentiates numerically, compares, and says what is wrong.
+
+Let f take arrays x to arrays y. A gradient is checked through its vector–Jacobian product: draw a
+random cotangent v, and compare x̄ = Jᵀ v, as computed, with the slope of the scalar ⟨v, f(x)⟩ along
+each entry of x, as measured. Three things make the comparison hard to fool.
+
+- v is random. With v = 1 a softmax whose gradient is always 0 would pass: its sum is constant.
+- Every entry is tried. Past `entries` of them, entries are tried in groups, each moved along a
+  random direction, and a group that fails is searched for the entry.
+- The slope is exact to about 12 digits: central differences at steps h, h/2, h/4, extrapolated to
+  h → 0 (Richardson), with an estimate of their own error. Only where the step is too long for the
+  function (a kink nearby, a fast oscillation) are shorter ones tried. So an entry that is wrong by
+  1e-4 stands out by far, whatever the scale of f.
+
+The vjp is a function too, (x, v) ↦ x̄, and so order 2 is the same check again, of the vjp.
+
+Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slope. How a slope is
+measured is in probe.py; what an error says is worked out in diagnosis.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygen.autograd import Tensor
+from tinygen.testing.diagnosis import Finding, GradientError, diagnose
+from tinygen.testing.slopes import (
+    EPS,
+    Floats,
+    Function,
+    NumpyFunction,
+    Slope,
+    TensorFunction,
+    measure,
+    step_lengths,
+)
+
+__all__ = ["GradientError", "Report", "gradcheck"]
+
+SEED = 7919  # one that hardly anybody draws their inputs with
+TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
+
+
+class Report:
+    """What was checked. True, so that `assert gradcheck(f, x)` reads well."""
+
+    def __init__(self, function: str, order: int) -> None:
+        self.function, self.order = function, order
+        self.checks = 0  # so many slopes were compared
+        self.kinks: list[str] = []  # entries at which f has a kink
+
+    def __str__(self) -> str:
+        text = f"{self.function}: right to order {self.order}, {self.checks} slopes compared"
+        if self.kinks:
+            text += (
+                f"; at {len(self.kinks)} of them f has a kink, where any value between the slopes "
+                f"on either side is accepted: {', '.join(self.kinks[:5])}"
+            )
+        return text
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    *inputs: Any,
+    order: int = 2,
+    rng: np.random.Generator | None = None,
+    atol: float = 0.0,
+    rtol: float = 1e-7,
+    params: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
+    vjp: Callable[..., Any] | None = None,
+    entries: int = 512,
+) -> Report:
+    """Check the gradient of `f` at `inputs`; raise a GradientError that says what is wrong with it.
+
+    `f` takes Tensors and returns a Tensor, or several. Floating-point inputs are checked, all in
+    float64; others are passed on as they are. `params` are Tensors that `f` uses beside its
+    inputs: a list, or a dict from names. `order=2` checks the gradient's own gradient too.
+
+    With `vjp`, `f` is a function of plain NumPy arrays, and `vjp(g, *inputs)` a hand-written
+    backward: from the cotangent of the output to that of each input (an array for one input, a
+    tuple for several). It is checked to first order.
+
+    An entry passes if it is within `atol + rtol · |slope|`, plus what is unsure about the slope.
+    """
+    if order < 1 or entries < 1:
+        raise ValueError(f"gradcheck: expected order and entries ≥ 1, got {order} and {entries}")
+    rng = np.random.default_rng(SEED) if rng is None else rng
+    name = getattr(f, "__name__", type(f).__name__)
+    names = _argument_names(f, len(inputs))
+    if vjp is not None:
+        if params is not None:
+            raise TypeError("gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy")
+        report = Report(name, 1)
+        _check(NumpyFunction(name, f, vjp, names, inputs), report, rng, atol, rtol, entries)
+        return report
+
+    report = Report(name, order)
+    with _in_float64(params) as parameters:
+        function: Function = TensorFunction.of(name, f, names, inputs, parameters)
+        for _ in range(order):
+            cotangents = _check(function, report, rng, atol, rtol, entries)
+            function = function.its_vjp(cotangents)
+    return report
+
+
+# --- the comparison -------------------------------------------------------------------------------
+
+
+def _check(
+    f: Function, report: Report, rng: np.random.Generator, atol: float, rtol: float, entries: int
+) -> list[Floats]:
+    """Compare every argument's cotangent with measured slopes; the cotangents of f's outputs."""
+    y = f.values()
+    if not all(np.isfinite(a).all() for a in [*f.inputs, *y]):
+        raise GradientError(Finding(f.name, f.order, "undefined"))
+    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(y, f.values(), strict=True)):
+        raise GradientError(Finding(f.name, f.order, "nondeterministic"))
+    v = [_signed(rng, a.shape) for a in y]
+    gradients = f.gradient(v)
+    for i, (x, g) in enumerate(zip(f.inputs, gradients, strict=True)):
+        if g.shape != x.shape:
+            numeric = f.numeric_gradient(i, v) if x.size <= entries else None
+            raise GradientError(diagnose(f, i, g, numeric, v, ()))
+
+        def suspects(
+            block: np.ndarray[Any, Any], i: int = i, x: Floats = x, g: Floats = g
+        ) -> Iterator[Any]:
+            """(entry, verdict) for those of the block that are not plainly right."""
+            report.checks += 1
+            direction = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
+            verdict = _verdict(f, i, block, direction, g.reshape(-1)[block], v, atol, rtol)
+            if verdict != "right" and block.size > 1:
+                for half in np.array_split(block, 2):
+                    yield from suspects(half)
+            elif verdict != "right":
+                yield tuple(map(int, np.unravel_index(int(block[0]), x.shape))), verdict
+
+        for group in np.array_split(np.arange(x.size), max(1, min(entries, x.size))):
+            for index, verdict in suspects(group) if group.size else ():
+                if verdict == "kink":
+                    place = f"{f.names[i]}{list(index)}" if index else f.names[i]
+                    report.kinks.append(f"{place} (order {f.order})")
+                elif verdict == "coarse":
+                    raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
+                else:
+                    numeric = f.numeric_gradient(i, v) if x.size <= entries else None
+                    raise GradientError(diagnose(f, i, g, numeric, v, index))
+    return v
+
+
+def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Random numbers of either sign, none so small that what it multiplies would be lost."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
+
+
+def _verdict(
+    f: Function, i: int, block: Any, direction: Floats, g: Floats, v: list[Floats],
+    atol: float, rtol: float,
+) -> str:  # fmt: skip
+    """Whether the slope along a direction is "right", "wrong", at a "kink", or too "coarse"."""
+    expected = float(g @ direction)
+    if not np.isfinite(expected):
+        return "wrong"
+    size = float(np.sqrt(np.square(g * direction).sum()))
+    slopes: list[Slope] = []
+    bend = np.inf  # the least that was measured: rounding adds to it, at short steps enormously
+
+    def near(slope: Slope, precision: float) -> bool:
+        # x is rounded too, and a slope is known no better than what it changes by for that
+        unsure, scale = slope.unsure + 64 * EPS * bend, max(slope.scale, bend)
+        slack = atol + rtol * max(size, abs(slope.value)) + unsure
+        return abs(expected - slope.value) <= slack and unsure <= precision * scale
+
+    for step in step_lengths(f.inputs[i], block):
+        slope = measure(f, i, block, direction, v, step)
+        if np.isfinite([*slope.central, slope.low, slope.high]).all():
+            slopes.append(slope)
+            bend = min(bend, slope.bend)
+            if near(slope, 1e-7):
+                return "right"
+    if not slopes:
+        return "coarse"
+    slopes.sort(key=lambda s: -s.steps[0])
+    best = min(slopes, key=lambda s: s.unsure)
+    if near(best, TOO_COARSE):
+        return "right"
+    if _is_kink(slopes, expected, f.order):
+        return "kink"
+    # where f is smooth, short steps measure what long ones do; where it is rounded, they can't
+    rough = any(abs(s.value - best.value) > 64 * s.unsure for s in slopes)
+    return "coarse" if rough or near(best, np.inf) else "wrong"
+
+
+def _is_kink(slopes: list[Slope], expected: float, order: int) -> bool:
+    """Whether the slopes on either side stay apart as the step shrinks, with g between them.
+
+    Where f jumps instead, they grow like 1/h. A gradient does that at a kink of its function, and
+    has no derivative there to be wrong; a function itself must not.
+    """
+    if len(slopes) < 3:
+        return False
+    a, b, c = slopes[-3:]  # the shortest steps
+    sizes = [abs(s.low) + abs(s.high) for s in (a, b, c)]
+    if sizes[2] > 4 * sizes[1] > 16 * sizes[0] and sizes[2] > 64 * c.noise:
+        return order > 1
+    gaps = [s.high - s.low for s in (a, b, c)]
+    if gaps[2] < 64 * c.noise + 1e-9 * c.scale or min(gaps) < 0.5 * max(gaps):
+        return False  # the sides meet: smooth
+    slack = 1e-5 * gaps[2] + c.noise
+    return c.low - slack <= expected <= c.high + slack
+
+
+# --- what comes in --------------------------------------------------------------------------------
+
+
+class _in_float64:
+    """The parameters by name, in float64 and requiring gradients; as they were, afterwards."""
+
+    def __init__(self, params: Mapping[str, Tensor] | Sequence[Tensor] | None) -> None:
+        if isinstance(params, Tensor):
+            params = [params]
+        if isinstance(params, Mapping):
+            self.params = dict(params)
+        else:
+            self.params = {p.name or f"params[{k}]": p for k, p in enumerate(params or ())}
+            if len(self.params) < len(params or ()):
+                self.params = {f"params[{k}]": p for k, p in enumerate(params or ())}
+
+    def __enter__(self) -> dict[str, Tensor]:
+        self.kept = [(p, p.data, p.requires_grad) for p in self.params.values()]
+        for p in self.params.values():
+            p.data, p.requires_grad = p.data.astype(np.float64), True
+        return self.params
+
+    def __exit__(self, *_: object) -> None:
+        for p, data, requires_grad in self.kept:
+            p.data, p.requires_grad = data, requires_grad
+
+
+def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    """The names of f's arguments where Python knows them."""
+    code = getattr(f, "__code__", None)
+    known = list(code.co_varnames[: code.co_argcount]) if code else []
+    known = known[hasattr(f, "__self__") :][:count]
+    return known + [f"argument {k}" for k in range(len(known), count)]

@@ -1,0 +1,135 @@
+"""Hypothesis strategies for property tests of gradients: arrays, shapes, axes, geometries.
+
+A property test of a gradient wants inputs of every shape that are typical rather than extreme: no
+entry at a kink of the function, none that overflows. These strategies draw such entries straight
+away instead of shifting or rejecting them, so that what a failing test prints is what was drawn,
+and shrinks to something short.
+
+    @given(strategies.arrays(away_from=[0]))
+    def test_relu_passes_gradcheck(x):
+        assert gradcheck(relu, x)
+
+This module needs hypothesis; nothing else in tinygen imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+__all__ = ["Conv", "arrays", "axes", "broadcastable", "conv_geometries", "distinct", "shapes"]
+
+Shape = tuple[int, ...]
+Strategy = st.SearchStrategy
+
+
+def shapes(
+    min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4
+) -> Strategy[Shape]:
+    """Shapes of so many axes, each of a length in the given range."""
+    sides = st.integers(min_side, max_side)
+    return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
+
+
+@st.composite
+def arrays(
+    draw: Any,
+    shape: Shape | Strategy[Shape] | None = None,
+    *,
+    low: float = -2.0,
+    high: float = 2.0,
+    away_from: Sequence[float] = (),
+    gap: float = 0.1,
+    dtype: Any = np.float64,
+) -> np.ndarray[Any, Any]:
+    """Arrays with entries between `low` and `high`, none within `gap` of a value in `away_from`.
+
+    The entries are thousandths, which print shortly, and differ from one another often enough.
+    """
+    size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
+    pieces, start = [], low
+    for kink in sorted(away_from):
+        pieces.append((start, min(kink - gap, high)))
+        start = max(start, kink + gap)
+    pieces.append((start, high))
+    allowed = [(int(np.ceil(a * 1000)), int(np.floor(b * 1000))) for a, b in pieces]
+    numbers = [st.integers(a, b) for a, b in allowed if a <= b]
+    if not numbers:
+        raise ValueError(f"arrays: nothing lies between {low} and {high} and {gap} away from "
+                         f"{list(away_from)}")  # fmt: skip
+    count = int(np.prod(size, dtype=int))
+    entries = draw(st.lists(st.one_of(numbers), min_size=count, max_size=count))
+    return (np.array(entries, np.float64) / 1000).astype(dtype).reshape(size)
+
+
+@st.composite
+def distinct(
+    draw: Any,
+    shape: Shape | Strategy[Shape] | None = None,
+    *,
+    gap: float = 0.2,
+    dtype: Any = np.float64,
+) -> np.ndarray[Any, Any]:
+    """Arrays whose entries all lie at least `gap` apart: for max, sort, and other rankings."""
+    size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
+    count = int(np.prod(size, dtype=int))
+    ranks = draw(st.permutations(range(count)))
+    jitter = draw(st.lists(st.integers(0, 999), min_size=count, max_size=count))
+    entries = gap * (2 * (np.array(ranks, np.float64) - count / 2) + np.array(jitter) / 1000)
+    return entries.astype(dtype).reshape(size)
+
+
+@st.composite
+def broadcastable(draw: Any, count: int = 2, max_dims: int = 3, max_side: int = 4) -> list[Shape]:
+    """Shapes that broadcast with each other: axes missing in front, and axes of length 1."""
+    full = draw(shapes(max_dims=max_dims, max_side=max_side))
+    drawn = []
+    for _ in range(count):
+        first = draw(st.integers(0, len(full)))
+        drawn.append(tuple(1 if draw(st.booleans()) else n for n in full[first:]))
+    return drawn
+
+
+def axes(ndim: int) -> Strategy[int | tuple[int, ...] | None]:
+    """What `axis=` accepts for an array with so many axes: None, an int, or a tuple of some."""
+    if not ndim:
+        return st.just(None)
+    one = st.integers(-ndim, ndim - 1)
+    some = st.lists(one, min_size=1, max_size=ndim, unique_by=lambda a: a % ndim).map(tuple)
+    return st.none() | one | some
+
+
+class Conv(NamedTuple):
+    """One convolution's shapes: x (N, H, W, C), w (K, L, C, O), stride and padding as pairs."""
+
+    x: Shape
+    w: Shape
+    stride: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+
+
+@st.composite
+def conv_geometries(draw: Any, max_side: int = 5) -> Conv:
+    """Convolutions of any geometry that has an output.
+
+    Strides may be longer than the kernel, kernels larger than the unpadded image, 1 × 1 or
+    non-square, and padding uneven.
+    """
+    N, C, O = (draw(st.integers(1, 2)) for _ in range(3))
+    sides, kernel, stride, padding = [], [], [], []
+    for _ in range(2):
+        n = draw(st.integers(1, max_side))
+        before, after = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        sides.append(n)
+        padding.append((before, after))
+        kernel.append(draw(st.integers(1, min(4, n + before + after))))
+        stride.append(draw(st.integers(1, 4)))
+    return Conv(
+        (N, sides[0], sides[1], C),
+        (kernel[0], kernel[1], C, O),
+        (stride[0], stride[1]),
+        (padding[0], padding[1]),
+    )
