@@ -1,6 +1,6 @@
 """A small run of everything that has a state, to be stopped in every way: see test_run.py.
 
-    python training_run.py FOLDER [--resume] [--steps-between-checkpoints N]
+    python training_run.py FOLDER [--resume] [--in-body]
 """
 
 import sys
@@ -20,18 +20,18 @@ def noisy(x, *, rng):
     return x + rng.normal(0, 0.1, x.shape).astype(x.dtype)
 
 
-def train(model, average, optimizer, batches, rng):
+def step(model, average, optimizer, x, y, rng):
     """Regression with dropout, noise on the inputs and on the target: randomness of every kind."""
-    for x, y in batches:
-        target = y + tg.as_tensor(tg.xp.asarray(rng.normal(0, 0.1, y.shape), np.float32))
-        error = model(x) - target
-        loss = tg.mean(error * error)
-        optimizer.step(tg.grad(loss, optimizer.params))
-        average.update()
-        yield {"loss": loss, "rate": optimizer.rate()}
+    target = y + tg.as_tensor(tg.xp.asarray(rng.normal(0, 0.1, y.shape), np.float32))
+    error = model(x) - target
+    loss = tg.mean(error * error)
+    optimizer.step(tg.grad(loss, optimizer.params))
+    average.update()
+    return {"loss": loss, "rate": optimizer.rate()}
 
 
-def main(folder, resume=False, every=3, epochs=EPOCHS, on_step=lambda run, record: None, **more):
+def main(folder, resume=False, every=3, epochs=EPOCHS, on_step=lambda run, record: None,
+         in_body=False, **more):  # fmt: skip
     settings = {"epochs": epochs, "resume": resume, **more}
     with Run(folder, settings, resume=resume, steps=every) as run:
         rng = np.random.default_rng(0)
@@ -45,12 +45,16 @@ def main(folder, resume=False, every=3, epochs=EPOCHS, on_step=lambda run, recor
         average = optim.EMA(dict(model.named_parameters()), 0.9)
         batches = Batches(x, SIZE, rng=rng, labels=y, epochs=epochs, transform=noisy)
         run.keep(model=model, optimizer=optimizer, average=average, batches=batches, rng=rng)
-        for record in run.track(train(model, average, optimizer, batches, rng)):
-            if record.step % 5 == 0:
+        parts = (model, average, optimizer)
+        loop = batches if in_body else (step(*parts, x, y, rng) for x, y in batches)
+        for each in run.track(loop):
+            if in_body:
+                run.log(**step(*parts, *each, rng))
+            if run.step % 5 == 0:
                 run.log(drawn=rng.standard_normal())  # a body that draws, as one that samples does
-            on_step(run, record)
+            on_step(run, each)
     return model
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "--resume" in sys.argv)
+    main(sys.argv[1], "--resume" in sys.argv, in_body="--in-body" in sys.argv)

@@ -57,7 +57,7 @@ def assert_same_run(folder, whole):
 
 def stop_at(step, how):
     def on_step(run, record):
-        if record.step == step:
+        if run.step == step:
             how(run)
 
     return on_step
@@ -66,14 +66,22 @@ def stop_at(step, how):
 # --- exact resumption -----------------------------------------------------------------------------
 
 
+def test_a_step_in_the_loops_body_makes_the_run_that_a_generator_makes(tmp_path, whole):
+    main(tmp_path / "run", in_body=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("in_body", [False, True])
 @pytest.mark.parametrize("step", [1, 3, 7, 8, 40, STEPS - 1])
-def test_a_run_stopped_by_an_error_and_resumed_is_the_run_that_was_not(step, tmp_path, whole):
+def test_a_run_stopped_by_an_error_and_resumed_is_the_run_that_was_not(
+    step, in_body, tmp_path, whole
+):
     def fail(run):
         raise OSError("the disk is on fire")
 
     with pytest.raises(OSError, match="on fire"):
-        main(tmp_path / "run", on_step=stop_at(step, fail))
-    main(tmp_path / "run", resume=True)
+        main(tmp_path / "run", on_step=stop_at(step, fail), in_body=in_body)
+    main(tmp_path / "run", resume=True, in_body=in_body)
     assert_same_run(tmp_path / "run", whole)
 
 
@@ -158,7 +166,7 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
 ZYGOTE = """
 import os, sys, time
 import training_run
-for line in sys.stdin:
+for attempt, line in enumerate(sys.stdin):
     pid = os.fork()
     if pid == 0:
         os.write(1, f"{os.getpid()}\\n".encode())
@@ -166,7 +174,9 @@ for line in sys.stdin:
             os.write(1, b"step\\n")  # and if it is killed, then about here
             time.sleep(0.003)
 
-        training_run.main(sys.argv[1], resume=line.strip() == "resume", on_step=on_step)
+        in_body = bool(attempt % 2)  # both kinds of loop make the same steps
+        training_run.main(sys.argv[1], resume=line.strip() == "resume", on_step=on_step,
+                          in_body=in_body)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     print("killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9 else "finished"
@@ -178,21 +188,22 @@ for line in sys.stdin:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize("in_body", [False, True])
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
-    by, tmp_path, whole, capsys, monkeypatch
+    by, in_body, tmp_path, whole, capsys, monkeypatch
 ):
     monkeypatch.setattr(sys, "argv", ["examples/a run.py", "--epochs", "12", "--resume"])
     before = signal.getsignal(by)
     reached = []
 
     def on_step(run, record):
-        if record.step == 10:
+        if run.step == 10:
             os.kill(os.getpid(), by)
             reached.append("after the signal")  # the step is done to its end
 
     with pytest.raises(SystemExit) as caught:
-        main(tmp_path / "run", every=None, on_step=on_step)
+        main(tmp_path / "run", every=None, on_step=on_step, in_body=in_body)
     assert caught.value.code == 128 + by and reached
     assert signal.getsignal(by) is before
     told = capsys.readouterr().err
@@ -224,7 +235,7 @@ def test_ctrl_c_is_heard_wherever_it_falls(how, tmp_path, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 def test_a_second_ctrl_c_does_not_wait(tmp_path, capsys):
     def on_step(run, record):
-        if record.step == 10:
+        if run.step == 10:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("not reached")
@@ -292,6 +303,31 @@ def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, cap
     assert str(caught.value) == ("step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf in 1 "
                                  "entries; nothing was changed")  # fmt: skip
     assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+
+
+def test_a_loss_that_the_body_logs_is_looked_at_after_its_step(tmp_path, capsys):
+    rows = np.zeros((4, 1), np.float32)
+    batches = Batches(rows, 1, rng=np.random.default_rng(0), epochs=2)
+    with pytest.raises(NotFinite) as caught, Run(tmp_path / "run", steps=2) as run:
+        run.keep(batches=batches)
+        for _ in run.track(batches):
+            run.log(loss=math.nan if run.step == 3 else 1.0, step_twice=2 * run.step)
+    assert str(caught.value) == "`loss` was nan at step 3, in epoch 0.75"
+    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+    assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
+
+
+def test_a_step_in_the_body_that_fails_before_it_logs_leaves_no_row(tmp_path):
+    rows = np.zeros((4, 1), np.float32)
+    batches = Batches(rows, 1, rng=np.random.default_rng(0), epochs=2)
+    with pytest.raises(OSError, match="on fire"), Run(tmp_path / "run", steps=2) as run:
+        run.keep(batches=batches)
+        for x in run.track(batches):
+            assert isinstance(x, tg.Tensor)
+            if run.step == 4:
+                raise OSError("on fire")
+            run.log(loss=1.0)
+    assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
 
 
 def test_weights_that_are_not_finite_are_not_saved_over_a_good_checkpoint(tmp_path):

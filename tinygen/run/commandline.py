@@ -23,7 +23,7 @@ from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
 from tinygen.run.run import NotFinite
 
-__all__ = ["at_least", "from_zero", "main", "parse", "parser", "positive"]
+__all__ = ["add_subsets", "at_least", "from_zero", "main", "parse", "parser", "positive"]
 
 
 def parser(
@@ -72,6 +72,14 @@ def parser(
     p.add_argument("--quick", action="store_true",
                    help="only seconds, to see that all works; the results are poor")  # fmt: skip
     return p
+
+
+def add_subsets(parser: argparse.ArgumentParser) -> None:
+    """Options for a part of the images: `--train N` and `--test-images N`."""
+    parser.add_argument("--train", type=at_least(2), metavar="N",
+                        help="training images, at most (default: all)")  # fmt: skip
+    parser.add_argument("--test-images", type=at_least(2), metavar="N",
+                        help="held-out images, at most (default: all)")  # fmt: skip
 
 
 def parse(

@@ -2,14 +2,16 @@
 
     with Run("runs/vae", {"lr": 1e-3, "epochs": 10}, resume=False) as run:
         run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
-        for record in run.track(train(model, optimizer, batches, rng)):
-            if record.step % 500 == 0:
-                image.grid(run.path("samples.png"), sample(model))
+        for x in run.track(batches):
+            loss = ...
+            optimizer.step(grad(loss, optimizer.params))
+            run.log(loss=loss)
 
-The loop that trains is a generator, in plain view, that yields its losses after each step. `track`
-passes them on and does what every run needs on the way: it shows progress, writes `log.csv`, saves
-a checkpoint each minute, stops at a loss that is not finite, and at Ctrl-C saves, says how to go
-on, and ends. The folder then holds
+`track` passes the batches on and does what every run needs on the way: it shows progress, writes
+`log.csv`, saves a checkpoint each minute, stops at a loss that is not finite, and at Ctrl-C
+finishes the step, saves, says how to resume, and ends. It also takes a loop that is written
+elsewhere, a generator that yields its losses step by step: `for record in run.track(train(...))`.
+The folder then holds
 
     config.json       every setting, versions, backend and device, and when it was begun and resumed
     log.csv           a row for each step: step, epoch, seconds, and what the loop yields
@@ -57,24 +59,24 @@ WAIT = 0.2  # seconds between two looks at a GPU's losses, each of which waits f
 
 
 class Record(Mapping[str, float]):
-    """What a step yielded: `record["loss"]` as a number, `record.step`, `record.epoch`."""
+    """A step and its numbers: `record["loss"]`, `record.step`, `record.epoch`."""
 
     def __init__(self, step: int, epoch: float, seconds: float, values: Any) -> None:
         self.step, self.epoch, self.seconds = step, epoch, seconds
-        self._values = dict(values) if isinstance(values, Mapping) else {"loss": values}
-        check_names(self._values)
+        self.own = dict(values) if isinstance(values, Mapping) else {"loss": values}
+        check_names(self.own)
         self.added: dict[str, Any] = {}  # by `Run.log`
 
     def __getitem__(self, name: str) -> float:
         # float32 stays float32 in the record, for the log to have its digits and no more
-        self._values[name] = value = number(name, self._values[name])
+        self.own[name] = value = number(name, self.own[name])
         return float(value)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self.own)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.own)
 
     def __repr__(self) -> str:
         values = "".join(f", {name}={self[name]:.6g}" for name in self)
@@ -82,7 +84,7 @@ class Record(Mapping[str, float]):
 
     def row(self) -> dict[str, Any]:
         """All numbers as they are written into the log."""
-        return {name: number(name, value) for name, value in {**self._values, **self.added}.items()}
+        return {name: number(name, value) for name, value in {**self.own, **self.added}.items()}
 
 
 def check_names(values: Mapping[str, Any]) -> None:
@@ -137,6 +139,7 @@ class Run:
         self._looked = 0  # the first so many of them are finite
         self._log: Logbook | None = None
         self._bar: Progress | None = None
+        self._in_body = False  # whether the loop's body makes the steps
         self._asked = Deferred()
 
     def path(self, name: str) -> Path:
@@ -162,28 +165,36 @@ class Run:
         self._parts, self._log = parts, Logbook(self.path("log.csv"), self.step)
         self._saved_at = time.monotonic()
 
-    def track(self, loop: Iterable[Any]) -> Iterator[Record]:
-        """Take the loop's steps, and yield what each has yielded as a `Record`.
+    def track(self, loop: Iterable[Any]) -> Iterator[Any]:
+        """Yield each batch of `Batches`, for a step that is written in the loop's body.
 
-        The loop yields numbers by name, Tensors or others, or one alone, which is called `loss`.
-        What the caller does with a record is done before the next step and before a checkpoint, so
-        it may draw from the generators that are kept. It ends when the loop does, or when a part
-        that is kept has `stopped`, as `EarlyStopping` has when its patience is at an end.
+        `run.step` counts the steps from 1, and the body names its numbers by `run.log`. Any other
+        loop makes its steps itself and yields numbers by name, Tensors or others, or one alone,
+        which is called `loss`: `track` yields each as a `Record`.
+
+        The body ends before the next step and before a checkpoint, so it may draw from the
+        generators that are kept. The loop ends with `loop`, or when a part that is kept has
+        `stopped`, as `EarlyStopping` has when its patience is at an end.
         """
         if self._parts is None:
             raise RuntimeError("track: call keep() before, with all that a checkpoint should hold")
         batches = next((p for p in self._parts.values() if isinstance(p, Batches)), None)
+        self._in_body = isinstance(loop, Batches)
         self._bar = Progress(self.step, batches)
         began = time.monotonic() - self.seconds
         try:
             with self._asked as asked:
-                for values in self._steps_of(loop):
+                for item in self._steps_of(loop):
                     self.step, self.seconds = self.step + 1, time.monotonic() - began
                     epoch = batches.epoch if batches else math.nan
+                    values = {} if self._in_body else item
                     self._pending.append(Record(self.step, epoch, self.seconds, values))
-                    if not backend.queues_work() or time.monotonic() - self._looked_at > WAIT:
-                        self._look()
-                    yield self._pending[-1]
+                    if self._in_body:
+                        yield item
+                        self._look_if_due()
+                    else:
+                        self._look_if_due()
+                        yield self._pending[-1]
                     self._write_rows()
                     if asked.by or self._is_due():
                         self.save()
@@ -212,11 +223,12 @@ class Run:
             yield values
 
     def log(self, **values: Any) -> None:
-        """Further numbers of the step that `track` has just yielded, a held-out loss say."""
+        """Numbers of the step in the loop over `track`: its losses, a held-out loss."""
         if not self._pending:
             raise RuntimeError("log: there is no step to add to; call it in the loop over track()")
         check_names(values)
-        self._pending[-1].added.update(values)
+        record = self._pending[-1]
+        (record.own if self._in_body else record.added).update(values)
 
     def results(self, **values: Any) -> None:
         """Numbers that the whole run led to, into `results.json`, beside those it has already."""
@@ -275,6 +287,8 @@ class Run:
                 error = Stopped(self._asked.by)
         except Exception as caught:
             failed = error = caught
+        if error is not None and self._pending and not len(self._pending[-1]):
+            self._pending.pop()  # a step that came to nothing
         self._looked = len(self._pending)  # what went wrong belongs in the log too
         with contextlib.suppress(Exception):
             self._write_rows()
@@ -300,6 +314,10 @@ class Run:
     def _is_due(self) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
         return minutes >= self._minutes or bool(self._steps and self.step % self._steps == 0)
+
+    def _look_if_due(self) -> None:
+        if not backend.queues_work() or time.monotonic() - self._looked_at > WAIT:
+            self._look()
 
     def _look(self) -> None:
         """At the losses that have come since the last look: are they finite?"""
