@@ -1,25 +1,19 @@
-"""A variational autoencoder learns to draw digits: the front door of tinygen.
+"""A variational autoencoder learns to draw digits: networks, loss and training loop on one page.
 
-Ten epochs of a dense network, 784-400-20-400-784, take about half a minute on two cores. In
-runs/vae_mnist are then samples.png, reconstructions.png, ways.png from digit to digit, curves.png,
-latent.png, where the digits lie in the latent space, and training.gif. docs/vae.md explains it.
+An encoder maps an image x to a Gaussian over codes, q(z|x) = N(μ, σ²). A decoder maps a code z to
+the probability of each pixel, p(x|z). Together they maximise a lower bound of log p(x), the ELBO
+(Kingma and Welling 2014); then the decoder turns random codes into new digits.
 
-    python examples/vae_mnist.py
-    python examples/vae_mnist.py --latent 2                  a plane of digits: manifold.png
-    python examples/vae_mnist.py --net conv --epochs 20      convolutions
-    python examples/vae_mnist.py --conditional               told the digit: draws each to order
-    python examples/vae_mnist.py --k 5                       the importance-weighted bound
-    python examples/vae_mnist.py --likelihood learned        Gaussian pixels, their noise learnt
-    python examples/vae_mnist.py --backend cupy              the same on a GPU
+    python examples/vae_mnist.py              ten epochs, half a minute on two cores
+    python examples/vae_mnist.py --quick      a smoke test, in seconds
+    python examples/vae_mnist.py --resume     continue a run that was stopped
 
-Reading order: `networks`, `main`, `draw`; the loss and the loop are in tinygen/vae/bounds.py.
+The run's folder, runs/vae_mnist, holds samples.png, reconstructions.png, curves.png, training.gif
+and a checkpoint. docs/vae.md derives the loss. vae_variants.py has β, free bits, the
+importance-weighted bound, conditional and convolutional models, and more pictures.
 """
 
 from __future__ import annotations
-
-import functools
-import sys
-from typing import Any
 
 import numpy as np
 
@@ -29,169 +23,85 @@ from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
-LATENT, HIDDEN, WIDTH = 20, 400, 32
-FRAMES, FILMED = 40, 49  # of the animation, and how many images it shows
-SHOWN, WAYS = 100, 6  # samples, a square of them; ways from one image to another
-JUDGED, DRAWS = 500, 100  # test images whose log p(x) is estimated, and from how many draws
+HIDDEN, LATENT = 400, 20
 QUICK = {"epochs": 1, "train": 2000, "test_images": 300}
 
 
-class Told(nn.Module):
-    """features(x), and beside them the one-hot label if there is one, through `head`."""
-
-    def __init__(self, features: nn.Module, head: nn.Module) -> None:
-        self.features, self.head = features, head
-
-    def forward(self, x: tg.Tensor, *one_hot: tg.Tensor) -> tg.Tensor:
-        h = self.features(x)
-        return self.head(tg.concat([h, *one_hot], axis=1) if one_hot else h)
+def mean_sum(x: tg.Tensor) -> tg.Tensor:
+    """The sum over an image's pixels, or a code's units; the mean over images."""
+    return tg.mean(tg.sum(x, axis=1))
 
 
-def networks(
-    net: str, shape: tuple[int, ...], latent: int, classes: int, rng: np.random.Generator
-) -> tuple[nn.Module, nn.Module]:
-    """Encoder, to 2 · latent numbers, and decoder, from latent (and classes) to an image."""
-    pixels, outputs = int(np.prod(shape)), 2 * latent
-    if net == "conv":
-        features = nn.Sequential(models.conv_encoder(shape, HIDDEN, WIDTH, rng=rng), nn.ReLU())
-        head = nn.Dense(HIDDEN + classes, outputs, rng=rng)
-        return Told(features, head), models.conv_decoder(shape, latent + classes, WIDTH, rng=rng)
-    init = nn.pytorch_uniform  # as in the recipe whose test loss is published
-    encoder = models.mlp([pixels + classes, HIDDEN, outputs], rng=rng, init=init)
-    decoder = models.mlp([latent + classes, HIDDEN, pixels], rng=rng, init=init)
-    return Told(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Reshape(*shape))
+def negative_elbo(
+    encoder: nn.Module, decoder: nn.Module, x: tg.Tensor, eps: tg.Array
+) -> tuple[tg.Tensor, tg.Tensor]:
+    """−ELBO = −E_q[log p(x|z)] + KL(q(z|x) ‖ N(0, I)), as its two terms, in nats per image
+
+    x (N, pixels), eps (N, LATENT) ~ N(0, I)
+    """
+    mu, log_var = tg.split(encoder(x), 2, axis=1)
+    z = mu + tg.exp(log_var / 2) * eps  # a draw from q(z|x), as a function of μ and σ
+    logits = decoder(z)
+    reconstruction = -mean_sum(x * logits - tg.softplus(logits))  # pixels are Bernoulli
+    kl = 0.5 * mean_sum(mu**2 + tg.exp(log_var) - 1 - log_var)
+    return reconstruction, kl
 
 
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
-    add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--net", choices=["dense", "conv"], default="dense", help="the networks (default: dense)")
-    add("--latent", type=at_least_1, default=LATENT, metavar="D",
-        help=f"latent units; 2 make a plane to look at (default: {LATENT})")  # fmt: skip
-    add("--beta", type=commandline.from_zero, default=1.0,
-        help="the weight of the KL term (default: 1)")  # fmt: skip
-    add("--free-bits", type=commandline.from_zero, default=0.0, metavar="NATS",
-        help="so much of each unit's KL costs nothing (default: 0)")  # fmt: skip
-    add("--k", type=at_least_1, default=1,
-        help="draws in the importance-weighted bound (default: 1)")  # fmt: skip
-    add("--likelihood", choices=["bernoulli", "gaussian", "learned"], default="bernoulli",
-        help="of a pixel: black or white, Gaussian with σ = 0.2, or with σ learnt "
-             "(default: bernoulli)")  # fmt: skip
-    add("--conditional", action="store_true", help="tell both networks the digit")
-    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
-    if args.k > 1 and (args.beta != 1 or args.free_bits):
-        parser.error("--k is a bound of its own: it takes no --beta and no --free-bits")
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
-    if args.conditional and train.labels is None:
-        parser.error(f"--conditional: {args.data} has no labels")
-    if args.batch_size > len(train.images):
-        args.batch_size = len(train.images)
-        print(f"There are {args.batch_size} images: all of them make a step.", file=sys.stderr)
+    shape, pixels = train.images.shape[1:], train.images[0].size
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
-        classes = 0
-        if args.conditional:
-            classes = 1 + int(max(train.labels.max(), test.labels.max()))
-        likelihood: Any = {
-            "bernoulli": vae.Bernoulli,
-            "gaussian": functools.partial(vae.Gaussian, 0.2),
-            "learned": functools.partial(vae.Gaussian, 0.2, learned=True),
-        }[args.likelihood]()
-        encoder, decoder = networks(args.net, train.images.shape[1:], args.latent, classes, rng)
-        model = vae.VAE(encoder, decoder, args.latent, likelihood=likelihood, classes=classes)
-        bound = functools.partial(vae.elbo, beta=args.beta, free_bits=args.free_bits)
-        if args.k > 1:
-            bound = functools.partial(vae.iwae, k=args.k)
-
-        optimizer = optim.Adam(dict(model.named_parameters()), args.lr)
-        batches = data.Batches(train.images, args.batch_size, labels=train.labels, rng=rng,
+        encoder = models.mlp([pixels, HIDDEN, 2 * LATENT], rng=rng, init=nn.pytorch_uniform)
+        decoder = models.mlp([LATENT, HIDDEN, pixels], rng=rng, init=nn.pytorch_uniform)
+        adam = optim.Adam([*encoder.parameters(), *decoder.parameters()], args.lr)
+        batches = data.Batches(train.images, min(args.batch_size, len(train.images)), rng=rng,
                                epochs=args.epochs)  # fmt: skip
-        film = image.Animation(FRAMES)
-        noise = rng.standard_normal((SHOWN, args.latent), np.float32)
-        kinds = np.arange(SHOWN) % classes if classes else None
-        filmed = None if kinds is None else kinds[:FILMED]
-        every = max(1, (batches.steps or 1) // FRAMES)
-        run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
+        noise = tg.xp.asarray(rng.standard_normal((49, LATENT), np.float32))
+        film, every = image.Animation(), max(1, batches.steps // 40)
+        run.keep(encoder=encoder, decoder=decoder, adam=adam, batches=batches, film=film, rng=rng)
 
-        def judged() -> dict[str, float]:
-            # the same noise at each test, also of a run that was resumed, and none of training's
-            return vae.evaluate(model, *test, rng=np.random.default_rng(1), bound=bound)
+        @tg.no_grad()
+        def decode(z: tg.Array) -> np.ndarray:
+            return tg.sigmoid(decoder(z)).numpy().reshape(-1, *shape)
 
-        for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
-            if record.step % every == 0 or record.step == 1:
-                film.append(model.generate(noise[:FILMED], filmed), f"step {record.step}")
-            if record.step % batches.per_epoch == 0:
-                run.log(test_loss=judged()["loss"])
+        for images in run.track(batches):
+            x = images.reshape(-1, pixels)
+            eps = tg.xp.asarray(rng.standard_normal((len(x), LATENT), np.float32))
+            reconstruction, kl = negative_elbo(encoder, decoder, x, eps)
+            loss = reconstruction + kl
+            adam.step(tg.grad(loss, adam.params))
+            run.log(loss=loss, reconstruction=reconstruction, kl=kl)
+            if run.step % every == 0:
+                film.append(decode(noise), f"step {run.step}")
 
-        draw(run, model, test, film, noise, kinds)
-        found = judged()
-        some = test.images[:JUDGED], None if test.labels is None else test.labels[:JUDGED]
-        nll = -vae.log_likelihood(model, *some, k=DRAWS, rng=np.random.default_rng(2)).mean()
-        alive = int((vae.unit_kl(model, *test) > 0.1).sum())
-        run.results(test_loss=found["loss"], reconstruction=found["reconstruction"],
-                    kl=found["kl"], nll=nll, alive_units=alive, seconds=run.seconds,
-                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
-        print(f"held-out loss {found['loss']:.2f} nats per image (reconstruction "
-              f"{found['reconstruction']:.2f}, KL {found['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
-              f"{DRAWS} draws; {alive} of {args.latent} latent units in use")  # fmt: skip
+        def draw(n: int) -> np.ndarray:
+            z = np.random.default_rng(3).standard_normal((n, LATENT), np.float32)
+            return decode(tg.xp.asarray(z))
 
-        def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            asked = np.arange(n) % classes if classes else None
-            return model.sample(n, asked, rng=np.random.default_rng(3)), asked
+        image.grid(run.path("samples.png"), draw(100), title="Samples")
+        x = tg.Tensor(test.images[:20].reshape(-1, pixels))
+        mu, _ = tg.split(encoder(x), 2, axis=1)
+        image.compare(run.path("reconstructions.png"), columns=10, title="Held-out images",
+                      rows={"image": test.images[:20], "reconstruction": decode(mu)})  # fmt: skip
+        if run.step:
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
+            film.save(run.path("training.gif"), title="Samples through training")
 
-        judge(run, args, sampled, test.images)
-        print(f"see {run.path('samples.png')} and the other pictures there")
-
-
-def draw(
-    run: Run, model: vae.VAE, test: data.Labelled, film: image.Animation, noise: np.ndarray,
-    kinds: np.ndarray | None,
-) -> None:  # fmt: skip
-    """All the pictures that can be made of these data and this model."""
-    labels = test.labels
-    image.grid(run.path("samples.png"), model.generate(noise, kinds), title="Samples")
-    some = test.images[:20], None if labels is None else labels[:20]
-    image.compare(run.path("reconstructions.png"), title="Held-out images and reconstructions",
-                  rows={"image": some[0], "reconstruction": model.reconstruct(*some)},
-                  columns=10)  # fmt: skip
-    a, b = pairs(labels if model.classes else np.zeros(len(test.images), int))
-    if len(a):
-        ways = model.interpolate(test.images[a], test.images[b], 10,
-                                 labels[a] if model.classes else None)  # fmt: skip
-        image.strip(run.path("ways.png"), ways, title="From one image to another, straight in z")
-    if run.step:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
-    if len(film):
-        film.save(run.path("training.gif"), title="Samples through training")
-    means = model.means(*test)[:5000]
-    if model.latent == 2 and not model.classes:
-        image.manifold(run.path("manifold.png"), model.generate, title="The plane of z, decoded")
-    ten = labels is not None and labels.max() < 10  # so many colours there are
-    if ten and model.latent >= 2 and len(means) > 1:
-        # the plane in which the means vary most
-        _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-        flat = means if model.latent == 2 else means @ axes[:2].T
-        image.plane(run.path("latent.png"), flat, labels[:5000], title=(
-            "Held-out images in the latent space" + (", from where it is widest"
-                                                     if model.latent > 2 else "")))  # fmt: skip
-
-
-def pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which images to go from and to: each other, once, and of one class, for z has no class in it
-
-    They are the first ones of a class and those after them, classes by turns.
-    """
-    found = []
-    for kind in np.unique(labels):
-        own = np.flatnonzero(labels == kind)
-        half = min(WAYS, len(own) // 2)
-        found += list(zip(range(half), own[:half], own[half : 2 * half], strict=True))
-    found = sorted(found)[:WAYS]
-    return np.array([a for _, a, _ in found], int), np.array([b for _, _, b in found], int)
+        model = vae.VAE(nn.Sequential(nn.Flatten(), encoder),
+                        nn.Sequential(decoder, nn.Reshape(*shape)), LATENT)  # fmt: skip
+        found = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
+        nll = -vae.log_likelihood(model, test.images[:500], k=100, rng=np.random.default_rng(2))
+        run.results(test_loss=found["loss"], nll=nll.mean(), seconds=run.seconds,
+                    parameters=sum(p.size for p in adam.params))  # fmt: skip
+        print(f"held-out loss: {found['loss']:.2f} nats per image")
+        judge(run, args, draw, test.images)
+        print(f"pictures: {run.folder}")
 
 
 if __name__ == "__main__":
