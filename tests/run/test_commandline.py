@@ -38,6 +38,15 @@ def test_without_arguments_all_settings_are_the_defaults():
                        "quick": False, "width": 32, "price": 1.0}  # fmt: skip
 
 
+def test_a_part_of_the_images_may_be_asked_for():
+    p = parser()
+    commandline.add_subsets(p)
+    args = commandline.parse(p, ["--train", "20"], quick={"test_images": 5})
+    assert (args.train, args.test_images) == (20, None)
+    with pytest.raises(SystemExit):
+        commandline.parse(p, ["--test-images", "1"])
+
+
 def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
     assert parse("--data", "auto")["data"] == "digits"
     told = capsys.readouterr().err
