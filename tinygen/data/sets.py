@@ -1,11 +1,7 @@
-"""Data: sets of images by name, and what is done to them on their way into a model.
+"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder of pictures.
 
-    train, test = data.load("mnist")        # or "fashion", "digits", "shapes", "my/pictures"
-    for x, labels in data.Batches(train.images, 128, labels=train.labels, rng=rng, epochs=10):
-
-What is found here is written in other files: `mnist` and `fetch` (published sets, and how they are
-got), `digits`, `shapes` and `points` (sets that are drawn, and need no network), `pictures` (your
-own), `batches`, `augment`. Here are only their names, and `load`, which knows them all.
+Published sets are found or downloaded (mnist.py, fetch.py), synthetic ones are drawn when they are
+asked for (synthetic_digits.py, synthetic_shapes.py), your own are read (image_folder.py).
 """
 
 from __future__ import annotations
@@ -17,20 +13,13 @@ from typing import Any
 import numpy as np
 
 from tinygen.data import mnist
-from tinygen.data.augment import binarize, crop, flip, noise, rotate, shift
-from tinygen.data.batches import Batches
 from tinygen.data.fetch import Unavailable
-from tinygen.data.image_folder import pictures, resize
+from tinygen.data.image_folder import pictures
 from tinygen.data.mnist import Labelled
-from tinygen.data.points_2d import checkerboard, grid, moons, pinwheel, ring, swirl
 from tinygen.data.synthetic_digits import digits
 from tinygen.data.synthetic_shapes import shapes
 
-__all__ = [
-    "Batches", "Labelled", "NotFound", "Unavailable", "binarize", "checkerboard", "choose", "crop",
-    "digits", "flip", "grid", "load", "moons", "noise", "pictures", "pinwheel", "resize", "ring",
-    "rotate", "shapes", "shift", "swirl",
-]  # fmt: skip
+__all__ = ["NotFound", "choose", "load"]
 
 NAMES = ("mnist", "fashion", "digits", "shapes")
 TRAIN, TEST = 60_000, 10_000  # how many digits are drawn if nobody says, as in MNIST
