@@ -103,6 +103,24 @@ def test_importing_tinygen_loads_nothing_heavy(python):
     assert python(code) == "set()"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked")
+@pytest.mark.parametrize("variable, options", [("OTHER", "[-3, -1]"), ("MALLOC_ARENA_MAX", "[]")])
+def test_freed_memory_is_kept_only_when_asked_for(variable, options, python):
+    code = """
+import ctypes, numpy
+class Library:  # in place of the C library
+    def __init__(self, name): pass
+    def mallopt(self, option, value): return options.append(option) or 1
+options, ctypes.CDLL = [], Library
+import tinygen
+tinygen.grad((tinygen.Tensor(numpy.ones((99, 99)), requires_grad=True) ** 2).sum(), [])
+print(options, end=" then ")
+tinygen.keep_memory()
+print(options)
+"""
+    assert python(code, **{variable: "1"}) == f"[] then {options}"
+
+
 def test_to_numpy_of_an_array_gives_the_same_values_on_the_host(rng):
     values = rng.normal(size=(2, 3))
     array = to_numpy(xp.asarray(values))

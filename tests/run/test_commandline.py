@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinygen import data
+from tinygen.autograd import backend
 from tinygen.run import NotFinite, Run, commandline
 
 QUICK = {"epochs": 1, "width": 4}
@@ -156,6 +157,14 @@ def test_an_error_that_says_all_is_shown_without_a_traceback(error, shown, capsy
     with pytest.raises(SystemExit) as caught:
         commandline.main(program)
     assert caught.value.code == 1 and capsys.readouterr().err == shown
+
+
+def test_a_program_begins_by_keeping_freed_memory(monkeypatch):
+    called = []
+    monkeypatch.setattr(backend, "keep_memory", lambda: called.append("memory"))
+    with pytest.raises(SystemExit):
+        commandline.main(lambda: called.append("program"))
+    assert called == ["memory", "program"]
 
 
 def test_any_other_error_is_shown_with_its_traceback():

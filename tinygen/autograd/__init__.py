@@ -5,7 +5,7 @@ shaping.py (the operations), conv.py, pooling.py, normalise.py. backend.py and p
 NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are the CPU's faster versions.
 """
 
-from tinygen.autograd.backend import Array, Shape, describe, to_numpy, use, xp
+from tinygen.autograd.backend import Array, Shape, describe, keep_memory, to_numpy, use, xp
 from tinygen.autograd.conv import conv2d, conv2d_weight, conv_transpose2d
 from tinygen.autograd.functions import (
     abs,
@@ -87,6 +87,7 @@ __all__ = [
     "gelu",
     "grad",
     "is_recording",
+    "keep_memory",
     "leaky_relu",
     "log",
     "log1p",

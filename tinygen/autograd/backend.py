@@ -12,8 +12,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import itertools
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -74,8 +76,6 @@ def use(library: str, device: int = 0) -> None:
             raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
                              f"interface, got {library!r}") from None  # fmt: skip
     threads = _count_threads() if module is np else 1
-    if module is np:
-        _keep_freed_memory()
     _chosen, _device, name, on_cpu = module, device, library, module is np
     if not TYPE_CHECKING:
         vars(xp).clear()
@@ -104,9 +104,9 @@ def describe() -> str:
     if name == "cupy":
         gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
         return f"CuPy {_chosen.__version__} on {gpu}"
-    found = blas().info()
-    library = found[0]["internal_api"] if found else "unknown BLAS"
-    kernels = found[0].get("architecture", "") if found else ""
+    found = blas()
+    library = found[0].internal_api if found else "unknown BLAS"
+    kernels = getattr(found[0], "architecture", "") if found else ""
     return f"{name} {_chosen.__version__} ({library} {kernels}), {threads} threads"
 
 
@@ -136,12 +136,14 @@ def as_index(index: Any, shape: Shape) -> Any:
     return parts if isinstance(index, tuple) else parts[0]
 
 
-def _keep_freed_memory() -> None:
-    """Ask the C library to keep what is freed for what comes next, where it is one that can.
+def keep_memory() -> None:
+    """Let this process keep freed memory for its next arrays (Linux with glibc only).
 
-    A step frees and asks for the same hundreds of megabytes. By default glibc hands them back to
-    the system, which must zero them, page by page, before it gives them out again: for an array
-    of some MB that takes longer than a pass of arithmetic over it.
+    A training step frees and requests the same hundreds of megabytes. By default glibc returns
+    them to the system, which must zero them, page by page, before it hands them out again: for an
+    array of a few MB that takes longer than a pass of arithmetic over it. The setting holds for
+    the whole process until it ends, so call this at the start of a program that trains. Where an
+    environment variable `MALLOC_…` is set, its own rules for memory stay.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -151,11 +153,28 @@ def _keep_freed_memory() -> None:
 
 
 @functools.cache
-def blas() -> Any:
+def blas() -> list[Any]:
     """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@functools.cache
+def blas_threads() -> list[tuple[Callable[[], int], Callable[[int], None]]]:
+    """For each such library, the functions that get and set its number of threads.
+
+    OpenBLAS's own are ten times as fast as threadpoolctl's, and any Python thread may call them.
+    """
+    functions = []
+    for library in blas():
+        get, set = library.get_num_threads, library.set_num_threads
+        if library.internal_api == "openblas" and library.threading_layer != "openmp":
+            for before, after in itertools.product(("", "scipy_"), ("", "64_", "_64")):
+                get = getattr(library.dynlib, f"{before}openblas_get_num_threads{after}", get)
+                set = getattr(library.dynlib, f"{before}openblas_set_num_threads{after}", set)
+        functions.append((get, set))
+    return functions
 
 
 use(os.environ.get("TINYGEN_BACKEND") or "numpy")

@@ -118,8 +118,10 @@ def parse(
 def main(program: Callable[[], int | None]) -> None:
     """Run the program, and end with its exit status.
 
-    An error that says all that there is to say is shown without the traceback; Ctrl-C ends quietly.
+    The process belongs to the program, so `keep_memory` is called for its speed. An error that says
+    all that there is to say is shown without the traceback; Ctrl-C ends quietly.
     """
+    backend.keep_memory()
     try:
         sys.exit(program())
     except KeyboardInterrupt:
