@@ -59,7 +59,7 @@ def main() -> None:
         name = args.data or learnt.pop()
         sets = {str(folder): images for folder, (images, _) in found.items()}
         size = next(iter(sets.values())).shape[1]
-    name = data.choose(name or "auto")
+    name = commandline.choose(name or "auto")
     reader = reader_for(name, size, args.reader)
     rng = np.random.default_rng(args.seed)
     real = images_of(name, reader.image[0], args.real, args.training, rng=rng)
@@ -169,7 +169,7 @@ def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier
         raise RunError(f"there is no classifier for the images of {name}; train one, and name it "
                        f"by --reader:\n  python examples/train_features.py --data "
                        f"{shlex.quote(name)} --size {size}")  # fmt: skip
-    return classifier.pretrained(name, size=size)
+    return classifier.pretrained(name, size=size, progress=True)
 
 
 def spoilt(

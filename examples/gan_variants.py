@@ -196,6 +196,7 @@ def main() -> None:
 
         verdict = judge(run, args, sampled, test.images)
         if verdict is not None:
+            print(verdict)
             draw_balance(run, verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 

@@ -205,9 +205,11 @@ def main() -> None:
                     seconds=run.seconds + second.seconds,
                     parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
                     )  # fmt: skip
-        judge(run, args, lambda n: base.drawn(denoiser, n, shape, args, null, seed=3,
-                                              finish=scaled.images), unframed(test.images)
-              )  # fmt: skip
+        verdict = judge(run, args, lambda n: base.drawn(denoiser, n, shape, args, null, seed=3,
+                                                        finish=scaled.images),
+                        unframed(test.images))  # fmt: skip
+        if verdict:
+            print(verdict)
         print(f"held-out images come back to within {error:.3f}; their latents say "
               f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
               f"{', '.join(f'{s:.2f}' for s in scaled.std)}")  # fmt: skip

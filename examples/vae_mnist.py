@@ -100,7 +100,8 @@ def main() -> None:
         run.results(test_loss=found["loss"], nll=nll.mean(), seconds=run.seconds,
                     parameters=sum(p.size for p in adam.params))  # fmt: skip
         print(f"held-out loss: {found['loss']:.2f} nats per image")
-        judge(run, args, draw, test.images)
+        if verdict := judge(run, args, draw, test.images):
+            print(verdict)
         print(f"pictures: {run.folder}")
 
 

@@ -143,7 +143,8 @@ def main() -> None:
             asked = np.arange(n) % classes if classes else None
             return model.sample(n, asked, rng=np.random.default_rng(3)), asked
 
-        judge(run, args, sampled, test.images)
+        if verdict := judge(run, args, sampled, test.images):
+            print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

@@ -103,6 +103,22 @@ def test_importing_tinygen_loads_nothing_heavy(python):
     assert python(code) == "set()"
 
 
+def test_importing_tinygen_changes_nothing_in_the_process(python):
+    code = """
+import os, signal, threading, warnings
+import numpy as np
+from threadpoolctl import threadpool_info
+def state():
+    handlers = [signal.getsignal(each) for each in signal.valid_signals()]
+    return (handlers, dict(os.environ), list(warnings.filters), np.geterr(), np.get_printoptions(),
+            threading.active_count(), [each["num_threads"] for each in threadpool_info()])
+before = state()
+import tinygen
+print(state() == before)
+"""
+    assert python(code, OPENBLAS_NUM_THREADS="2") == "True"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked")
 @pytest.mark.parametrize("variable, options", [("OTHER", "[-3, -1]"), ("MALLOC_ARENA_MAX", "[]")])
 def test_freed_memory_is_kept_only_when_asked_for(variable, options, python):

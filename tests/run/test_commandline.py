@@ -51,18 +51,36 @@ def test_a_part_of_the_images_may_be_asked_for():
 def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
     assert parse("--data", "auto")["data"] == "digits"
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "MNIST can't be had" in told and "TINYGEN_DATA" in told
-    assert parse("--data", "fashion")["data"] == "fashion" and not capsys.readouterr().err
+    assert told.count("\n") == 1 and "MNIST is unavailable" in told and "TINYGEN_DATA" in told
+
+
+def test_a_published_set_that_is_unavailable_is_an_error_where_it_is_named():
+    with pytest.raises(data.Unavailable, match=r"^fashion: "):
+        parse("--data", "fashion")
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("auto", "mnist"), ("fashion", "fashion")])
+def test_a_set_is_downloaded_with_a_bar_only_if_it_is_not_at_hand(name, chosen, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(data.mnist, "load", lambda *given, **also: loaded.append((given, also)))
+    assert commandline.choose(name) == chosen
+    assert loaded == [((chosen,), {"progress": True})]
+    monkeypatch.setattr(data.mnist, "have", lambda name: True)
+    assert commandline.choose(name) == chosen and len(loaded) == 1
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes", "my/pictures"])
+def test_any_other_set_is_the_one_that_is_named(name):
+    assert commandline.choose(name) == name
 
 
 def test_a_resumed_run_has_the_data_it_began_with_even_if_auto_would_be_others_now(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("tinygen.data.mnist.load", lambda name: None)  # as if it could be had
+    monkeypatch.setattr(data.mnist, "have", lambda name: True)
     with Run(tmp_path / "r", parse("--out", str(tmp_path / "r"))) as run:
         assert run.settings["data"] == "mnist"
-    monkeypatch.undo()
-    monkeypatch.setenv("TINYGEN_OFFLINE", "1")
+    monkeypatch.setattr(commandline, "choose", lambda name: {"auto": "digits"}.get(name, name))
     for argv in ([], ["--data", "auto"]):
         settings = parse("--out", str(tmp_path / "r"), "--resume", *argv)
         assert settings["data"] == "mnist"
