@@ -16,7 +16,7 @@ from tinygen.autograd import backend, fused, to_numpy, xp
 def unsealed(monkeypatch):
     """As if there were no tensors yet; afterwards the backend is again what it was."""
     monkeypatch.setattr(backend, "_too_late", "")
-    for name in ("_chosen", "name", "threads", "on_cpu"):
+    for name in ("_chosen", "name", "threads", "on_cpu", "plain"):
         monkeypatch.setattr(backend, name, getattr(backend, name))
     names = dict(vars(xp))
     yield

@@ -1,8 +1,9 @@
 """Automatic differentiation: tensors, gradients of any order, and every differentiable operation.
 
 Reading order: tensor.py and graph.py (what is recorded, and the way back), functions.py and
-shaping.py (the operations), conv.py, pooling.py, normalise.py. backend.py and parallel.py choose
-NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are the CPU's faster versions.
+shaping.py (the operations), conv.py, pooling.py (geometry.py checks their shapes), normalise.py.
+backend.py and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are
+the CPU's faster versions.
 """
 
 from tinygen.autograd.backend import Array, Shape, describe, keep_memory, to_numpy, use, xp

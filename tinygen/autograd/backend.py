@@ -1,8 +1,9 @@
 """The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
 
 The rest of the library writes `xp.exp(x)` and need not ask which of the two it has; cupy.py proves
-that CuPy works. The difference shows in two other files: parallel.py, which splits large work
-across threads or hands it to the GPU whole, and run.py, which looks at a GPU's losses rarely.
+that CuPy works. The difference shows in four other files: parallel.py, which splits large work
+across threads or hands it to the GPU whole; conv.py and normalise.py, which have faster versions
+for a CPU; and run.py, which looks at a GPU's losses rarely.
 
 Reading order: `use` chooses, `to_numpy` brings back; the rest is what can go wrong on the way.
 """
@@ -49,6 +50,7 @@ _too_late = ""  # once set, why another backend can't be chosen any more
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # among how many parallel.py shares work out
 on_cpu = True  # whether arrays are NumPy's own
+plain = False  # compute as the equations read: on a GPU, and on a CPU if TINYGEN_PLAIN=1
 
 
 # --- choosing -------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ def use(library: str, device: int = 0) -> None:
     only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
     what is missing, and the previous backend stays.
     """
-    global _chosen, _device, name, threads, on_cpu
+    global _chosen, _device, name, threads, on_cpu, plain
     if library == name and device == _device:
         return
     if _too_late:
@@ -77,6 +79,7 @@ def use(library: str, device: int = 0) -> None:
                              f"interface, got {library!r}") from None  # fmt: skip
     threads = _count_threads() if module is np else 1
     _chosen, _device, name, on_cpu = module, device, library, module is np
+    plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")
     if not TYPE_CHECKING:
         vars(xp).clear()
         vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})

@@ -183,7 +183,7 @@ def product(a: Array, b: Array) -> Array:
     if a.shape[-1] == 1:
         return a * b  # an outer product: BLAS takes many times as long
     multiplications = a.size * b.shape[-1]
-    if not backend.on_cpu or multiplications < LIMIT_FROM:
+    if backend.plain or multiplications < LIMIT_FROM:
         return a @ b
     with one_blas_thread:
         return _product(a, b, backend.threads if multiplications >= PRODUCT_FROM else 1)
@@ -232,7 +232,8 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*arrays: Any) -> Any:
         if not backend.on_cpu:
             return kernel()(*arrays)
-        if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
+        largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
+        if backend.plain or largest < FUSE_FROM:
             return formula(*arrays)
         return _in_blocks(formula, arrays)
 
@@ -284,7 +285,7 @@ def in_place(formula: Callable[..., None]) -> Callable[..., None]:
             return
         whole = [a for a in arrays if isinstance(a, np.ndarray)]
         size = whole[0].size
-        if size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
+        if backend.plain or size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
             formula(*arrays)
             return
         rows = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in arrays]
@@ -302,6 +303,8 @@ def add_up(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Arra
 
     NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
     """
+    if backend.plain:
+        return x.sum(axis=axis, keepdims=keepdims)
     axes = sorted(a % x.ndim for a in axis) if isinstance(axis, tuple) else []
     first, last = (axes[0], axes[-1] + 1) if axes else (0, 0)
     between = first < last < x.ndim and axes == list(range(first, last))

@@ -41,7 +41,7 @@ from tinygen.autograd import (
     upsample2d,
     xp,
 )
-from tinygen.autograd.conv import Padding, Size, pair_of
+from tinygen.autograd.geometry import Padding, Size, pair_of
 from tinygen.autograd.tensor import as_float
 from tinygen.nn.initializers import Initialiser, lecun_normal, normal
 from tinygen.nn.module import Function, Module
