@@ -153,7 +153,7 @@ def test_samples_are_made_with_running_averages_and_change_no_batch_norm(front, 
     one = front(f"{SMALLEST} --samples 1", "one")
     many = front(f"{SMALLEST} --samples 600", "many")  # more than are generated at once
     a, b = outcome(one), outcome(many)
-    np.testing.assert_allclose(a["images"][0], b["images"][0], atol=1e-6)  # whatever the batch
+    np.testing.assert_allclose(a["images"][0], b["images"][0], atol=1e-4)  # whatever the batch
     assert b["images"].shape == (600, 28, 28, 1)
     assert 0 <= shown[0].min() < shown[0].max() <= 1
     for name in a.keys() - {"images"}:
