@@ -7,7 +7,7 @@ as many real images come to in the samples' place: no model does better, but by 
 knows only the best. What each score is tinygen/metrics/scores.py says.
 
     python examples/vae_mnist.py --samples 5000
-    python examples/vae_mnist.py --net conv --out runs/vae_conv --samples 5000
+    python examples/vae_variants.py --net conv --out runs/vae_conv --samples 5000
     python examples/evaluate.py runs/vae_mnist runs/vae_conv
 
 Without a run it shows what the scores see and what they do not: real images are judged that were
