@@ -96,7 +96,9 @@ def main() -> None:
             film.save(run.path("training.gif"), title="Samples through training")
         run.results(seconds=run.seconds,
                     parameters=sum(p.size for p in [*adam_g.params, *adam_d.params]))  # fmt: skip
-        judge(run, args, lambda n: images(noise(n, np.random.default_rng(1))), test.images)
+        if verdict := judge(run, args, lambda n: images(noise(n, np.random.default_rng(1))),
+                            test.images):  # fmt: skip
+            print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
