@@ -63,7 +63,7 @@ def ddim(network: nn.Module, x: Any, labels: Any, null: int, film: image.Animati
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/diffusion_mnist", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
-    parser.set_defaults(width=WIDTH)
+    parser.set_defaults(width=WIDTH, predicts="v", schedule="cosine")  # to be read from the run
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
