@@ -96,7 +96,7 @@ def arguments() -> Any:
     parser = commandline.parser(__doc__, out="runs/diffusion_variants", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
     add = parser.add_argument
-    add("--predicts", choices=diffusion.PREDICTIONS, default="v",
+    add("--predicts", choices=["eps", "x_0", "v"], default="v",
         help="what the network predicts: the noise, the image, or v (default: v)")  # fmt: skip
     add("--schedule", choices=list(SCHEDULES), default="cosine",
         help="how noise is added (default: cosine)")  # fmt: skip
