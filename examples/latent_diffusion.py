@@ -1,25 +1,23 @@
 """Diffusion where an image is small: in the latent space of an autoencoder, of coloured shapes.
 
-An image of 64 × 64 × 3 numbers is costly to take noise off, and most of them say how edges look,
-which a small convolutional network can paint. So first a VAE learns to make 8 × 8 × 4 numbers of an
-image and the image of these; its KL term weighs so little that the numbers keep all that matters.
-They are no noise, though, and cannot be drawn as the VAE's prior says. So then a diffusion model
-learns what they look like, told which shape it is. (Rombach et al. 2022)
+An image of 64 × 64 × 3 numbers is costly to denoise, and most of them say how edges look, which a
+small convolutional network can paint. So first a VAE learns to turn an image into 8 × 8 × 4 numbers
+and back; its KL term weighs so little that the numbers keep all that matters. They are not noise,
+though, so the VAE's prior cannot draw them. A diffusion model learns their distribution, given the
+class (Rombach et al. 2022).
 
     python examples/latent_diffusion.py
     python examples/latent_diffusion.py --beta 10                simpler latents, blurred images
-    python examples/latent_diffusion.py --guidance 4 --resume    drawn anew from what was learnt
+    python examples/latent_diffusion.py --guidance 4 --resume    new samples of the trained model
     python examples/latent_diffusion.py --data my/pictures --epochs 100
     python examples/latent_diffusion.py --data mnist --epochs 2 --latent-epochs 8
                                                                  digits, in a frame of two pixels
 
-In runs/latent_diffusion are then reconstructions.png, training.gif and curves.png, of the VAE, and
-in the folder `latents` there, the second stage's run, the pictures that diffusion_mnist.py makes,
-each decoded: samples.png, guidance.png, steps.png, denoising.gif, training.gif and curves.png.
---resume goes on in either stage.
+The run's folder, runs/latent_diffusion, holds reconstructions.png, training.gif and curves.png of
+the VAE. The folder `latents` in it is the second stage's run, with decoded latents: samples.png,
+guidance.png, denoising.gif, training.gif and curves.png. --resume continues either stage.
 
-Reading order: `networks`; `learn_images`; `Scaled`; `learn_latents`; `main`. What the second stage
-shares with diffusion_mnist.py is there.
+Reading order: `networks`; `learn_images`; `Scaled`; `learn_latents`; `drawn`, `draw`; `main`.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ import functools
 from itertools import chain, pairwise
 from typing import Any
 
-import diffusion_mnist as base
 import numpy as np
 
 import tinygen as tg
 from tinygen import data, diffusion, image, models, nn, optim, vae
+from tinygen.diffusion import samplers
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
@@ -42,8 +40,11 @@ WIDTHS = (32, 64, 128)  # of the VAE, at 32, 16 and 8 pixels
 SMALL, FRAME = 28, 2  # images of the first size get a frame, which makes them 32 × 32
 SIGMA = 0.1  # of p(x|z), at first
 LATENT_EPOCHS, LATENT_BATCH, LATENT_RATE = 40, 128, 1e-3  # of the diffusion model
-WIDTH, LEVELS = 64, (1, 2)
-FRAMES, FILMED = 30, 36
+WIDTH, LEVELS, TIMES = 64, (1, 2), 1000
+DECAY, DROPPED = 0.999, 0.1  # of the average; the share of labels that are withheld
+STEPS, GUIDANCE, GUIDED = 20, 1.5, (0.0, 1.0, 1.5, 3.0, 6.0)  # the last is what is compared
+SHOWN, FRAMES, FILMED = 100, 30, 36
+DRAWING = ("guidance", "steps")  # what may change when a run is resumed
 QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "width": 8, "steps": 3}
 
 
@@ -153,22 +154,65 @@ class Scaled:
 def learn_latents(
     run: Run, args: Any, scaled: Scaled, labels: np.ndarray | None
 ) -> tuple[diffusion.Diffusion, int | None]:
-    """The diffusion model, and its number for "any shape" """
+    """The diffusion model, and its label "any shape" """
     null, rng = None if labels is None else 1 + int(labels.max()), np.random.default_rng(args.seed)
     shape = (SIDE, SIDE, CHANNELS)
     net = models.UNet(shape, args.width, LEVELS, attention_at=(SIDE, SIDE // 2), classes=null,
                       rng=rng)  # fmt: skip
-    model = diffusion.Diffusion(net, diffusion.cosine(base.TIMES), "v")
+    model = diffusion.Diffusion(net, diffusion.cosine(TIMES), "v")
     size = min(LATENT_BATCH, len(scaled.posteriors))
     batches = data.Batches(scaled.posteriors, size, rng=rng, labels=labels, drop_last=True,
                            epochs=args.latent_epochs, transform=scaled.drawn)  # fmt: skip
+    params, total = dict(model.named_parameters()), max(1, batches.steps or 0)
+    rate = optim.warm_up(optim.cosine(LATENT_RATE, total), total // 50 + 1)
+    adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)
+    film, every = image.Animation(FRAMES), max(1, total // FRAMES)
+    run.keep(model=model, adam=adam, ema=ema, batches=batches, film=film, rng=rng)
     loss = functools.partial(diffusion.denoising_loss, weight=diffusion.min_snr, null=null,
-                             drop=base.DROPPED)  # fmt: skip
-    frame = functools.partial(base.drawn, model, FILMED, shape, args, null, seed=1, guidance=1.0,
-                              sampler="ddim", steps=min(10, args.steps), finish=scaled.images
-                              )  # fmt: skip
-    base.learn(run, model, batches, LATENT_RATE, rng, loss=loss, frame=lambda: frame()[0])
+                             drop=DROPPED)  # fmt: skip
+    for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
+        if record.step % every == 0 or record.step == 1:
+            with ema.applied():
+                frame, _ = drawn(model, scaled, FILMED, args, null, seed=1, guidance=1.0)
+            film.append(frame, f"step {record.step}")
+    if run.step:
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The error")
+        film.save(run.path("training.gif"), title="Samples through training")
+    ema.copy_to_params()
     return model, null
+
+
+def drawn(
+    model: diffusion.Diffusion, scaled: Scaled, n: int, args: Any, null: int | None, *, seed: int,
+    guidance: float | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """n images of new latents, and their labels; guided as `args` say unless `guidance` does"""
+    noise = np.random.default_rng(seed).standard_normal((n, SIDE, SIDE, CHANNELS), np.float32)
+    labels = None if null is None else np.arange(n) % null
+    model = guided(model, args.guidance if guidance is None else guidance, null)
+    return scaled.images(samplers.sample(model, noise, labels, steps=args.steps)), labels
+
+
+def guided(model: diffusion.Diffusion, weight: float, null: int | None) -> diffusion.Diffusion:
+    return model if null is None else samplers.guided(model, weight, null)
+
+
+def draw(
+    run: Run, model: diffusion.Diffusion, scaled: Scaled, args: Any, null: int | None
+) -> None:  # fmt: skip
+    """All pictures of decoded latents"""
+    samples, _ = drawn(model, scaled, SHOWN, args, null, seed=2)
+    image.grid(run.path("samples.png"), samples, columns=10, title="Samples")
+    if null is not None:
+        rows = {f"guidance {w:g}": drawn(model, scaled, 10, args, null, seed=4, guidance=w)[0]
+                for w in GUIDED}  # fmt: skip
+        image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
+    noise = np.random.default_rng(5).standard_normal((FILMED, SIDE, SIDE, CHANNELS), np.float32)
+    labels, film = None if null is None else np.arange(FILMED) % null, image.Animation(60)
+    for step in samplers.multistep(guided(model, args.guidance, null), noise, labels,
+                                   steps=3 * args.steps):  # fmt: skip
+        film.append(scaled.images(step.x), f"t = {step.t:.0f}")
+    film.save(run.path("denoising.gif"), title="From noise to images")
 
 
 # --- the program ----------------------------------------------------------------------------------
@@ -177,36 +221,36 @@ def learn_latents(
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/latent_diffusion", data="shapes", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
-    add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    base.add_drawing(parser)
+    add = parser.add_argument
+    add("--steps", type=commandline.at_least(2), default=STEPS, metavar="N",
+        help=f"of the sampler (default: {STEPS})")  # fmt: skip
+    add("--guidance", type=float, default=GUIDANCE, metavar="W",
+        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})")  # fmt: skip
     add("--beta", type=commandline.positive, default=1.0,
         help="the weight of the VAE's KL term (default: 1)")  # fmt: skip
     add("--latent-epochs", type=commandline.at_least(0), default=LATENT_EPOCHS, metavar="N",
         help=f"how often the second stage sees all latents (default: {LATENT_EPOCHS})"
         )  # fmt: skip
-    add("--width", type=at_least_1, default=WIDTH,
+    add("--width", type=commandline.at_least(1), default=WIDTH,
         help=f"channels of its first level (default: {WIDTH})")  # fmt: skip
-    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = (data.Labelled(framed(each.images), each.labels) for each in data.load(
         args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
 
-    with Run(args.out, vars(args), resume=args.resume, free=base.DRAWING) as run:
+    with Run(args.out, vars(args), resume=args.resume, free=DRAWING) as run:
         model = learn_images(run, args, train.images, test.images)
         scaled = Scaled(model, train.images)
-        with base.second_run(run, args, "latents") as second:
+        with run.second_stage("latents") as second:
             denoiser, null = learn_latents(second, args, scaled, train.labels)
-            shape = denoiser.network.image
-            base.draw(second, denoiser, shape, args, null, finish=scaled.images)
+            draw(second, denoiser, scaled, args, null)
         found = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
         error = float(((model.reconstruct(test.images) - test.images) ** 2).mean() ** 0.5)
         run.results(test_loss=found["loss"], kl=found["kl"], error=error,
                     seconds=run.seconds + second.seconds,
                     parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
                     )  # fmt: skip
-        verdict = judge(run, args, lambda n: base.drawn(denoiser, n, shape, args, null, seed=3,
-                                                        finish=scaled.images),
+        verdict = judge(run, args, lambda n: drawn(denoiser, scaled, n, args, null, seed=3),
                         unframed(test.images))  # fmt: skip
         if verdict:
             print(verdict)

@@ -1,128 +1,163 @@
-"""Digits of 7 × 7 pixels become digits of 28 × 28, by a model that learnt only to draw them.
+"""Digits of 7 × 7 pixels become digits of 28 × 28, by a model that learned only to draw them.
 
-A small image says what the mean of each 4 × 4 pixels is, and no more. Many large ones fit it, most
-of them no digits: to know those takes a model. That of diffusion_mnist.py, in each step from noise
-to an image, has its guess made to fit the small one exactly. (DDNM: Wang et al. 2023) Other noise
-leads to another image that fits.
+A small image gives the mean of each 4 × 4 pixels, and no more. Many large ones fit it, most of
+them no digits: to know digits takes a model. In each step from noise to an image, the prediction of
+diffusion_mnist.py's model is made to fit the small image exactly (DDNM: Wang et al. 2023). Other
+noise leads to another image that fits.
 
-With --conditional another network is trained, which sees the small image beside the noise. (Saharia
-et al. 2022) It is good for this one task only, and nothing makes its images fit exactly.
+With --conditional another network is trained, which sees the small image beside the noise (Saharia
+et al. 2022). It serves this one task only, and nothing makes its images fit exactly.
 
-    python examples/diffusion_mnist.py                      first: learn to draw digits
+    python examples/diffusion_mnist.py                      first: train the model
     python examples/superres_mnist.py
     python examples/superres_mnist.py --factor 2            from 14 × 14
     python examples/superres_mnist.py --conditional
 
-In runs/superres_mnist are then enlarged.png, enlarging.gif and, of the network that was trained,
-training.gif and curves.png. Printed are the signal-to-noise ratio, how often a classifier reads the
-digit that it was, and how far the image made small again is from the small one.
+The run's folder, runs/superres_mnist, holds enlarged.png, enlarging.gif and, of the network that
+was trained, training.gif and curves.png. Printed are the signal-to-noise ratio, how often a
+classifier finds the digit that it was, and how far the image made small again is from the small
+one.
 
-Reading order: `consistent`; `learn_pairs`, `told`; `main`, `measured`. The methods, `super_resolve`
-and `Beside`, are in tinygen/diffusion/editing.py.
+Reading order: `consistent`; `learn_pairs`, `conditioned`; `main`, `measured`; `trained`, which
+opens the model's run. The methods, `super_resolve` and `Beside`, are in
+tinygen/diffusion/editing.py.
 """
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
-import diffusion_mnist as base
 import numpy as np
-from inpaint_mnist import FREE, Learnt, add_options, trained, trained_little
 
-from tinygen import data, diffusion, image
+from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing, samplers
 from tinygen.metrics import classifier
 from tinygen.metrics.report import SETS
-from tinygen.run import Run, commandline
+from tinygen.run import Run, RunError, checkpoint, commandline
+from tinygen.run.folder import read_config
 
 STEPS, RESAMPLE, COUNT = 50, 2, 50
-TOLD_STEPS = 20  # of `multistep`, with the network that is told the small image
+CONDITIONED_STEPS = 20  # of `multistep`, with the network that sees the small image
 TIMES = 3  # how often each image is enlarged
-SHOWN, FRAMES = 10, 60
+SHOWN, FILMED, FRAMES = 10, 40, 60
+EPOCHS, BATCH_SIZE, LEARNING_RATE, WIDTH, DECAY = 5, 64, 1e-3, 48, 0.999  # with --conditional
+MODEL = Path("runs/diffusion_mnist")
+UNTRAINED = {"data": "digits", "train": 256, "test_images": 20, "width": 8, "predicts": "v",
+             "schedule": "cosine"}  # of --quick, unless it names a model  # fmt: skip
+FREE = ("conditional", "count", "model", "resample", "steps")  # may change when a run is resumed
 QUICK = {"steps": 5, "resample": 2, "count": 10, "epochs": 1, "width": 8, "conditional": True}
 
 
-# --- a model that was never told ------------------------------------------------------------------
+# --- a model that never saw small images ----------------------------------------------------------
 
 
 def consistent(
-    learnt: Learnt, small: np.ndarray, args: Any, rng: np.random.Generator,
-    film: image.Animation | None = None,
+    model: diffusion.Diffusion, null: int | None, small: np.ndarray, args: Any,
+    rng: np.random.Generator, film: image.Animation | None = None,
 ) -> np.ndarray:  # fmt: skip
     """For each small image a large one that fits, all from 0 to 1; what is beyond is cut off"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
-    steps = editing.super_resolve(learnt.model, noise, 2 * small - 1, learnt.any_digit(N), rng=rng,
-                                  steps=args.steps, resample=args.resample)  # fmt: skip
-    for step in steps:
+    any_digit = None if null is None else np.full(N, null)
+    for step in editing.super_resolve(model, noise, 2 * small - 1, any_digit, rng=rng,
+                                      steps=args.steps, resample=args.resample):  # fmt: skip
         if film is not None:
-            film.append(base.as_images(step.x[: base.FILMED]), f"t = {step.t:.0f}")
-    return base.as_images(to_numpy(step.x))
+            film.append(as_images(step.x[:FILMED]), f"t = {step.t:.0f}")
+    return as_images(to_numpy(step.x))
 
 
-# --- a model that is told -------------------------------------------------------------------------
+def as_images(x: Any) -> Any:
+    """From [−1, 1] to [0, 1]"""
+    return (x.clip(-1, 1) + 1) / 2
 
 
-def learn_pairs(run: Run, args: Any, learnt: Learnt) -> diffusion.Diffusion:
-    """The network of diffusion_mnist.py for twice the channels, trained to make images of the noise
-    in one half of them, and of the small image, enlarged, in the other"""
-    images, rng = 2 * learnt.train.images - 1, np.random.default_rng(args.seed)
+# --- a model that is conditioned on them ----------------------------------------------------------
+
+
+def learn_pairs(
+    run: Run, args: Any, images: np.ndarray, shown: np.ndarray
+) -> diffusion.Diffusion:  # fmt: skip
+    """A U-Net for twice the channels, trained to make images of the noise in one half of them, and
+    of the small image, enlarged, in the other; `shown` are the small images of the animation"""
     H, W, C = images.shape[1:]
-    net = editing.Beside(base.network((H, W, 2 * C), args.width, None, rng))
-    model = diffusion.Diffusion(net, diffusion.cosine(base.TIMES), "v", clip=1.0)
-    batches = data.Batches(images, min(args.batch_size, len(images)), rng=rng, epochs=args.epochs,
-                           drop_last=True)  # fmt: skip
+    rng = np.random.default_rng(args.seed)
+    net = editing.Beside(models.small_unet((H, W, 2 * C), args.width, rng=rng))
+    model = diffusion.Diffusion(net, diffusion.cosine(1000), "v", clip=1.0)
+    batches = data.Batches(2 * images - 1, min(args.batch_size, len(images)), rng=rng,
+                           epochs=args.epochs, drop_last=True)  # fmt: skip
+    params, total = dict(model.named_parameters()), max(1, batches.steps or 0)
+    rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)
+    adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)
+    film, every = image.Animation(20), max(1, total // 20)
+    run.keep(model=model, adam=adam, ema=ema, batches=batches, film=film, rng=rng)
 
     def loss(model: Any, x: Any, _: Any, *, rng: np.random.Generator) -> diffusion.Terms:
         small = editing.downsample(x.data, args.factor)
         return diffusion.denoising_loss(model, x, small, rng=rng, weight=diffusion.min_snr)
 
-    shown = editing.downsample(learnt.held_out(base.FILMED)[0], args.factor)
-    base.learn(run, model, batches, args.lr, rng, loss=loss,
-               frame=lambda: told(model, shown, args, np.random.default_rng(1)))  # fmt: skip
+    for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
+        if record.step % every == 0 or record.step == 1:
+            with ema.applied():
+                frame = conditioned(model, shown, args, np.random.default_rng(1))
+            film.append(frame, f"step {record.step}")
+    if run.step:
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The error")
+        film.save(run.path("training.gif"), title="Samples through training")
+    ema.copy_to_params()
     return model
 
 
-def told(
+def conditioned(
     model: diffusion.Diffusion, small: np.ndarray, args: Any, rng: np.random.Generator
 ) -> np.ndarray:
     """For each small image a large one, all from 0 to 1"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
-    steps = samplers.multistep(model, noise, 2 * small - 1, steps=min(TOLD_STEPS, args.steps))
-    return base.as_images(samplers.last(steps))
+    steps = min(CONDITIONED_STEPS, args.steps)
+    return as_images(samplers.sample(model, noise, 2 * small - 1, steps=steps))
 
 
 # --- the program ----------------------------------------------------------------------------------
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/superres_mnist", data=None, epochs=base.EPOCHS,
-                                batch_size=base.BATCH_SIZE, lr=base.LEARNING_RATE)  # fmt: skip
-    add_options(parser, STEPS, RESAMPLE, COUNT)
-    parser.add_argument("--factor", type=int, choices=[2, 4, 7], default=4,
-                        help="how many times higher and wider (default: 4)")  # fmt: skip
-    parser.add_argument("--conditional", action="store_true",
-                        help="also train a network that is told the small image")  # fmt: skip
-    parser.add_argument("--width", type=commandline.at_least(1), default=base.WIDTH,
-                        help=f"channels of its first level (default: {base.WIDTH})")  # fmt: skip
+    parser = commandline.parser(__doc__, out="runs/superres_mnist", data=None, epochs=EPOCHS,
+                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    add, at_least_1 = parser.add_argument, commandline.at_least(1)
+    add("--model", type=Path, metavar="RUN",
+        help=f"a run of diffusion_mnist.py or diffusion_variants.py, whose model is used (default: "
+             f"{MODEL}; with --quick a model without training)")  # fmt: skip
+    add("--steps", type=commandline.at_least(2), default=STEPS, metavar="N",
+        help=f"from noise to an image (default: {STEPS})")  # fmt: skip
+    add("--resample", type=at_least_1, default=RESAMPLE, metavar="N",
+        help=f"how often each step is made (default: {RESAMPLE})")  # fmt: skip
+    add("--count", type=at_least_1, default=COUNT, metavar="N",
+        help=f"held-out images to enlarge (default: {COUNT})")  # fmt: skip
+    add("--factor", type=int, choices=[2, 4, 7], default=4,
+        help="how many times higher and wider (default: 4)")  # fmt: skip
+    add("--conditional", action="store_true",
+        help="also train a network that sees the small image")  # fmt: skip
+    add("--width", type=at_least_1, default=WIDTH,
+        help=f"channels of its first level (default: {WIDTH})")  # fmt: skip
     args = commandline.parse(parser, quick=QUICK)
-    learnt = trained(args)
-    with Run(args.out, vars(args), resume=args.resume, free=(*FREE, "conditional")) as run:
-        learnt = learnt or trained_little(run, args)
-        model = learn_pairs(run, args, learnt) if args.conditional else None
-        x, labels = learnt.held_out(args.count)
+    model, null, source, train, test = trained(args)
+    chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
+    x, labels = test.images[chosen], None if test.labels is None else test.labels[chosen]
+    with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
         small = editing.downsample(x, args.factor)
         many, rng = np.tile(small, (TIMES, 1, 1, 1)), np.random.default_rng(args.seed)
         side, film = f"{small.shape[1]} × {small.shape[2]}", image.Animation(FRAMES, columns=SHOWN)
         sets = {
             f"{side} pixels": small.repeat(args.factor, axis=1).repeat(args.factor, axis=2),
             "straight lines": data.resize(small, x.shape[1:3]),
-            "made to fit": consistent(learnt, many, args, rng, film),
+            "made to fit": consistent(model, null, many, args, rng, film),
         }
-        if model is not None:
-            sets["conditional"] = told(model, many, args, rng)
+        if args.conditional:
+            second = learn_pairs(run, args, train.images, small[:FILMED])
+            sets["conditional"] = conditioned(second, many, args, rng)
 
         film.save(run.path("enlarging.gif"), fps=15, title="From noise, to fit the small image")
         rows = {}
@@ -131,16 +166,16 @@ def main() -> None:
                 rows[name if len(found) == len(x) else f"{name}, {k}"] = some[:SHOWN]
         image.compare(run.path("enlarged.png"), rows | {"the image": x[:SHOWN]},
                       title=f"Held-out images, from {side} pixels")  # fmt: skip
-        reader = classifier.pretrained(learnt.data) if learnt.data in SETS else None
-        print(f"{'':16}{'ratio':>8}  off by  read right")
+        reader = classifier.pretrained(source) if source in SETS else None
+        print(f"{'':16}{'ratio':>8}  off by  classified correctly")
         for name, found in sets.items():
             scores = measured(found, x, labels, small, reader)
             run.results(**{f"{name}, {k}": score for k, score in scores.items()})
             print(f"{name:16}{scores['ratio']:5.1f} dB  {scores['off']:6.4f}  "
                   + (f"{scores['right']:10.0%}" if "right" in scores else ""))  # fmt: skip
         if reader is not None:
-            print(f"Of the images themselves {(reader.labels(x) == labels).mean():.0%} are read "
-                  f"right.")  # fmt: skip
+            print(f"Of the images themselves {(reader.labels(x) == labels).mean():.0%} are "
+                  f"classified correctly.")  # fmt: skip
         if args.samples:
             run.samples(sets["made to fit"][: args.samples])
         print(f"see {run.path('enlarged.png')} and the other pictures there")
@@ -152,7 +187,7 @@ def measured(
     """The images found, one or more for each x, beside x and the small ones
 
     `ratio` is 10 log₁₀ 1/mse in decibels, a mean over images; `off` the root of the mean square by
-    which they differ from the small ones when made small; `right` how many are read as they should.
+    which they differ from the small ones when made small; `right` the classifier's accuracy.
     """
     truth, was = np.resize(x, found.shape), np.resize(small, (len(found), *small.shape[1:]))
     mse = ((found - truth) ** 2).mean(axis=(1, 2, 3))
@@ -163,6 +198,39 @@ def measured(
         right = reader.labels(found.clip(0, 1)) == np.resize(labels, len(found))
         scores["right"] = float(right.mean())
     return scores
+
+
+# --- the trained model ----------------------------------------------------------------------------
+
+
+def trained(
+    args: Any,
+) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
+    """The model of the run `--model`, with the average of its weights, its label "any digit", and
+    the data that it learned from: the name, training and held-out images"""
+    settings, folder = UNTRAINED, Path(args.model or MODEL)
+    if args.model or not args.quick:
+        if not (folder / "checkpoint.npz").exists():
+            raise RunError(f"there is no trained model in {folder}; this makes one:\n  python "
+                           f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
+                           )  # fmt: skip
+        settings = read_config(folder)["settings"]
+        if "schedule" not in settings:
+            raise RunError(f"expected {folder} to be a run of diffusion_mnist.py or "
+                           f"diffusion_variants.py, got another program's")  # fmt: skip
+    train, test = data.load(settings["data"], train=settings["train"],
+                            test=settings["test_images"], size=28)  # fmt: skip
+    labels = np.zeros(1, int) if train.labels is None else train.labels
+    null = None if settings.get("unconditional") else 1 + int(labels.max())
+    net = models.small_unet(train.images.shape[1:], settings["width"], null,
+                            rng=np.random.default_rng(0))  # fmt: skip
+    if settings is not UNTRAINED:
+        average = optim.EMA(dict(net.named_parameters()))
+        checkpoint.load_part(folder / "checkpoint.npz", "ema", average)
+        average.copy_to_params()
+    schedule = getattr(diffusion, settings["schedule"])(1000)
+    model = diffusion.Diffusion(net, schedule, settings["predicts"], clip=1.0)
+    return model, null, settings["data"], train, test
 
 
 if __name__ == "__main__":

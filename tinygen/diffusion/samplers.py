@@ -19,7 +19,7 @@ Whatever the network predicts, ε, x_0 or v, `Diffusion.denoise` makes x̂_0 and
 in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, where it comes in and where it goes out.
 
 Reading order: `Step`, `last`; `ancestral`, `ddim`; `edm_sigmas`, `heun`, `multistep`;
-`log_likelihood`, which goes the other way; `guided`.
+`sample`; `log_likelihood`, which goes the other way; `guided`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from __future__ import annotations
 import copy
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygen._batch import as_rows
+from tinygen._batch import as_rows, part, slices
 from tinygen._checks import number, whole
 from tinygen._random import generator
 from tinygen.autograd import Array, Tensor, as_tensor, to_numpy, xp
@@ -43,7 +43,7 @@ from tinygen.flow import ode
 from tinygen.nn import Module, evaluating
 
 __all__ = ["Guided", "Step", "ancestral", "ddim", "edm_sigmas", "guided", "heun", "last",
-           "log_likelihood", "multistep"]  # fmt: skip
+           "log_likelihood", "multistep", "sample"]  # fmt: skip
 
 Random: TypeAlias = np.random.Generator
 
@@ -216,6 +216,27 @@ def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
     """x̂_0 for x = x_0 + σ ε, of a network that is trained on √ᾱ times that"""
     t = model.schedule.time(sigma)
     return model.denoise(x / math.sqrt(1 + sigma * sigma), t, classes)[0]
+
+
+# --- many samples ---------------------------------------------------------------------------------
+
+
+def sample(
+    model: Diffusion,
+    noise: Any,
+    classes: Any = None,
+    *,
+    sampler: Callable[..., Iterator[Step]] = multistep,
+    size: int = 250,
+    **options: Any,
+) -> np.ndarray[Any, Any]:
+    """The samples that a sampler with these `options` makes of all rows of noise, on the host
+
+    `size` rows are drawn at a time, so that many need no more memory than few.
+    """
+    parts = [last(sampler(model, noise[some], part(classes, some), **options))
+             for some in slices("sample", noise, size)]  # fmt: skip
+    return np.concatenate(parts)
 
 
 # --- and back: how probable x is ------------------------------------------------------------------

@@ -12,7 +12,7 @@ from tinygen.models.networks import (
     dcgan_generator,
     mlp,
 )
-from tinygen.models.unet import Folded, UNet
+from tinygen.models.unet import Folded, UNet, small_unet
 
 __all__ = [
     "Folded",
@@ -24,4 +24,5 @@ __all__ = [
     "dcgan_discriminator",
     "dcgan_generator",
     "mlp",
+    "small_unet",
 ]

@@ -5,7 +5,7 @@ down an image loses its fine detail, and what it was is left beside; on the way 
 So every output pixel depends on all of the image, and still on its own pixel directly.
 
 Reading order: `Block`; `Level`, and `Bottom`, which end the recursion; `UNet`; `Folded`, which
-makes an image small for it.
+makes an image small for it; `small_unet`, both together as the examples use them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tinygen.nn import (
     zeros,
 )
 
-__all__ = ["Folded", "UNet", "image_shape"]
+__all__ = ["Folded", "UNet", "image_shape", "small_unet"]
 
 ImageShape: TypeAlias = tuple[int, int, int]  # H, W, C
 
@@ -225,3 +225,12 @@ class Folded(Module):
         y = as_tensor(self.network(reshape(x, (N, h, w, f * f * C)), *told))
         y = transpose(reshape(y, (N, h, w, f, f, -1)), (0, 1, 3, 2, 4, 5))  # (N, h, f, w, f, C)
         return reshape(y, (N, H, W, -1))
+
+
+def small_unet(
+    image: ImageShape, width: int = 48, classes: int | None = None, *, rng: np.random.Generator
+) -> Folded:
+    """A U-Net for small images: each 2 × 2 pixels are one, two levels, attention on the lower."""
+    H, W, C = image_shape("small_unet", image)
+    half = (H // 2, W // 2, 4 * C)
+    return Folded(UNet(half, width, (1, 2), attention_at=(H // 4,), classes=classes, rng=rng))

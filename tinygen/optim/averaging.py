@@ -58,6 +58,12 @@ class EMA(Stateful):
         finally:
             self._swap()
 
+    def copy_to_params(self) -> None:
+        """Set the parameters to the averages, for good; `applied` does so for a while."""
+        self._check_not_applied("copy_to_params")
+        for average, p in zip(self.state["average"], self.params, strict=True):
+            p.data = average.copy()
+
     def _swap(self) -> None:
         averages, self._applied = self.state["average"], not self._applied
         for i, p in enumerate(self.params):

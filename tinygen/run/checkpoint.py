@@ -5,7 +5,7 @@ generator. Each part's `state_dict()` is a few named arrays; the file holds them
 and beside them one text, `about`. Nothing in it is a pickled object, so to open a checkpoint is
 never to run a stranger's program.
 
-Reading order: `save`, `load`; below them, what a part is.
+Reading order: `save`, `load`, `load_part`; below them, what a part is.
 """
 
 from __future__ import annotations
@@ -55,13 +55,28 @@ def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, An
     part = ""
     try:
         for part, each in parts.items():
-            put(each, {key.removeprefix(f"{part}/"): array for key, array in arrays.items()
-                       if key.startswith(f"{part}/")})  # fmt: skip
+            put(each, _of(part, arrays))
     except Exception as error:
         for name, each in parts.items():
             put(each, before[name])
         raise CheckpointError(f"{path} does not fit: {part}: {error}") from error
     return about
+
+
+def load_part(path: str | os.PathLike[str], name: str, part: Any) -> None:
+    """Put one saved part alone into `part`: the trained model of another run, say."""
+    about, arrays = read(path)
+    if name not in about["parts"]:
+        raise CheckpointError(f"{path} has no part `{name}`; its parts are {about['parts']}")
+    try:
+        put(part, _of(name, arrays))
+    except Exception as error:
+        raise CheckpointError(f"{path} does not fit: {name}: {error}") from error
+
+
+def _of(part: str, arrays: State) -> dict[str, Any]:
+    prefix = f"{part}/"
+    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:

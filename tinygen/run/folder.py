@@ -39,7 +39,7 @@ class Folder:
         resume: bool,
         free: Collection[str] = (),
     ) -> None:
-        self.path, self._free = Path(path), FREE | set(free)
+        self.path, self.free = Path(path), FREE | set(free)
         self.settings = {name: plain(name, value) for name, value in settings.items()}
         try:
             if resume:
@@ -68,7 +68,7 @@ class Folder:
         self._lock.close()
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
-        fixed = {name: value for name, value in self.settings.items() if name not in self._free}
+        fixed = {name: value for name, value in self.settings.items() if name not in self.free}
         differ = [name for name, value in fixed.items()
                   if repr(saved.get(name, value)) != repr(value)]  # fmt: skip
         if differ:

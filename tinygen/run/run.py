@@ -47,7 +47,7 @@ from tinygen.data import Batches
 from tinygen.nn import Module
 from tinygen.optim import NotFinite
 from tinygen.run import checkpoint
-from tinygen.run.folder import Folder, plain, write_json
+from tinygen.run.folder import CONFIG, Folder, plain, read_config, write_json
 from tinygen.run.interrupts import Deferred, Stopped
 from tinygen.run.logbook import FIRST, Logbook
 from tinygen.run.progress import Progress
@@ -235,6 +235,17 @@ class Run:
         path = self.path("results.json")
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         write_json(path, before | {k: plain(k, v) for k, v in values.items()})
+
+    def second_stage(self, name: str) -> Run:
+        """The run of a stage that builds on what this one learned, in a folder of its own in this
+
+        It resumes if this run does, unless this run has made steps since: then it begins anew.
+        """
+        folder, resume = self.path(name), False
+        if self.resume and (folder / CONFIG).exists():
+            resume = read_config(folder)["settings"].get("after") == self.step
+        settings = self.settings | {"out": folder, "after": self.step}
+        return Run(folder, settings, resume=resume, free=self._folder.free)
 
     def samples(self, images: Any, labels: Any = None) -> Path:
         """Write `samples.npz`: `images` (N, H, W, C) in [0, 1], and `labels` if there are any."""
