@@ -96,8 +96,7 @@ def main() -> None:
             samples = [ddim(network, noise[i], digits[i], null, film) for i in parts]
             return (tg.to_numpy(tg.xp.concatenate(samples)).clip(-1, 1) + 1) / 2, digits
 
-        film = image.Animation()
-        image.grid(run.path("samples.png"), draw(100, film)[0], title="Samples")
+        image.grid(run.path("samples.png"), draw(100, film := image.Animation())[0], title="Samples")
         film.save(run.path("denoising.gif"), title="From noise to digits")
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Squared error")
