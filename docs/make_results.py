@@ -54,11 +54,11 @@ class Family(NamedTuple):
 
 FAMILIES = [
     Family("VAE, dense", "vae_mnist", "vae_mnist"),
-    Family("VAE, convolutions", "vae_mnist", "vae_conv", "--net conv --epochs 20"),
+    Family("VAE, convolutions", "vae_variants", "vae_conv", "--net conv --epochs 20"),
     Family("VQ-VAE and prior", "vqvae_mnist", "vqvae_mnist"),
     Family("DCGAN", "gan_mnist", "gan_mnist"),
-    Family("… hinge, spectral norm", "gan_mnist", "gan_hinge", "--loss hinge"),
-    Family("… WGAN-GP", "gan_mnist", "gan_wgan_gp", "--loss wgan-gp"),
+    Family("… hinge, spectral norm", "gan_variants", "gan_hinge", "--loss hinge"),
+    Family("… WGAN-GP", "gan_variants", "gan_wgan_gp", "--loss wgan-gp"),
     Family("diffusion", "diffusion_mnist", "diffusion_mnist"),
     Family("latent diffusion", "latent_diffusion", "latent_mnist",
            "--data mnist --epochs 2 --latent-epochs 8"),

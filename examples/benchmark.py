@@ -318,6 +318,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="for the entries of the arrays")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     args = parser.parse_args()
+    tg.keep_memory()  # as the examples' command line does
     if args.backend:
         os.environ["TINYGEN_BACKEND"] = args.backend  # for pytorch_steps
         tg.use(args.backend)

@@ -94,9 +94,11 @@ def main() -> None:
     add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
     add("--test-images", type=at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
-    train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
+    train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28,
+                                    progress=True)  # fmt: skip
     if args.test:
-        test_set = data.load(args.test, train=0, test=args.test_images, size=28)[1]
+        test_set = data.load(args.test, train=0, test=args.test_images, size=28,
+                             progress=True)[1]
     for name, labels in ((args.data, train_set.labels), (args.test, test_set.labels)):
         if labels is None:
             parser.error(f"{name} has no sub-folders, and so no classes to tell apart")

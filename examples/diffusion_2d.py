@@ -67,7 +67,7 @@ def main() -> None:
         help=f"training points (default: {TRAIN})")  # fmt: skip
     add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
         help=f"held-out points (default: {TEST})")  # fmt: skip
-    add("--predicts", choices=diffusion.PREDICTIONS, default="v",
+    add("--predicts", choices=diffusion.model.PREDICTIONS, default="v",
         help="what the network guesses (default: v)")  # fmt: skip
     add("--schedule", choices=["cosine", "linear"], default="cosine", help="(default: cosine)")
     add("--sampler", choices=SAMPLERS, default="heun", help="(default: heun)")

@@ -1,16 +1,15 @@
 """A diffusion model learns to denoise digits, and so to draw them: all of it on one page.
 
-Noise turns an image x_0 into x_t; at t = T nothing of the image is left. A network learns to tell
-noise from image (Ho et al. 2020), and so pure noise can be denoised, step by step, into a new
-digit. The network is also given the label, but not always, so that samples can be guided to it.
+Noise turns an image x_0 into x_t; at t = T nothing of it is left. A network learns to tell noise
+from image (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new digit. It
+is given the label too, but not always, so that samples can be guided to it.
 
     python examples/diffusion_mnist.py              five epochs, ten minutes on two cores
     python examples/diffusion_mnist.py --quick      a smoke test, in seconds
     python examples/diffusion_mnist.py --resume     continue a run that was stopped
 
-The run's folder, runs/diffusion_mnist, holds samples.png, denoising.gif, curves.png and a
-checkpoint, from which inpaint_mnist.py and superres_mnist.py start. docs/diffusion.md derives the
-loss. diffusion_variants.py has other schedules, predictions, loss weights and samplers.
+The run's folder, runs/diffusion_mnist, holds samples.png, denoising.gif, curves.png and the model.
+docs/diffusion.md derives the loss; diffusion_variants.py has other schedules, losses and samplers.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
-T, WIDTH, DROPPED, DECAY = 1000, 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
-STEPS, GUIDANCE = 20, 1.5
+T, STEPS, GUIDANCE = 1000, 20, 1.5
+WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 
 # ᾱ_t for t = 0 … T, the cosine schedule (Nichol and Dhariwal 2021, eq. 17); √ᾱ_t and √(1−ᾱ_t)
@@ -102,8 +101,9 @@ def main() -> None:
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Squared error")
         run.results(seconds=run.seconds, parameters=sum(p.size for p in adam.params))
-        judge(run, args, draw, test.images, most=1000)
-        print(f"pictures: {run.folder}")
+        if verdict := judge(run, args, draw, test.images, most=1000):
+            print(verdict)
+        print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 if __name__ == "__main__":

@@ -136,8 +136,10 @@ def main() -> None:
         learn(run, model, args, train, null)
         draw(run, model, shape, args, null)
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
-        judge(run, args, lambda n: drawn(model, n, shape, args, null, seed=3), test.images,
-              most=JUDGED)  # fmt: skip
+        verdict = judge(run, args, lambda n: drawn(model, n, shape, args, null, seed=3),
+                        test.images, most=JUDGED)  # fmt: skip
+        if verdict:
+            print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

@@ -7,7 +7,7 @@ as many real images come to in the samples' place: no model does better, but by 
 knows only the best. What each score is tinygen/metrics/scores.py says.
 
     python examples/vae_mnist.py --samples 5000
-    python examples/vae_mnist.py --net conv --out runs/vae_conv --samples 5000
+    python examples/vae_variants.py --net conv --out runs/vae_conv --samples 5000
     python examples/evaluate.py runs/vae_mnist runs/vae_conv
 
 Without a run it shows what the scores see and what they do not: real images are judged that were
@@ -59,7 +59,7 @@ def main() -> None:
         name = args.data or learnt.pop()
         sets = {str(folder): images for folder, (images, _) in found.items()}
         size = next(iter(sets.values())).shape[1]
-    name = data.choose(name or "auto")
+    name = commandline.choose(name or "auto")
     reader = reader_for(name, size, args.reader)
     rng = np.random.default_rng(args.seed)
     real = images_of(name, reader.image[0], args.real, args.training, rng=rng)
@@ -169,7 +169,7 @@ def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier
         raise RunError(f"there is no classifier for the images of {name}; train one, and name it "
                        f"by --reader:\n  python examples/train_features.py --data "
                        f"{shlex.quote(name)} --size {size}")  # fmt: skip
-    return classifier.pretrained(name, size=size)
+    return classifier.pretrained(name, size=size, progress=True)
 
 
 def spoilt(

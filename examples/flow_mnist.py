@@ -99,8 +99,9 @@ def main() -> None:
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Squared error")
         run.results(seconds=run.seconds, parameters=sum(p.size for p in adam.params))
-        judge(run, args, draw, test.images, most=1000)
-        print(f"pictures: {run.folder}")
+        if verdict := judge(run, args, draw, test.images, most=1000):
+            print(verdict)
+        print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 if __name__ == "__main__":

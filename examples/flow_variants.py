@@ -204,8 +204,10 @@ def main() -> None:
     shape = train.images.shape[1:]
     with Run(args.out, vars(args), resume=args.resume, free=(*DRAWING, "reflow")) as run:
         net, null = learn_images(run, args, train)
-        judge(run, args, lambda n: drawn(net, n, shape, args, null, seed=3), test.images,
-              most=JUDGED)  # fmt: skip
+        verdict = judge(run, args, lambda n: drawn(net, n, shape, args, null, seed=3),
+                        test.images, most=JUDGED)  # fmt: skip
+        if verdict:
+            print(verdict)
         noise, labels = start(50, shape, null, 8)
         bent = flow.straightness(net, noise, labels, steps=20)
         straight = None
@@ -215,9 +217,11 @@ def main() -> None:
                 after = flow.straightness(straight, noise, labels, steps=20)
                 print(f"the ways are bent by {bent:.4f}, and after reflow by {after:.4f}; a single "
                       f"step of Euler's then draws")  # fmt: skip
-                judge(second, args, lambda n: drawn(straight, n, shape, args, null, seed=3,
-                      solver="euler", steps=1, guidance=1.0), test.images,
-                      most=JUDGED)  # fmt: skip
+                verdict = judge(second, args, lambda n: drawn(straight, n, shape, args, null,
+                                seed=3, solver="euler", steps=1, guidance=1.0), test.images,
+                                most=JUDGED)  # fmt: skip
+                if verdict:
+                    print(verdict)
                 second.results(seconds=second.seconds, straightness=after,
                                parameters=sum(p.size for p in straight.parameters()))  # fmt: skip
         draw(run, net, straight, shape, args, null)

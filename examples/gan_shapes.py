@@ -83,7 +83,8 @@ def main() -> None:
     add("--classic", action="store_true", help="the networks of `classics.dcgan_64`")
     add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
     args = commandline.parse(parser, quick=QUICK)
-    images = data.load(args.data, train=args.train, test=0, size=SIZE)[0].images
+    train, _ = data.load(args.data, train=args.train, test=0, size=SIZE, progress=True)
+    images = train.images
     if images.shape[1:3] != (SIZE, SIZE):
         images = data.resize(images, SIZE)
     if args.classic and images.shape[3] != 3:

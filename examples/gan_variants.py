@@ -1,27 +1,27 @@
-"""Two networks play against each other until one of them draws digits.
+"""Generative adversarial networks of digits: other losses and networks than gan_mnist.py has.
 
-A generator makes images of noise, a critic tells them from real ones, and each learns from the
-other (Goodfellow et al. 2014). The networks are DCGAN's. In runs/gan_mnist are then samples.png,
-curves.png, balance.png, how often each digit is drawn, and training.gif. docs/gan.md explains it.
-With seed 0 the first digits can be recognised after a minute on two cores, and the five epochs took
-three and a half; then the FID of 5,000 samples was 17.5 (of as many real images 0.3).
+The defaults are those of gan_mnist.py: DCGAN's networks and the non-saturating loss. With seed 0
+the five epochs took three and a half minutes on two cores; the FID of 5,000 samples was then 17.5
+(of as many real images 0.3). docs/gan.md explains every option.
 
-    python examples/gan_mnist.py
-    python examples/gan_mnist.py --loss wgan-gp             one of seven games, each with its recipe
-    python examples/gan_mnist.py --conditional              told the digit: draws each to order
-    python examples/gan_mnist.py --packing 2                a critic that sees two images at once
-    python examples/gan_mnist.py --generator dense          no convolutions in the generator
-    python examples/gan_mnist.py --backend cupy             the same on a GPU
+    python examples/gan_variants.py --loss wgan-gp          one of seven losses, with its own recipe
+    python examples/gan_variants.py --conditional           draws the digit that it is asked for
+    python examples/gan_variants.py --packing 2             D sees two images at once
+    python examples/gan_variants.py --smooth 0.9            one-sided label smoothing
+    python examples/gan_variants.py --generator dense       no convolutions in the generator
 
-and the networks of three well-known articles, which are described in tinygen/models/classics.py:
+and the networks of three well-known tutorials, which tinygen/models/classics.py describes:
 
-    python examples/gan_mnist.py --classic one-layer-gan    128-784; convolutions 64-128-256
-    python examples/gan_mnist.py --classic dense-gan        100-256-512-512-784; 64-128, dropout
-    python examples/gan_mnist.py --classic dcgan-28         100-7·7·128-14-28; 64-128, dropout
+    python examples/gan_variants.py --classic one-layer-gan    128-784; convolutions 64-128-256
+    python examples/gan_variants.py --classic dense-gan        100-256-512-512-784; 64-128, dropout
+    python examples/gan_variants.py --classic dcgan-28         100-7·7·128-14-28; 64-128, dropout
 
-one-layer-gan's generator is a single layer: after three epochs it paints strokes, and no digits.
+one-layer-gan's generator is a single layer: after three epochs it paints strokes, but no digits.
 
-Reading order: `RECIPES`, `networks`, `main`, `draw_balance`; the losses are in
+The run's folder, runs/gan_variants, holds samples.png, curves.png, training.gif and balance.png,
+which shows how often each digit is drawn.
+
+Reading order: `RECIPES`, `networks`, `main`, `draw_balance`. The losses are in
 tinygen/gan/losses.py, the loop in tinygen/gan/training.py.
 """
 
@@ -39,20 +39,20 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE = 5, 128
 LATENT, WIDTH, HIDDEN = 100, 64, (256, 512, 1024)
-FRAMES, FILMED = 40, 49  # of the animation, and how many images it shows
-SHOWN = 100  # samples, a square of them
-ACROSS = 15  # samples that are shown of each digit
+FRAMES, FILMED = 40, 49  # frames of the animation, and images in each
+SHOWN = 100  # samples in samples.png
+ACROSS = 15  # samples of each digit in balance.png
 QUICK = {"epochs": 1, "train": 1280, "test_images": 200, "width": 8}
 
 
 class Recipe(NamedTuple):
-    """A game, and what it is known to work with."""
+    """A loss, and settings that are known to work with it."""
 
     loss: Any
     optimizer: Any = functools.partial(optim.Adam, betas=(0.5, 0.999))
     lr: float = 2e-4
     critic_steps: int = 1
-    norm: str = "batch"  # in the critic
+    norm: str = "batch"  # in the discriminator
     penalty: Any = None
     clip_at: float | None = None
 
@@ -63,7 +63,7 @@ RECIPES = {
     "least-squares": Recipe(gan.LeastSquares),
     "hinge": Recipe(gan.Hinge, norm="spectral"),
     "wasserstein": Recipe(gan.Wasserstein, optim.RMSprop, 5e-5, 5, clip_at=0.01),
-    # with the article's five steps of the critic at 1e-4 the generator gets too few to learn here
+    # the paper has five steps of the critic at 1e-4; here the generator then makes too few steps
     "wgan-gp": Recipe(gan.Wasserstein, functools.partial(optim.Adam, betas=(0.5, 0.9)), 3e-4, 2,
                       "none", gan.gradient_penalty),
     "r1": Recipe(gan.NonSaturating, norm="none", penalty=functools.partial(gan.r1, weight=1.0)),
@@ -79,8 +79,10 @@ CLASSICS = {
 def networks(
     args: Any, shape: tuple[int, ...], classes: int, norm: str, rng: np.random.Generator
 ) -> tuple[nn.Module, nn.Module, int]:
-    """Generator, critic, and how many numbers the noise has. Images are from −1 to 1, but for
-    those of `dense-gan`, which are from 0 to 1 (see `scaled`)."""
+    """The generator, the discriminator, and the length of z
+
+    Images are from −1 to 1, except those of `dense-gan`, which are from 0 to 1 (see `scaled`).
+    """
     if args.classic:
         build, latent = CLASSICS[args.classic]
         return *build(rng=rng), latent
@@ -97,7 +99,7 @@ def networks(
 
 
 def scaled(images: np.ndarray, args: Any) -> np.ndarray:
-    """As the generator's last activation makes them: tanh from −1 to 1, a sigmoid from 0 to 1"""
+    """The images in the range of the generator's last activation: tanh (−1, 1), sigmoid (0, 1)"""
     return images if args.classic == "dense-gan" else 2 * images - 1
 
 
@@ -106,41 +108,42 @@ def as_images(x: np.ndarray, args: Any) -> np.ndarray:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/gan_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE)
+    parser = commandline.parser(__doc__, out="runs/gan_variants", epochs=EPOCHS,
+                                batch_size=BATCH_SIZE)  # fmt: skip
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
     add("--loss", choices=list(RECIPES), default="non-saturating",
-        help="what is played for (default: non-saturating)")  # fmt: skip
+        help="the loss, with its recipe (default: non-saturating)")  # fmt: skip
     add("--generator", choices=["conv", "dense"], default="conv",
         help="DCGAN's, or dense layers (default: conv)")  # fmt: skip
-    add("--classic", choices=list(CLASSICS), help="both networks as in an article")
-    add("--conditional", action="store_true", help="tell both networks the digit")
+    add("--classic", choices=list(CLASSICS), help="both networks of a well-known tutorial")
+    add("--conditional", action="store_true", help="condition both networks on the digit")
     add("--packing", type=at_least_1, default=1, metavar="M",
-        help="how many images the critic sees at once (default: 1)")  # fmt: skip
+        help="images that the discriminator sees at once (default: 1)")  # fmt: skip
     add("--smooth", type=commandline.positive, default=1.0, metavar="S",
-        help="tell the critic that real images are so with probability S, 0.9 say "
-             "(default: 1)")  # fmt: skip
+        help="label smoothing: target for real images, 0.9 say (default: 1, none)")  # fmt: skip
     add("--lr", type=commandline.positive,
-        help="both optimisers' learning rate (default: the loss's own)")  # fmt: skip
+        help="learning rate of both optimisers (default: the recipe's)")  # fmt: skip
     add("--critic-steps", type=at_least_1, metavar="N",
-        help="of the critic for each of the generator (default: the loss's own)")  # fmt: skip
+        help="discriminator updates per generator update (default: the recipe's)")  # fmt: skip
     add("--width", type=at_least_1, default=WIDTH,
         help=f"channels of the layers next to the images (default: {WIDTH})")  # fmt: skip
-    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    add("--train", type=at_least_1, metavar="N", help="training images, at most (default: all)")
+    add("--test-images", type=at_least_1, metavar="N",
+        help="held-out images, at most (default: all)")  # fmt: skip
     args = commandline.parse(parser, quick=QUICK)
     recipe = RECIPES[args.loss]
     if args.smooth > 1:
         parser.error(f"argument --smooth: expected a number above 0, 1 at most, got {args.smooth}")
     if args.smooth != 1 and not issubclass(recipe.loss, gan.Minimax | gan.LeastSquares):
-        parser.error(f"--smooth is for losses with probabilities, not for {args.loss}")
+        parser.error(f"--smooth works only with losses of probabilities, not with {args.loss}")
     usual = args.width == (QUICK["width"] if args.quick else WIDTH) and args.generator == "conv"
     if args.classic and (args.conditional or args.packing > 1 or not usual):
-        parser.error("--classic networks are as they are, for images alone, one at a time")
+        parser.error("--classic takes no --width, --generator, --conditional or --packing")
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
     shape = train.images.shape[1:]
     if args.classic and shape != (28, 28, 1):
-        parser.error(f"--classic networks are made for grey images of 28 × 28 pixels, and those of "
-                     f"{args.data} are {shape}")  # fmt: skip
+        parser.error(f"--classic networks take images of shape (28, 28, 1), but those of "
+                     f"{args.data} have {shape}")  # fmt: skip
     if args.conditional and train.labels is None:
         parser.error(f"--conditional: {args.data} has no labels")
     args.batch_size = min(args.batch_size, len(train.images)) // args.packing * args.packing
@@ -149,40 +152,39 @@ def main() -> None:
     critic_steps = args.critic_steps or recipe.critic_steps
     steps = len(train.images) // args.batch_size * args.epochs
     if 0 < steps < critic_steps:
-        parser.error(f"the generator learns after every {critic_steps} steps of the critic, and "
-                     f"there are only {steps}")  # fmt: skip
+        parser.error(f"one generator update needs {critic_steps} discriminator updates, but there "
+                     f"are only {steps} batches")  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         classes = 1 + int(train.labels.max()) if args.conditional else 0
-        generator, critic, latent = networks(args, shape, classes, recipe.norm, rng)
-        model = gan.GAN(generator, critic, latent, classes=classes, packing=args.packing)
+        generator, discriminator, latent = networks(args, shape, classes, recipe.norm, rng)
+        model = gan.GAN(generator, discriminator, latent, classes=classes, packing=args.packing)
         loss = recipe.loss() if args.smooth == 1 else recipe.loss(args.smooth)
 
         lr = args.lr or recipe.lr
-        players = {"generator": generator, "critic": critic}
-        optimizers = {name: recipe.optimizer(dict(m.named_parameters()), lr)
-                      for name, m in players.items()}  # fmt: skip
+        generator_optimizer = recipe.optimizer(dict(generator.named_parameters()), lr)
+        critic_optimizer = recipe.optimizer(dict(discriminator.named_parameters()), lr)
         batches = data.Batches(scaled(train.images, args), args.batch_size, labels=train.labels,
                                rng=rng, epochs=args.epochs, drop_last=True)  # fmt: skip
         film = image.Animation(FRAMES)
         noise = model.noise(SHOWN, rng=rng)
-        kinds = np.arange(SHOWN) % classes if classes else None
+        labels = np.arange(SHOWN) % classes if classes else None
+        filmed = None if labels is None else labels[:FILMED]
         every = max(1, (batches.steps or 1) // critic_steps // FRAMES)
-        run.keep(model=model, generator_optimizer=optimizers["generator"],
-                 critic_optimizer=optimizers["critic"], batches=batches, film=film,
+        run.keep(model=model, generator_optimizer=generator_optimizer,
+                 critic_optimizer=critic_optimizer, batches=batches, film=film,
                  rng=rng)  # fmt: skip
 
-        steps = gan.train(model, batches, optimizers["generator"], optimizers["critic"], rng=rng,
+        steps = gan.train(model, batches, generator_optimizer, critic_optimizer, rng=rng,
                           loss=loss, critic_steps=critic_steps, penalty=recipe.penalty,
                           clip_at=recipe.clip_at)  # fmt: skip
         for record in run.track(steps):
             if record.step % every == 0 or record.step == 1:
-                filmed = None if kinds is None else kinds[:FILMED]
                 frame = as_images(model.images(noise[:FILMED], filmed), args)
                 film.append(frame, f"step {record.step}")
 
-        image.grid(run.path("samples.png"), as_images(model.images(noise, kinds), args),
+        image.grid(run.path("samples.png"), as_images(model.images(noise, labels), args),
                    title="Samples")  # fmt: skip
         if len(film):
             film.save(run.path("training.gif"), title="Samples through training")
@@ -191,24 +193,25 @@ def main() -> None:
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
 
         def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            asked = np.arange(n) % classes if classes else None
-            return as_images(model.sample(n, asked, rng=np.random.default_rng(1)), args), asked
+            digits = np.arange(n) % classes if classes else None
+            return as_images(model.sample(n, digits, rng=np.random.default_rng(1)), args), digits
 
         verdict = judge(run, args, sampled, test.images)
         if verdict is not None:
+            print(verdict)
             draw_balance(run, verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 def draw_balance(run: Run, verdict: Verdict) -> None:
-    """Samples in rows by the digit that they are read as, and how often it comes."""
+    """Rows of samples by the digit that they are classified as, with how often it occurs."""
     rows = {}
     for digit in range(10):
         own = np.flatnonzero(verdict.labels == digit)
-        row = np.ones((ACROSS, *verdict.samples.shape[1:]), np.float32)  # white where none is left
+        row = np.ones((ACROSS, *verdict.samples.shape[1:]), np.float32)  # white if too few
         row[: len(own)] = verdict.samples[own[:ACROSS]]
         rows[f"{digit}: {len(own) / len(verdict.labels):.1%}"] = row
-    image.strip(run.path("balance.png"), rows, ends=False, title="Samples by what they are read as")
+    image.strip(run.path("balance.png"), rows, ends=False, title="Samples by predicted digit")
 
 
 if __name__ == "__main__":

@@ -250,8 +250,10 @@ def main() -> None:
                     seconds=run.seconds + second.seconds,
                     parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
                     )  # fmt: skip
-        judge(run, args, lambda n: drawn(denoiser, scaled, n, args, null, seed=3),
-              unframed(test.images))  # fmt: skip
+        verdict = judge(run, args, lambda n: drawn(denoiser, scaled, n, args, null, seed=3),
+                        unframed(test.images))  # fmt: skip
+        if verdict:
+            print(verdict)
         print(f"held-out images come back to within {error:.3f}; their latents say "
               f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
               f"{', '.join(f'{s:.2f}' for s in scaled.std)}")  # fmt: skip

@@ -54,54 +54,51 @@ def main() -> None:
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
     shape, pixels = train.images.shape[1:], train.images[0].size
+    rows, held_out = train.images.reshape(-1, pixels), test.images.reshape(-1, pixels)
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         encoder = models.mlp([pixels, HIDDEN, 2 * LATENT], rng=rng, init=nn.pytorch_uniform)
         decoder = models.mlp([LATENT, HIDDEN, pixels], rng=rng, init=nn.pytorch_uniform)
         adam = optim.Adam([*encoder.parameters(), *decoder.parameters()], args.lr)
-        batches = data.Batches(train.images, min(args.batch_size, len(train.images)), rng=rng,
-                               epochs=args.epochs)  # fmt: skip
-        noise = tg.xp.asarray(rng.standard_normal((49, LATENT), np.float32))
-        film, every = image.Animation(), max(1, batches.steps // 40)
-        run.keep(encoder=encoder, decoder=decoder, adam=adam, batches=batches, film=film, rng=rng)
+        batches = data.Batches(rows, min(args.batch_size, len(rows)), rng=rng, epochs=args.epochs)
+
+        def noise(n: int, rng: np.random.Generator) -> tg.Array:
+            return tg.xp.asarray(rng.standard_normal((n, LATENT), np.float32))
 
         @tg.no_grad()
-        def decode(z: tg.Array) -> np.ndarray:
+        def images(z: tg.Array) -> np.ndarray:
             return tg.sigmoid(decoder(z)).numpy().reshape(-1, *shape)
 
-        for images in run.track(batches):
-            x = images.reshape(-1, pixels)
-            eps = tg.xp.asarray(rng.standard_normal((len(x), LATENT), np.float32))
-            reconstruction, kl = negative_elbo(encoder, decoder, x, eps)
+        shown, film, every = noise(100, rng), image.Animation(), max(1, batches.steps // 40)
+        run.keep(encoder=encoder, decoder=decoder, adam=adam, batches=batches, film=film, rng=rng)
+
+        for x in run.track(batches):
+            reconstruction, kl = negative_elbo(encoder, decoder, x, noise(len(x), rng))
             loss = reconstruction + kl
             adam.step(tg.grad(loss, adam.params))
             run.log(loss=loss, reconstruction=reconstruction, kl=kl)
             if run.step % every == 0:
-                film.append(decode(noise), f"step {run.step}")
+                film.append(images(shown[:49]), f"step {run.step}")
 
-        def draw(n: int) -> np.ndarray:
-            z = np.random.default_rng(3).standard_normal((n, LATENT), np.float32)
-            return decode(tg.xp.asarray(z))
-
-        image.grid(run.path("samples.png"), draw(100), title="Samples")
-        x = tg.Tensor(test.images[:20].reshape(-1, pixels))
-        mu, _ = tg.split(encoder(x), 2, axis=1)
+        image.grid(run.path("samples.png"), images(shown), title="Samples")
+        mu, _ = tg.split(encoder(tg.Tensor(held_out[:20])), 2, axis=1)
         image.compare(run.path("reconstructions.png"), columns=10, title="Held-out images",
-                      rows={"image": test.images[:20], "reconstruction": decode(mu)})  # fmt: skip
+                      rows={"image": test.images[:20], "reconstruction": images(mu)})  # fmt: skip
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
             film.save(run.path("training.gif"), title="Samples through training")
 
-        model = vae.VAE(nn.Sequential(nn.Flatten(), encoder),
-                        nn.Sequential(decoder, nn.Reshape(*shape)), LATENT)  # fmt: skip
-        found = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
-        nll = -vae.log_likelihood(model, test.images[:500], k=100, rng=np.random.default_rng(2))
-        run.results(test_loss=found["loss"], nll=nll.mean(), seconds=run.seconds,
+        model = vae.VAE(encoder, decoder, LATENT)  # the same networks, for the library's measures
+        loss = vae.evaluate(model, held_out, rng=np.random.default_rng(1))["loss"]
+        nll = -vae.log_likelihood(model, held_out[:500], k=100, rng=np.random.default_rng(2)).mean()
+        run.results(test_loss=loss, nll=nll, seconds=run.seconds,
                     parameters=sum(p.size for p in adam.params))  # fmt: skip
-        print(f"held-out loss: {found['loss']:.2f} nats per image")
-        judge(run, args, draw, test.images)
-        print(f"pictures: {run.folder}")
+        print(f"held-out loss: {loss:.2f} nats per image; −log p(x) ≈ {nll:.2f} nats")
+        if verdict := judge(run, args, lambda n: images(noise(n, np.random.default_rng(3))),
+                            test.images):  # fmt: skip
+            print(verdict)
+        print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 if __name__ == "__main__":

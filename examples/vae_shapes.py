@@ -157,7 +157,8 @@ def main() -> None:
     args = commandline.parse(parser, quick=QUICK)
 
     train, test = (each.images for each in data.load(
-        args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
+        args.data, train=args.train, test=args.test_images, size=SIZE,
+        progress=True))  # fmt: skip
     test = sized(test)
 
     with Run(args.out, vars(args), resume=args.resume) as run:

@@ -1,18 +1,20 @@
-"""A variational autoencoder learns to draw digits: the front door of tinygen.
+"""Variational autoencoders of digits: other bounds, likelihoods and networks than vae_mnist.py has.
 
-Ten epochs of a dense network, 784-400-20-400-784, take about half a minute on two cores. In
-runs/vae_mnist are then samples.png, reconstructions.png, ways.png from digit to digit, curves.png,
-latent.png, where the digits lie in the latent space, and training.gif. docs/vae.md explains it.
+The defaults are those of vae_mnist.py: a dense network, 784-400-20-400-784, and the ELBO. Ten
+epochs take about half a minute on two cores. docs/vae.md explains every option.
 
-    python examples/vae_mnist.py
-    python examples/vae_mnist.py --latent 2                  a plane of digits: manifold.png
-    python examples/vae_mnist.py --net conv --epochs 20      convolutions
-    python examples/vae_mnist.py --conditional               told the digit: draws each to order
-    python examples/vae_mnist.py --k 5                       the importance-weighted bound
-    python examples/vae_mnist.py --likelihood learned        Gaussian pixels, their noise learnt
-    python examples/vae_mnist.py --backend cupy              the same on a GPU
+    python examples/vae_variants.py --latent 2                 a plane of digits: manifold.png
+    python examples/vae_variants.py --net conv --epochs 20     convolutions; about four minutes
+    python examples/vae_variants.py --conditional              draws the digit that it is asked for
+    python examples/vae_variants.py --beta 4                   simpler codes, blurred images
+    python examples/vae_variants.py --free-bits 0.5            0.5 nats of each unit's KL are free
+    python examples/vae_variants.py --k 5                      the importance-weighted bound
+    python examples/vae_variants.py --likelihood learned       Gaussian pixels, σ is learned
 
-Reading order: `networks`, `main`, `draw`; the loss and the loop are in tinygen/vae/bounds.py.
+The run's folder, runs/vae_variants, holds samples.png, reconstructions.png, ways.png (from digit to
+digit), curves.png, latent.png (the held-out digits in the latent space) and training.gif.
+
+Reading order: `networks`, `main`, `draw`. The bounds and the loop are in tinygen/vae/bounds.py.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
 LATENT, HIDDEN, WIDTH = 20, 400, 32
-FRAMES, FILMED = 40, 49  # of the animation, and how many images it shows
-SHOWN, WAYS = 100, 6  # samples, a square of them; ways from one image to another
-JUDGED, DRAWS = 500, 100  # test images whose log p(x) is estimated, and from how many draws
+FRAMES, FILMED = 40, 49  # frames of the animation, and images in each
+SHOWN, WAYS = 100, 6  # samples in samples.png; interpolations in ways.png
+JUDGED, DRAWS = 500, 100  # test images whose log p(x) is estimated; draws of z for each
 QUICK = {"epochs": 1, "train": 2000, "test_images": 300}
 
 
-class Told(nn.Module):
-    """features(x), and beside them the one-hot label if there is one, through `head`."""
+class Conditioned(nn.Module):
+    """head([features(x), one-hot label]); without a label head(features(x))"""
 
     def __init__(self, features: nn.Module, head: nn.Module) -> None:
         self.features, self.head = features, head
@@ -50,46 +52,49 @@ class Told(nn.Module):
 def networks(
     net: str, shape: tuple[int, ...], latent: int, classes: int, rng: np.random.Generator
 ) -> tuple[nn.Module, nn.Module]:
-    """Encoder, to 2 · latent numbers, and decoder, from latent (and classes) to an image."""
+    """An encoder, image → 2 · latent numbers, and a decoder, latent + classes numbers → image"""
     pixels, outputs = int(np.prod(shape)), 2 * latent
     if net == "conv":
         features = nn.Sequential(models.conv_encoder(shape, HIDDEN, WIDTH, rng=rng), nn.ReLU())
         head = nn.Dense(HIDDEN + classes, outputs, rng=rng)
-        return Told(features, head), models.conv_decoder(shape, latent + classes, WIDTH, rng=rng)
-    init = nn.pytorch_uniform  # as in the recipe whose test loss is published
+        decoder = models.conv_decoder(shape, latent + classes, WIDTH, rng=rng)
+        return Conditioned(features, head), decoder
+    init = nn.pytorch_uniform  # the published test loss is of this initialisation
     encoder = models.mlp([pixels + classes, HIDDEN, outputs], rng=rng, init=init)
     decoder = models.mlp([latent + classes, HIDDEN, pixels], rng=rng, init=init)
-    return Told(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Reshape(*shape))
+    return Conditioned(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Reshape(*shape))
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=EPOCHS,
+    parser = commandline.parser(__doc__, out="runs/vae_variants", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
     add("--net", choices=["dense", "conv"], default="dense", help="the networks (default: dense)")
     add("--latent", type=at_least_1, default=LATENT, metavar="D",
-        help=f"latent units; 2 make a plane to look at (default: {LATENT})")  # fmt: skip
+        help=f"latent units; 2 also draw the latent plane (default: {LATENT})")  # fmt: skip
     add("--beta", type=commandline.from_zero, default=1.0,
-        help="the weight of the KL term (default: 1)")  # fmt: skip
+        help="weight of the KL term (default: 1)")  # fmt: skip
     add("--free-bits", type=commandline.from_zero, default=0.0, metavar="NATS",
-        help="so much of each unit's KL costs nothing (default: 0)")  # fmt: skip
+        help="nats of each unit's KL that cost nothing (default: 0)")  # fmt: skip
     add("--k", type=at_least_1, default=1,
         help="draws in the importance-weighted bound (default: 1)")  # fmt: skip
     add("--likelihood", choices=["bernoulli", "gaussian", "learned"], default="bernoulli",
-        help="of a pixel: black or white, Gaussian with σ = 0.2, or with σ learnt "
+        help="of a pixel: Bernoulli, Gaussian with σ = 0.2, or Gaussian with a learned σ "
              "(default: bernoulli)")  # fmt: skip
-    add("--conditional", action="store_true", help="tell both networks the digit")
-    add("--train", type=at_least_1, metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least_1, metavar="N", help="judge by so many at most")
+    add("--conditional", action="store_true", help="condition both networks on the digit")
+    add("--train", type=at_least_1, metavar="N", help="training images, at most (default: all)")
+    add("--test-images", type=at_least_1, metavar="N",
+        help="held-out images, at most (default: all)")  # fmt: skip
     args = commandline.parse(parser, quick=QUICK)
     if args.k > 1 and (args.beta != 1 or args.free_bits):
-        parser.error("--k is a bound of its own: it takes no --beta and no --free-bits")
+        parser.error("--k above 1 cannot be combined with --beta or --free-bits")
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
     if args.conditional and train.labels is None:
         parser.error(f"--conditional: {args.data} has no labels")
     if args.batch_size > len(train.images):
         args.batch_size = len(train.images)
-        print(f"There are {args.batch_size} images: all of them make a step.", file=sys.stderr)
+        print(f"batch size reduced to {args.batch_size}, the size of the training set",
+              file=sys.stderr)  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
@@ -112,48 +117,49 @@ def main() -> None:
                                epochs=args.epochs)  # fmt: skip
         film = image.Animation(FRAMES)
         noise = rng.standard_normal((SHOWN, args.latent), np.float32)
-        kinds = np.arange(SHOWN) % classes if classes else None
-        filmed = None if kinds is None else kinds[:FILMED]
+        labels = np.arange(SHOWN) % classes if classes else None
+        filmed = None if labels is None else labels[:FILMED]
         every = max(1, (batches.steps or 1) // FRAMES)
         run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
 
-        def judged() -> dict[str, float]:
-            # the same noise at each test, also of a run that was resumed, and none of training's
+        def held_out() -> dict[str, float]:
+            # the same noise each time, drawn apart from that of training
             return vae.evaluate(model, *test, rng=np.random.default_rng(1), bound=bound)
 
         for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
             if record.step % every == 0 or record.step == 1:
                 film.append(model.generate(noise[:FILMED], filmed), f"step {record.step}")
             if record.step % batches.per_epoch == 0:
-                run.log(test_loss=judged()["loss"])
+                run.log(test_loss=held_out()["loss"])
 
-        draw(run, model, test, film, noise, kinds)
-        found = judged()
+        draw(run, model, test, film, noise, labels)
+        bounds = held_out()
         some = test.images[:JUDGED], None if test.labels is None else test.labels[:JUDGED]
         nll = -vae.log_likelihood(model, *some, k=DRAWS, rng=np.random.default_rng(2)).mean()
         alive = int((vae.unit_kl(model, *test) > 0.1).sum())
-        run.results(test_loss=found["loss"], reconstruction=found["reconstruction"],
-                    kl=found["kl"], nll=nll, alive_units=alive, seconds=run.seconds,
+        run.results(test_loss=bounds["loss"], reconstruction=bounds["reconstruction"],
+                    kl=bounds["kl"], nll=nll, alive_units=alive, seconds=run.seconds,
                     parameters=sum(p.size for p in model.parameters()))  # fmt: skip
-        print(f"held-out loss {found['loss']:.2f} nats per image (reconstruction "
-              f"{found['reconstruction']:.2f}, KL {found['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
+        print(f"held-out loss {bounds['loss']:.2f} nats per image (reconstruction "
+              f"{bounds['reconstruction']:.2f}, KL {bounds['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
               f"{DRAWS} draws; {alive} of {args.latent} latent units in use")  # fmt: skip
 
         def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            asked = np.arange(n) % classes if classes else None
-            return model.sample(n, asked, rng=np.random.default_rng(3)), asked
+            digits = np.arange(n) % classes if classes else None
+            return model.sample(n, digits, rng=np.random.default_rng(3)), digits
 
-        judge(run, args, sampled, test.images)
+        if verdict := judge(run, args, sampled, test.images):
+            print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 def draw(
     run: Run, model: vae.VAE, test: data.Labelled, film: image.Animation, noise: np.ndarray,
-    kinds: np.ndarray | None,
+    asked: np.ndarray | None,
 ) -> None:  # fmt: skip
-    """All the pictures that can be made of these data and this model."""
+    """Write every picture that the data and the model allow; samples have the labels `asked`."""
     labels = test.labels
-    image.grid(run.path("samples.png"), model.generate(noise, kinds), title="Samples")
+    image.grid(run.path("samples.png"), model.generate(noise, asked), title="Samples")
     some = test.images[:20], None if labels is None else labels[:20]
     image.compare(run.path("reconstructions.png"), title="Held-out images and reconstructions",
                   rows={"image": some[0], "reconstruction": model.reconstruct(*some)},
@@ -162,7 +168,7 @@ def draw(
     if len(a):
         ways = model.interpolate(test.images[a], test.images[b], 10,
                                  labels[a] if model.classes else None)  # fmt: skip
-        image.strip(run.path("ways.png"), ways, title="From one image to another, straight in z")
+        image.strip(run.path("ways.png"), ways, title="Interpolations in the latent space")
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
     if len(film):
@@ -170,28 +176,28 @@ def draw(
     means = model.means(*test)[:5000]
     if model.latent == 2 and not model.classes:
         image.manifold(run.path("manifold.png"), model.generate, title="The plane of z, decoded")
-    ten = labels is not None and labels.max() < 10  # so many colours there are
+    ten = labels is not None and labels.max() < 10  # there are ten colours
     if ten and model.latent >= 2 and len(means) > 1:
-        # the plane in which the means vary most
+        # the plane of the two directions in which the means vary most
         _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         flat = means if model.latent == 2 else means @ axes[:2].T
         image.plane(run.path("latent.png"), flat, labels[:5000], title=(
-            "Held-out images in the latent space" + (", from where it is widest"
-                                                     if model.latent > 2 else "")))  # fmt: skip
+            "Held-out images in the latent space"
+            + (": two principal components" if model.latent > 2 else "")))  # fmt: skip
 
 
 def pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which images to go from and to: each other, once, and of one class, for z has no class in it
+    """The first and last images of the interpolations: both of one class, each image used once
 
-    They are the first ones of a class and those after them, classes by turns.
+    The pairs alternate between the classes. (A conditional model's z does not hold the class.)
     """
-    found = []
-    for kind in np.unique(labels):
-        own = np.flatnonzero(labels == kind)
+    ranked = []  # (place in its class, first image, last image)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
         half = min(WAYS, len(own) // 2)
-        found += list(zip(range(half), own[:half], own[half : 2 * half], strict=True))
-    found = sorted(found)[:WAYS]
-    return np.array([a for _, a, _ in found], int), np.array([b for _, _, b in found], int)
+        ranked += list(zip(range(half), own[:half], own[half : 2 * half], strict=True))
+    ranked = sorted(ranked)[:WAYS]
+    return np.array([a for _, a, _ in ranked], int), np.array([b for _, _, b in ranked], int)
 
 
 if __name__ == "__main__":

@@ -238,7 +238,8 @@ def main() -> None:
             drawn = draw_codes(prior, n, codes.shape[1:], np.random.default_rng([args.seed, 3]))
             return in_parts(model.images, drawn)
 
-        judge(run, args, sampled, test.images)
+        if verdict := judge(run, args, sampled, test.images):
+            print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 

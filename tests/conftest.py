@@ -1,8 +1,9 @@
 """What every test shares: hypothesis profiles, a generator, Python in a process of its own.
 
-`TINYGEN_BACKEND=strict pytest` runs the tests on the stand-in of strict.py, `TINYGEN_THOROUGH=1`
-draws more examples for each property. Nothing here imports tinygen: it reads its environment when
-it is imported, and a test of what that import does needs a process where nobody has done it yet.
+`TINYGEN_BACKEND=strict pytest` runs the tests on the stand-in of strict.py, `TINYGEN_PLAIN=1` on
+the plain path of a CPU, `TINYGEN_THOROUGH=1` draws more examples for each property. Nothing here
+imports tinygen: it reads its environment when it is imported, and a test of what that import does
+needs a process where nobody has done it yet.
 """
 
 import os

@@ -158,6 +158,26 @@ def test_only_the_backend_knows_cupy(name):
     assert ({"cupy", "cupyx"} & said == {"cupy"}) == (name in ("autograd.backend", "autograd.cupy"))
 
 
+@each_file
+def test_only_a_run_and_a_download_write_to_the_terminal(name):
+    said = {n.id for n in ast.walk(tree(name)) if isinstance(n, ast.Name)}
+    said |= {n.attr for n in ast.walk(tree(name)) if isinstance(n, ast.Attribute)}
+    writes = {"print", "stderr", "stdout"} & said
+    assert not writes or name == "data.fetch" or name.startswith("run.")
+
+
+def test_no_private_name_of_another_library_is_used():
+    nodes = [node for name in FILES for node in ast.walk(tree(name))]
+    defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    attributes = [n for n in nodes if isinstance(n, ast.Attribute)]
+    defined |= {n.attr for n in attributes if isinstance(n.ctx, ast.Store)}
+    used = {n.attr for n in attributes}
+    used |= {alias.name for n in nodes if isinstance(n, ast.ImportFrom) for alias in n.names}
+    public = {"_asdict", "_replace"}  # of NamedTuple: documented
+    private = {name for name in used if name.startswith("_") and not name.endswith("__")}
+    assert private - defined - public <= PRIVATE
+
+
 # --- every public name ----------------------------------------------------------------------------
 
 LAZY = sorted(tinygen.PACKAGES)

@@ -15,6 +15,8 @@ import tinygen as tg
 from tinygen import models, nn, optim
 from tinygen.autograd import backend
 
+tg.keep_memory()  # for the whole process, as the examples' command line does
+
 Step = Callable[[], Any]
 IMAGE = (28, 28, 1)
 EVALUATIONS = 50  # of the network, for one batch of samples

@@ -16,7 +16,7 @@ from tinygen.autograd import backend, fused, to_numpy, xp
 def unsealed(monkeypatch):
     """As if there were no tensors yet; afterwards the backend is again what it was."""
     monkeypatch.setattr(backend, "_too_late", "")
-    for name in ("_chosen", "name", "threads", "on_cpu"):
+    for name in ("_chosen", "name", "threads", "on_cpu", "plain"):
         monkeypatch.setattr(backend, name, getattr(backend, name))
     names = dict(vars(xp))
     yield
@@ -101,6 +101,40 @@ def test_importing_tinygen_loads_nothing_heavy(python):
     code = f"import numpy, sys; before = {{*sys.modules}}; import tinygen; " \
            f"print({heavy} & ({{*sys.modules}} - before))"  # fmt: skip
     assert python(code) == "set()"
+
+
+def test_importing_tinygen_changes_nothing_in_the_process(python):
+    code = """
+import os, signal, threading, warnings
+import numpy as np
+from threadpoolctl import threadpool_info
+def state():
+    handlers = [signal.getsignal(each) for each in signal.valid_signals()]
+    return (handlers, dict(os.environ), list(warnings.filters), np.geterr(), np.get_printoptions(),
+            threading.active_count(), [each["num_threads"] for each in threadpool_info()])
+before = state()
+import tinygen
+print(state() == before)
+"""
+    assert python(code, OPENBLAS_NUM_THREADS="2") == "True"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked")
+@pytest.mark.parametrize("variable, options", [("OTHER", "[-3, -1]"), ("MALLOC_ARENA_MAX", "[]")])
+def test_freed_memory_is_kept_only_when_asked_for(variable, options, python):
+    code = """
+import ctypes, numpy
+class Library:  # in place of the C library
+    def __init__(self, name): pass
+    def mallopt(self, option, value): return options.append(option) or 1
+options, ctypes.CDLL = [], Library
+import tinygen
+tinygen.grad((tinygen.Tensor(numpy.ones((99, 99)), requires_grad=True) ** 2).sum(), [])
+print(options, end=" then ")
+tinygen.keep_memory()
+print(options)
+"""
+    assert python(code, **{variable: "1"}) == f"[] then {options}"
 
 
 def test_to_numpy_of_an_array_gives_the_same_values_on_the_host(rng):

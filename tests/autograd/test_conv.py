@@ -1,4 +1,4 @@
-"""Convolution: against seven loops, one identity for the triple, its gradients, and PyTorch."""
+"""Convolution: against loops, one identity for the triple, its gradients, and PyTorch."""
 
 import tracemalloc
 
@@ -9,27 +9,50 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import Tensor, gradcheck, strategies
-from tinygen.autograd import backend, conv, parallel
+from tinygen.autograd import backend, conv, fast_conv, parallel, to_numpy, xp
 from tinygen.testing.strategies import Conv
 
 
-def naive_conv2d(x, w, stride, padding):
-    """y by its definition: seven loops, the padding as a test for being inside."""
-    (N, H, W, C), (K, L, _, O) = x.shape, w.shape
-    (top, bottom), (left, right) = padding
-    rows = (H + top + bottom - K) // stride[0] + 1
-    columns = (W + left + right - L) // stride[1] + 1
-    y = np.zeros((N, rows, columns, O))
-    for n in range(N):
-        for i in range(rows):
-            for j in range(columns):
-                for k in range(K):
-                    for l in range(L):
-                        row, column = i * stride[0] + k - top, j * stride[1] + l - left
-                        if 0 <= row < H and 0 <= column < W:
-                            for c in range(C):
-                                y[n, i, j] += x[n, row, column, c] * w[k, l, c]
+def positions(g):
+    """All (pixel of y, of w, of x) that a convolution brings together, by its definition."""
+    (N, H, W, _), (K, L, _, _), ((top, bottom), (left, right)) = g.x, g.w, g.padding
+    rows = (H + top + bottom - K) // g.stride[0] + 1
+    columns = (W + left + right - L) // g.stride[1] + 1
+    for n, i, j, k, l in np.ndindex(N, rows, columns, K, L):
+        row, column = i * g.stride[0] + k - top, j * g.stride[1] + l - left
+        if 0 <= row < H and 0 <= column < W:
+            yield (n, i, j), (k, l), (n, row, column)
+
+
+def output_shape(g):
+    (N, H, W, _), (K, L, _, O), ((top, bottom), (left, right)) = g.x, g.w, g.padding
+    rows = (H + top + bottom - K) // g.stride[0] + 1
+    return N, rows, (W + left + right - L) // g.stride[1] + 1, O
+
+
+def naive_conv2d(g, x, w):
+    """y by its definition, the padding as a test for being inside."""
+    y = np.zeros(output_shape(g))
+    for at_y, at_w, at_x in positions(g):
+        for c in range(g.x[3]):
+            y[at_y] += x[at_x][c] * w[at_w][c]
     return y
+
+
+def naive_conv_transpose2d(g, y, w):
+    x = np.zeros(g.x)
+    for at_y, at_w, at_x in positions(g):
+        for c in range(g.x[3]):
+            x[at_x][c] += (y[at_y] * w[at_w][c]).sum()
+    return x
+
+
+def naive_conv2d_weight(g, x, y):
+    w = np.zeros(g.w)
+    for at_y, at_w, at_x in positions(g):
+        for c in range(g.x[3]):
+            w[at_w][c] += x[at_x][c] * y[at_y]
+    return w
 
 
 @st.composite
@@ -37,8 +60,48 @@ def cases(draw):
     """A geometry with entries for x, w and a y of the right shape."""
     g = draw(strategies.conv_geometries())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    x, w = rng.standard_normal(g.x), rng.standard_normal(g.w)
-    return g, x, w, rng.standard_normal(naive_conv2d(x, w, g.stride, g.padding).shape)
+    return g, *(rng.standard_normal(shape) for shape in (g.x, g.w, output_shape(g)))
+
+
+# --- the plain computation ------------------------------------------------------------------------
+
+
+@given(case=cases())
+def test_the_plain_computation_of_each_of_the_three_equals_loops(case):
+    g, x, w, y = case
+    X, W, Y = map(xp.asarray, (x, w, y))
+    s, p, size = g.stride, g.padding, g.x[1:3]
+    ours = conv.plain_conv(X, W, s, p)
+    np.testing.assert_allclose(to_numpy(ours), naive_conv2d(g, x, w), atol=1e-12)
+    ours = conv.plain_conv_transpose(Y, W, s, p, size)
+    np.testing.assert_allclose(to_numpy(ours), naive_conv_transpose2d(g, y, w), atol=1e-12)
+    ours = conv.plain_conv_weight(X, Y, s, p, g.w[:2])
+    np.testing.assert_allclose(to_numpy(ours), naive_conv2d_weight(g, x, y), atol=1e-12)
+
+
+@pytest.mark.parametrize("images_at_once", [1, 2, 3, 100])
+def test_the_plain_computation_in_parts_of_the_batch_equals_that_of_the_whole(
+    images_at_once, rng, monkeypatch
+):
+    monkeypatch.setattr(backend, "plain", True)
+    g = Conv((5, 6, 7, 3), (3, 2, 3, 4), (2, 1), ((1, 0), (0, 1)))
+    x, w, y = (rng.standard_normal(shape) for shape in (g.x, g.w, output_shape(g)))
+    b, one_image = Tensor(rng.standard_normal((5, 1, 1, 4))), y[0, :, :, 0].size * w[..., 0].nbytes
+    monkeypatch.setattr(conv, "PATCH_BYTES", images_at_once * one_image)
+    s, p, size = g.stride, g.padding, g.x[1:3]
+    sizes = []
+    tensordot = xp.tensordot
+    monkeypatch.setattr(xp, "tensordot", lambda a, *_: sizes.append(len(a)) or tensordot(a, *_))
+    ours = tg.conv2d(Tensor(x), Tensor(w), s, p, bias=b).numpy()
+    assert sizes == {1: [1] * 5, 2: [2, 2, 1], 3: [3, 2], 100: [5]}[images_at_once]
+    np.testing.assert_allclose(ours, naive_conv2d(g, x, w) + b.numpy(), atol=1e-12)
+    ours = tg.conv_transpose2d(Tensor(y), Tensor(w), s, p, size).numpy()
+    np.testing.assert_allclose(ours, naive_conv_transpose2d(g, y, w), atol=1e-12)
+    ours = tg.conv2d_weight(Tensor(x), Tensor(y), s, p, size=g.w[:2]).numpy()
+    np.testing.assert_allclose(ours, naive_conv2d_weight(g, x, y), atol=1e-12)
+
+
+# --- the operations -------------------------------------------------------------------------------
 
 
 BLOCKS = {"whole batch": (3 << 20, 9), "bands of rows": (64, 9), "patches added up": (64, 0)}
@@ -49,7 +112,7 @@ def blocks(request, monkeypatch):
     """With blocks of whole images, of single rows, and by the way that is for few channels."""
     block_bytes, few = BLOCKS[request.param]
     monkeypatch.setattr(parallel, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(conv, "FEW", few)
+    monkeypatch.setattr(fast_conv, "FEW", few)
 
 
 @pytest.mark.usefixtures("blocks")
@@ -58,7 +121,7 @@ def blocks(request, monkeypatch):
 def test_conv2d_equals_seven_loops(case):
     g, x, w, _ = case
     y = tg.conv2d(Tensor(x), Tensor(w), g.stride, g.padding)
-    np.testing.assert_allclose(y.numpy(), naive_conv2d(x, w, g.stride, g.padding), atol=1e-12)
+    np.testing.assert_allclose(y.numpy(), naive_conv2d(g, x, w), atol=1e-12)
 
 
 @pytest.mark.usefixtures("blocks")
@@ -105,7 +168,7 @@ GEOMETRIES = {
 @pytest.mark.parametrize("g", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_unusual_geometries(g, rng):
     x, w = rng.standard_normal(g.x), rng.standard_normal(g.w)
-    expected = naive_conv2d(x, w, g.stride, g.padding)
+    expected = naive_conv2d(g, x, w)
     y = tg.conv2d(Tensor(x), Tensor(w), g.stride, g.padding)
     np.testing.assert_allclose(y.numpy(), expected, atol=1e-12)
     assert gradcheck(lambda x, w: tg.conv2d(x, w, g.stride, g.padding), x, w)
@@ -150,7 +213,7 @@ def test_results_do_not_depend_on_the_layout_of_the_input(rng):
     np.testing.assert_allclose(y, plain)
 
 
-@pytest.mark.skipif(backend.name != "numpy", reason="a GPU's memory is not traced")
+@pytest.mark.skipif(backend.plain, reason="the plain computation makes all patches at once")
 @pytest.mark.parametrize("batch", [64, 256])
 def test_the_workspace_stays_under_16_MB_whatever_the_batch(batch):
     x = Tensor(np.zeros((batch, 28, 28, 16), "f4"), requires_grad=True)

@@ -77,8 +77,8 @@ def test_a_large_fused_formula_equals_the_plain_one(shapes, threads, rng, monkey
 
 
 def test_a_fused_formula_is_called_on_pieces_that_stay_in_cache(monkeypatch):
-    if backend.name != "numpy":
-        pytest.skip("a GPU takes the arrays whole")
+    if backend.plain:
+        pytest.skip("the plain path takes the arrays whole")
     monkeypatch.setattr(backend, "threads", 1)
     sizes = []
     fused(lambda x: sizes.append(x.size) or x)(np.zeros(1_000_000, np.float32))
@@ -183,20 +183,89 @@ def test_an_error_in_one_block_reaches_the_caller(threads, monkeypatch):
         spread(work, 9, 5 << 20)
 
 
-def test_blas_keeps_to_one_thread_once_work_is_spread(python):
-    pytest.importorskip("threadpoolctl")
-    print_counts = """
+# --- the threads of BLAS --------------------------------------------------------------------------
+
+COUNTS = """
+import threading
 import numpy as np
+import tinygen as tg
 from threadpoolctl import threadpool_info
+from tinygen import nn, optim
 from tinygen.autograd import parallel
 def counts():
-    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+    return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 before = counts()
-parallel.product(np.ones((4, 3)), np.ones((3, 2)))
-print(before <= {2}, counts() <= {1})
 """
-    out = python(print_counts, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2")
-    assert out.split() == ["True", "True"]
+
+OPERATIONS = {
+    "a product": "tg.matmul(np.ones((300, 300)), np.ones((300, 300)))",
+    "a contraction": 'tg.einsum("ij,jk->ik", np.ones((200, 200)), np.ones((200, 200)))',
+    "a sum": "tg.sum(np.ones((400, 40, 400)), (0, 1))",
+    "a convolution": "tg.conv2d(np.ones((8, 28, 28, 16)), np.ones((3, 3, 16, 16)), 1, 1)",
+    "a step": """
+layer = nn.Dense(500, 500, rng=np.random.default_rng(0))
+parameters = layer.parameters()
+loss = tg.mean(layer(np.ones((64, 500), "f4")) ** 2)
+optim.Adam(parameters, 1e-3).step(tg.grad(loss, parameters))
+""",
+    "an error": """
+try:
+    parallel.spread(lambda start, stop: 1 / 0, 10, 1)
+except ZeroDivisionError:
+    pass
+""",
+}
+
+
+def on_two_blas_threads(python, code):
+    out = python(COUNTS + code, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2", TINYGEN_THREADS="2")
+    return out.split()
+
+
+@pytest.mark.parametrize("code", OPERATIONS.values(), ids=OPERATIONS)
+def test_blas_has_as_many_threads_after_an_operation_as_before(code, python):
+    assert on_two_blas_threads(python, code + "\nprint(counts() == before)") == ["True"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_blas_keeps_to_one_thread_while_a_job_is_shared_out(count, python):
+    code = f"""
+during = []
+parallel.share_out(lambda _: during.extend(counts()), {count})
+print(set(during) <= {{1}}, counts() == before)
+"""
+    assert on_two_blas_threads(python, code) == ["True", "True"]
+
+
+def test_the_last_of_several_threads_gives_blas_its_threads_back(python):
+    code = """
+entered, done = threading.Event(), threading.Event()
+def other():
+    with parallel.one_blas_thread:
+        entered.set()
+        done.wait(20)
+thread = threading.Thread(target=other)
+thread.start()
+entered.wait(20)
+with parallel.one_blas_thread:
+    done.set()
+    thread.join()
+    print(set(counts()) <= {1}, end=" ")
+print(counts() == before)
+"""
+    assert on_two_blas_threads(python, code) == ["True", "True"]
+
+
+def test_a_number_of_blas_threads_that_the_user_sets_is_the_one_restored(python):
+    code = """
+from threadpoolctl import threadpool_limits
+with threadpool_limits(2, "blas"):
+    with threadpool_limits(1, "blas"):
+        tg.matmul(np.ones((300, 300)), np.ones((300, 300)))
+        print(set(counts()) <= {1}, end=" ")
+    print(set(counts()) <= {2})
+"""
+    assert on_two_blas_threads(python, code) == ["True", "True"]
 
 
 def test_a_workspace_is_kept_for_the_next_block_of_its_thread():

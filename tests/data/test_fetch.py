@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -88,8 +89,8 @@ def source(*mirrors):
     return Source("set", mirrors, CHECKSUMS)
 
 
-def get(*mirrors, timeout=SHORT):
-    return fetch.fetch(source(*mirrors), timeout=timeout, limit=LIMIT)
+def get(*mirrors, progress=False, timeout=SHORT):
+    return fetch.fetch(source(*mirrors), progress=progress, timeout=timeout, limit=LIMIT)
 
 
 def listing(folder):
@@ -128,32 +129,42 @@ def test_a_mirror_is_asked_for_the_packed_file_with_or_without_a_slash_at_its_en
     assert {each["User-Agent"] for each in server.headers} == {"tinygen"}
 
 
-def test_what_happens_is_a_line_on_standard_error_where_that_is_no_terminal(server, capsys):
-    get(server.url("missing"), server.url("good"))
+def test_progress_is_a_line_on_standard_error_where_that_is_no_terminal(server, capsys):
+    get(server.url("missing"), server.url("good"), progress=True)
     assert capsys.readouterr() == (
         "",
-        "tinygen: downloading one from 127.0.0.1\n"
-        "tinygen: downloading one from 127.0.0.1\n"
-        "tinygen: downloading two from 127.0.0.1\n",
+        "downloading one from 127.0.0.1\n"
+        "downloading one from 127.0.0.1\n"
+        "downloading two from 127.0.0.1\n",
     )
 
 
-def test_at_a_terminal_there_is_a_bar_of_bytes(server, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_nothing_is_shown_unless_asked_for(server, monkeypatch, cache):
+    for stream in (io.StringIO(), Terminal()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        get(server.url("good"))
+        assert stream.getvalue() == ""
+        for name in listing(cache):
+            (cache / name).unlink()
+
+
+def test_progress_is_a_bar_of_bytes_at_a_terminal(server, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    get(server.url("unpacked"))
+    get(server.url("unpacked"), progress=True)
     shown = sys.stderr.getvalue()
     assert "one from 127.0.0.1: 100%" in shown
     assert "60.0k/60.0k" in shown
-    assert "tinygen:" not in shown
+    assert "downloading" not in shown
 
 
 def test_without_a_standard_error_files_are_downloaded_all_the_same(server, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    assert get(server.url("good")) == CONTENT
+    assert get(server.url("good"), progress=True) == CONTENT
 
 
 def test_a_proxy_is_asked_where_one_is_set(server, monkeypatch):
@@ -369,14 +380,16 @@ def test_without_a_home_the_cache_is_among_temporary_files(server, tmp_path, mon
 def test_a_file_with_a_wrong_md5_is_not_used(server, cache):
     put(cache, {"one": CONTENT["one"], "two": b"no"})
     assert not fetch.at_hand(source())
-    assert get(server.url("good")) == CONTENT
+    with pytest.warns(UserWarning, match="two can't be used"):
+        assert get(server.url("good")) == CONTENT
 
 
 def test_a_bad_file_in_the_cache_does_not_keep_the_good_one_from_the_users_folder(
     server, mine, cache
 ):
     put(cache, {"one": b"bad"})
-    assert get(server.url("good")) == CONTENT
+    with pytest.warns(UserWarning, match="one can't be used"):
+        assert get(server.url("good")) == CONTENT
     assert listing(mine) == ["one", "two"]
     assert (cache / "one").read_bytes() == b"bad"
 
@@ -385,47 +398,46 @@ BAD = {"empty": b"", "short": CONTENT["one"][:-1], "cut": PACKED["one"][:-3], "p
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_a_bad_file_in_the_cache_is_named_and_fetched_again(server, cache, bad, capsys):
+def test_a_bad_file_in_the_cache_is_named_and_fetched_again(server, cache, bad):
     put(cache, {"one": bad, "two": CONTENT["two"]})
     assert not fetch.at_hand(source())
-    assert get(server.url("good")) == CONTENT
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"tinygen: {cache / 'one'} can't be used: it")
+    with pytest.warns(UserWarning, match=re.escape(f"{cache / 'one'} can't be used: it")) as said:
+        assert get(server.url("good")) == CONTENT
+    assert len(said) == 1
     assert (cache / "one").read_bytes() == CONTENT["one"]
     assert get() == CONTENT
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["one", "one.gz"])
 @pytest.mark.parametrize("loose", [False, True])
 def test_a_bad_file_of_the_users_is_named_and_stays_and_the_good_one_goes_to_the_cache(
-    server, mine, cache, name, loose, capsys
+    server, mine, cache, name, loose
 ):
     folder = mine.parent if loose else mine
     put(folder, {name: b"mine"})
-    assert get(server.url("good")) == CONTENT
-    assert f"tinygen: {folder / name} can't be used: its checksum is wrong" in (
-        capsys.readouterr().err
-    )
+    text = re.escape(f"{folder / name} can't be used: its checksum is wrong")
+    with pytest.warns(UserWarning, match=text):
+        assert get(server.url("good")) == CONTENT
     assert (folder / name).read_bytes() == b"mine"
     assert listing(cache) == ["one"]
     assert sorted({*listing(mine), name}) == sorted(["two", name])
-    assert get() == CONTENT
+    if not loose:  # a file that lies loose is looked at last
+        with pytest.warns(UserWarning, match=text):
+            assert get() == CONTENT
+    assert fetch.at_hand(source())
 
 
-def test_beside_a_bad_file_the_good_one_is_found(cache, capsys):
+def test_beside_a_bad_file_the_good_one_is_found(cache):
     put(cache, {"one": b"bad", "one.gz": PACKED["one"], "two": CONTENT["two"]})
     assert fetch.at_hand(source())
-    assert get() == CONTENT
-    assert "one can't be used" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="one can't be used"):
+        assert get() == CONTENT
 
 
-def test_another_sets_loose_files_do_not_hide_what_is_in_the_cache(mine, cache, capsys):
+def test_another_sets_loose_files_do_not_hide_what_is_in_the_cache(mine, cache):
     put(mine.parent, {"one": b"of another set", "two": b"of another set"})
     put(cache, CONTENT)
-    assert get() == CONTENT
-    assert capsys.readouterr().err == ""
+    assert get() == CONTENT  # without a warning
 
 
 def test_a_packed_file_in_a_folder_may_not_unpack_without_end(cache):
@@ -457,20 +469,22 @@ def test_a_file_of_exactly_the_limit_passes_and_a_byte_more_does_not(server):
 
 def test_a_folder_in_the_files_place_is_said_to_be_one(server, mine, cache):
     (mine / "one").mkdir()
-    assert get(server.url("good")) == CONTENT
+    with pytest.warns(UserWarning, match="one can't be used: Is a directory"):
+        assert get(server.url("good")) == CONTENT
     assert listing(cache) == ["one"]
 
 
 def test_where_no_folder_takes_it_the_file_is_used_and_that_is_said_once(
-    server, tmp_path, monkeypatch, capsys
+    server, tmp_path, monkeypatch
 ):
     put(tmp_path, {"file": b""})  # nobody, not even root, can make a folder in a file
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert get(server.url("good")) == CONTENT
+    with pytest.warns(UserWarning) as said:
+        assert get(server.url("good")) == CONTENT
     place = tmp_path / "file" / "tinygen" / "set"
-    assert capsys.readouterr().err.splitlines()[2:] == [
-        f"tinygen: set could not be kept in {place} (Not a directory); it is used from memory, and "
-        "must be downloaded again next time"
+    assert [str(each.message) for each in said] == [
+        f"set could not be kept in {place} (Not a directory); it is used from memory, and must be "
+        "downloaded again next time"
     ]
     assert listing(tmp_path) == ["file"]
 
@@ -482,13 +496,13 @@ def test_where_the_users_folder_takes_nothing_the_cache_does(server, tmp_path, m
     assert listing(cache) == ["one", "two"]
 
 
-def test_a_full_disk_leaves_nothing_half_written(server, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_leaves_nothing_half_written(server, tmp_path, monkeypatch):
     def full(number):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_files.os, "fsync", full)
-    assert get(server.url("good")) == CONTENT
-    assert "(No space left on device)" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=r"\(No space left on device\)"):
+        assert get(server.url("good")) == CONTENT
     assert listing(tmp_path) == []
 
 

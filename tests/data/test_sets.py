@@ -104,36 +104,6 @@ def test_a_single_picture_is_too_few(tmp_path):
     )
 
 
-# --- choose ---------------------------------------------------------------------------------------
-
-
-def test_auto_is_mnist_where_it_is_at_hand_and_no_image_is_made_to_see_that(
-    few, monkeypatch, capsys
-):
-    monkeypatch.setattr(mnist, "read_idx", None)
-    assert data.choose("auto") == "mnist"
-    assert capsys.readouterr() == ("", "")
-
-
-def test_auto_is_digits_where_mnist_can_not_be_had_and_says_so(few, capsys):
-    (few / mnist.FILES[2]).unlink()
-    assert data.choose("auto") == "digits"
-    said = capsys.readouterr().err
-    assert said.startswith(f"MNIST can't be had: no folder has {mnist.FILES[2]}, and no mirror")
-    assert said.endswith("set TINYGEN_DATA to a folder with MNIST's four files.\n")
-
-
-def test_a_damaged_file_is_not_taken_for_mnist(few):
-    path = few / mnist.FILES[0]
-    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    assert data.choose("auto") == "digits"
-
-
-@pytest.mark.parametrize("name", ["mnist", "shapes", "my/pictures"])
-def test_what_is_said_stays(name):
-    assert data.choose(name) == name
-
-
 def test_the_public_names_are_there_and_sorted():
     assert all(hasattr(data, name) for name in data.__all__)
     assert data.__all__ == sorted(data.__all__)

@@ -405,7 +405,7 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
         (lambda: Diffusion(nn.Dense(2, 3, rng=generator()), SCHEDULE)(tensor(X), 1),
          None),
         (lambda: Diffusion(lambda x, t: x[:, :1], SCHEDULE)(tensor(X), 1),
-         "Diffusion(predicts='eps'): expected the network to give (7, 2), as it was given, got "
+         "Diffusion: expected the network to give (7, 2), as it was given, got "
          "(7, 1)"),
         (lambda: diffusion.drop_labels(np.arange(3), 3, 1.5, rng=generator()),
          "drop_labels: expected `probability` from 0 to 1, got 1.5"),

@@ -480,7 +480,7 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
          " all > 0 but the last, which may be 0, got [1.0]"),
         (lambda: guided(Table(), math.inf, 9), "guided: expected a finite `weight`, got inf"),
         (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), tg.Tensor(np.ones(1))),
-         "Guided(null=9, weight=2.0): expected `classes`, to be guided to, got none"),
+         "Guided: expected `classes`, to be guided to, got none"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_meant_is_refused(use, message):

@@ -1,11 +1,14 @@
 """Every examples/*.py runs, `--quick`, leaves a picture, and takes Ctrl-C with grace.
 
 They are many, and what they have in common is tested elsewhere: so all of them are tried only with
-TINYGEN_THOROUGH=1, as .ci/run does, and otherwise a few.
+TINYGEN_THOROUGH=1, as .ci/run does, and otherwise a few. How the programs are written is tested
+without running them: the front programs fit on a page, no program imports another, and
+examples/README.md lists them all.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -19,6 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
+FRONT = ["vae_mnist.py", "gan_mnist.py", "diffusion_mnist.py", "flow_mnist.py"]
 FEW = {"spirals.py", "vae_mnist.py"}
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
     FEW.add("benchmark.py")  # the one that times a device, and takes a minute
@@ -113,3 +117,52 @@ def test_an_example_says_what_it_takes(example: str, tmp_path: Path) -> None:
     assert process.returncode == 0
     for option in ("--quick", "--backend", "--out", "--seed"):
         assert option in output
+
+
+# --- how they are written -------------------------------------------------------------------------
+
+
+def source(example: str) -> str:
+    return (ROOT / "examples" / example).read_text("utf-8")
+
+
+@pytest.mark.parametrize("example", FRONT)
+def test_a_front_program_shows_its_gradient_and_its_loop_on_one_page(example: str) -> None:
+    text = source(example)
+    assert len(text.splitlines()) <= 110
+    assert "tg.grad(" in text
+    assert "in run.track(batches):" in text
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_imports_no_other(example: str) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(source(example))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {node.module, *(alias.name for alias in node.names)}
+    assert imported & {name.removesuffix(".py") for name in EXAMPLES} == set()
+
+
+def test_the_readme_lists_every_example_once_and_the_front_programs_first() -> None:
+    listed = re.findall(r"^\| \[(.+?)\]\((.+?)\) \|", source("README.md"), re.MULTILINE)
+    names = [name for name, _ in listed]
+    assert [link for _, link in listed] == names
+    assert names[:4] == FRONT
+    assert sorted(names) == EXAMPLES
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((.+?)\)", source("README.md"))
+    assert links
+    for link in links:
+        assert (ROOT / "examples" / link).exists(), link
+
+
+def test_the_main_picture_in_the_readme_is_one_that_the_program_writes() -> None:
+    row = r"^\| \[(.+?)\]\(.+?\) \|.*\| (?:\w+/)?(\w+)\.png"
+    rows = re.findall(row, source("README.md"), re.MULTILINE)
+    assert len(rows) == len(EXAMPLES)
+    for name, picture in rows:
+        assert picture in source(name), (name, picture)

@@ -1,4 +1,4 @@
-"""The GAN examples: every game by its recipe, every option, and what is refused before a run."""
+"""The GAN examples: the losses on one page, every recipe and option, what is refused."""
 
 import json
 import re
@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from programs import example
+from programs import example, outcome, run_front
 
 import tinygen as tg
 from tinygen import gan, image, nn
 from tinygen.models import classics
 from tinygen.run import Run, logbook
 
-gan_mnist, gan_shapes = map(example, ["gan_mnist", "gan_shapes"])
+NAMES = ["gan_mnist", "gan_variants", "gan_shapes"]
+gan_mnist, gan_variants, gan_shapes = map(example, NAMES)
 
 
 def generator(seed=0):
@@ -32,10 +33,10 @@ def main(monkeypatch, tmp_path):
     for name in ("grid", "strip", "compare", "curves_of"):
         monkeypatch.setattr(image, name, lambda *_, **__: None)
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
-    for module in (gan_mnist, gan_shapes):
+    for module in (gan_variants, gan_shapes):
         monkeypatch.setattr(module, "FILMED", 2)
         monkeypatch.setattr(module, "networks", SMALL.get(module, module.networks))
-    monkeypatch.setattr(gan_mnist, "SHOWN", 4)
+    monkeypatch.setattr(gan_variants, "SHOWN", 4)
     train = gan.train
 
     def run(module, options="", out="run", stops=None):
@@ -76,7 +77,7 @@ def small(channels, rng):
 
 SMALL = {gan_shapes: small}
 FEW = {
-    gan_mnist: ["--data", "digits", "--train", "40", "--test-images", "20", "--batch-size", "8",
+    gan_variants: ["--data", "digits", "--train", "40", "--test-images", "20", "--batch-size", "8",
                 "--width", "2", "--epochs", "1"],
     gan_shapes: ["--train", "9", "--batch-size", "3", "--epochs", "1"],
 }  # fmt: skip
@@ -92,12 +93,91 @@ def results(played):
     return json.loads((played.folder / "results.json").read_text("utf-8"))
 
 
-# --- gan_mnist ------------------------------------------------------------------------------------
+# --- gan_mnist: the losses and the loop on one page -----------------------------------------------
+
+SMALLEST = "--data digits --train 20 --test-images 20 --batch-size 4 --epochs 1"
 
 
-@pytest.mark.parametrize("loss", list(gan_mnist.RECIPES))
-def test_every_game_is_played_by_its_recipe(main, loss):
-    played, recipe = main(gan_mnist, f"--loss {loss}"), gan_mnist.RECIPES[loss]
+@pytest.fixture
+def front(monkeypatch, tmp_path):
+    """`front(options)` runs gan_mnist.py with narrow networks, without the pictures."""
+    for name in ("grid", "curves_of"):
+        monkeypatch.setattr(image, name, lambda *_, **__: None)
+    monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
+    monkeypatch.setattr(gan_mnist, "WIDTH", 2)
+    return lambda options, out="run", stop_at=None: run_front(gan_mnist, options, tmp_path / out,
+                                                              stop_at)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_written_out_losses_are_the_librarys_and_so_are_their_gradients(size):
+    values = size * generator().standard_normal((2, 6, 1))
+    r, f = (tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in values)
+    library = gan.NonSaturating()
+    pairs = [(gan_mnist.discriminator_loss(r, f), library.critic(r, f), (r, f)),
+             (gan_mnist.generator_loss(f), library.generator(f), (f,))]  # fmt: skip
+    for ours, theirs, logits in pairs:
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-12)
+        for a, b in zip(tg.grad(ours, logits), tg.grad(theirs, logits), strict=True):
+            np.testing.assert_allclose(tg.to_numpy(a.data), tg.to_numpy(b.data), rtol=1e-12)
+
+
+def test_the_written_out_equilibrium_is_the_librarys():
+    assert tuple(gan_mnist.EQUILIBRIUM.values()) == pytest.approx(gan.NonSaturating().at_rest)
+
+
+def test_the_written_out_loop_trains_as_the_librarys_does(front, monkeypatch, tmp_path):
+    ours = outcome(front(f"{SMALLEST} --samples 3"))
+    monkeypatch.setattr(image, "strip", lambda *_, **__: None)
+    theirs = outcome(run_front(gan_variants, f"{SMALLEST} --samples 3 --width 2",
+                               tmp_path / "theirs"))  # fmt: skip
+    assert len(ours["discriminator_loss"]) == 5
+    ours["critic_loss"] = ours["discriminator_loss"]
+    for name in ("critic_loss", "generator_loss", "accuracy", "images"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_front_run_that_was_stopped_and_resumed_is_one_never_stopped(front):
+    whole = outcome(front(f"{SMALLEST} --samples 3", "whole"))
+    with pytest.raises(SystemExit):
+        front(f"{SMALLEST} --samples 3", stop_at=2)
+    resumed = outcome(front("--resume"))
+    assert resumed.keys() == whole.keys() and len(whole["generator_loss"]) == 5
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name], name)
+
+
+def test_samples_are_made_with_running_averages_and_change_no_batch_norm(front, monkeypatch):
+    shown = []
+    monkeypatch.setattr(image, "grid", lambda path, images, **_: shown.append(images))
+    one = front(f"{SMALLEST} --samples 1", "one")
+    many = front(f"{SMALLEST} --samples 600", "many")  # more than are generated at once
+    a, b = outcome(one), outcome(many)
+    np.testing.assert_allclose(a["images"][0], b["images"][0], atol=1e-4)  # whatever the batch
+    assert b["images"].shape == (600, 28, 28, 1)
+    assert 0 <= shown[0].min() < shown[0].max() <= 1
+    for name in a.keys() - {"images"}:
+        np.testing.assert_array_equal(a[name], b[name], name)
+
+
+def test_the_front_program_learns_from_colour_images_and_of_few_it_makes_one_batch(front, tmp_path):
+    images = generator().random((50, 28, 28, 3)).astype(np.float32)
+    np.savez(tmp_path / "own.npz", images=images)
+    found = outcome(front(f"--data {tmp_path / 'own.npz'} --batch-size 500 --epochs 1 --samples 4"))
+    assert len(found["generator_loss"]) == 1
+    assert found["images"].shape == (4, 28, 28, 3)
+
+
+def test_the_front_program_of_no_epochs_is_a_run_without_a_step(front):
+    assert results(SimpleNamespace(folder=front(f"{SMALLEST} --epochs 0")))["parameters"] > 0
+
+
+# --- gan_variants ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", list(gan_variants.RECIPES))
+def test_every_loss_is_trained_by_its_recipe(main, loss):
+    played, recipe = main(gan_variants, f"--loss {loss}"), gan_variants.RECIPES[loss]
     assert type(played.loss) is recipe.loss
     assert (played.penalty, played.clip_at) == (recipe.penalty, recipe.clip_at)
     columns, rows = log(played)
@@ -125,10 +205,11 @@ def settings(recipe, params):
     [("one-layer-gan", "one_layer_gan", (-1, 1)), ("dense-gan", "dense_gan", (0, 1)),
      ("dcgan-28", "dcgan_28", (-1, 1))],
 )  # fmt: skip
-def test_the_networks_of_an_article_are_whole_and_see_images_as_they_make_them(
+def test_classic_networks_are_whole_and_see_images_in_the_range_that_they_make(
     main, name, build, ends
 ):
-    played = main(gan_mnist, f"--classic {name} --width {gan_mnist.WIDTH} --train 2 --samples 3")
+    options = f"--classic {name} --width {gan_variants.WIDTH} --train 2 --samples 3"
+    played = main(gan_variants, options)
     row = re.search(rf"^ *{build} .*?([\d,]{{6,}}) .*?([\d,]{{6,}}) ", classics.__doc__, re.M)
     sizes = [int(size.replace(",", "")) for size in row.groups()]
     assert results(played)["parameters"] == sum(sizes)
@@ -139,30 +220,30 @@ def test_the_networks_of_an_article_are_whole_and_see_images_as_they_make_them(
     np.testing.assert_allclose(made, (raw - ends[0]) / (ends[1] - ends[0]), atol=1e-6)
 
 
-def test_a_conditional_game_is_told_the_digit_and_draws_each_to_order(main):
-    played = main(gan_mnist, "--conditional --samples 12 --generator dense --packing 2")
+def test_a_conditional_model_draws_the_digits_that_it_is_asked_for(main):
+    played = main(gan_variants, "--conditional --samples 12 --generator dense --packing 2")
     assert (played.model.classes, played.model.packing) == (10, 2)
     assert len(log(played)[1]) == 5
     assert np.load(played.folder / "samples.npz")["labels"].tolist() == [*range(10), 0, 1]
 
 
-def test_the_batch_of_a_packed_game_is_of_whole_packs(main):
-    played = main(gan_mnist, "--packing 3")
+def test_with_packing_a_batch_consists_of_whole_packs(main):
+    played = main(gan_variants, "--packing 3")
     assert (played.model.packing, played.batches.size) == (3, 6)
 
 
-def test_with_smoothing_the_critic_is_told_so(main):
-    assert main(gan_mnist, "--smooth 0.9 --train 8").loss.real == 0.9
+def test_smoothing_reaches_the_loss(main):
+    assert main(gan_variants, "--smooth 0.9 --train 8").loss.real == 0.9
 
 
 def test_what_is_typed_wins_over_the_recipe(main):
-    played = main(gan_mnist, "--loss wasserstein --lr 0.5 --critic-steps 2")
+    played = main(gan_variants, "--loss wasserstein --lr 0.5 --critic-steps 2")
     assert [optimizer.lr for optimizer in played.optimizers] == [0.5, 0.5]
     assert (played.critic_steps, len(log(played)[1])) == (2, 2)
 
 
 def test_no_epochs_are_a_run_without_a_step(main):
-    assert "parameters" in results(main(gan_mnist, "--epochs 0"))
+    assert "parameters" in results(main(gan_variants, "--epochs 0"))
 
 
 def test_the_samples_that_are_judged_are_images_and_make_the_balance(main, monkeypatch):
@@ -173,9 +254,9 @@ def test_the_samples_that_are_judged_are_images_and_make_the_balance(main, monke
         assert len(held_out) == 20
         return "verdict"
 
-    monkeypatch.setattr(gan_mnist, "judge", judge)
-    monkeypatch.setattr(gan_mnist, "draw_balance", lambda run, verdict: balanced.append(verdict))
-    played = main(gan_mnist, "--train 8")
+    monkeypatch.setattr(gan_variants, "judge", judge)
+    monkeypatch.setattr(gan_variants, "draw_balance", lambda run, verdict: balanced.append(verdict))
+    played = main(gan_variants, "--train 8")
     ((images, labels),) = drawn
     np.testing.assert_allclose(images, (played.model.sample(7, rng=generator(1)) + 1) / 2)
     assert labels is None
@@ -188,7 +269,7 @@ def test_the_balance_shows_samples_in_rows_and_how_often_each_digit_comes(monkey
     labels = np.repeat([3, 0, 9], [20, 4, 1])
     samples = np.arange(25, dtype=np.float32).reshape(25, 1, 1, 1) / 50
     with Run(tmp_path / "run") as run:
-        gan_mnist.draw_balance(run, gan_mnist.Verdict({}, labels, samples))
+        gan_variants.draw_balance(run, gan_variants.Verdict({}, labels, samples))
     assert shown["path"] == tmp_path / "run" / "balance.png"
     names = ["0: 16.0%", "1: 0.0%", "2: 0.0%", "3: 80.0%", *(f"{i}: 0.0%" for i in range(4, 9)),
              "9: 4.0%"]  # fmt: skip
@@ -266,7 +347,7 @@ def test_what_is_between_two_gaussian_points_is_as_long_as_they_are():
 
 @pytest.mark.parametrize(
     ("module", "options", "stops"),
-    [(gan_mnist, "--loss wgan-gp --conditional --samples 3", 1), (gan_shapes, "--samples 3", 2)],
+    [(gan_variants, "--loss wgan-gp --conditional --samples 3", 1), (gan_shapes, "--samples 3", 2)],
 )
 def test_a_run_that_was_stopped_and_resumed_is_one_never_stopped(main, module, options, stops):
     whole = main(module, options, "whole")
@@ -283,18 +364,19 @@ def test_a_run_that_was_stopped_and_resumed_is_one_never_stopped(main, module, o
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
-        (gan_mnist, "--smooth 2", "argument --smooth: expected a number above 0, 1 at most, got 2"),
-        (gan_mnist, "--smooth 0", "argument --smooth: expected a number above 0, got '0'"),
-        (gan_mnist, "--smooth 0.9 --loss hinge", "--smooth is for losses with probabilities, not "
-         "for hinge"),
-        (gan_mnist, "--classic dcgan-28", "--classic networks are as they are"),  # narrow
-        (gan_mnist, "--classic dcgan-28 --width 64 --packing 2", "--classic networks are as they "
-         "are"),
-        (gan_mnist, "--classic dcgan-28 --quick --width 64", "--classic networks are as they are"),
-        (gan_mnist, "--classic dcgan-28 --width 64 --data shapes", "made for grey images of 28 × 28"
-         " pixels, and those of shapes are (28, 28, 3)"),
-        (gan_mnist, "--critic-steps 6", "every 6 steps of the critic, and there are only 5"),
-        (gan_mnist, "--packing 41", "--packing 41: there are only 40 images"),
+        (gan_variants, "--smooth 2", "argument --smooth: expected a number above 0, 1 at most, got "
+         "2"),
+        (gan_variants, "--smooth 0", "argument --smooth: expected a number above 0, got '0'"),
+        (gan_variants, "--smooth 0.9 --loss hinge", "--smooth works only with losses of "
+         "probabilities, not with hinge"),
+        (gan_variants, "--classic dcgan-28", "--classic takes no --width"),  # narrow
+        (gan_variants, "--classic dcgan-28 --width 64 --packing 2", "--classic takes no --width"),
+        (gan_variants, "--classic dcgan-28 --quick --width 64", "--classic takes no --width"),
+        (gan_variants, "--classic dcgan-28 --width 64 --data shapes", "--classic networks take "
+         "images of shape (28, 28, 1), but those of shapes have (28, 28, 3)"),
+        (gan_variants, "--critic-steps 6", "one generator update needs 6 discriminator updates, "
+         "but there are only 5 batches"),
+        (gan_variants, "--packing 41", "--packing 41: there are only 40 images"),
         (gan_shapes, "--classic --data digits", "made for colours, and those of digits are grey"),
         (gan_shapes, "--gamma 0", "argument --gamma: expected a number above 0, got '0'"),
     ],
@@ -312,10 +394,10 @@ def test_what_can_not_be_done_is_refused_before_an_older_run_is_moved(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_game_of_just_enough_batches_for_a_step_is_played(main):
-    assert len(log(main(gan_mnist, "--critic-steps 5"))[1]) == 1
+def test_just_enough_batches_for_one_generator_update_are_enough(main):
+    assert len(log(main(gan_variants, "--critic-steps 5"))[1]) == 1
 
 
-def test_quick_networks_of_an_article_are_as_they_are(main):
-    played = main(gan_mnist, "--classic one-layer-gan --quick --train 2 --width 8")
+def test_quick_classic_networks_keep_their_sizes(main):
+    played = main(gan_variants, "--classic one-layer-gan --quick --train 2 --width 8")
     assert len(log(played)[1]) == 1

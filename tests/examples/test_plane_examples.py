@@ -230,7 +230,7 @@ def test_a_frame_reaches_as_far_on_every_side():
 # --- diffusion_2d ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("predicts", diffusion.PREDICTIONS)
+@pytest.mark.parametrize("predicts", diffusion.model.PREDICTIONS)
 def test_the_density_found_along_the_equation_is_the_closed_form(predicts):
     model = known_model(predicts)
     x = MEAN + np.float32([[0, 0], [0.6, 0], [-1, 1.2], [2, -1]])

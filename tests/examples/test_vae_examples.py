@@ -1,19 +1,22 @@
-"""Parts of the VAE examples: a prior over codes, a published schedule, networks of shapes."""
+"""The VAE examples: the loss on one page, every option, a prior over codes, a published table."""
 
 import itertools
 import json
 import math
+import signal
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from programs import example
+from programs import example, outcome, run_front
 
 import tinygen as tg
-from tinygen import data, image, nn, vae
+from tinygen import data, image, models, nn, vae
+from tinygen.run import logbook
 
-iwae_table, vae_shapes, vqvae_mnist = map(example, ["iwae_table", "vae_shapes", "vqvae_mnist"])
+NAMES = ["vae_mnist", "vae_variants", "iwae_table", "vae_shapes", "vqvae_mnist"]
+vae_mnist, vae_variants, iwae_table, vae_shapes, vqvae_mnist = map(example, NAMES)
 
 
 def generator(seed=0):
@@ -26,6 +29,162 @@ def tensor(x):
 
 def host(x):
     return tg.to_numpy(x.data)
+
+
+# --- vae_mnist: the loss and the loop on one page -------------------------------------------------
+
+FEW = "--data digits --train 60 --test-images 30 --batch-size 20 --epochs 2 --samples 3"
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Pictures take long."""
+    for name in ("grid", "strip", "compare", "curves_of", "plane"):
+        monkeypatch.setattr(image, name, lambda *_, **__: None)
+    monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
+
+
+def test_the_written_out_loss_is_the_librarys_and_so_are_its_gradients():
+    encoder = models.mlp([12, 7, 6], rng=generator(1))
+    decoder = models.mlp([3, 7, 12], rng=generator(2))
+    params = [*encoder.parameters(), *decoder.parameters()]
+    x = tensor(generator(3).random((5, 12), np.float32))
+    eps = generator(4).standard_normal((5, 3), np.float32)
+    written = vae_mnist.negative_elbo(encoder, decoder, x, tg.xp.asarray(eps))
+    bound = vae.elbo(vae.VAE(encoder, decoder, 3), x, rng=generator(4))
+    for ours, theirs in zip(written, bound[1:], strict=True):
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+    for a, b in zip(tg.grad(sum(written), params), tg.grad(bound.loss, params), strict=True):
+        np.testing.assert_allclose(host(a), host(b), rtol=1e-5, atol=1e-6)
+
+
+def test_the_written_out_loop_trains_as_the_librarys_does(no_pictures, tmp_path):
+    ours = outcome(run_front(vae_mnist, FEW, tmp_path / "ours"))
+    theirs = outcome(run_front(vae_variants, FEW, tmp_path / "theirs"))
+    assert len(ours["loss"]) == 6
+    for name in ("loss", "reconstruction", "kl", "images"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_front_run_that_was_stopped_and_resumed_is_one_never_stopped(no_pictures, tmp_path):
+    whole = outcome(run_front(vae_mnist, FEW, tmp_path / "whole"))
+    with pytest.raises(SystemExit):
+        run_front(vae_mnist, FEW, tmp_path / "run", stop_at=4)
+    resumed = outcome(run_front(vae_mnist, "--resume", tmp_path / "run"))
+    assert resumed.keys() == whole.keys() and len(whole["loss"]) == 6
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name], name)
+
+
+def test_the_front_program_learns_from_colour_images_and_of_few_it_makes_one_batch(
+    no_pictures, tmp_path
+):
+    images = generator().random((50, 28, 28, 3)).astype(np.float32)
+    np.savez(tmp_path / "own.npz", images=images)
+    options = f"--data {tmp_path / 'own.npz'} --batch-size 500 --epochs 1 --samples 4"
+    found = outcome(run_front(vae_mnist, options, tmp_path / "run"))
+    assert len(found["loss"]) == 1
+    assert found["images"].shape == (4, 28, 28, 3)
+
+
+def test_the_front_program_of_no_epochs_is_a_run_without_a_step(tmp_path):
+    folder = run_front(vae_mnist, f"{FEW} --epochs 0", tmp_path / "run")
+    assert (folder / "samples.png").exists() and not (folder / "curves.png").exists()
+
+
+# --- vae_variants ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def variants(monkeypatch, tmp_path):
+    """`variants(options)` runs vae_variants.py on a few drawn digits, all in a folder."""
+    train = vae.train
+
+    def run(options, out="run", stop_before=None):
+        def stopped(*args, **options):
+            for step, terms in enumerate(train(*args, **options), 1):
+                if step == stop_before:
+                    signal.raise_signal(signal.SIGINT)
+                yield terms
+
+        monkeypatch.setattr(vae, "train", stopped)
+        few = "--data digits --train 60 --test-images 30 --epochs 1"
+        return run_front(vae_variants, f"{few} {options}", tmp_path / out)
+
+    return run
+
+
+def log_and_results(folder):
+    columns, rows = logbook.read(folder / "log.csv")
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    del results["seconds"]
+    return [[row[name] for name in columns if name != "seconds"] for row in rows], results
+
+
+def test_variants_stopped_and_resumed_log_what_a_run_never_stopped_logs(variants):
+    options = "--train 600 --epochs 2 --batch-size 100 --latent 3"
+    whole = log_and_results(variants(options, "whole"))
+    assert len(whole[0]) == 12 and whole[1].keys() >= {"test_loss", "nll"}
+    with pytest.raises(SystemExit):
+        variants(options, stop_before=8)
+    assert log_and_results(variants(f"{options} --resume")) == whole
+
+
+def test_variants_refuse_what_they_can_not_do_before_they_move_an_older_run(variants, tmp_path):
+    variants("--epochs 0")
+    before = sorted(tmp_path.rglob("*"))
+    for options in ("--k 0", "--latent 0", "--beta -1", "--free-bits nan", "--train -5",
+                    "--test-images 0", "--beta much", "--k 2 --beta 2"):  # fmt: skip
+        with pytest.raises(SystemExit):
+            variants(options)
+    with pytest.raises(ValueError, match="where there is nothing"):
+        variants("--data nothing-of-this-name")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("options", ["--epochs 0", "--test-images 1", "--test-images 3 --latent 1"])
+def test_variants_do_with_little(variants, options):
+    folder = variants(options)
+    assert (folder / "samples.png").exists() and (folder / "results.json").exists()
+    assert (folder / "curves.png").exists() == (options != "--epochs 0")
+    assert (folder / "ways.png").exists() == (options != "--test-images 1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--net conv", "--k 3", "--beta 4 --free-bits 0.5", "--likelihood gaussian",
+     "--likelihood learned --conditional"],
+)  # fmt: skip
+def test_every_variant_learns(variants, no_pictures, options):
+    folder = variants(f"{options} --train 40 --batch-size 8 --epochs 4")
+    loss = logbook.columns(folder / "log.csv")["loss"]
+    assert len(loss) == 20
+    assert loss[-5:].mean() < loss[:5].mean()
+
+
+def test_variants_do_with_a_dozen_classes_of_pictures(variants, tmp_path):
+    images = generator().random((50, 28, 28, 3)).astype(np.float32)
+    np.savez(tmp_path / "own.npz", images=images, labels=np.arange(50) % 12)
+    options = f"--data {tmp_path / 'own.npz'} --conditional --latent 2 --batch-size 500"
+    folder = variants(options)
+    assert json.loads((folder / "config.json").read_text("utf-8"))["settings"]["batch_size"] == 45
+    assert not (folder / "latent.png").exists()
+
+
+def test_an_interpolation_leads_from_an_image_to_another_of_its_class():
+    labels = np.array([0, 1, 0, 2, 1, 0, 0])
+    a, b = vae_variants.pairs(labels)
+    assert list(zip(a, b, strict=True)) == [(0, 5), (1, 4), (2, 6)]
+    assert [len(x) for x in vae_variants.pairs(np.array([3, 4]))] == [0, 0]
+    a, b = vae_variants.pairs(np.zeros(40, int))
+    assert (a.tolist(), b.tolist()) == ([*range(6)], [*range(6, 12)])
+
+
+def test_a_conditional_network_of_convolutions_gets_the_label_behind_a_relu():
+    encoder, _ = vae_variants.networks("conv", (28, 28, 1), 3, 10, generator())
+    x = tensor(generator().random((2, 28, 28, 1), np.float32))
+    h = host(encoder.features(x))
+    assert (h == 0).any() and (h >= 0).all() and h.shape[1] + 10 == encoder.head.weight.shape[0]
 
 
 # --- vqvae_mnist: the prior -----------------------------------------------------------------------

@@ -33,7 +33,7 @@ def test_samples_are_judged_as_the_classifier_reads_them(rng, monkeypatch, capsy
     others = real[np.random.default_rng(0).permutation(132)[66:]]  # what both are compared with
     fid = distances.fid(read(samples).features, read(others).features)
     assert told["fid"] == verdict.scores["FID"].value == pytest.approx(fid, rel=1e-9)
-    assert capsys.readouterr().out == f"{verdict}\n"
+    assert capsys.readouterr() == ("", "")
     assert str(verdict).startswith(f"66 samples: FID {fid:.2f} (")
 
     assert judge(run, args, lambda n: drawn[:n], real[:129]) is None  # too few

@@ -439,9 +439,9 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
          "Dense: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
          "int"),
         (lambda: nn.Dense(3, 2, rng=RNG)(zeros(4, 5)), ValueError,
-         "Dense: affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"),
+         "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"),
         (lambda: nn.Dense(3, 2, rng=RNG)(Tensor(np.zeros((4, 3)))), TypeError,
-         "Dense: affine: dtypes differ, float32 and float64; convert with .astype"),
+         "affine: dtypes differ, float32 and float64; convert with .astype"),
         (lambda: nn.Conv2d(3, -1, 3, rng=RNG), ValueError,
          "Conv2d: " + NOT_INT.format("outputs", -1)),
         (lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG), ValueError,
@@ -449,7 +449,7 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
         (lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG), ValueError,
          "Conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0"),
         (lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)), ValueError,
-         "Conv2d(stride=1, padding=0): conv2d: `x` has 2 channels but `w` expects 1 (x (1, 5, 5, "
+         "conv2d: `x` has 2 channels but `w` expects 1 (x (1, 5, 5, "
          "2), w (3, 3, 1, 2))"),
         (lambda: nn.ConvTranspose2d(3, 1, 3, "2", rng=RNG), ValueError,
          "ConvTranspose2d: expected `stride` to be an int ≥ 1 or a pair of them, got '2'"),
@@ -472,17 +472,17 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
          "module"),
         (lambda: nn.Flatten()(1.0), ValueError, "Flatten: expected a batch, got a number"),
         (lambda: nn.Reshape(2, 3)(zeros(4, 5)), ValueError,
-         "Reshape(shape=(2, 3)): expected 6 entries for each of a batch, got `x` of shape (4, 5)"),
+         "Reshape: expected 6 entries for each of a batch, got `x` of shape (4, 5)"),
         (lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)), ValueError,
-         "MaxPool2d(size=3, padding=0): max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
+         "max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
          "with padding ((0, 0), (0, 0))"),
         (lambda: nn.SelfAttention(6, 4, rng=RNG), ValueError,
          "SelfAttention: expected `heads` to divide 6 channels, got 4"),
         (lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 6)), ValueError,
-         "SelfAttention(heads=3): expected `x` of shape (N, …, C) with positions between, got "
+         "SelfAttention: expected `x` of shape (N, …, C) with positions between, got "
          "(2, 6)"),
         (lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 3, 4)), ValueError,
-         "Dense at `query`: affine: expected `x` of shape (…, 6), got (2, 3, 4) (w (6, 6))"),
+         "affine: expected `x` of shape (…, 6), got (2, 3, 4) (w (6, 6))"),
         (lambda: nn.attend(zeros(3, 2), zeros(4, 3), zeros(4, 1)), ValueError,
          "attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got (3, 2), (4, 3) and (4, 1)"),
     ],

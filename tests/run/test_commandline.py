@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinygen import data
+from tinygen.autograd import backend
 from tinygen.run import NotFinite, Run, commandline
 
 QUICK = {"epochs": 1, "width": 4}
@@ -38,21 +39,48 @@ def test_without_arguments_all_settings_are_the_defaults():
                        "quick": False, "width": 32, "price": 1.0}  # fmt: skip
 
 
+def test_a_part_of_the_images_may_be_asked_for():
+    p = parser()
+    commandline.add_subsets(p)
+    args = commandline.parse(p, ["--train", "20"], quick={"test_images": 5})
+    assert (args.train, args.test_images) == (20, None)
+    with pytest.raises(SystemExit):
+        commandline.parse(p, ["--test-images", "1"])
+
+
 def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
     assert parse("--data", "auto")["data"] == "digits"
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "MNIST can't be had" in told and "TINYGEN_DATA" in told
-    assert parse("--data", "fashion")["data"] == "fashion" and not capsys.readouterr().err
+    assert told.count("\n") == 1 and "MNIST is unavailable" in told and "TINYGEN_DATA" in told
+
+
+def test_a_published_set_that_is_unavailable_is_an_error_where_it_is_named():
+    with pytest.raises(data.Unavailable, match=r"^fashion: "):
+        parse("--data", "fashion")
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("auto", "mnist"), ("fashion", "fashion")])
+def test_a_set_is_downloaded_with_a_bar_only_if_it_is_not_at_hand(name, chosen, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(data.mnist, "load", lambda *given, **also: loaded.append((given, also)))
+    assert commandline.choose(name) == chosen
+    assert loaded == [((chosen,), {"progress": True})]
+    monkeypatch.setattr(data.mnist, "have", lambda name: True)
+    assert commandline.choose(name) == chosen and len(loaded) == 1
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes", "my/pictures"])
+def test_any_other_set_is_the_one_that_is_named(name):
+    assert commandline.choose(name) == name
 
 
 def test_a_resumed_run_has_the_data_it_began_with_even_if_auto_would_be_others_now(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("tinygen.data.mnist.load", lambda name: None)  # as if it could be had
+    monkeypatch.setattr(data.mnist, "have", lambda name: True)
     with Run(tmp_path / "r", parse("--out", str(tmp_path / "r"))) as run:
         assert run.settings["data"] == "mnist"
-    monkeypatch.undo()
-    monkeypatch.setenv("TINYGEN_OFFLINE", "1")
+    monkeypatch.setattr(commandline, "choose", lambda name: {"auto": "digits"}.get(name, name))
     for argv in ([], ["--data", "auto"]):
         settings = parse("--out", str(tmp_path / "r"), "--resume", *argv)
         assert settings["data"] == "mnist"
@@ -147,6 +175,14 @@ def test_an_error_that_says_all_is_shown_without_a_traceback(error, shown, capsy
     with pytest.raises(SystemExit) as caught:
         commandline.main(program)
     assert caught.value.code == 1 and capsys.readouterr().err == shown
+
+
+def test_a_program_begins_by_keeping_freed_memory(monkeypatch):
+    called = []
+    monkeypatch.setattr(backend, "keep_memory", lambda: called.append("memory"))
+    with pytest.raises(SystemExit):
+        commandline.main(lambda: called.append("program"))
+    assert called == ["memory", "program"]
 
 
 def test_any_other_error_is_shown_with_its_traceback():

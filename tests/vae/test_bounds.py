@@ -1,12 +1,7 @@
 """Variational autoencoders: every term at its formula, every bound below what it bounds."""
 
-import json
 import math
-import runpy
-import signal
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +11,6 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import gradcheck, metrics, nn, optim, vae
 from tinygen.data import Batches
-from tinygen.run import logbook
 from tinygen.vae import VAE, Bernoulli, Gaussian, elbo, gaussian_kl, iwae, log_normal, log_weights
 
 D, P, SIGMA = 2, 4, 0.5  # latent units, pixels, the pixels' standard deviation
@@ -696,93 +690,3 @@ def test_pixels_may_be_black_and_white_as_booleans():
 def test_the_density_of_a_normal_keeps_the_dtype():
     z = tg.Tensor(tg.xp.asarray([[0.5, 1.0]], np.float32))
     assert log_normal(z).dtype == log_normal(z, 1.0, 2.0).dtype == np.float32
-
-
-# --- the example ----------------------------------------------------------------------------------
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "vae_mnist.py"
-
-
-@pytest.fixture
-def example(monkeypatch, tmp_path):
-    """`example(options)` runs examples/vae_mnist.py on a few drawn digits, all in a folder."""
-    parts = runpy.run_path(str(EXAMPLE))
-
-    def run(options, out="run", stop_before=None):
-        def stopped(*args, **options):
-            for step, terms in enumerate(vae.train(*args, **options), 1):
-                if step == stop_before:
-                    signal.raise_signal(signal.SIGINT)
-                yield terms
-
-        few = ["--data", "digits", "--train", "60", "--test-images", "30", "--epochs", "1"]
-        monkeypatch.setattr("sys.argv", [str(EXAMPLE), *few, *options.split(), "--out",
-                                         str(tmp_path / out)])  # fmt: skip
-        its_vae = SimpleNamespace(**{**vars(vae), "train": stopped})
-        monkeypatch.setitem(parts["main"].__globals__, "vae", its_vae)
-        parts["main"]()
-        return tmp_path / out
-
-    return run
-
-
-def without_seconds(folder):
-    columns, rows = logbook.read(folder / "log.csv")
-    results = json.loads((folder / "results.json").read_text("utf-8"))
-    del results["seconds"]
-    return [[row[name] for name in columns if name != "seconds"] for row in rows], results
-
-
-def test_the_example_stopped_and_resumed_logs_what_one_never_stopped_logs(example):
-    options = "--train 600 --epochs 2 --batch-size 100 --latent 3"
-    whole = without_seconds(example(options, "whole"))
-    assert len(whole[0]) == 12 and whole[1].keys() >= {"test_loss", "nll"}
-    with pytest.raises(SystemExit):
-        example(options, stop_before=8)
-    assert without_seconds(example(f"{options} --resume")) == whole
-
-
-def test_the_example_refuses_what_it_can_not_do_before_it_moves_an_older_run(example, tmp_path):
-    example("--epochs 0")
-    before = sorted(tmp_path.rglob("*"))
-    for options in ("--k 0", "--latent 0", "--beta -1", "--free-bits nan", "--train -5",
-                    "--test-images 0", "--beta much", "--k 2 --beta 2"):  # fmt: skip
-        with pytest.raises(SystemExit):
-            example(options)
-    with pytest.raises(ValueError, match="where there is nothing"):
-        example("--data nothing-of-this-name")
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize("options", ["--epochs 0", "--test-images 1", "--test-images 3 --latent 1"])
-def test_the_example_does_with_little(example, options):
-    folder = example(options)
-    assert (folder / "samples.png").exists() and (folder / "results.json").exists()
-    assert (folder / "curves.png").exists() == (options != "--epochs 0")
-    assert (folder / "ways.png").exists() == (options != "--test-images 1")
-
-
-def test_the_example_does_with_a_dozen_classes_of_pictures(example, tmp_path):
-    images = generator().random((50, 28, 28, 3)).astype(np.float32)
-    np.savez(tmp_path / "own.npz", images=images, labels=np.arange(50) % 12)
-    options = f"--data {tmp_path / 'own.npz'} --conditional --latent 2 --batch-size 500"
-    folder = example(options)
-    assert json.loads((folder / "config.json").read_text("utf-8"))["settings"]["batch_size"] == 45
-    assert not (folder / "latent.png").exists()
-
-
-def test_a_way_in_the_example_leads_from_an_image_to_another_of_its_class():
-    pairs = runpy.run_path(str(EXAMPLE))["pairs"]
-    labels = np.array([0, 1, 0, 2, 1, 0, 0])
-    a, b = pairs(labels)
-    assert list(zip(a, b, strict=True)) == [(0, 5), (1, 4), (2, 6)]
-    assert [len(x) for x in pairs(np.array([3, 4]))] == [0, 0]
-    a, b = pairs(np.zeros(40, int))
-    assert (a.tolist(), b.tolist()) == ([*range(6)], [*range(6, 12)])
-
-
-def test_a_conditional_network_of_convolutions_is_told_the_label_behind_a_relu():
-    encoder, _ = runpy.run_path(str(EXAMPLE))["networks"]("conv", (28, 28, 1), 3, 10, generator())
-    x = tg.Tensor(tg.xp.asarray(generator().random((2, 28, 28, 1), np.float32)))
-    h = encoder.features(x).numpy()
-    assert (h == 0).any() and (h >= 0).all() and h.shape[1] + 10 == encoder.head.weight.shape[0]

@@ -267,7 +267,7 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
         (lambda: VectorQuantiser(2, 3, rng=generator(), decay="0.9"),
          "VectorQuantiser: expected `decay` between 0 and 1, got str"),
         (lambda: quantiser()(tensor(np.ones((2, 4)))),
-         "VectorQuantiser: nearest: expected vectors of 3 features on the last axis, one or more, "
+         "nearest: expected vectors of 3 features on the last axis, one or more, "
          "got (2, 4)"),
         (lambda: quantiser().nearest(tensor(np.ones((3, 2)))),  # six numbers: two vectors of 3?
          "nearest: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),

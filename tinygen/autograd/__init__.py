@@ -1,11 +1,12 @@
 """Automatic differentiation: tensors, gradients of any order, and every differentiable operation.
 
 Reading order: tensor.py and graph.py (what is recorded, and the way back), functions.py and
-shaping.py (the operations), conv.py, pooling.py, normalise.py. backend.py and parallel.py choose
-NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are the CPU's faster versions.
+shaping.py (the operations), conv.py, pooling.py (geometry.py checks their shapes), normalise.py.
+backend.py and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are
+the CPU's faster versions.
 """
 
-from tinygen.autograd.backend import Array, Shape, describe, to_numpy, use, xp
+from tinygen.autograd.backend import Array, Shape, describe, keep_memory, to_numpy, use, xp
 from tinygen.autograd.conv import conv2d, conv2d_weight, conv_transpose2d
 from tinygen.autograd.functions import (
     abs,
@@ -87,6 +88,7 @@ __all__ = [
     "gelu",
     "grad",
     "is_recording",
+    "keep_memory",
     "leaky_relu",
     "log",
     "log1p",

@@ -1,8 +1,9 @@
 """The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
 
 The rest of the library writes `xp.exp(x)` and need not ask which of the two it has; cupy.py proves
-that CuPy works. The difference shows in two other files: parallel.py, which splits large work
-across threads or hands it to the GPU whole, and run.py, which looks at a GPU's losses rarely.
+that CuPy works. The difference shows in four other files: parallel.py, which splits large work
+across threads or hands it to the GPU whole; conv.py and normalise.py, which have faster versions
+for a CPU; and run.py, which looks at a GPU's losses rarely.
 
 Reading order: `use` chooses, `to_numpy` brings back; the rest is what can go wrong on the way.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import itertools
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -47,6 +50,7 @@ _too_late = ""  # once set, why another backend can't be chosen any more
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # among how many parallel.py shares work out
 on_cpu = True  # whether arrays are NumPy's own
+plain = False  # compute as the equations read: on a GPU, and on a CPU if TINYGEN_PLAIN=1
 
 
 # --- choosing -------------------------------------------------------------------------------------
@@ -59,7 +63,7 @@ def use(library: str, device: int = 0) -> None:
     only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
     what is missing, and the previous backend stays.
     """
-    global _chosen, _device, name, threads, on_cpu
+    global _chosen, _device, name, threads, on_cpu, plain
     if library == name and device == _device:
         return
     if _too_late:
@@ -74,9 +78,8 @@ def use(library: str, device: int = 0) -> None:
             raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
                              f"interface, got {library!r}") from None  # fmt: skip
     threads = _count_threads() if module is np else 1
-    if module is np:
-        _keep_freed_memory()
     _chosen, _device, name, on_cpu = module, device, library, module is np
+    plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")
     if not TYPE_CHECKING:
         vars(xp).clear()
         vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
@@ -104,9 +107,9 @@ def describe() -> str:
     if name == "cupy":
         gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
         return f"CuPy {_chosen.__version__} on {gpu}"
-    found = blas().info()
-    library = found[0]["internal_api"] if found else "unknown BLAS"
-    kernels = found[0].get("architecture", "") if found else ""
+    found = blas()
+    library = found[0].internal_api if found else "unknown BLAS"
+    kernels = getattr(found[0], "architecture", "") if found else ""
     return f"{name} {_chosen.__version__} ({library} {kernels}), {threads} threads"
 
 
@@ -136,12 +139,14 @@ def as_index(index: Any, shape: Shape) -> Any:
     return parts if isinstance(index, tuple) else parts[0]
 
 
-def _keep_freed_memory() -> None:
-    """Ask the C library to keep what is freed for what comes next, where it is one that can.
+def keep_memory() -> None:
+    """Let this process keep freed memory for its next arrays (Linux with glibc only).
 
-    A step frees and asks for the same hundreds of megabytes. By default glibc hands them back to
-    the system, which must zero them, page by page, before it gives them out again: for an array
-    of some MB that takes longer than a pass of arithmetic over it.
+    A training step frees and requests the same hundreds of megabytes. By default glibc returns
+    them to the system, which must zero them, page by page, before it hands them out again: for an
+    array of a few MB that takes longer than a pass of arithmetic over it. The setting holds for
+    the whole process until it ends, so call this at the start of a program that trains. Where an
+    environment variable `MALLOC_…` is set, its own rules for memory stay.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -151,11 +156,28 @@ def _keep_freed_memory() -> None:
 
 
 @functools.cache
-def blas() -> Any:
+def blas() -> list[Any]:
     """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@functools.cache
+def blas_threads() -> list[tuple[Callable[[], int], Callable[[int], None]]]:
+    """For each such library, the functions that get and set its number of threads.
+
+    OpenBLAS's own are ten times as fast as threadpoolctl's, and any Python thread may call them.
+    """
+    functions = []
+    for library in blas():
+        get, set = library.get_num_threads, library.set_num_threads
+        if library.internal_api == "openblas" and library.threading_layer != "openmp":
+            for before, after in itertools.product(("", "scipy_"), ("", "64_", "_64")):
+                get = getattr(library.dynlib, f"{before}openblas_get_num_threads{after}", get)
+                set = getattr(library.dynlib, f"{before}openblas_set_num_threads{after}", set)
+        functions.append((get, set))
+    return functions
 
 
 use(os.environ.get("TINYGEN_BACKEND") or "numpy")

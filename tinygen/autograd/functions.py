@@ -188,13 +188,18 @@ def relu(x: Any) -> Tensor:
 
 
 @fused
-def _leaky_vjp(g: Array, x: Array, slope: float) -> Array:
-    return g * ((x > 0).astype(g.dtype) * (1 - slope) + slope)
+def _leaky(x: Array, slope: float) -> Array:
+    return xp.maximum(x, slope * x)
 
 
 @fused
-def _leaky(x: Array, slope: float) -> Array:
-    return xp.maximum(x, slope * x)
+def _times_slopes(g: Array, x: Array, slope: float) -> Array:
+    return g * ((x > 0).astype(g.dtype) * (1 - slope) + slope)
+
+
+def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:
+    """g where x > 0, else slope · g: linear in g, so its vjp is itself"""
+    return record(_times_slopes(g.data, x, slope), (g, lambda h, _: _leaky_vjp(h, x, slope)))
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
@@ -202,13 +207,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
     x, slope = as_float(x), float(slope)
     if not slope <= 1:  # then max(x, slope · x) is another function
         raise ValueError(f"leaky_relu: expected a `slope` of at most 1, got {slope}")
-
-    def vjp(g: Tensor, _: Tensor) -> Tensor:
-        if not is_recording():
-            return as_tensor(_leaky_vjp(g.data, x.data, slope))
-        return g * as_tensor((x.data > 0) * (1 - slope) + slope).astype(g.dtype)
-
-    return record(_leaky(x.data, slope), (x, vjp))
+    return record(_leaky(x.data, slope), (x, lambda g, _: _leaky_vjp(g, x.data, slope)))
 
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:

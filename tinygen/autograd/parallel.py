@@ -5,8 +5,8 @@ formula over arrays becomes one pass (`fused`), and a product or any job in part
 threads: they run at the same time, for NumPy lets go of the interpreter while it computes. A GPU
 gets the work whole, or in a few large blocks.
 
-Reading order: `workspace`, `spread` and `share_out`; `product`, `fused` and `in_place`, which use
-them; `add_up`.
+Reading order: `workspace`, `OneBlasThread`, `spread` and `share_out`; `product`, `fused` and
+`in_place`, which use them; `add_up`.
 """
 
 from __future__ import annotations
@@ -48,18 +48,41 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
     return kept[:count].reshape(shape)
 
 
-@functools.cache
-def _keep_blas_to_one_thread() -> None:
-    """From now on. It is `spread` that shares work out over the cores; two would be in the way.
+class OneBlasThread:
+    """`with one_blas_thread:` BLAS keeps to one thread; afterwards it has as many as before.
 
-    A thread of BLAS that has done its part spins for a while, and takes a core from ours.
+    A thread of BLAS that has done its part spins for a while, and takes a core from ours. BLAS has
+    one number of threads for the whole process: the first Python thread that comes here sets it to
+    1, and the last that leaves restores it.
     """
-    backend.blas().limit(limits=1)
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._restore: list[tuple[Callable[[int], None], int]] = []
+
+    def __enter__(self) -> None:
+        libraries = backend.blas_threads() if backend.on_cpu else []
+        with self._lock:
+            if not self._inside:
+                self._restore = [(set_number, number()) for number, set_number in libraries]
+                for _, set_number in libraries:
+                    set_number(1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for set_number, before in self._restore:
+                    set_number(before)
+
+
+one_blas_thread = OneBlasThread()
 
 
 @functools.cache
-def _helpers(count: int) -> list[SimpleQueue[Callable[[], None]]]:
-    """So many threads, started when there is work for them first, by the queues they wait at."""
+def _helpers(count: int, process: int) -> list[SimpleQueue[Callable[[], None]]]:
+    """The queues of `count` threads, started on first use; a forked process starts its own."""
 
     def serve(jobs: SimpleQueue[Callable[[], None]]) -> None:
         while True:
@@ -69,10 +92,6 @@ def _helpers(count: int) -> list[SimpleQueue[Callable[[], None]]]:
     for jobs in queues:
         threading.Thread(target=serve, args=(jobs,), name="tinygen", daemon=True).start()
     return queues
-
-
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
-    os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 def block_bytes() -> int:
@@ -108,13 +127,16 @@ def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list
 
 def share_out(job: Callable[[int], None], count: int) -> None:
     """Call `job` with 0 … count − 1. Each thread, this one too, takes the next that is left."""
-    if backend.on_cpu:
-        _keep_blas_to_one_thread()
-    # a thread that waited here for others that wait here could wait for ever
-    if backend.threads == 1 or count < 2 or getattr(_scratch, "busy", False):
-        for k in range(count):
-            job(k)
-        return
+    with one_blas_thread:
+        # a thread that waited here for others that wait here could wait for ever
+        if backend.threads == 1 or count < 2 or getattr(_scratch, "busy", False):
+            for k in range(count):
+                job(k)
+        else:
+            _on_threads(job, count)
+
+
+def _on_threads(job: Callable[[int], None], count: int) -> None:
     left, ended = deque(range(count)), SimpleQueue[BaseException | None]()
 
     def take() -> None:
@@ -138,7 +160,7 @@ def share_out(job: Callable[[int], None], count: int) -> None:
         else:
             ended.put(None)
 
-    helpers = _helpers(backend.threads - 1)[: count - 1]
+    helpers = _helpers(backend.threads - 1, os.getpid())[: count - 1]
     for jobs in helpers:
         jobs.put(functools.partial(contextvars.copy_context().run, help))  # errstate goes along
     try:
@@ -150,6 +172,7 @@ def share_out(job: Callable[[int], None], count: int) -> None:
 
 
 PRODUCT_FROM = 1 << 21  # multiplications: a smaller product is done before another thread has begun
+LIMIT_FROM = 1 << 18  # multiplications: a smaller product OpenBLAS does on one thread by itself
 
 
 def product(a: Array, b: Array) -> Array:
@@ -159,14 +182,20 @@ def product(a: Array, b: Array) -> Array:
     """
     if a.shape[-1] == 1:
         return a * b  # an outer product: BLAS takes many times as long
-    if backend.on_cpu:
-        _keep_blas_to_one_thread()
-    if not backend.on_cpu or backend.threads == 1 or a.size * b.shape[-1] < PRODUCT_FROM:
+    multiplications = a.size * b.shape[-1]
+    if backend.plain or multiplications < LIMIT_FROM:
+        return a @ b
+    with one_blas_thread:
+        return _product(a, b, backend.threads if multiplications >= PRODUCT_FROM else 1)
+
+
+def _product(a: Array, b: Array, threads: int) -> Array:
+    if threads == 1:
         return a @ b
     z = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
                  np.result_type(a, b))  # fmt: skip
     if z.ndim > 2 and len(a) == len(b) == 1 and a.ndim == b.ndim:
-        return product(a[0], b[0])[None]
+        return _product(a[0], b[0], threads)[None]
     if z.ndim == 2:
         axis = 0 if z.shape[0] >= z.shape[1] else 1
     elif a.shape[0] == b.shape[0] and a.ndim == b.ndim:
@@ -176,13 +205,13 @@ def product(a: Array, b: Array) -> Array:
     count = max(z.shape) if axis >= 0 else len(z)
 
     def work(k: int, _: int) -> None:
-        part = slice(count * k // backend.threads, count * (k + 1) // backend.threads)
+        part = slice(count * k // threads, count * (k + 1) // threads)
         if axis == 1:
             np.matmul(a, b[:, part], out=z[:, part])
         else:
             np.matmul(a[part], b if axis == 0 else b[part], out=z[part])
 
-    spread(work, backend.threads, block_bytes())
+    spread(work, threads, block_bytes())
     return z
 
 
@@ -203,7 +232,8 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
     def apply(*arrays: Any) -> Any:
         if not backend.on_cpu:
             return kernel()(*arrays)
-        if max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0) < FUSE_FROM:
+        largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
+        if backend.plain or largest < FUSE_FROM:
             return formula(*arrays)
         return _in_blocks(formula, arrays)
 
@@ -255,7 +285,7 @@ def in_place(formula: Callable[..., None]) -> Callable[..., None]:
             return
         whole = [a for a in arrays if isinstance(a, np.ndarray)]
         size = whole[0].size
-        if size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
+        if backend.plain or size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
             formula(*arrays)
             return
         rows = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in arrays]
@@ -273,12 +303,14 @@ def add_up(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Arra
 
     NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
     """
+    if backend.plain:
+        return x.sum(axis=axis, keepdims=keepdims)
     axes = sorted(a % x.ndim for a in axis) if isinstance(axis, tuple) else []
     first, last = (axes[0], axes[-1] + 1) if axes else (0, 0)
     between = first < last < x.ndim and axes == list(range(first, last))
     if not between or x.size < 1 << 14 or x.dtype.char not in "fd":
         return x.sum(axis=axis, keepdims=keepdims)
     A, B = math.prod(x.shape[:first]), math.prod(x.shape[first:last])
-    total = xp.ones((1, B), x.dtype) @ x.reshape(A, B, x.size // (A * B))  # (A, 1, the rest)
+    total = product(xp.ones((1, B), x.dtype), x.reshape(A, B, x.size // (A * B)))  # (A, 1, rest)
     kept = (1,) * (last - first) if keepdims else ()
     return total.reshape(*x.shape[:first], *kept, *x.shape[last:])

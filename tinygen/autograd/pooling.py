@@ -1,7 +1,7 @@
-"""Patches of images, and what is made of them: pooling; and upsampling, its opposite.
+"""Patches of images, pooling, which reduces them, and upsampling, its opposite.
 
 `patches` is linear: its adjoint adds every patch back to its place. Pooling is a reduction over
-patches, so its gradients of any order come from the reduction's.
+patches, so its gradients of any order are those of the reduction.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.autograd.backend import xp
-from tinygen.autograd.conv import Padding, Pads, Pair, Size, geometry, images_of, pair_of, windows
+from tinygen.autograd.conv import add_back, windows
 from tinygen.autograd.functions import max as max_over
 from tinygen.autograd.functions import sum as sum_over
+from tinygen.autograd.geometry import Padding, Pads, Pair, Size, geometry, images_of, pair_of
 from tinygen.autograd.shaping import broadcast_to, pad, reshape
 from tinygen.autograd.tensor import Tensor, as_float, as_tensor, record
 
 __all__ = ["avg_pool2d", "max_pool2d", "patches", "upsample2d"]
-
 
 
 def patches(x: Any, size: Size, stride: Size = 1, padding: Padding = 0) -> Tensor:
@@ -27,24 +27,14 @@ def patches(x: Any, size: Size, stride: Size = 1, padding: Padding = 0) -> Tenso
     x = images_of("patches", "x", x)
     K, L = pair_of("patches", "size", size, least=1)
     s, p = geometry("patches", x.shape[1:3], (K, L), stride, padding)
-    padded = xp.pad(x.data, ((0, 0), *p, (0, 0)))
-    data = windows(padded, K, L, s).copy()
-    return record(data, (x, lambda g, _: _unpatch(g, s, p, x.shape[1:3])))
+    data = windows(x.data, (K, L), s, p).copy()
+    return record(data, (x, lambda g, _: _add_back(g, s, p, x.shape[1:3])))
 
 
-def _unpatch(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
-    """x[n, s i + k − p, s j + l − p, c] = Σ z[n,i,j,k,l,c]: every patch added back to its place"""
-    N, rows, columns, K, L, C = z.shape
-    (top, bottom), (left, right) = p
-    H, W = size
-    x = xp.zeros((N, H + top + bottom, W + left + right, C), z.dtype)
-    for k in range(K):
-        for l in range(L):
-            x[:, k : k + s[0] * rows : s[0], l : l + s[1] * columns : s[1]][
-                :, :rows, :columns
-            ] += z.data[:, :, :, k, l]
-    data = x[:, top : top + H, left : left + W]
-    return record(data, (z, lambda g, _: patches(g, (K, L), s, p)))
+def _add_back(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
+    """x[n, s i + k − p, s j + l − p, c] = Σ z[n,i,j,k,l,c]: the adjoint of `patches`"""
+    K, L = z.shape[3:5]
+    return record(add_back(z.data, s, p, size), (z, lambda g, _: patches(g, (K, L), s, p)))
 
 
 def max_pool2d(

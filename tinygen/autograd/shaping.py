@@ -274,7 +274,8 @@ def _contract(terms: list[str], out: str, xs: list[Tensor]) -> Tensor:
         return xs[i], vjp
 
     arrays: list[Array] = [x.data for x in xs]
-    data = xp.einsum(f"{','.join(terms)}->{out}", *arrays, optimize=True)
+    with parallel.one_blas_thread:
+        data = xp.einsum(f"{','.join(terms)}->{out}", *arrays, optimize=True)
     return record(data, *(edge(i) for i in range(len(xs))))
 
 

@@ -43,7 +43,6 @@ class Tensor:
                  "requires_grad")  # fmt: skip
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
-
     _data: Array
     _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, its version then)
     _version: int  # how often the data has been changed
@@ -53,9 +52,7 @@ class Tensor:
     requires_grad: bool
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
-        if isinstance(data, Tensor):
-            data = data._data
-        array = xp.array(_real("Tensor", data))
+        array = xp.array(data._data if isinstance(data, Tensor) else _real("Tensor", data))
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(f"Tensor: only floating-point data can require gradients, got dtype "
                             f"{array.dtype}; convert with .astype(float)")  # fmt: skip
@@ -278,9 +275,8 @@ class Tensor:
 def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
     """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
 
-    `vjp(g, z)` takes the cotangent `g` of this tensor `z` to that of the input, written in Tensor
-    operations. It may return a broadcast shape: `grad` sums it down. Inputs that are not Tensors
-    are constants.
+    `vjp(g, z)`, written in Tensor operations, takes the cotangent `g` of this tensor `z` to that of
+    the input; a broadcast shape is summed down by `grad`. Other inputs than Tensors are constants.
     """
     out = constant(data)
     if recording.get():

@@ -9,10 +9,10 @@ from tinygen.data.batches import Batches
 from tinygen.data.fetch import Unavailable
 from tinygen.data.image_folder import pictures, resize
 from tinygen.data.mnist import Labelled
-from tinygen.data.points_2d import checkerboard, grid, moons, pinwheel, swirl
-from tinygen.data.sets import NotFound, choose, load
+from tinygen.data.points_2d import checkerboard, grid, moons, pinwheel, ring, swirl
+from tinygen.data.sets import NotFound, load
 from tinygen.data.synthetic_digits import digits
-from tinygen.data.synthetic_shapes import ring, shapes
+from tinygen.data.synthetic_shapes import shapes
 
 __all__ = [
     "Batches",
@@ -21,7 +21,6 @@ __all__ = [
     "Unavailable",
     "binarize",
     "checkerboard",
-    "choose",
     "crop",
     "digits",
     "flip",

@@ -29,6 +29,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -65,10 +66,13 @@ class Unavailable(OSError):
     """
 
 
-def fetch(source: Source, *, timeout: float = TIMEOUT, limit: int = LIMIT) -> dict[str, bytes]:
+def fetch(
+    source: Source, *, progress: bool = False, timeout: float = TIMEOUT, limit: int = LIMIT
+) -> dict[str, bytes]:
     """Every file of the set by its name, unpacked; `Unavailable` as soon as one can't be had.
 
-    A mirror has `timeout` seconds to answer, and no file may have more than `limit` bytes.
+    A mirror has `timeout` seconds to answer, and no file may have more than `limit` bytes. With
+    `progress`, standard error shows each download: a bar at a terminal, elsewhere a line.
     """
     _check(source)
     given, cache = folders(source.name)
@@ -77,19 +81,19 @@ def fetch(source: Source, *, timeout: float = TIMEOUT, limit: int = LIMIT) -> di
         _sweep(folder, source.checksums)
     for name, checksum in source.checksums.items():
         data, wrong = _find(source, name, limit)
-        for path, reason in wrong.items():
-            say(f"{path} can't be used: {reason}")
         if data is None:
-            data, refusals = _download(name, checksum, mirrors, timeout, limit)
+            data, refusals = _download(name, checksum, mirrors, progress, timeout, limit)
             if data is None:
                 raise Unavailable(_report(source, name, wrong, refusals))
             # a bad file in a folder of the user's is the user's: the good one goes elsewhere
             theirs = given[:1] if not any(path.parent in given for path in wrong) else []
             unkept = _keep(data, name, [*theirs, cache]) or unkept
         files[name] = data
+        for path, reason in wrong.items():
+            warnings.warn(f"{path} can't be used: {reason}", stacklevel=2)
     if unkept:
-        say(f"{source.name} could not be kept in {unkept}; it is used from memory, and must be "
-            f"downloaded again next time")  # fmt: skip
+        warnings.warn(f"{source.name} could not be kept in {unkept}; it is used from memory, and "
+                      f"must be downloaded again next time", stacklevel=2)  # fmt: skip
     return files
 
 
@@ -107,10 +111,6 @@ def _check(source: Source) -> None:
         if not re.fullmatch(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", checksum):
             raise ValueError(f'fetch: expected the checksum of {name} to be "sha256:" or "md5:" '
                              f"and hexadecimal digits, got {checksum!r}")  # fmt: skip
-
-
-def say(line: str) -> None:
-    print(f"tinygen: {line}", file=sys.stderr, flush=True)
 
 
 # --- in a folder ----------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def _sweep(folder: Path, names: Iterable[str]) -> None:
 
 
 def _download(
-    name: str, checksum: str, mirrors: list[str], timeout: float, limit: int
+    name: str, checksum: str, mirrors: list[str], progress: bool, timeout: float, limit: int
 ) -> tuple[bytes | None, dict[str, str]]:
     """The file from the first mirror that gives it, and why those before did not.
 
@@ -219,7 +219,7 @@ def _download(
     for mirror in mirrors:
         try:
             with (
-                _bar(name, urllib.parse.urlsplit(mirror).hostname or mirror) as bar,
+                _bar(name, urllib.parse.urlsplit(mirror).hostname or mirror, progress) as bar,
                 _answer(f"{mirror.rstrip('/')}/{name}.gz", timeout) as response,
             ):
                 packed = _body(response, bar, 2 * timeout, limit)
@@ -234,14 +234,15 @@ def _download(
 
 
 @contextlib.contextmanager
-def _bar(name: str, host: str) -> Iterator[Any]:
-    """A progress bar at a terminal, and elsewhere a line."""
+def _bar(name: str, host: str, progress: bool) -> Iterator[Any]:
+    """With `progress` a bar at a terminal, and elsewhere a line."""
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    if not terminal:
-        say(f"downloading {name} from {host}")
-    with tqdm(desc=f"{name} from {host}", unit="B", unit_scale=True, disable=not terminal) as bar:
+    if progress and not terminal:
+        print(f"downloading {name} from {host}", file=sys.stderr, flush=True)
+    hidden = not (progress and terminal)
+    with tqdm(desc=f"{name} from {host}", unit="B", unit_scale=True, disable=hidden) as bar:
         yield bar
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import warnings
 import zipfile
 import zlib
@@ -53,7 +52,11 @@ class Pictures(NamedTuple):
 
 
 def pictures(
-    path: str | os.PathLike[str], size: int | None = None, *, grey: bool = False
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    *,
+    grey: bool = False,
+    progress: bool = False,
 ) -> Pictures:
     """All pictures of a folder, or of a .npy or .npz file, cropped to squares of `size` × `size`
 
@@ -64,12 +67,14 @@ def pictures(
     down belong to the class above them. Hidden files and folders, and all that is no picture by its
     name, are passed over. A .npz file has `images`, and may have `labels`; arrays are (N, H, W) or
     (N, H, W, C), of bytes from 0 to 255 or of floats from 0 to 1.
+
+    A warning names files that can't be read. `progress` shows a bar while many files are read.
     """
     if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
         raise ValueError(f"pictures: expected `size` to be an int ≥ 1 or None, got {size!r}")
     path = Path(path).expanduser()
     if path.is_dir():
-        return _from_folder(path, size, grey)
+        return _from_folder(path, size, grey, progress)
     if not path.exists():
         raise FileNotFoundError(f"pictures: there is no {path}")
     if path.suffix.lower() not in (".npy", ".npz"):
@@ -105,7 +110,7 @@ def _to_grey(x: Array) -> Array:
 # --- a folder -------------------------------------------------------------------------------------
 
 
-def _from_folder(folder: Path, size: int | None, grey: bool) -> Pictures:
+def _from_folder(folder: Path, size: int | None, grey: bool, progress: bool) -> Pictures:
     from tqdm import tqdm
 
     files, names = _files(folder)
@@ -116,7 +121,8 @@ def _from_folder(folder: Path, size: int | None, grey: bool) -> Pictures:
     labels, skipped = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow can mend in a file it warns of
-        for file in tqdm(files, "reading", unit=" files", disable=len(files) < MANY or None):
+        shown = progress and len(files) >= MANY
+        for file in tqdm(files, "reading", unit=" files", disable=None if shown else True):
             name = file.relative_to(folder)
             try:
                 x = _square(_read(file), size)
@@ -132,13 +138,13 @@ def _from_folder(folder: Path, size: int | None, grey: bool) -> Pictures:
             read.append(x)
             if names:
                 labels.append(names.index(name.parts[0]))
-    if skipped:
-        named, more = ", ".join(skipped[:NAMED]), len(skipped) - NAMED
-        text = f"{len(skipped)} of {len(files)} files could not be read: {named}"
-        print(text + (f", and {more} more" if more > 0 else ""), file=sys.stderr)
     if not read:
         raise ValueError(f"pictures: none of the {len(files)} files in {folder} could be read, "
                          f"{skipped[0]}")  # fmt: skip
+    if skipped:
+        named, more = ", ".join(skipped[:NAMED]), len(skipped) - NAMED
+        text = f"{len(skipped)} of {len(files)} files could not be read: {named}"
+        warnings.warn(text + (f", and {more} more" if more > 0 else ""), stacklevel=3)
     images = np.empty((len(read), *read[0].shape[:2], max(x.shape[-1] for x in read)), np.float32)
     for i in range(len(read)):
         images[i], read[i] = read[i], images[:0]  # dropped at once: there is no room for both

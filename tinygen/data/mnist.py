@@ -71,13 +71,14 @@ class Labelled(NamedTuple):
     labels: Any
 
 
-def load(name: str = "mnist") -> tuple[Labelled, Labelled]:
+def load(name: str = "mnist", *, progress: bool = False) -> tuple[Labelled, Labelled]:
     """The training set, of 60,000 images, and the test set, of 10,000, of "mnist" or "fashion"
 
     They are found in a folder, or downloaded once, as the module `fetch` describes. If they can't
-    be had there is an `Unavailable`, whose first line says in short why.
+    be had there is an `Unavailable`, whose first line says in short why. `progress` shows how far a
+    download is.
     """
-    files = fetch(_known("load", name))
+    files = fetch(_known("load", name), progress=progress)
     arrays = [read_idx(files[each], 3 if "images" in each else 1, each) for each in FILES]
     sets = [Labelled(_scaled(x), y.astype(np.int64)) for x, y in (arrays[:2], arrays[2:])]
     return sets[0], sets[1]

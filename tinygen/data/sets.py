@@ -1,36 +1,23 @@
-"""Data: sets of images by name, and what is done to them on their way into a model.
+"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder of pictures.
 
-    train, test = data.load("mnist")        # or "fashion", "digits", "shapes", "my/pictures"
-    for x, labels in data.Batches(train.images, 128, labels=train.labels, rng=rng, epochs=10):
-
-What is found here is written in other files: `mnist` and `fetch` (published sets, and how they are
-got), `digits`, `shapes` and `points` (sets that are drawn, and need no network), `pictures` (your
-own), `batches`, `augment`. Here are only their names, and `load`, which knows them all.
+Published sets are found or downloaded (mnist.py, fetch.py), synthetic ones are drawn when they are
+asked for (synthetic_digits.py, synthetic_shapes.py), your own are read (image_folder.py).
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygen.data import mnist
-from tinygen.data.augment import binarize, crop, flip, noise, rotate, shift
-from tinygen.data.batches import Batches
-from tinygen.data.fetch import Unavailable
-from tinygen.data.image_folder import pictures, resize
+from tinygen.data.image_folder import pictures
 from tinygen.data.mnist import Labelled
-from tinygen.data.points_2d import checkerboard, grid, moons, pinwheel, ring, swirl
 from tinygen.data.synthetic_digits import digits
 from tinygen.data.synthetic_shapes import shapes
 
-__all__ = [
-    "Batches", "Labelled", "NotFound", "Unavailable", "binarize", "checkerboard", "choose", "crop",
-    "digits", "flip", "grid", "load", "moons", "noise", "pictures", "pinwheel", "resize", "ring",
-    "rotate", "shapes", "shift", "swirl",
-]  # fmt: skip
+__all__ = ["NotFound", "load"]
 
 NAMES = ("mnist", "fashion", "digits", "shapes")
 TRAIN, TEST = 60_000, 10_000  # how many digits are drawn if nobody says, as in MNIST
@@ -43,7 +30,12 @@ class NotFound(ValueError):
 
 
 def load(
-    name: str = "mnist", *, train: int | None = None, test: int | None = None, size: int = 64
+    name: str = "mnist",
+    *,
+    train: int | None = None,
+    test: int | None = None,
+    size: int = 64,
+    progress: bool = False,
 ) -> tuple[Labelled, Labelled]:
     """The images to learn from and those to be judged by, of a set by its name, or of a folder
 
@@ -51,14 +43,14 @@ def load(
     the path of your own pictures, one in ten of which, whichever, is for testing. `train` and
     `test` say how many to take at most, and how many to draw: for the same numbers the same images
     each time, but of other numbers no image need be the same. `size` is the side of shapes and of
-    your own pictures.
+    your own pictures. `progress` shows how far a download is, or the reading of many pictures.
     """
     for called, count in (("train", train), ("test", test)):
         whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
         if count is not None and not (whole and count >= 0):
             raise ValueError(f"load: expected `{called}` to be an int ≥ 0 or None, got {count!r}")
     if name in ("mnist", "fashion"):
-        sets: Any = mnist.load(name)
+        sets: Any = mnist.load(name, progress=progress)
     elif name == "digits":
         sets = (digits(TRAIN if train is None else train, rng=np.random.default_rng(0)),
                 digits(TEST if test is None else test, rng=np.random.default_rng(1)))  # fmt: skip
@@ -68,7 +60,7 @@ def load(
                 shapes(TEST // FEWER if test is None else test, size=size,
                        rng=np.random.default_rng(1)))  # fmt: skip
     elif name and Path(name).exists():
-        sets = _split(pictures(name, size))
+        sets = _split(pictures(name, size, progress=progress))
     else:
         known = ", ".join(f'"{each}"' for each in NAMES)
         raise NotFound(f"load: expected {known} or the path of a folder with pictures, got "
@@ -77,25 +69,6 @@ def load(
                               each.labels[:count])
                      for each, count in zip(sets, (train, test), strict=True))  # fmt: skip
     return first, second
-
-
-def choose(name: str) -> str:
-    """What "auto" stands for: "mnist" if that can be had, and else "digits". Others stay.
-
-    Of the second a line on standard error tells, with what to do to get the real ones.
-    """
-    if name != "auto":
-        return name
-    try:
-        if not mnist.have("mnist"):  # which makes no images, as `load` would each time
-            mnist.load("mnist")
-    except Unavailable as error:
-        reason = str(error).splitlines()[0].removeprefix("mnist: ")
-        print(f"MNIST can't be had: {reason}. Taking digits that are drawn here; for the real ones "
-              f"set TINYGEN_DATA to a folder with MNIST's four files.", file=sys.stderr, flush=True
-              )  # fmt: skip
-        return "digits"
-    return "mnist"
 
 
 def _split(own: Any) -> tuple[Labelled, Labelled]:

@@ -98,8 +98,8 @@ class Diffusion(Module):
         given = () if classes is None else (as_rows(classes),)
         output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *given))
         if output.shape != x_t.shape:
-            raise ValueError(f"expected the network to give {x_t.shape}, as it was given, got "
-                             f"{output.shape}")  # fmt: skip
+            raise ValueError(f"Diffusion: expected the network to give {x_t.shape}, as it was "
+                             f"given, got {output.shape}")  # fmt: skip
         return output
 
     def denoise(self, x_t: Array, t: float, classes: Any = None) -> tuple[Array, Array]:

@@ -288,7 +288,7 @@ class Guided(Module):
 
     def forward(self, x: Any, t: Any, classes: Any = None) -> Tensor:
         if classes is None:
-            raise ValueError("expected `classes`, to be guided to, got none")
+            raise ValueError("Guided: expected `classes`, to be guided to, got none")
         classes = as_rows(classes)
         if self.weight == 1:
             return as_tensor(self.network(x, t, classes))

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygen._batch import as_rows
 from tinygen.autograd import to_numpy
+from tinygen.autograd.parallel import product
 
 __all__ = ["assignment", "couple"]
 
@@ -43,7 +44,7 @@ def couple(x_0: Any, x_1: Any, classes: Any = None) -> Host:
     for each in np.unique(label):
         rows = np.flatnonzero(label == each)
         # ‖x_1 − x_0‖² = ‖x_1‖² + ‖x_0‖² − 2 x_1·x_0, of which only the last depends on the order
-        order[rows] = rows[assignment(-b[rows] @ a[rows].T)]
+        order[rows] = rows[assignment(product(-b[rows], a[rows].T))]
     coupled: Host = x_0[order]
     return coupled
 

@@ -1,18 +1,9 @@
-"""Pictures worth looking at, each in one call: `image.grid("samples.png", images)`.
+"""Images side by side: a grid, named rows, strips from one image to another, a decoded plane.
 
-Every function has one shape: first where the picture goes, then what it shows, then options by
-name, among them `title`. Where is a path, whose file is replaced only when the new one is whole
-and whose folder is made; or, for all but animations, an `Axes` of a figure of your own to draw in.
-Arrays, GPU arrays and Tensors will do. The same input gives the same bytes. Images are
-(N, H, W, C) with values from 0 to 1.
+Images are (N, H, W, C) with values from 0 to 1.
 
-| images | `grid`, `compare`, `strip`, `manifold` | here |
-| curves by step | `curves`, `curves_of`, `smoothed` | plots.py |
-| distributions | `histogram`, `points`, `density`, `plane` | distributions.py |
-| moving pictures | `animation`, `Animation` | animation.py |
-
-Reading order: `grid`; `compare` and `strip`, which have named rows; `manifold`; what all of them
-are drawn with is in pixels.py, the colours in style.py.
+Reading order: `grid`; `compare` and `strip`, which have named rows; `manifold`. layout.py places
+pixels and text, style.py has the colours.
 """
 
 from __future__ import annotations
@@ -26,8 +17,6 @@ from typing import Any
 import numpy as np
 
 from tinygen._checks import whole
-from tinygen.image.animations import Animation, animation
-from tinygen.image.distributions import density, histogram, plane, points
 from tinygen.image.layout import (
     GAP,
     MARGIN,
@@ -45,13 +34,9 @@ from tinygen.image.layout import (
     width_of,
     written,
 )
-from tinygen.image.plots import curves, curves_of, smoothed
 from tinygen.image.style import BLUE, GREY, Array, Place, on_host
 
-__all__ = [
-    "Animation", "animation", "compare", "curves", "curves_of", "density", "grid", "histogram",
-    "manifold", "plane", "points", "smoothed", "strip",
-]  # fmt: skip
+__all__ = ["compare", "grid", "manifold", "strip"]
 
 HEAD = SMALL + 5  # the height of a line of labels
 

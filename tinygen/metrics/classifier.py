@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,12 +166,13 @@ def accuracy(model: Classifier, images: Any, labels: Any) -> float:
 # --- where trained ones are -----------------------------------------------------------------------
 
 
-def pretrained(name: str = "mnist", *, size: int = 64) -> Classifier:
+def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -> Classifier:
     """The trained classifier for a set of images, by its name
 
     That for "mnist" and "digits" comes with the package. For "fashion" and "shapes", of so many
     pixels `size` along a side, one is trained when it is first asked for, which takes minutes, and
-    kept in a folder `classifiers` where `data.load` keeps what it has downloaded.
+    kept in a folder `classifiers` where `data.load` keeps what it has downloaded. `progress` shows
+    how far the training is.
     """
     if name in ("mnist", "digits"):
         return _shipped()
@@ -184,16 +186,17 @@ def pretrained(name: str = "mnist", *, size: int = 64) -> Classifier:
         try:
             return load(folder / file)
         except CheckpointError as error:
-            fetch.say(f"{error}; it is trained again")
+            warnings.warn(f"{error}; it is trained again", stacklevel=2)
         except OSError:  # it is not there, or can't be read
             continue
-    model = _learnt(name, size)
+    model = _learnt(name, size, progress)
     for folder in folders:
         try:
             save(folder / file, model)
             return model
         except OSError as error:
-            fetch.say(f"the classifier can't be kept in {folder} ({error.strerror})")
+            warnings.warn(f"the classifier can't be kept in {folder} ({error.strerror})",
+                          stacklevel=2)  # fmt: skip
     return model
 
 
@@ -223,17 +226,18 @@ def _shipped() -> Classifier:
     return load(SHIPPED)
 
 
-def _learnt(name: str, size: int) -> Classifier:
-    (learnt, test), epochs = data.load(name, size=size), EPOCHS[name]
+def _learnt(name: str, size: int, progress: bool) -> Classifier:
+    from tqdm import tqdm
+
+    learnt, _ = data.load(name, size=size, progress=progress)
     classes, rng = 1 + int(learnt.labels.max()), np.random.default_rng(0)
     model = Classifier(learnt.images.shape[1:], classes, rng=rng)
     batches = data.Batches(learnt.images, min(BATCH_SIZE, len(learnt.images)), rng=rng,
-                           labels=learnt.labels, epochs=epochs, transform=jittered)  # fmt: skip
+                           labels=learnt.labels, epochs=EPOCHS[name],
+                           transform=jittered)  # fmt: skip
     optimizer = Adam(model.parameters(), cosine(LEARNING_RATE, batches.steps or 1))
-    fetch.say(f"training a classifier for {name}, once, for {epochs} epochs; it takes minutes")
-    for step, record in enumerate(train(model, batches, optimizer), 1):
-        if step % batches.per_epoch == 0:
-            fetch.say(f"epoch {step // batches.per_epoch} of {epochs}, loss "
-                      f"{float(record['loss']):.3f}")  # fmt: skip
-    fetch.say(f"{accuracy(model, *test):.1%} of its test images are read right")
+    shown = tqdm(train(model, batches, optimizer), f"training a classifier for {name}, once",
+                 batches.steps, disable=None if progress else True)  # fmt: skip
+    for _ in shown:
+        pass
     return model

@@ -51,9 +51,9 @@ def judge(
 ) -> Verdict | None:
     """Judge what `draw(n)` gives, images or images and labels, by held-out ones of `args.data`
 
-    It writes `args.samples` of them into samples.npz, into results.json how long one took and the
-    scores, and prints these. None if there is no classifier for these images, or too few of them.
-    No more than `most` are judged.
+    It writes `args.samples` of them into samples.npz, and into results.json how long one took and
+    the scores. None if there is no classifier for these images, or too few of them. No more than
+    `most` are judged.
     """
     n = min(most, len(held_out) // 2)
     known = args.data in SETS and n >= ENOUGH
@@ -75,6 +75,4 @@ def judge(
     run.results(fid=scores["FID"].value, fid_floor=scores["FID"].floor,
                 precision=scores["precision"].value, recall=scores["recall"].value,
                 classes=scores["classes"].value)  # fmt: skip
-    verdict = Verdict(scores, found.labels, samples[:n])
-    print(verdict)
-    return verdict
+    return Verdict(scores, found.labels, samples[:n])

@@ -184,22 +184,22 @@ class UNet(Module):
     def forward(self, x: Any, t: Any, classes: Any = None) -> Tensor:
         x, t, _ = as_alike("images and times", x, t, self.stem.weight)
         if x.shape[1:] != self.image:
-            raise ValueError(f"expected `x` of shape (N, {', '.join(map(str, self.image))}), got "
-                             f"{x.shape}")  # fmt: skip
+            raise ValueError(f"UNet: expected `x` of shape (N, {', '.join(map(str, self.image))}), "
+                             f"got {x.shape}")  # fmt: skip
         if t.shape != x.shape[:1]:
-            raise ValueError(f"expected `t` of shape {x.shape[:1]}, a time for each image, got "
-                             f"{t.shape}")  # fmt: skip
+            raise ValueError(f"UNet: expected `t` of shape {x.shape[:1]}, a time for each image, "
+                             f"got {t.shape}")  # fmt: skip
         e = self.embed_time(t)
         if self.embed_class is not None:
             if classes is None:
-                raise ValueError("expected `classes`, one for each image, got none")
+                raise ValueError("UNet: expected `classes`, one for each image, got none")
             classes = as_tensor(classes)
             if classes.shape != t.shape:
-                raise ValueError(f"expected `classes` of shape {t.shape}, one for each image, got "
-                                 f"{classes.shape}")  # fmt: skip
+                raise ValueError(f"UNet: expected `classes` of shape {t.shape}, one for each "
+                                 f"image, got {classes.shape}")  # fmt: skip
             e = e + self.embed_class(classes)
         elif classes is not None:
-            raise ValueError("expected no `classes`: this network was made without")
+            raise ValueError("UNet: expected no `classes`: this network was made without")
         h = self.levels(self.stem(x), silu(e))
         return self.head(silu(self.norm(h)))  # type: ignore[no-any-return]
 
@@ -219,7 +219,7 @@ class Folded(Module):
         x, f = as_tensor(x), self.factor
         N, H, W, C = x.shape
         if H % f or W % f:
-            raise ValueError(f"expected sides that {f} divides, got `x` of shape {x.shape}")
+            raise ValueError(f"Folded: expected sides that {f} divides, got `x` of shape {x.shape}")
         h, w = H // f, W // f
         x = transpose(reshape(x, (N, h, f, w, f, C)), (0, 1, 3, 2, 4, 5))  # (N, h, w, f, f, C)
         y = as_tensor(self.network(reshape(x, (N, h, w, f * f * C)), *told))

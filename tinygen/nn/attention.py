@@ -63,8 +63,8 @@ class SelfAttention(Module):
     def forward(self, x: Any) -> Tensor:
         x, _ = as_alike("attention", x, self.query.weight)
         if x.ndim < 3:
-            raise ValueError(f"expected `x` of shape (N, …, C) with positions between, got "
-                             f"{x.shape}")  # fmt: skip
+            raise ValueError(f"SelfAttention: expected `x` of shape (N, …, C) with positions "
+                             f"between, got {x.shape}")  # fmt: skip
         tokens = reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))  # (N, T, C)
         q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
         z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)

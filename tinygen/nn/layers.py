@@ -41,7 +41,7 @@ from tinygen.autograd import (
     upsample2d,
     xp,
 )
-from tinygen.autograd.conv import Padding, Size, pair_of
+from tinygen.autograd.geometry import Padding, Size, pair_of
 from tinygen.autograd.tensor import as_float
 from tinygen.nn.initializers import Initialiser, lecun_normal, normal
 from tinygen.nn.module import Function, Module
@@ -175,9 +175,10 @@ class Embedding(Module):
     def forward(self, indices: Any) -> Tensor:
         indices, count = as_tensor(indices).data, self.weight.shape[0]
         if indices.dtype.kind not in "iu":
-            raise TypeError(f"expected indices that are integers, got dtype {indices.dtype}")
+            raise TypeError(f"Embedding: expected indices that are integers, got dtype "
+                            f"{indices.dtype}")  # fmt: skip
         if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < count:
-            raise ValueError(f"expected indices from 0 to {count - 1}, got some from "
+            raise ValueError(f"Embedding: expected indices from 0 to {count - 1}, got some from "
                              f"{int(indices.min())} to {int(indices.max())}")  # fmt: skip
         return self.weight[indices]
 
@@ -233,7 +234,7 @@ class Flatten(Module):
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
         if not x.ndim:
-            raise ValueError("expected a batch, got a number")
+            raise ValueError("Flatten: expected a batch, got a number")
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
@@ -246,8 +247,8 @@ class Reshape(Module):
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
         if not x.ndim or math.prod(x.shape[1:]) != math.prod(self.shape):
-            raise ValueError(f"expected {math.prod(self.shape)} entries for each of a batch, "
-                             f"got `x` of shape {x.shape}")  # fmt: skip
+            raise ValueError(f"Reshape: expected {math.prod(self.shape)} entries for each of a "
+                             f"batch, got `x` of shape {x.shape}")  # fmt: skip
         return reshape(x, (x.shape[0], *self.shape))
 
 

@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygen.autograd import Array, Shape, Tensor, no_grad, to_numpy, xp
-from tinygen.autograd.tensor import as_alike
 
 __all__ = ["Function", "Module", "Sequential", "cost", "evaluating", "summary"]
 
@@ -47,14 +46,16 @@ class Module:
                 return _watch(self, inputs, options)
             return self.forward(*inputs, **options)
         except (TypeError, ValueError) as error:
-            self._locate(error)
+            if hasattr(error, "add_note"):  # Python 3.11 or later
+                self._note(error)
             raise
 
-    def _locate(self, error: Exception) -> None:
-        """Put in front of a message which layer it is from, and the way from here to it."""
-        layer, text = vars(error).setdefault("raised_in", (self, str(error)))
-        path = next((name for name, each in self.named_modules() if each is layer), "")
-        error.args = (layer._title() + (f" at `{path}`" if path else "") + f": {text}",)
+    def _note(self, error: Any) -> None:
+        """Note on an error that it passed through this layer, and from which part of it."""
+        part = getattr(error, "layer", None)
+        parts = [f"`{name}` of " for name, each in _inside(self) if each is part]
+        error.add_note(f"in {''.join(parts[:1])}{self._title()}")
+        error.layer = self
 
     # --- its state ---
 
@@ -92,14 +93,8 @@ class Module:
                 if isinstance(each, Tensor) and each.requires_grad]  # fmt: skip
 
     def parameters(self) -> list[Tensor]:
-        """What to take gradients of, and to hand to an optimiser: see `named_parameters`.
-
-        A Tensor without a name is given its dotted name, so that errors can say which it is.
-        """
-        named = self.named_parameters()
-        for name, parameter in named:
-            parameter.name = parameter.name or name
-        return [parameter for _, parameter in named]
+        """What to take gradients of, and to pass to an optimiser: see `named_parameters`."""
+        return [parameter for _, parameter in self.named_parameters()]
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
@@ -239,7 +234,10 @@ class Function(Module):
 
 
 class Sequential(Module):
-    """One layer after the other: modules, or functions such as `tinygen.relu`."""
+    """One layer after the other: modules, or functions such as `tinygen.relu`.
+
+    The first layer gets the input as it is: give float32, the dtype in which layers begin.
+    """
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
         for i, layer in enumerate(layers):
@@ -251,10 +249,6 @@ class Sequential(Module):
         self.layers = [f if isinstance(f, Module) else Function(f) for f in layers]
 
     def forward(self, x: Any) -> Any:
-        if not isinstance(x, Tensor) and getattr(x, "dtype", np.dtype(int)).kind == "f":
-            # a layer without parameters would not know the dtype that the next one wants
-            like = next((p for _, p in self.named_state() if isinstance(p, Tensor)), x)
-            x, _ = as_alike("Sequential", x, like)
         for layer in self.layers:
             x = layer(x)
         return x
@@ -282,15 +276,15 @@ def evaluating(model: Module) -> Iterator[None]:
             module.training = mode
 
 
-def summary(model: Module, *inputs: Any) -> None:
-    """Print each layer's output shape, parameters and multiply-adds as `model(*inputs)` runs.
+def summary(model: Module, *inputs: Any) -> str:
+    """A table of each layer's output shape, parameters and multiply-adds in `model(*inputs)`.
 
-    What a layer does by itself, without its parts, stands in its row: the columns add up. The model
-    runs in evaluation mode, so that nothing in it changes.
+    A layer's row counts the layer itself, without its parts: the columns add up. The model runs in
+    evaluation mode, so that nothing in it changes.
     """
     rows, totals = _run_watched(model, inputs)
     head = ("layer", "output", "parameters", "multiply-adds")
-    print(_table([head, *rows, ("total", "", *(f"{n:,}" for n in totals))], "<<>>"))
+    return _table([head, *rows, ("total", "", *(f"{n:,}" for n in totals))], "<<>>")
 
 
 def cost(model: Module, *inputs: Any) -> tuple[int, int]:

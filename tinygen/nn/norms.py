@@ -37,7 +37,8 @@ class _Norm(Module):
         (x, _), C = as_alike("norm", x, self.gamma), self.gamma.shape[0]
         if x.ndim < least or x.shape[-1] != C:
             axes = "N, …" if least > 1 else "…"
-            raise ValueError(f"expected `x` of shape ({axes}, {C}), got {x.shape}")
+            raise ValueError(f"{type(self).__name__}: expected `x` of shape ({axes}, {C}), got "
+                             f"{x.shape}")  # fmt: skip
         return x  # type: ignore[no-any-return]
 
 
@@ -65,8 +66,9 @@ class BatchNorm(_Norm):
             return x * scale + shift  # type: ignore[no-any-return]
         n = math.prod(x.shape[:-1])
         if n < 2:
-            raise ValueError(f"expected more than one entry for each channel in training, got `x` "
-                             f"of shape {x.shape}; in evaluation, call eval() first")  # fmt: skip
+            raise ValueError(f"BatchNorm: expected more than one entry for each channel in "
+                             f"training, got `x` of shape {x.shape}; in evaluation, call "
+                             f"eval() first")  # fmt: skip
         column = (C, 1)
         y, mu, variance = normalise(
             reshape(x, (1, n, *column)), reshape(self.gamma, column), reshape(self.beta, column),

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import backend
-from tinygen.data import NotFound, Unavailable, choose
+from tinygen.data import NotFound, Unavailable, mnist
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
 from tinygen.run.run import NotFinite
 
-__all__ = ["add_subsets", "at_least", "from_zero", "main", "parse", "parser", "positive"]
+__all__ = ["add_subsets", "at_least", "choose", "from_zero", "main", "parse", "parser", "positive"]
 
 
 def parser(
@@ -115,11 +115,33 @@ def parse(
     return argparse.Namespace(**settings)
 
 
+def choose(name: str) -> str:
+    """The set that `--data` names: for "auto" MNIST if it is available, otherwise "digits".
+
+    If it must be downloaded, it is downloaded here, with a progress bar.
+    """
+    wanted = "mnist" if name == "auto" else name
+    try:
+        if wanted in mnist.SOURCES and not mnist.have(wanted):
+            mnist.load(wanted, progress=True)
+    except Unavailable as error:
+        if name != "auto":
+            raise
+        reason = str(error).splitlines()[0].removeprefix("mnist: ")
+        print(f"MNIST is unavailable: {reason}. Using built-in synthetic digits instead; for the "
+              f"real ones set TINYGEN_DATA to a folder with MNIST's four files.",
+              file=sys.stderr, flush=True)  # fmt: skip
+        return "digits"
+    return wanted
+
+
 def main(program: Callable[[], int | None]) -> None:
     """Run the program, and end with its exit status.
 
-    An error that says all that there is to say is shown without the traceback; Ctrl-C ends quietly.
+    The process belongs to the program, so `keep_memory` is called for its speed. An error that says
+    all that there is to say is shown without the traceback; Ctrl-C ends quietly.
     """
+    backend.keep_memory()
     try:
         sys.exit(program())
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ each entry of x, as measured. Three things make the comparison hard to fool.
 The vjp is a function too, (x, v) ↦ x̄, and so order 2 is the same check again, of the vjp.
 
 Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slope. How a slope is
-measured is in probe.py; what an error says is worked out in diagnosis.py.
+measured is in slopes.py; what an error says is worked out in diagnosis.py.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from tinygen._checks import number, whole
 from tinygen._random import generator
 from tinygen.autograd import Array, Tensor, as_tensor, mean, no_grad, to_numpy, xp
 from tinygen.autograd import sum as sum_over
+from tinygen.autograd.parallel import product
 from tinygen.nn import Module, evaluating
 from tinygen.vae.bounds import checked_likelihood
 
@@ -68,7 +69,8 @@ class VectorQuantiser(Module):
     def nearest(self, z: Any) -> Array:
         """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
         rows, e = self._rows("nearest", z), self.e.data
-        return ((e * e).sum(axis=1) - 2 * rows @ e.T).argmin(axis=1).reshape(np.shape(z)[:-1])
+        distances = (e * e).sum(axis=1) - 2 * product(rows, e.T)
+        return distances.argmin(axis=1).reshape(np.shape(z)[:-1])
 
     def forward(self, z: Any) -> Quantised:
         z = as_tensor(z)
@@ -86,7 +88,8 @@ class VectorQuantiser(Module):
         one_hot = (codes.reshape(-1, 1) == xp.arange(len(self.chosen))).astype(z.dtype)
         self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
         if self.decay is not None:
-            self.total = decay * self.total + (1 - decay) * (one_hot.T @ z.reshape(-1, z.shape[-1]))
+            sums = product(one_hot.T, z.reshape(-1, z.shape[-1]))
+            self.total = decay * self.total + (1 - decay) * sums
             with no_grad():
                 n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
                 self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)

@@ -1,0 +1,54 @@
+"""autograd/fast_norm.py: the CPU's normalisation equals the plain one, in blocks of any size."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import Tensor
+from tinygen.autograd import backend, fast_norm, normalise, parallel
+
+pytestmark = pytest.mark.skipif(not backend.on_cpu, reason="these take NumPy's arrays")
+
+
+@st.composite
+def norms(draw):
+    """x (A, B, G, D), γ, β and a cotangent: of all norms, and of an empty batch."""
+    A, B = draw(st.integers(0, 4)), draw(st.integers(1, 30))
+    G, D = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    dtype = draw(st.sampled_from(["f4", "f8"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x, g = rng.normal(size=(2, A, B, G, D)).astype(dtype)
+    gamma, beta = rng.normal(size=(2, G, D)).astype(dtype)
+    return 3 * x + 1, gamma, beta, g
+
+
+@given(
+    norms(), st.sampled_from([1, 300, 3 << 20]), st.integers(1, 3), st.sampled_from([0.5, 1e-5])
+)
+def test_values_moments_and_gradients_equal_the_plain_ones(case, block_bytes, threads, eps):
+    x, gamma, beta, g = case
+    tolerance = 2e-3 if x.dtype == "f4" else 1e-9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "BLOCK_BYTES", block_bytes)
+        patch.setattr(backend, "threads", threads)
+        y, mu, variance, vjps = fast_norm.normalise(x, gamma, beta, eps)
+        ours = y, mu, variance, *(vjp(Tensor(g)) for vjp in vjps)
+        patch.setattr(backend, "plain", True)
+        inputs = [Tensor(each, requires_grad=True) for each in (x, gamma, beta)]
+        y, mu, variance = normalise(*inputs, eps)
+        gradients = tg.grad(y, inputs, cotangent=Tensor(g))
+    plain = y.numpy(), mu, variance, *(each.numpy() for each in gradients)
+    for a, b in zip(ours, plain, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_a_gradient_that_is_recorded_equals_one_that_is_not(rng):
+    x, gamma, beta = (Tensor(rng.normal(size=s), requires_grad=True)
+                      for s in [(3, 7, 2, 4), (2, 4), (2, 4)])  # fmt: skip
+    y, g = normalise(x, gamma, beta)[0], Tensor(rng.normal(size=(3, 7, 2, 4)))
+    recorded = tg.grad(y, [x, gamma, beta], cotangent=g, create_graph=True)
+    for a, b in zip(recorded, tg.grad(y, [x, gamma, beta], cotangent=g), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-12)

@@ -1,0 +1,43 @@
+"""tinygen/README.md, the map: every folder and file stands there, with its size, in one order."""
+
+import re
+from pathlib import Path
+
+import tinygen
+
+FOLDER = Path(tinygen.__file__).parent
+MAP = (FOLDER / "README.md").read_text("utf-8")
+ROWS = re.findall(r"^\| \[(\w+)\]\(\1\) \| .+? \| ([\d,]+) \| (.+) \|$", MAP, re.MULTILINE)
+
+
+def files(folder):
+    return {path.stem for path in (FOLDER / folder).glob("*.py")} - {"__init__"}
+
+
+def test_every_folder_stands_on_the_map_once():
+    folders = [path.parent.name for path in FOLDER.glob("*/__init__.py")]
+    assert sorted(name for name, _, _ in ROWS) == sorted(folders)
+
+
+def test_every_file_of_a_folder_stands_in_its_reading_order_once():
+    for name, _, order in ROWS:
+        assert sorted(re.findall(rf"\]\({name}/(\w+)\.py\)", order)) == sorted(files(name)), name
+
+
+def test_every_file_of_the_first_level_stands_on_the_map():
+    shown = set(re.findall(r"\]\((\w+\.py)\)", MAP))
+    assert shown == {path.name for path in FOLDER.glob("*.py")}
+
+
+def test_sizes_are_those_of_the_folders_to_a_hundred_lines():
+    for name, told, _ in ROWS:
+        lines = sum(len(p.read_text("utf-8").splitlines()) for p in (FOLDER / name).glob("*.py"))
+        assert abs(int(told.replace(",", "")) - lines) <= 100, (name, lines)
+
+
+def test_folders_stand_above_those_that_import_them():
+    place = {name: i for i, (name, _, _) in enumerate(ROWS)}
+    for name in place:
+        for path in (FOLDER / name).glob("*.py"):
+            for other in re.findall(r"^from tinygen\.(\w+)", path.read_text("utf-8"), re.MULTILINE):
+                assert place.get(other, -1) <= place[name], f"{path} imports {other}"
