@@ -62,8 +62,8 @@ FAMILIES = [
     Family("diffusion", "diffusion_mnist", "diffusion_mnist"),
     Family("latent diffusion", "latent_diffusion", "latent_mnist",
            "--data mnist --epochs 2 --latent-epochs 8"),
-    Family("flow matching", "flow_mnist", "flow_mnist", "--reflow"),
-    Family("… reflow, one step", "flow_mnist", "flow_mnist", "--reflow", "reflow"),
+    Family("flow matching", "flow_variants", "flow_variants", "--reflow"),
+    Family("… reflow, one step", "flow_variants", "flow_variants", "--reflow", "reflow"),
 ]  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def main() -> None:
         run.results(seconds=run.seconds, parameters=sum(p.size for p in adam.params))
         if verdict := judge(run, args, draw, test.images, most=1000):
             print(verdict)
-        print(f"pictures: {run.folder}")
+        print(f"see {run.path('samples.png')} and the other pictures there")
 
 
 if __name__ == "__main__":

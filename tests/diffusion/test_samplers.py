@@ -19,6 +19,7 @@ from tinygen.diffusion.samplers import (
     heun,
     last,
     multistep,
+    sample,
 )
 
 T, HIGH = 1024, 50.0
@@ -317,6 +318,33 @@ def test_a_sampler_can_start_where_noise_has_come_half_way(sampler):
     found = tg.to_numpy(path[-1].x)
     np.testing.assert_allclose(found.mean(axis=0), KNOWN.mean, atol=0.02)
     np.testing.assert_allclose(np.cov(found.T), KNOWN.covariance, atol=0.03)
+
+
+@pytest.mark.parametrize("sampler", [ddim, heun, multistep])
+def test_many_samples_are_the_same_in_parts_of_any_size(sampler):
+    network, classes = Gaussian([1.0, -0.5], [[0.6, 0.3], [0.3, 0.4]]), np.arange(7)
+    seen = []
+
+    def told(x, t, labels):
+        seen.append(tg.to_numpy(labels.data).tolist())
+        return x * tg.reshape(labels, (-1, 1)) / 10
+
+    for model, labels in [(network.model(cosine(T)), None),
+                          (Diffusion(told, cosine(T), "x_0"), classes)]:  # fmt: skip
+        noise = generator().standard_normal((7, 2))
+        whole = last(sampler(model, noise, labels, steps=6))
+        found = sample(model, noise, labels, sampler=sampler, size=3, steps=6)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, whole, rtol=1e-10, atol=1e-12)
+    assert [0, 1, 2] in seen and [6] in seen
+
+
+def test_samples_are_the_multistep_samplers_unless_another_is_named():
+    model, noise = KNOWN.model(cosine(T)), generator().standard_normal((5, 2))
+    np.testing.assert_array_equal(sample(model, noise), last(multistep(model, noise)))
+    drawn = sample(model, noise, sampler=ancestral, steps=9, rng=generator(1))
+    expected = last(ancestral(model, noise, steps=9, rng=generator(1)))
+    np.testing.assert_array_equal(drawn, expected)
 
 
 # --- the grid -------------------------------------------------------------------------------------

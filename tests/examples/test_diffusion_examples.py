@@ -1,26 +1,25 @@
-"""Parts of the diffusion examples: how they draw, go on, use a trained model, and measure."""
+"""The diffusion and flow examples: equations on the page, drawing, resuming, a trained model."""
 
 import argparse
-import importlib
+import ast
 import json
 import math
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import FOLDER, example
 
 import tinygen as tg
-from tinygen import data, diffusion, flow, image, vae
+from tinygen import data, diffusion, flow, image, models, vae
 from tinygen.diffusion import editing, samplers
+from tinygen.flow import ode
 from tinygen.run import Run, RunError, checkpoint
 
-FOLDER = Path(__file__).resolve().parents[2] / "examples"
-NAMES = ["diffusion_mnist", "flow_mnist", "inpaint_mnist", "superres_mnist", "latent_diffusion"]
-sys.path.insert(0, str(FOLDER))  # as when one of them is run
-base, flows, inpaint, superres, latents = map(importlib.import_module, NAMES)
-sys.path.remove(str(FOLDER))
+NAMES = ["diffusion_mnist", "flow_mnist", "diffusion_variants", "flow_variants", "inpaint_mnist",
+         "superres_mnist", "latent_diffusion"]  # fmt: skip
+page, flow_page, variants, flows, inpaint, superres, latents = map(example, NAMES)
 
 SHAPE = (8, 8, 1)
 
@@ -40,9 +39,12 @@ def random_weights(module, size=0.1):
     return module
 
 
+def unet(null=None, size=0.1):
+    return random_weights(models.small_unet(SHAPE, 8, null, rng=generator()), size)
+
+
 def model(null=None, predicts="v", size=0.1):
-    net = random_weights(base.network(SHAPE, 8, null, generator()), size)
-    return diffusion.Diffusion(net, diffusion.cosine(50), predicts, clip=1.0)
+    return diffusion.Diffusion(unet(null, size), diffusion.cosine(50), predicts, clip=1.0)
 
 
 def settings(**options):
@@ -56,12 +58,15 @@ def main(monkeypatch):
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     monkeypatch.setattr(image, "compare", lambda *_, **__: None)
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
-    monkeypatch.setattr(base, "FILMED", 2)
     monkeypatch.setattr(flow, "straightness", lambda *_, **__: 0.0)
     monkeypatch.setattr(flows, "bits", lambda *_: np.zeros(1))
-    for module in (base, flows):
-        monkeypatch.setattr(module, "draw", lambda *_, **__: None)
+    for module in (page, flow_page, variants, flows, latents):
         monkeypatch.setattr(module, "judge", lambda *_, **__: None)
+    for module in (variants, flows):
+        monkeypatch.setattr(module, "FILMED", 2)
+        monkeypatch.setattr(module, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(page, "ddim", lambda network, x, *_: x)
+    monkeypatch.setattr(flow_page, "midpoint", lambda network, x, *_: x)
 
     def run(module, folder, *options):
         small = ["--quick", "--batch-size", "32"] if "--resume" not in options else []
@@ -81,6 +86,13 @@ def parts(folder):
     return checkpoint.read(folder / "checkpoint.npz")[1]
 
 
+def assert_same_parts(a, b):
+    whole, resumed = parts(a), parts(b)
+    assert sorted(whole) == sorted(resumed)
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, resumed[name])
+
+
 def stopped_at(monkeypatch, module, step):
     """Ctrl-C in that step of `module.train`"""
     train = module.train
@@ -94,35 +106,155 @@ def stopped_at(monkeypatch, module, step):
     monkeypatch.setattr(module, "train", interrupted)
 
 
-# --- diffusion_mnist ------------------------------------------------------------------------------
+# --- diffusion_mnist and flow_mnist, which write their equations out ------------------------------
+
+each_page = pytest.mark.parametrize("module", [page, flow_page], ids=lambda m: m.__name__)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "heun", "multistep"])
-def test_images_are_the_same_in_parts_of_any_size(sampler):
-    args = settings(sampler=sampler)
-    whole, labels = base.drawn(model(3), 7, SHAPE, args, 3, seed=1)
-    some, _ = base.drawn(model(3), 7, SHAPE, args, 3, seed=1, size=4)
-    np.testing.assert_allclose(some, whole, atol=1e-5)
-    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert 0 <= whole.min() < whole.max() <= 1
+def images(n=6):
+    return tg.Tensor(tg.xp.asarray(generator(5).uniform(-1, 1, (n, *SHAPE)), "f4"))
+
+
+def assert_same_loss(found, expected, params):
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    for ours, theirs in zip(tg.grad(found, params), tg.grad(expected, params), strict=True):
+        assert np.abs(host(theirs)).max() > 0
+        np.testing.assert_allclose(host(ours), host(theirs), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "diffusion_2d", "flow_2d"])
+def test_no_example_imports_another(name):
+    others = {path.stem for path in FOLDER.glob("*.py")}
+    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {alias.name for alias in node.names} & others
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in others
+
+
+@each_page
+def test_a_front_program_is_one_page(module):
+    assert len((FOLDER / f"{module.__name__}.py").read_text("utf-8").splitlines()) <= 110
+
+
+def test_the_diffusion_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise():
+    net, x, labels = unet(3), images(), np.array([0, 1, 2, 3, 0, 3])
+    known = diffusion.Diffusion(net, diffusion.cosine(1000), "v")
+    expected = diffusion.denoising_loss(known, x, labels, rng=generator(1)).loss
+    rng = generator(1)  # the same draws, in the library's order
+    t = rng.integers(1, 1001, 6)
+    eps = tg.xp.asarray(rng.standard_normal(x.shape, np.float32))
+    found = page.denoising_loss(net, x, tg.xp.asarray(labels), t, eps)
+    assert_same_loss(found, expected, net.parameters())
+
+
+def test_the_flow_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise():
+    net, x, labels = unet(3), images(), np.array([0, 1, 2, 3, 0, 3])
+    expected = flow.flow_loss(flow.UnitTime(net), x, labels, rng=generator(1))
+    rng = generator(1)
+    z, t = rng.standard_normal(x.shape, np.float32), rng.random(6, np.float32)
+    labels, t, z = (tg.xp.asarray(each) for each in (labels, t, z))
+    assert_same_loss(flow_page.flow_loss(net, x, labels, t, z), expected, net.parameters())
+
+
+def test_the_sampler_on_the_diffusion_page_is_the_librarys_ddim():
+    net, noise, labels = unet(3), generator(2).standard_normal((5, *SHAPE), np.float32), (
+        np.arange(5) % 3)  # fmt: skip
+    known = diffusion.Diffusion(net, diffusion.cosine(1000), "v", clip=1.0)
+    guided = samplers.guided(known, page.GUIDANCE, 3)
+    steps = list(samplers.ddim(guided, noise, labels, steps=page.STEPS))
+    film = image.Animation(100)
+    found = page.ddim(net, tg.xp.asarray(noise), tg.xp.asarray(labels), 3, film)
+    np.testing.assert_allclose(host(found), host(steps[-1].x), atol=1e-4)
+    assert film.seen == len(steps)
+    assert np.abs(host(found) - noise).max() > 0.5
+
+
+def test_the_solver_on_the_flow_page_is_the_librarys_midpoint_method():
+    net, noise, labels = unet(3), generator(2).standard_normal((5, *SHAPE), np.float32), (
+        np.arange(5) % 3)  # fmt: skip
+    guided = samplers.guided(flow.UnitTime(net), flow_page.GUIDANCE, 3)
+    times = np.linspace(0, 1, flow_page.STEPS + 1)
+    expected = flow.transport(guided, noise, labels, times=times, step=ode.midpoint)
+    film = image.Animation(100)
+    found = flow_page.midpoint(net, tg.xp.asarray(noise), tg.xp.asarray(labels), 3, film)
+    np.testing.assert_allclose(host(found), expected, atol=1e-4)
+    assert film.seen == flow_page.STEPS
+    assert np.abs(host(found) - noise).max() > 0.1
+
+
+@each_page
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_front_program_that_is_resumed_is_as_if_never_stopped(
+    module, step, monkeypatch, main, tmp_path
+):
+    options = ["--data", "digits", "--train", "64", "--epochs", "3"]
+    main(module, tmp_path / "a", *options)
+    name = "denoising_loss" if module is page else "flow_loss"
+    loss, calls = getattr(module, name), []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == step:
+            signal.raise_signal(signal.SIGINT)
+        return loss(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, interrupted)
+        with pytest.raises(SystemExit):
+            main(module, tmp_path / "b", *options)
+    assert len(rows(tmp_path / "b")) == 1 + step
+    main(module, tmp_path / "b", "--resume")
+    assert rows(tmp_path / "a") == rows(tmp_path / "b") and len(rows(tmp_path / "a")) == 1 + 6
+    assert_same_parts(tmp_path / "a", tmp_path / "b")
+
+
+@each_page
+def test_a_front_program_draws_with_the_average_of_its_weights(module, monkeypatch, main, tmp_path):
+    drawn_with = []
+
+    def watched(network, x, *_):
+        drawn_with.append(network.state_dict())
+        return x
+
+    monkeypatch.setattr(module, "ddim" if module is page else "midpoint", watched, raising=True)
+    main(module, tmp_path, "--data", "digits", "--train", "64")
+    saved = parts(tmp_path)
+    last = "denoiser" if module is page else "velocity"
+    for name, array in drawn_with[0].items():
+        np.testing.assert_array_equal(array, saved[f"ema/average.{name}"])
+    assert any((array != saved[f"{last}/{name}"]).any() for name, array in drawn_with[0].items())
+
+
+@each_page
+def test_a_front_program_learns_from_images_without_labels_and_of_another_size(
+    module, monkeypatch, main, tmp_path
+):
+    some = data.Labelled(generator().random((40, 12, 8, 3)).astype(np.float32), None)
+    monkeypatch.setattr(data, "load", lambda *_, **__: (some, some))
+    main(module, tmp_path, "--data", "digits")
+    assert len(rows(tmp_path)) == 1 + 1
+
+
+# --- diffusion_variants ---------------------------------------------------------------------------
 
 
 def test_what_is_beyond_black_and_white_is_cut_off():
-    found = base.as_images(np.array([-3.0, -1.0, 0.0, 1.0, 2.0]))
+    found = variants.as_images(np.array([-3.0, -1.0, 0.0, 1.0, 2.0]))
     assert found.tolist() == [0, 0, 0.5, 1, 1]
 
 
 def test_a_guidance_of_1_is_the_model_that_is_told_the_class():
-    found, labels = base.drawn(model(3), 5, SHAPE, settings(guidance=1.0), 3, seed=1)
+    found, labels = variants.drawn(model(3), 5, SHAPE, settings(guidance=1.0), 3, seed=1)
     noise = generator(1).standard_normal((5, *SHAPE), np.float32)
     told = samplers.last(samplers.ddim(model(3), noise, labels, steps=4))
     np.testing.assert_allclose(found, (told.clip(-1, 1) + 1) / 2, atol=1e-6)
-    more, _ = base.drawn(model(3), 5, SHAPE, settings(guidance=3.0), 3, seed=1)
+    more, _ = variants.drawn(model(3), 5, SHAPE, settings(guidance=3.0), 3, seed=1)
     assert np.abs(more - found).max() > 1e-3
 
 
 def test_a_guidance_of_0_is_the_model_that_is_told_any_class():
-    found, _ = base.drawn(model(3), 5, SHAPE, settings(guidance=0.0), 3, seed=1)
+    found, _ = variants.drawn(model(3), 5, SHAPE, settings(guidance=0.0), 3, seed=1)
     noise = generator(1).standard_normal((5, *SHAPE), np.float32)
     told = samplers.last(samplers.ddim(model(3), noise, np.full(5, 3), steps=4))
     np.testing.assert_allclose(found, (told.clip(-1, 1) + 1) / 2, atol=1e-6)
@@ -130,87 +262,59 @@ def test_a_guidance_of_0_is_the_model_that_is_told_any_class():
 
 def test_what_is_changed_wins_over_the_settings():
     noise = generator(1).standard_normal((2, *SHAPE), np.float32)
-    found, labels = base.drawn(model(), 2, SHAPE, settings(), None, seed=1, sampler="heun", steps=3,
-                               finish=lambda x: x)  # fmt: skip
+    found, labels = variants.drawn(model(), 2, SHAPE, settings(), None, seed=1, sampler="heun",
+                                   steps=3)  # fmt: skip
     expected = samplers.last(samplers.heun(model(), noise, steps=3))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found, (expected.clip(-1, 1) + 1) / 2, atol=1e-6)
     assert labels is None
 
 
-def test_steps_that_cannot_be_drawn_are_refused_before_the_training(capsys):
+def test_steps_that_cannot_be_drawn_are_refused_before_the_training(monkeypatch, capsys):
     for steps in ("1", "1001"):
+        monkeypatch.setattr(sys, "argv", ["x", "--data", "digits", "--steps", steps])
         with pytest.raises(SystemExit):
-            base.arguments(["--data", "digits", "--steps", steps])
+            variants.arguments()
         assert "argument --steps: expected" in capsys.readouterr().err
 
 
 def test_a_run_that_is_resumed_is_as_if_never_stopped(monkeypatch, main, tmp_path):
     options = ["--data", "digits", "--train", "64", "--epochs", "3"]
-    main(base, tmp_path / "a", *options)
+    main(variants, tmp_path / "a", *options)
     with monkeypatch.context() as patch:
         stopped_at(patch, diffusion, 3)
-        learn = base.learn
-        patch.setattr(base, "learn", lambda *a, **k: learn(*a, **k, train=diffusion.train))
         with pytest.raises(SystemExit):
-            main(base, tmp_path / "b", *options)
+            main(variants, tmp_path / "b", *options)
     assert len(rows(tmp_path / "b")) == 1 + 3
-    main(base, tmp_path / "b", "--resume")
-    whole, resumed = parts(tmp_path / "a"), parts(tmp_path / "b")
+    main(variants, tmp_path / "b", "--resume")
     assert rows(tmp_path / "a") == rows(tmp_path / "b") and len(rows(tmp_path / "a")) == 1 + 6
-    assert sorted(whole) == sorted(resumed)
-    for name, array in whole.items():
-        np.testing.assert_array_equal(array, resumed[name])
+    assert_same_parts(tmp_path / "a", tmp_path / "b")
 
 
 def test_a_finished_run_may_be_drawn_anew_otherwise(monkeypatch, main, tmp_path):
-    main(base, tmp_path, "--data", "digits", "--train", "32")
+    main(variants, tmp_path, "--data", "digits", "--train", "32")
     seen = []
-    monkeypatch.setattr(base, "draw", lambda run, model, shape, args, null: seen.append(args))
-    main(base, tmp_path, "--resume", "--sampler", "ddim", "--steps", "7", "--guidance", "4")
+    monkeypatch.setattr(variants, "draw", lambda run, model, shape, args, null: seen.append(args))
+    main(variants, tmp_path, "--resume", "--sampler", "ddim", "--steps", "7", "--guidance", "4")
     (args,) = seen
     assert (args.sampler, args.steps, args.guidance, args.train) == ("ddim", 7, 4.0, 32)
 
 
 def test_what_draws_is_the_average_and_the_checkpoint_has_both(monkeypatch, main, tmp_path):
     found = {}
-    learn_images = base.learn_images
-
-    def watched(*arguments):
-        trained, null = learn_images(*arguments)
-        found.update(trained.state_dict())
-        return trained, null
-
-    monkeypatch.setattr(base, "learn_images", watched)
-    main(base, tmp_path, "--data", "digits", "--train", "64")
+    monkeypatch.setattr(variants, "draw", lambda run, model, *_: found.update(
+        model.network.state_dict()))  # fmt: skip
+    main(variants, tmp_path, "--data", "digits", "--train", "64")
     saved = parts(tmp_path)
     for name, array in found.items():
         np.testing.assert_array_equal(array, saved[f"ema/average.{name}"])
-    assert any((array != saved[f"model/{name}"]).any() for name, array in found.items())
+    assert any((array != saved[f"denoiser/{name}"]).any() for name, array in found.items())
 
 
-def test_a_second_stage_goes_on_unless_the_first_has_learnt_more(tmp_path):
-    args = settings(resume=False, out=tmp_path)
-    with Run(tmp_path, vars(args)) as run:
-        run.step = 5
-        for resume, step, expected in [(False, 5, False), (True, 5, True), (True, 6, False)]:
-            args.resume, run.step = resume, step
-            with base.second_run(run, args, "second") as second:
-                assert second.resume is expected
-                assert second.folder == tmp_path / "second"
-    assert (tmp_path / "second-1").exists() and not (tmp_path / "second-2").exists()
-
-
-def test_a_second_stage_that_has_not_begun_begins_when_resumed(tmp_path):
-    args = settings(resume=True, out=tmp_path)
-    with Run(tmp_path, vars(args)) as run, base.second_run(run, args, "second") as second:
-        assert not second.resume
-
-
-# --- flow_mnist -----------------------------------------------------------------------------------
+# --- flow_variants --------------------------------------------------------------------------------
 
 
 def field(null=None, size=0.1):
-    return flow.UnitTime(random_weights(base.network(SHAPE, 8, null, generator()), size))
+    return flow.UnitTime(unet(null, size))
 
 
 def test_grey_values_become_intervals_side_by_side():
@@ -292,7 +396,7 @@ def test_the_second_network_begins_as_the_first_and_learns_where_it_led(monkeypa
     args = settings(pairs=6, width=8, seed=0, batch_size=6, reflow_epochs=1)
     net, seen = field(3), []
     noise, labels = flows.start(6, SHAPE, 3, seed=7)
-    ends = flows.moved(net, noise, labels, 3, "heun", flows.PAIR_STEPS, base.GUIDANCE)
+    ends = flows.moved(net, noise, labels, 3, "heun", flows.PAIR_STEPS, flows.GUIDANCE)
 
     def train(second, batches, optimizer, *, rng, ema, loss):
         for name, array in second.state_dict().items():
@@ -313,10 +417,8 @@ def test_the_second_network_begins_as_the_first_and_learns_where_it_led(monkeypa
 # --- inpaint_mnist --------------------------------------------------------------------------------
 
 
-def learnt(null=None, predicts="v", size=0.1):
-    images = generator(2).random((20, *SHAPE)).astype(np.float32)
-    some = data.Labelled(images, np.arange(20) % 3)
-    return inpaint.Learnt(model(null, predicts, size), null, "digits", some, some)
+def held_out(n=3):
+    return generator(2).random((n, *SHAPE)).astype(np.float32)
 
 
 def test_what_is_known_is_a_half_all_but_a_square_or_one_pixel_in_four():
@@ -331,9 +433,9 @@ def test_what_is_known_is_a_half_all_but_a_square_or_one_pixel_in_four():
 
 
 def test_a_completion_keeps_what_is_known_and_the_rest_differs_from_one_to_the_next():
-    known, x = learnt(), learnt().test.images[:3]
-    mask = inpaint.masks(SHAPE, generator())["half"]
-    found = [inpaint.completed(known, x, mask, settings(), generator(seed)) for seed in (1, 2)]
+    x, mask = held_out(), inpaint.masks(SHAPE, generator())["half"]
+    found = [inpaint.completed(model(), None, x, mask, settings(), generator(seed))
+             for seed in (1, 2)]  # fmt: skip
     for each in found:
         np.testing.assert_allclose(mask * each, mask * x, atol=1e-6)
         assert 0 <= each.min() < each.max() <= 1
@@ -341,9 +443,9 @@ def test_a_completion_keeps_what_is_known_and_the_rest_differs_from_one_to_the_n
 
 
 def test_an_animation_has_every_step_and_ends_with_the_completion():
-    x, mask = learnt().test.images[:3], inpaint.masks(SHAPE, generator())["half"]
+    x, mask = held_out(), inpaint.masks(SHAPE, generator())["half"]
     film = image.Animation(100)
-    found = inpaint.completed(learnt(), x, mask, settings(), generator(), film)
+    found = inpaint.completed(model(), None, x, mask, settings(), generator(), film)
     assert film.seen == 8
     np.testing.assert_allclose(film._latest[0][..., :1] / 255, found, atol=1 / 255)
 
@@ -357,43 +459,48 @@ def test_the_model_is_told_that_any_digit_will_do(monkeypatch):
         return denoise(self, x, t, classes)
 
     monkeypatch.setattr(diffusion.Diffusion, "denoise", watched)
-    known, small = learnt(null=3), np.full((2, 4, 4, 1), 0.5, np.float32)
+    small = np.full((2, 4, 4, 1), 0.5, np.float32)
     mask = inpaint.masks(SHAPE, generator())["half"]
-    inpaint.completed(known, known.test.images[:2], mask, settings(), generator())
-    superres.consistent(known, small, settings(factor=2), generator())
+    inpaint.completed(model(3), 3, held_out(2), mask, settings(), generator())
+    superres.consistent(model(3), 3, small, settings(factor=2), generator())
     assert len(seen) == 16
     for classes in seen:
         assert classes.tolist() == [3, 3]
-    assert learnt().any_digit(2) is None
 
 
-def test_held_out_images_come_with_what_they_are():
-    known = learnt()
-    x, labels = known.held_out(7)
-    assert len(x) == len(labels) == 7
-    for image_, label in zip(x, labels, strict=True):
-        (place,) = np.flatnonzero((known.test.images == image_).all(axis=(1, 2, 3)))
-        assert known.test.labels[place] == label
-    assert not (x == known.test.images[:7]).all()  # the first ones of a set may be easier
+each_stage = pytest.mark.parametrize("module", [inpaint, superres], ids=lambda m: m.__name__)
 
 
-def test_a_trained_model_is_the_average_of_its_weights(main, tmp_path):
-    options = ["--data", "digits", "--train", "64", "--predicts", "eps", "--schedule", "linear"]
-    main(base, tmp_path, *options)
-    known = inpaint.trained(settings(quick=False, model=tmp_path))
+@each_stage
+def test_a_trained_model_is_the_average_of_its_weights(module, main, tmp_path):
+    main(page, tmp_path, "--data", "digits", "--train", "64")
+    known, null, name, train, _ = module.trained(settings(quick=False, model=tmp_path))
     saved = parts(tmp_path)
-    for name, array in known.model.state_dict().items():
-        np.testing.assert_array_equal(array, saved[f"ema/average.{name}"])
-    assert (known.model.predicts, known.null, known.data) == ("eps", 10, "digits")
-    assert known.model.schedule.alpha_bar[-1] == diffusion.linear(1000).alpha_bar[-1]
+    for key, array in known.network.state_dict().items():
+        np.testing.assert_array_equal(array, saved[f"ema/average.{key}"])
+    assert (known.predicts, null, name, known.clip) == ("v", 10, "digits", 1.0)
+    np.testing.assert_allclose(known.schedule.alpha_bar, page.ALPHA_BAR.ravel(), rtol=1e-12)
     expected, _ = data.load("digits", train=64, test=0)
-    np.testing.assert_array_equal(known.train.images, expected.images)
+    np.testing.assert_array_equal(train.images, expected.images)
 
 
-def test_without_a_trained_model_the_command_that_makes_one_is_named(tmp_path):
+@each_stage
+def test_a_model_of_another_variant_is_opened_as_it_was_trained(module, main, tmp_path):
+    main(variants, tmp_path, "--data", "digits", "--train", "64", "--predicts", "eps",
+         "--schedule", "linear", "--unconditional")  # fmt: skip
+    known, null, *_ = module.trained(settings(quick=False, model=tmp_path))
+    saved = parts(tmp_path)
+    for key, array in known.network.state_dict().items():
+        np.testing.assert_array_equal(array, saved[f"ema/average.{key}"])
+    assert (known.predicts, null) == ("eps", None)
+    assert known.schedule.alpha_bar[-1] == diffusion.linear(1000).alpha_bar[-1]
+
+
+@each_stage
+def test_without_a_trained_model_the_command_that_makes_one_is_named(module, tmp_path):
     folder = tmp_path / "my digits"
     with pytest.raises(RunError) as error:
-        inpaint.trained(settings(quick=False, model=folder))
+        module.trained(settings(quick=False, model=folder))
     assert str(error.value) == (
         f"there is no trained model in {folder}; this makes one:\n"
         f"  python examples/diffusion_mnist.py --out '{folder}'"
@@ -402,18 +509,20 @@ def test_without_a_trained_model_the_command_that_makes_one_is_named(tmp_path):
         run.keep(rng=generator())
         run.save()
     with pytest.raises(RunError) as error:
-        inpaint.trained(settings(quick=False, model=folder))
+        module.trained(settings(quick=False, model=folder))
     assert str(error.value) == (
-        f"expected {folder} to be a run of diffusion_mnist.py, got another program's"
+        f"expected {folder} to be a run of diffusion_mnist.py or diffusion_variants.py, got "
+        f"another program's"
     )
 
 
-def test_the_default_is_the_folder_that_diffusion_mnist_writes_to(monkeypatch, tmp_path):
+@each_stage
+def test_the_default_is_the_folder_that_diffusion_mnist_writes_to(module, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert base.arguments(["--data", "digits"]).out == inpaint.MODEL
-    with pytest.raises(RunError, match="diffusion_mnist"):
-        inpaint.trained(settings(quick=False, model=None))
-    assert inpaint.trained(settings(quick=True, model=None)) is None
+    assert f'out="{module.MODEL.as_posix()}"' in (FOLDER / "diffusion_mnist.py").read_text("utf-8")
+    with pytest.raises(RunError, match=r"diffusion_mnist\.py"):
+        module.trained(settings(quick=False, model=None))
+    assert module.trained(settings(quick=True, model=None))[1] == 10  # one without training
 
 
 # --- superres_mnist -------------------------------------------------------------------------------
@@ -421,10 +530,10 @@ def test_the_default_is_the_folder_that_diffusion_mnist_writes_to(monkeypatch, t
 
 @pytest.mark.parametrize("factor", [2, 4])
 def test_an_enlarged_image_is_the_small_one_when_made_small(factor):
-    known = learnt(predicts="x_0", size=0.05)
-    x = 0.3 + 0.4 * known.test.images[:3]  # far from black and white, where values are cut off
+    known = model(predicts="x_0", size=0.05)
+    x = 0.3 + 0.4 * held_out()  # far from black and white, where values are cut off
     small = editing.downsample(x, factor)
-    found = superres.consistent(known, small, settings(factor=factor), generator())
+    found = superres.consistent(known, None, small, settings(factor=factor), generator())
     np.testing.assert_allclose(editing.downsample(found, factor), small, atol=1e-5)
     assert np.abs(found - small.repeat(factor, axis=1).repeat(factor, axis=2)).max() > 1e-3
 
@@ -440,17 +549,17 @@ def test_the_conditional_network_sees_the_small_image_of_the_one_it_learns(monke
 
     monkeypatch.setattr(diffusion, "denoising_loss", watched)
     args = settings(seed=0, width=8, batch_size=10, epochs=1, lr=1e-3, factor=4)
-    known = learnt()
+    known = held_out(20)
     with Run(tmp_path / "run") as run:
-        trained = superres.learn_pairs(run, args, known)
+        trained = superres.learn_pairs(run, args, known, editing.downsample(known[:2], 4))
     assert len(seen) == 2
     for x, small in seen:
         np.testing.assert_allclose(x.reshape(-1, 2, 4, 2, 4, 1).mean(axis=(2, 4)), small, atol=1e-6)
     assert sorted(np.concatenate([x for x, _ in seen]).sum(axis=(1, 2, 3))) == pytest.approx(
-        sorted((2 * known.train.images - 1).sum(axis=(1, 2, 3))), abs=1e-3)  # fmt: skip
+        sorted((2 * known - 1).sum(axis=(1, 2, 3))), abs=1e-3)  # fmt: skip
     random_weights(trained)
-    small = editing.downsample(known.test.images[:2], 4)
-    found = [superres.told(trained, x, args, generator(1)) for x in (small, 1 - small)]
+    small = editing.downsample(known[:2], 4)
+    found = [superres.conditioned(trained, x, args, generator(1)) for x in (small, 1 - small)]
     assert found[0].shape == (2, *SHAPE)
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
@@ -550,6 +659,7 @@ def test_scaled_latents_are_decoded_as_the_autoencoder_does():
 def test_both_stages_of_latents_go_on_where_they_were(monkeypatch, main, tmp_path):
     options = ["--train", "64", "--test-images", "4", "--epochs", "1", "--latent-epochs", "2"]
     monkeypatch.setattr(latents, "FILMED", 2)
+    monkeypatch.setattr(latents, "draw", lambda *_, **__: None)
     main(latents, tmp_path / "a", *options)
     with monkeypatch.context() as patch:
         stopped_at(patch, vae, 1)

@@ -17,6 +17,7 @@ from tinygen.models import (
     dcgan_discriminator,
     dcgan_generator,
     mlp,
+    small_unet,
 )
 from tinygen.models.unet import Block
 from tinygen.nn import SelfAttention
@@ -850,6 +851,22 @@ def test_folded_pixels_are_channels_and_come_back_where_they_were(rng):
     assert seen[0].shape == (2, 3, 2, 12)
     first = to_numpy(seen[0].data)[0, 1, 1].reshape(2, 2, 3)
     np.testing.assert_array_equal(first, to_numpy(x)[0, 2:4, 2:4])
+
+
+def test_the_small_unet_has_two_levels_and_attends_on_the_lower(rng):
+    e = 4 * 8
+    by_hand = (
+        dense(8, e) + dense(e, e) + 4 * e  # the time; three classes, and any
+        + conv(3, 4, 8)  # 2 × 2 pixels as four channels
+        + block(8, 8, e) + conv(3, 8, 16)  # 6 × 4
+        + 2 * block(16, 16, e) + 2 * attention(16)  # 3 × 2
+        + conv(3, 16, 8) + block(16, 8, e)
+        + norm(8) + conv(3, 8, 4)
+    )  # fmt: skip
+    net = small_unet((12, 8, 1), 8, 3, rng=rng)
+    assert count(net) == by_hand
+    x, t = xp.zeros((2, 12, 8, 1), "f4"), xp.ones(2, "f4")
+    assert net(x, t, xp.asarray([0, 3])).shape == (2, 12, 8, 1)
 
 
 def test_folded_images_need_sides_that_divide(rng):

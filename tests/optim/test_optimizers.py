@@ -834,6 +834,17 @@ def test_the_parameters_come_back_when_something_fails_meanwhile():
         assert p.item() == pytest.approx(0.81)
 
 
+def test_the_parameters_may_become_the_averages_for_good_and_then_part_from_them():
+    p, ema = averaged()
+    loss = (p * p).sum()
+    ema.copy_to_params()
+    assert p.item() == 0.9
+    with pytest.raises(RuntimeError, match="`w` was changed after it was used"):
+        tg.grad(loss, p)
+    p.data[...] = 0.5
+    assert ema.state["average"][0].item() == 0.9
+
+
 def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back():
     p, ema = averaged()
     loss = (p * p).sum()
@@ -853,6 +864,7 @@ def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back()
         ("applied", lambda ema: ema.applied().__enter__()),
         ("state_dict", lambda ema: ema.state_dict()),
         ("state_dict", lambda ema: ema.load_state_dict({})),
+        ("copy_to_params", lambda ema: ema.copy_to_params()),
     ],
 )
 def test_while_the_averages_are_applied_they_can_not_be_used_otherwise(method, act):

@@ -52,6 +52,28 @@ def test_what_is_loaded_is_what_was_saved(saved):
     assert other["model"][2].rng.random() == parts(0)["model"][2].rng.random()
 
 
+def test_a_part_may_be_loaded_alone(saved):
+    other = parts(1)
+    before = states({"optimizer": other["optimizer"], "rng": other["rng"]})
+    checkpoint.load_part(saved, "model", other["model"])
+    assert_equal(states({"model": other["model"]}), states({"model": parts(0)["model"]}))
+    assert_equal(states({"optimizer": other["optimizer"], "rng": other["rng"]}), before)
+
+
+def test_a_part_that_is_not_there_or_does_not_fit_is_refused(saved):
+    other = parts(1, width=5)["model"]
+    before = states({"model": other})
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load_part(saved, "ema", other)
+    assert str(caught.value) == (
+        f"{saved} has no part `ema`; its parts are ['model', 'optimizer', 'rng']"
+    )
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load_part(saved, "model", other)
+    assert str(caught.value).startswith(f"{saved} does not fit: model: load_state_dict: the state")
+    assert_equal(states({"model": other}), before)
+
+
 def test_nothing_in_it_needs_pickle(saved):
     with np.load(saved, allow_pickle=False) as file:
         assert {file[name].dtype.kind for name in file.files} <= set("fiuUb")

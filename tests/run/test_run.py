@@ -506,6 +506,32 @@ def test_more_epochs_may_be_asked_of_a_run_that_is_resumed(tmp_path, whole):
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_a_second_stage_resumes_unless_the_first_has_learned_more(tmp_path):
+    for resume, step, expected in [(False, 5, False), (True, 5, True), (True, 6, False)]:
+        with Run(tmp_path / "run", {"lr": 0.1}, resume=resume) as run:
+            run.step = step
+            with run.second_stage("second") as second:
+                assert second.resume is expected
+                assert second.folder == tmp_path / "run" / "second"
+                assert second.settings["lr"] == 0.1
+    assert (tmp_path / "run" / "second-1").exists()
+    assert not (tmp_path / "run" / "second-2").exists()
+
+
+def test_a_second_stage_that_has_not_begun_begins_when_the_run_is_resumed(tmp_path):
+    with Run(tmp_path / "run", {"lr": 0.1}):
+        pass
+    with Run(tmp_path / "run", {"lr": 0.1}, resume=True) as run, run.second_stage("more") as second:
+        assert not second.resume
+
+
+def test_what_is_free_in_a_run_is_free_in_its_second_stage(tmp_path):
+    for resume, steps in [(False, 1), (True, 2)]:
+        run = Run(tmp_path / "run", {"steps": steps}, resume=resume, free=["steps"])
+        with run, run.second_stage("second") as second:
+            assert (second.resume, second.settings["steps"]) == (resume, steps)
+
+
 # --- the log --------------------------------------------------------------------------------------
 
 
