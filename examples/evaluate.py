@@ -165,7 +165,7 @@ def images_of(
 def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier:
     if path is not None:
         return classifier.load(path)
-    if name not in data.NAMES:
+    if name not in data.sets.NAMES:
         raise RunError(f"there is no classifier for the images of {name}; train one, and name it "
                        f"by --reader:\n  python examples/train_features.py --data "
                        f"{shlex.quote(name)} --size {size}")  # fmt: skip

@@ -76,7 +76,7 @@ def test_without_a_run_real_images_are_judged_and_spoilt_ones(evaluate):
 def test_images_without_classes_are_spoilt_all_the_same(evaluate, monkeypatch):
     np.savez("own.npz", images=np.random.default_rng(0).random((1000, 4, 4, 1), np.float32))
     classifier.save("reader.npz", classifier.Classifier((4, 4, 1), 2, rng=np.random.default_rng(0)))
-    monkeypatch.setattr(data, "HELD_OUT", 2)  # one in so many
+    monkeypatch.setattr(data.sets, "HELD_OUT", 2)  # one in so many
     scores = evaluate("--data own.npz --reader reader.npz --real 400")["scores"]
     assert len(scores) == 4 and "half of the classes" not in scores
 

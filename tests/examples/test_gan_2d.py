@@ -197,7 +197,7 @@ def test_every_game_is_played_and_what_is_printed_is_the_metrics(monkeypatch, tm
     assert samples.shape == (len(steps), 9, 2500, 2)
     assert steps.tolist() == list(range(1, 11))
     for k, name in enumerate(gan_2d.RECIPES):
-        modes, good = naive_modes(samples[-1][k], gan_2d.points.ring_means(), 0.01)
+        modes, good = naive_modes(samples[-1][k], gan_2d.points_2d.ring_means(), 0.01)
         assert results[f"{name} modes"] == modes
         assert results[f"{name} good"] == pytest.approx(good)
         line = next(line for line in printed if line.startswith(f"{name} "))
