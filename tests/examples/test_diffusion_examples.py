@@ -1,7 +1,6 @@
 """The diffusion and flow examples: equations on the page, drawing, resuming, a trained model."""
 
 import argparse
-import ast
 import json
 import math
 import signal
@@ -120,21 +119,6 @@ def assert_same_loss(found, expected, params):
     for ours, theirs in zip(tg.grad(found, params), tg.grad(expected, params), strict=True):
         assert np.abs(host(theirs)).max() > 0
         np.testing.assert_allclose(host(ours), host(theirs), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", [*NAMES, "diffusion_2d", "flow_2d"])
-def test_no_example_imports_another(name):
-    others = {path.stem for path in FOLDER.glob("*.py")}
-    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            assert not {alias.name for alias in node.names} & others
-        if isinstance(node, ast.ImportFrom):
-            assert node.module not in others
-
-
-@each_page
-def test_a_front_program_is_one_page(module):
-    assert len((FOLDER / f"{module.__name__}.py").read_text("utf-8").splitlines()) <= 110
 
 
 def test_the_diffusion_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise():
