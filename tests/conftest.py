@@ -17,11 +17,12 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before matplotlib is imported: no window
 
-# these work in plain NumPy on the host, whatever the backend: to try them on one is enough
+# these work in plain NumPy on the host, whatever the backend, as do most of the blocks in docs/: to
+# try them on one is enough
 HOST = ["augment", "fetch", "image_folder", "mnist", "points_2d", "sets", "synthetic_digits",
         "synthetic_shapes"]  # fmt: skip
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
-    collect_ignore = [f"data/test_{name}.py" for name in HOST]
+    collect_ignore = ["docs", *(f"data/test_{name}.py" for name in HOST)]
 
 ROOT = Path(__file__).parent.parent
 # a process that a test starts finds tinygen, and the stand-in, as the test itself does

@@ -61,9 +61,9 @@ class OneBlasThread:
         self._restore: list[tuple[Callable[[int], None], int]] = []
 
     def __enter__(self) -> None:
-        libraries = backend.blas_threads() if backend.on_cpu else []
         with self._lock:
-            if not self._inside:
+            if not self._inside and backend.on_cpu:
+                libraries = backend.blas_threads()
                 self._restore = [(set_number, number()) for number, set_number in libraries]
                 for _, set_number in libraries:
                     set_number(1)
@@ -185,13 +185,13 @@ def product(a: Array, b: Array) -> Array:
     multiplications = a.size * b.shape[-1]
     if backend.plain or multiplications < LIMIT_FROM:
         return a @ b
+    if multiplications >= PRODUCT_FROM and backend.threads > 1:
+        return _product(a, b, backend.threads)
     with one_blas_thread:
-        return _product(a, b, backend.threads if multiplications >= PRODUCT_FROM else 1)
+        return a @ b
 
 
 def _product(a: Array, b: Array, threads: int) -> Array:
-    if threads == 1:
-        return a @ b
     z = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
                  np.result_type(a, b))  # fmt: skip
     if z.ndim > 2 and len(a) == len(b) == 1 and a.ndim == b.ndim:
@@ -201,7 +201,8 @@ def _product(a: Array, b: Array, threads: int) -> Array:
     elif a.shape[0] == b.shape[0] and a.ndim == b.ndim:
         axis = -1
     else:
-        return np.matmul(a, b, out=z)
+        with one_blas_thread:
+            return np.matmul(a, b, out=z)
     count = max(z.shape) if axis >= 0 else len(z)
 
     def work(k: int, _: int) -> None:
@@ -311,6 +312,7 @@ def add_up(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Arra
     if not between or x.size < 1 << 14 or x.dtype.char not in "fd":
         return x.sum(axis=axis, keepdims=keepdims)
     A, B = math.prod(x.shape[:first]), math.prod(x.shape[first:last])
-    total = product(xp.ones((1, B), x.dtype), x.reshape(A, B, x.size // (A * B)))  # (A, 1, rest)
+    with one_blas_thread:  # BLAS splits even a small product of a row and a matrix
+        total = xp.ones((1, B), x.dtype) @ x.reshape(A, B, x.size // (A * B))  # (A, 1, the rest)
     kept = (1,) * (last - first) if keepdims else ()
     return total.reshape(*x.shape[:first], *kept, *x.shape[last:])

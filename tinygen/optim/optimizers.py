@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygen._checks import number
 from tinygen.autograd import Array, Tensor, to_numpy, xp
-from tinygen.autograd.parallel import in_place, workspace
+from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
 from tinygen.optim.schedules import (
     Schedule,
 )
@@ -188,7 +188,7 @@ class Optimizer(Stateful, abc.ABC):
                 raise ValueError(f"{owner}: expected the gradient of {called} to be {kind_of(p)}, "
                                  f"got {kind_of(g)}")  # fmt: skip
         # sums of squares take one pass, and wait for a GPU once. A large finite g may overflow
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), one_blas_thread:
             squares = xp.stack([xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads])
         doubtful = np.flatnonzero(~np.isfinite(to_numpy(squares)))
         bad = [i for i in doubtful if not xp.isfinite(grads[i].data).all()]
