@@ -37,8 +37,7 @@ class Verdict(NamedTuple):
         )
         return (f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
                 f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
-                f"recall {recall:.2f}, as various as {classes:.1f} equally frequent "
-                f"digits")  # fmt: skip
+                f"recall {recall:.2f}; effective number of classes {classes:.1f}")  # fmt: skip
 
 
 def judge(

@@ -43,34 +43,33 @@ def parser(
     )  # fmt: skip
     if data is not None:
         p.add_argument("--data", default=data, metavar="SET",
-                       help="what to learn from: auto, mnist, fashion, digits, shapes, or a folder "
-                            "with pictures of your own. auto takes MNIST where it can be had, and "
-                            "else digits, which are drawn here and need no network "
-                            f"(default: {data})")  # fmt: skip
+                       help="training data: auto, mnist, fashion, digits, shapes, or a folder with "
+                            "pictures of your own. auto is MNIST if it is available, otherwise "
+                            f"built-in synthetic digits (default: {data})")  # fmt: skip
     if epochs is not None:
         p.add_argument("--epochs", type=at_least(0), default=epochs,
-                       help=f"how often to see all images (default: {epochs})")  # fmt: skip
+                       help=f"passes over the training images (default: {epochs})")  # fmt: skip
     if batch_size is not None:
         p.add_argument("--batch-size", type=at_least(1), default=batch_size,
-                       help=f"how many images make a step (default: {batch_size})")  # fmt: skip
+                       help=f"images per step (default: {batch_size})")  # fmt: skip
     if lr is not None:
         p.add_argument("--lr", type=positive, default=lr,
-                       help=f"the optimiser's learning rate (default: {lr})")  # fmt: skip
+                       help=f"learning rate (default: {lr})")  # fmt: skip
     p.add_argument("--seed", type=at_least(0), default=0,
-                   help="where randomness begins: the same seed, the same run (default: 0)")
+                   help="random seed: the same seed gives the same run (default: 0)")
     p.add_argument("--backend", choices=backend.LIBRARIES,
                    help="compute with NumPy on the processor, or with CuPy on a GPU "
                         "(default: $TINYGEN_BACKEND, else numpy)")  # fmt: skip
     p.add_argument("--out", type=Path, default=Path(out),
-                   help=f"the folder for all that is made; an older run in it is renamed "
+                   help=f"output folder; an older run in it is renamed "
                         f"(default: {out})")  # fmt: skip
     p.add_argument("--resume", action="store_true",
-                   help="go on with the run in that folder, with its settings, from its last "
+                   help="continue the run in that folder, with its settings, from its last "
                         "checkpoint")  # fmt: skip
     p.add_argument("--samples", type=at_least(0), default=0, metavar="N",
-                   help="also write so many samples into samples.npz (default: 0)")  # fmt: skip
+                   help="also write N samples to samples.npz (default: 0)")  # fmt: skip
     p.add_argument("--quick", action="store_true",
-                   help="only seconds, to see that all works; the results are poor")  # fmt: skip
+                   help="smoke test: finishes in seconds, with poor results")  # fmt: skip
     return p
 
 
