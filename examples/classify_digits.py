@@ -111,7 +111,8 @@ def main() -> None:
     train_set, valid_set = held_out(train_set)
     if args.batch_size > len(train_set.images):
         args.batch_size = len(train_set.images)
-        print(f"batch size reduced to {args.batch_size}, the size of the training set", file=sys.stderr)
+        print(f"batch size reduced to {args.batch_size}, the size of the training set",
+              file=sys.stderr)  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)

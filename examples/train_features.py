@@ -52,7 +52,8 @@ def main() -> None:
                      f"needed")  # fmt: skip
     if args.batch_size > len(train.images):
         args.batch_size = len(train.images)
-        print(f"batch size reduced to {args.batch_size}, the size of the training set", file=sys.stderr)
+        print(f"batch size reduced to {args.batch_size}, the size of the training set",
+              file=sys.stderr)  # fmt: skip
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
