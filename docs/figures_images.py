@@ -67,7 +67,7 @@ def rings(z: np.ndarray) -> np.ndarray:
 def manifold() -> Figure:
     """Where the grid of a manifold's codes comes from, and the images at them."""
     side = 12
-    z, shares = image.quantiles(side), (np.arange(side) + 0.5) / side
+    z, shares = image.grids.quantiles(side), (np.arange(side) + 0.5) / side
     figure = canvas(9, 4.6)
     left, right = figure.subplots(1, 2)
     x = np.linspace(-2.6, 2.6, 300)
