@@ -1,7 +1,7 @@
 """A network that reads digits: a whole run, from the data to the results, on one page.
 
-It shows how the examples are made. The training loop is a generator in plain view; `Run` gives it
-a folder, a log, checkpoints and a progress bar. One training image in ten is held out to say when
+It shows how a larger program is made. The training loop is a generator in plain view. `Run` adds
+a folder, a log, checkpoints and progress. One training image in ten is held out to say when
 to stop, and with which weights; the test images are for the very end, for what is chosen by them is
 no longer judged by them. It also answers a question: does what is learnt from the built-in digits
 hold for real ones?

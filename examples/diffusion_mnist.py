@@ -1,14 +1,14 @@
 """A diffusion model learns to denoise digits, and so to draw them: all of it on one page.
 
 Noise turns an image x_0 into x_t; at t = T nothing of it is left. A network learns to tell noise
-from image (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new digit. It
-is given the label too, but not always, so that samples can be guided to it.
+from image (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new digit. The
+network is also given the label, but not always, so that samples can be guided to a class.
 
     python examples/diffusion_mnist.py              five epochs, ten minutes on two cores
     python examples/diffusion_mnist.py --quick      a smoke test, in seconds
     python examples/diffusion_mnist.py --resume     continue a run that was stopped
 
-The run's folder, runs/diffusion_mnist, holds samples.png, denoising.gif, curves.png and the model.
+The run's folder, runs/diffusion_mnist, holds samples.png, denoising.gif, curves.png, a checkpoint.
 docs/diffusion.md derives the loss; diffusion_variants.py has other schedules, losses and samplers.
 """
 
@@ -29,7 +29,7 @@ T, STEPS, GUIDANCE = 1000, 20, 1.5
 WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 
-# ᾱ_t for t = 0 … T, the cosine schedule (Nichol and Dhariwal 2021, eq. 17); √ᾱ_t and √(1−ᾱ_t)
+# ᾱ_t, t = 0 … T: cosine schedule (Nichol and Dhariwal 2021, eq. 17; 1.016 for 1.008 keeps ᾱ_T > 0)
 ALPHA_BAR = np.cos(np.pi / 2 * (np.arange(T + 1) / T + 0.008) / 1.016)[:, None, None, None] ** 2
 ALPHA_BAR /= ALPHA_BAR[0]
 A, B = np.float32(np.sqrt(ALPHA_BAR)), np.float32(np.sqrt(1 - ALPHA_BAR))
@@ -47,7 +47,7 @@ def denoising_loss(network: nn.Module, x_0: Any, labels: Any, t: Any, eps: Any) 
 def ddim(network: nn.Module, x: Any, labels: Any, null: int, film: image.Animation | None) -> Any:
     """x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s) ε̂ from t to s < t, until s = 0 (Song et al. 2021, eq. 12)"""
     for t, s in pairwise(np.linspace(T, 0, STEPS + 1).round().astype(int)):
-        a_t, b_t, a_s, b_s = (tg.xp.asarray(each[time]) for time in (t, s) for each in (A, B))
+        a_t, b_t, a_s, b_s = (tg.xp.asarray(c[i]) for i in (t, s) for c in (A, B))
         times = tg.xp.full(len(x), t, np.float32)
         v = network(x, times, tg.xp.full_like(labels, null)).data
         v = v + GUIDANCE * (network(x, times, labels).data - v)  # classifier-free guidance
@@ -62,7 +62,7 @@ def ddim(network: nn.Module, x: Any, labels: Any, null: int, film: image.Animati
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/diffusion_mnist", epochs=EPOCHS,
                                 batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
-    parser.set_defaults(width=WIDTH, predicts="v", schedule="cosine")  # to be read from the run
+    parser.set_defaults(width=WIDTH, predicts="v", schedule="cosine")  # saved with the run
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
@@ -84,7 +84,7 @@ def main() -> None:
             eps = tg.xp.asarray(rng.standard_normal(x_0.shape, np.float32))
             digits = diffusion.drop_labels(digits, null, DROPPED, rng=rng)
             loss = denoising_loss(network, x_0, digits, t, eps)
-            adam.step(tg.grad(loss, params.values()))
+            adam.step(tg.grad(loss, adam.params))
             ema.update()
             run.log(loss=loss)
         ema.copy_to_params()

@@ -1,6 +1,6 @@
 """Flow matching learns how to move noise so that it becomes digits: all of it on one page.
 
-A straight line leads from noise z to an image x, passed with velocity x − z. A network learns the
+A straight line leads from noise z to an image x, with velocity x − z. A network learns the
 velocity at each point x_t of such lines (Lipman et al. 2023; Liu et al. 2023). Following it from
 t = 0 to 1, pure noise becomes a new digit. The network is also given the label, but not always, so
 that samples can be guided to it.
@@ -33,6 +33,7 @@ QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 
 def flow_loss(network: nn.Module, x: Any, labels: Any, t: Any, z: Any) -> tg.Tensor:
     """E ‖v(x_t, t) − (x − z)‖² for x_t = (1 − t) z + t x, t ~ U(0, 1), z ~ N(0, I)"""
+    # the U-Net's time embedding is made for times from 0 to 1000
     along = t.reshape(-1, 1, 1, 1)
     x_t = (1 - along) * z + along * x
     return tg.mean((network(x_t, 1000 * t, labels) - (x - z)) ** 2)
@@ -82,7 +83,7 @@ def main() -> None:
             z = tg.xp.asarray(rng.standard_normal(x.shape, np.float32))
             digits = flow.drop_labels(digits, null, DROPPED, rng=rng)
             loss = flow_loss(network, x, digits, t, z)
-            adam.step(tg.grad(loss, params.values()))
+            adam.step(tg.grad(loss, adam.params))
             ema.update()
             run.log(loss=loss)
         ema.copy_to_params()

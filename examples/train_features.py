@@ -12,8 +12,8 @@ other work too.
     python examples/train_features.py --data my/pictures     a sub-folder for each class
 
 The same command gives the same file on the same machine; elsewhere sums are added up in another
-order, and the last digits of the weights are others. tinygen/weights/mnist.npz is the file that the
-first command made, and SHA256 in tinygen/metrics/classifier.py tells whether it still is.
+order, and the last digits of the weights are others. The first command made
+tinygen/metrics/weights/mnist.npz; SHA256 in tinygen/metrics/classifier.py checks that file.
 
 Reading order: `main`; the network and the loop are in tinygen/metrics/classifier.py.
 """

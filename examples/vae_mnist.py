@@ -83,8 +83,8 @@ def main() -> None:
 
         image.grid(run.path("samples.png"), images(shown), title="Samples")
         mu, _ = tg.split(encoder(tg.Tensor(held_out[:20])), 2, axis=1)
-        image.compare(run.path("reconstructions.png"), columns=10, title="Held-out images",
-                      rows={"image": test.images[:20], "reconstruction": images(mu)})  # fmt: skip
+        rows = {"image": test.images[:20], "reconstruction": images(mu.data)}
+        image.compare(run.path("reconstructions.png"), rows, columns=10, title="Held-out images")
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
             film.save(run.path("training.gif"), title="Samples through training")

@@ -53,7 +53,7 @@ def tree(name):
 
 
 def imported(node):
-    """The modules that an import statement names, with ours as "tinygen.tensor"."""
+    """The modules that an import statement names, with ours as "tinygen.autograd"."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if node.module == "tinygen":

@@ -332,7 +332,7 @@ def test_what_is_no_batch_of_its_images_is_refused(images, message):
 def test_there_is_no_classifier_for_a_set_of_another_name():
     with pytest.raises(ValueError) as caught:
         pretrained("mine")
-    assert str(caught.value) == ('classifier: expected "mnist", "digits", "fashion" or "shapes", '
+    assert str(caught.value) == ('pretrained: expected "mnist", "digits", "fashion" or "shapes", '
                                  "got 'mine'; for images of your own train a `Classifier`"
                                  )  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 The rest of the library writes `xp.exp(x)` and need not ask which of the two it has; cupy.py proves
 that CuPy works. The difference shows in four other files: parallel.py, which splits large work
-across threads or hands it to the GPU whole; conv.py and normalise.py, which have faster versions
-for a CPU; and run.py, which looks at a GPU's losses rarely.
+across threads or hands it to the GPU whole; conv.py and normalise.py, which take the faster
+versions of fast_conv.py and fast_norm.py on a CPU; and run/run.py, which looks at a GPU's losses
+rarely.
 
 Reading order: `use` chooses, `to_numpy` brings back; the rest is what can go wrong on the way.
 """

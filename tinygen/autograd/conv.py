@@ -144,9 +144,9 @@ def conv_transpose2d(
         raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
                          f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
                          f"{p})")  # fmt: skip
-    addends = four_axes("conv_transpose2d", biases, (y.shape[0], *size, w.shape[2]))
+    shape = (y.shape[0], *size, w.shape[2])
     return record(
-        _conv_transpose(y.data, w.data, addends, s, p, size),
+        _conv_transpose(y.data, w.data, four_axes("conv_transpose2d", biases, shape), s, p, size),
         (y, lambda g, _: conv2d(g, w, s, p)),
         (w, lambda g, _: conv2d_weight(g, y, s, p, size=w.shape[:2])),
         *((b, lambda g, _: g) for b in biases),

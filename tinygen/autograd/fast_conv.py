@@ -5,9 +5,9 @@ back before a product. Here `_columns` makes it for a few images, or a band of o
 the product finds it in the cache; the blocks are spread over the cores. Three more ideas save work:
 
 - A transposed convolution of stride s falls into s × s phases, each a stride-1 convolution, so
-  that no zero is multiplied and nothing is biases to memory twice.
+  that no zero is multiplied and nothing is added to memory twice.
 - For few output channels it is cheaper to add patches up (`_scatter`) than to copy them.
-- A bias is biases to each block while it is in the cache.
+- A bias is added to each block while it is in the cache.
 
 Notation as in conv.py. These functions are tested equal to the plain ones; `TINYGEN_PLAIN=1`
 switches them off.
@@ -199,7 +199,7 @@ def _columns(x: Array, K: int, L: int, s: Pair) -> Array:
 
 
 def _under(x: Array, i: int, i_end: int, columns: int, K: int, L: int, s: Pair, p: Pads) -> Array:
-    """The part of the pbiases images that lies under the output rows i … i_end."""
+    """The part of the padded images that lies under the output rows i … i_end."""
     (top, _), (left, _) = p
     rows = (i * s[0] - top, (i_end - 1) * s[0] + K - top)
     return _crop(x, rows, (-left, (columns - 1) * s[1] + L - left))

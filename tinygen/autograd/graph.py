@@ -9,7 +9,7 @@ reaches the result by both paths. So it can pass its own cotangent on only when 
 from it has been visited: the walk must take tensors in an order in which each comes before its
 inputs.
 
-Reading order: `grad`, `walk_back`, `ancestors`; then the errors that `grad` refuses to make.
+Reading order: `grad`, `walk_back`, `ancestors`; the graphs that `grad` refuses; `no_grad`.
 """
 
 from __future__ import annotations

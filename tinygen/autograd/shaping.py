@@ -3,6 +3,8 @@
 The gradient of a linear operation is its transpose, which is linear too, and mostly another
 operation of this page: reshaping and reshaping back, joining and slicing, padding and cropping,
 einsum and itself.
+
+Reading order: shapes; joining and splitting; padding, reversing, summing up; products; einsum.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# --- shapes and products --------------------------------------------------------------------------
+# --- shapes ---------------------------------------------------------------------------------------
 
 
 def broadcast_to(x: Any, shape: Shape) -> Tensor:
@@ -73,30 +75,7 @@ def put(x: Tensor, index: Any, shape: Shape) -> Tensor:
     return record(z, (x, lambda g, _: g[index]))
 
 
-def matmul(x: Any, y: Any) -> Tensor:
-    """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
-    x, y, a, b = meet_either("matmul", x, y)
-    x = x if isinstance(x, Tensor) else as_tensor(x)
-    if not (isinstance(y, Tensor) and x.ndim and y.ndim):
-        raise ValueError("matmul: an operand has no axes; multiply by a number with *")
-    if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
-        raise ValueError(f"matmul: the last axis of `x` {x.shape} and the "
-                         f"{'last but one' if y.ndim > 1 else 'only'} of `y` {y.shape} "
-                         f"differ in length")  # fmt: skip
-    if x.ndim == 1:
-        z = matmul(reshape(x, (1, -1)), y)
-        return reshape(z, z.shape[:-2] + z.shape[-1:] if y.ndim > 1 else z.shape[:-1])
-    if y.ndim == 1:
-        z = matmul(x, reshape(y, (-1, 1)))
-        return reshape(z, z.shape[:-1])
-    if x.ndim > 2 and y.ndim == 2:  # one large product instead of many small ones
-        z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
-        return reshape(z, (*x.shape[:-1], y.shape[-1]))
-    return record(
-        apply(parallel.product, a, b, "matmul"),
-        (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
-        (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
-    )
+# --- joining and splitting ------------------------------------------------------------------------
 
 
 def _all_tensors(name: str, xs: Sequence[Any]) -> list[Tensor]:
@@ -109,9 +88,6 @@ def _axis(name: str, axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ValueError(f"{name}: axis {axis} is out of range for {ndim} axes")
     return axis % ndim
-
-
-# --- joining and splitting ------------------------------------------------------------------------
 
 
 def concat(xs: Sequence[Any], axis: int = 0) -> Tensor:
@@ -201,6 +177,32 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
 
 
 # --- products -------------------------------------------------------------------------------------
+
+
+def matmul(x: Any, y: Any) -> Tensor:
+    """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
+    x, y, a, b = meet_either("matmul", x, y)
+    x = x if isinstance(x, Tensor) else as_tensor(x)
+    if not (isinstance(y, Tensor) and x.ndim and y.ndim):
+        raise ValueError("matmul: an operand has no axes; multiply by a number with *")
+    if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
+        raise ValueError(f"matmul: the last axis of `x` {x.shape} and the "
+                         f"{'last but one' if y.ndim > 1 else 'only'} of `y` {y.shape} "
+                         f"differ in length")  # fmt: skip
+    if x.ndim == 1:
+        z = matmul(reshape(x, (1, -1)), y)
+        return reshape(z, z.shape[:-2] + z.shape[-1:] if y.ndim > 1 else z.shape[:-1])
+    if y.ndim == 1:
+        z = matmul(x, reshape(y, (-1, 1)))
+        return reshape(z, z.shape[:-1])
+    if x.ndim > 2 and y.ndim == 2:  # one large product instead of many small ones
+        z = matmul(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y)
+        return reshape(z, (*x.shape[:-1], y.shape[-1]))
+    return record(
+        apply(parallel.product, a, b, "matmul"),
+        (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
+        (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
+    )
 
 
 def affine(x: Any, w: Any, b: Any = None) -> Tensor:

@@ -9,6 +9,7 @@ Of mixtures of Gaussians and of the checkerboard the density is known: `log_dens
 Every set has as many points of each label as can be, in random order.
 
 Reading order: the mixtures; the curves; the checkerboard; what all data sets here check and share.
+`checked` and `balanced` serve synthetic_digits.py and synthetic_shapes.py too.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ first go back and forth. After every `jump` steps noise is added again, and this
 
 `Beside` is for the other way: a network that is trained to be told the small image.
 
-Notation: images (N, H, W, C), in [−1, 1]; x_0, x_t, x̂_0 and ᾱ as in diffusion.py.
+Notation: images (N, H, W, C), in [−1, 1]; x_0, x_t, x̂_0 and ᾱ as in model.py.
 
 Reading order: as above; `_moves` is the way back and forth.
 """

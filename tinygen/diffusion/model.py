@@ -1,6 +1,6 @@
 r"""Diffusion models: a network learns to take a little noise off, and noise becomes an image.
 
-What turns images into noise step by step, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, is in noise.py. A network
+What turns images into noise step by step, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, is in schedule.py. A network
 that is shown x_t and t is taught to guess what is in it, by least squares, so that in the end it
 says the mean of all x_0 that x_t may have come from. Starting from pure noise one steps back in
 time, from guess to guess: samplers.py. (Sohl-Dickstein et al. 2015; Ho et al. 2020)
@@ -29,14 +29,13 @@ from tinygen._batch import as_rows, drop_labels, halves
 from tinygen._checks import number, whole
 from tinygen._random import generator
 from tinygen.autograd import Array, Tensor, as_tensor, grad, mean, to_numpy, xp
-from tinygen.diffusion.schedule import NoiseSchedule, beside, cosine, linear
+from tinygen.diffusion.schedule import NoiseSchedule, beside
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
 __all__ = [
-    "Diffusion", "NoiseSchedule", "Terms", "cosine", "denoising_loss", "drop_labels", "linear",
-    "min_snr", "noise_like", "simple", "snr", "target", "train", "variational_bound",
-    "x_0_and_eps",
+    "Diffusion", "Terms", "denoising_loss", "min_snr", "noise_like", "simple", "snr", "target",
+    "train", "variational_bound", "x_0_and_eps",
 ]  # fmt: skip
 
 Random: TypeAlias = np.random.Generator

@@ -11,14 +11,14 @@ points that follow it from x_0 are at each time spread as the x_t are: at time 1
 
 A network is any function v(x, t, classes) of Tensors: x (N, …), times t (N,) from 0 to 1 and, only
 if there are any, classes (N,); it gives what x is. `UnitTime` makes one of a network that wants its
-times on another scale; `guided`, of samplers.py, one that is guided to classes.
+times on another scale; `diffusion.samplers.guided` one that is guided to classes.
 
     for terms in flow.train(network, batches, optimizer, rng=rng, ema=ema): ...
     images = flow.sample(network, (16, 28, 28, 1), steps=50, rng=rng)
     frames = list(ode.path(flow.velocity(network), x_0, np.linspace(0, 1, 51)))
 
-Reading order: the losses; `train`; samples and densities; reflow. Which noise is paired with which
-data is coupling.py's business, and how a field is followed ode.py's.
+Reading order: the losses; `train`; samples and densities; reflow. optimal_transport.py pairs noise
+with data, ode.py follows a field.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
 __all__ = [
-    "UnitTime", "couple", "drop_labels", "flow_loss", "log_likelihood", "matching_loss",
-    "reflow_loss", "reflow_pairs", "sample", "straightness", "train", "transport", "velocity",
+    "UnitTime", "flow_loss", "log_likelihood", "matching_loss", "reflow_loss", "reflow_pairs",
+    "sample", "straightness", "train", "transport", "velocity",
 ]  # fmt: skip
 
 Random: TypeAlias = np.random.Generator

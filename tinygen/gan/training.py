@@ -3,12 +3,12 @@ r"""Generative adversarial networks: one network makes images, another tells the
 The *generator* G turns noise z ~ N(0, I) into images; the *critic* D, or discriminator, gives an
 image a number, high if it takes it for a real one. They are trained in turn, each against the
 other, until what G makes is distributed as the data are (Goodfellow et al. 2014). What each of
-them minimises is the `loss`, one of gan_losses.py. There is no likelihood, and nothing that goes
+them minimises is the `loss`, one of losses.py. There is no likelihood, and nothing that goes
 down all the way: docs/gan.md says how to read the curves.
 
 Notation: N images x, real ones, and G(z), fakes; L numbers in each z.
 
-Reading order: the losses, in gan_losses.py; `GAN`, which puts two networks together; `train`, the
+Reading order: losses.py first; then here `GAN`, which puts two networks together, and `train`, the
 algorithm.
 """
 
@@ -45,24 +45,11 @@ from tinygen.autograd import (
     to_numpy,
     xp,
 )
-from tinygen.gan.losses import (
-    LOSSES,
-    Hinge,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
-    Wasserstein,
-    gradient_penalty,
-    r1,
-    scores,
-)
+from tinygen.gan.losses import NonSaturating, scores
 from tinygen.nn import Module, evaluating
 from tinygen.optim import Optimizer
 
-__all__ = [
-    "GAN", "LOSSES", "Hinge", "LeastSquares", "Minimax", "NonSaturating", "Wasserstein", "clip",
-    "gradient_penalty", "pack", "r1", "train",
-]  # fmt: skip
+__all__ = ["GAN", "clip", "pack", "train"]
 
 Random = np.random.Generator
 AT_ONCE = 500  # images that are generated together where nothing is learnt from them
@@ -174,7 +161,7 @@ def train(
 ) -> Iterator[dict[str, Any]]:
     """Algorithm 1: so many steps of the critic, each on a new batch, then one of the generator.
 
-    `loss` is one of gan_losses.py, `NonSaturating()` unless given; `penalty` is added to the
+    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty` is added to the
     critic's, `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within
     ±c (Arjovsky et al. 2017). Each step of the generator yields
 

@@ -1,6 +1,6 @@
 r"""A small network that reads images: 64 numbers of what each shows, and of which class it is.
 
-    reader = classifier("mnist")
+    reader = classifier.pretrained("mnist")
     reader.features(images)      # (N, 64), float32: what scores such as FID compare
     reader.labels(images)        # (N,), int64: what class balance and mode counts count
 
@@ -14,7 +14,7 @@ Features are what the last hidden layer computes before its ReLU, which would ma
 
 Notation: N images (N, H, W, C) in [0, 1], K classes.
 
-Reading order: `Classifier`; `train`; `classifier`, which knows where trained ones are.
+Reading order: `Classifier`; `train`; `pretrained`, which knows where trained ones are.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -
     if name in ("mnist", "digits"):
         return _shipped()
     if name not in ("fashion", "shapes"):
-        raise ValueError(f'classifier: expected "mnist", "digits", "fashion" or "shapes", got '
+        raise ValueError(f'pretrained: expected "mnist", "digits", "fashion" or "shapes", got '
                          f"{name!r}; for images of your own train a `Classifier`")  # fmt: skip
     file = f"shapes-{size}.npz" if name == "shapes" else f"{name}.npz"
     given, cache = fetch.folders("classifiers")

@@ -5,7 +5,8 @@ gathers them batch by batch. KID, precision and recall compare points with point
 features are kept, as float32: of 50,000 images, with d = 64, that is 13 MB. The matrix of all pairs
 never is in memory, only some rows of it.
 
-Reading order: `Statistics` and `fid`; `kid`; `precision_recall`; at the end what they share.
+Reading order: `Statistics` and `fid`; `kid`; `precision_recall`; `energy_distance`; at the end what
+they share.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ def _squares(x: Array, y: Array) -> Iterator[Array]:
         yield square
 
 
-# --- two sets of points in the plane --------------------------------------------------------------
+# --- energy distance ------------------------------------------------------------------------------
 
 
 def energy_distance(x: Any, y: Any) -> float:

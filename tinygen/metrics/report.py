@@ -1,7 +1,7 @@
 """What an example says of its samples in the end: scores by the digit classifier, and which digits.
 
 A network that was trained in seconds must not take minutes to be judged, so only images for which
-a classifier comes with the package are; of others `judge` says nothing. examples/evaluate.py
+a classifier comes with the package are; of others `judge` returns None. examples/evaluate.py
 judges, and compares, any.
 """
 

@@ -9,9 +9,9 @@ and recall grows. So each comes with its *floor*, what as many real images come 
 place, and with an interval, how far it may be off by chance.
 
 Notation: n samples, K classes. Reading order: what is counted by class or mode; pairs of images;
-`evaluate`, which does most of it at once. Scores that compare the features of samples with those of
-real images, FID and others, are in distances.py; the network that computes features is in
-classifier.py.
+`evaluate`, which does most of it at once; `bits_per_dimension`. FID and the other scores that
+compare features of samples and real images are in distances.py, the network that computes features
+is in classifier.py.
 """
 
 from __future__ import annotations
@@ -264,6 +264,9 @@ def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
 def _short(value: float) -> str:
     """Three digits that count, and no exponent for a large number."""
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+# --- log-likelihoods, in bits ---------------------------------------------------------------------
 
 
 def bits_per_dimension(nats: Any, dimensions: int, levels: int | None = None) -> Any:

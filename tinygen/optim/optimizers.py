@@ -9,7 +9,8 @@ p is a parameter, g its gradient, t the step, from 1 in the equations; products,
 are taken entry by entry. Each update is a formula that changes p and its state in place.
 
 Reading order: the updates, from `_descend` on, each above the class that keeps its state; then
-`Optimizer.step`. `clip_by_global_norm` comes before a step, `EMA.update` after it.
+`Optimizer.step`; `Stateful`, which keeps and saves the state. clipping.py comes before a step,
+averaging.py after it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,9 @@ import numpy as np
 from tinygen._checks import number
 from tinygen.autograd import Array, Tensor, to_numpy, xp
 from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
-from tinygen.optim.schedules import (
-    Schedule,
-)
+from tinygen.optim.schedules import Schedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NotFinite", "Optimizer", "RMSprop"]
-
 
 Params: TypeAlias = Iterable[Tensor] | Mapping[str, Tensor]
 
@@ -124,6 +122,17 @@ def _penalise(g: Array, p: Array, l1: float, l2: float) -> None:
 @in_place
 def _shrink(p: Array, keep: float) -> None:
     p *= keep
+
+
+def gradients_of(owner: str, grads: Iterable[Tensor]) -> list[Tensor]:
+    if isinstance(grads, (Tensor, Mapping)) or not isinstance(grads, Iterable):
+        raise TypeError(f"{owner}: expected a sequence of gradients, got {type(grads).__name__}")
+    listed = list(grads)
+    for i, g in enumerate(listed):
+        if not isinstance(g, Tensor):
+            raise TypeError(f"{owner}: expected gradient {i} to be a Tensor, got "
+                            f"{type(g).__name__}")  # fmt: skip
+    return listed
 
 
 class NotFinite(FloatingPointError, ValueError):
@@ -323,14 +332,3 @@ class AdamW(Adam):
                  betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, *,
                  weight_decay: float = 0.01, **penalties: float) -> None:  # fmt: skip
         super().__init__(params, lr, betas, eps, weight_decay=weight_decay, **penalties)
-
-
-def gradients_of(owner: str, grads: Iterable[Tensor]) -> list[Tensor]:
-    if isinstance(grads, (Tensor, Mapping)) or not isinstance(grads, Iterable):
-        raise TypeError(f"{owner}: expected a sequence of gradients, got {type(grads).__name__}")
-    listed = list(grads)
-    for i, g in enumerate(listed):
-        if not isinstance(g, Tensor):
-            raise TypeError(f"{owner}: expected gradient {i} to be a Tensor, got "
-                            f"{type(g).__name__}")  # fmt: skip
-    return listed

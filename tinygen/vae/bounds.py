@@ -1,7 +1,7 @@
 r"""Variational autoencoders: a model of images with hidden causes, and a bound to train it by.
 
 An image x is thought to arise from a hidden z ~ N(0, I) by p(x|z), whose parameters a network, the
-*decoder*, computes from z. How probable an image is, p(x) = ∫ p(x|z) p(z) dz, nobody can compute.
+*decoder*, computes from z. The probability of an image, p(x) = ∫ p(x|z) p(z) dz, can't be computed.
 But with any distribution q(z|x), here a Gaussian N(μ, diag σ²) whose parameters a second network,
 the *encoder*, computes from x,
 
@@ -12,10 +12,10 @@ Welling 2014; Rezende et al. 2014)
 
 Notation: N images x, D latent units, k draws of z; mu and log_var are μ and log σ² (N, D). Terms
 are sums over pixels and over units, and means over images only: nats per image. Averaged over
-pixels the first term would weigh 784 times less against the second, and the bound be none.
+pixels the first term would weigh 784 times less, and it would not be a bound.
 
-Reading order: the terms, in vae_terms.py; `elbo`, `iwae`; `VAE`, which puts two networks together;
-`train`; what is measured afterwards.
+Reading order: the terms, from `reparameterise` to `Gaussian`; the bounds, `elbo` and `iwae`;
+`train`. model.py puts encoder and decoder together, evaluation.py measures a trained model.
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ __all__ = [
     "Bernoulli", "Bound", "Gaussian", "elbo", "gaussian_kl", "iwae", "log_normal",
     "log_weights", "reparameterise", "train",
 ]  # fmt: skip
-
 
 Random = np.random.Generator
 

@@ -9,21 +9,12 @@ import numpy as np
 
 from tinygen._batch import as_rows, part, slices
 from tinygen._checks import whole
-from tinygen.autograd import (
-    Tensor,
-    to_numpy,
-)
+from tinygen.autograd import Tensor, to_numpy
 from tinygen.nn import evaluating
-from tinygen.vae.bounds import (
-    Bound,
-    elbo,
-    gaussian_kl,
-    log_weights,
-)
+from tinygen.vae.bounds import Bound, elbo, gaussian_kl, log_weights
 from tinygen.vae.model import VAE
 
 __all__ = ["evaluate", "log_likelihood", "unit_kl"]
-
 
 Random = np.random.Generator
 

@@ -9,23 +9,13 @@ import numpy as np
 from tinygen._batch import as_rows, checked_labels, dtype_of, one_hot, part, slices
 from tinygen._checks import whole
 from tinygen._random import generator
-from tinygen.autograd import (
-    Tensor,
-    as_tensor,
-    concat,
-    to_numpy,
-)
+from tinygen.autograd import Tensor, as_tensor, concat, to_numpy
 from tinygen.nn import Module, evaluating
-from tinygen.vae.bounds import (
-    checked_likelihood,
-)
+from tinygen.vae.bounds import checked_likelihood
 
 __all__ = ["VAE"]
 
-
 Random = np.random.Generator
-
-
 AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
 
 
