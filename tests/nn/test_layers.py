@@ -302,65 +302,6 @@ def test_dropout_of_integers_is_not_rounded(rng):
     np.testing.assert_allclose(np.unique(z.numpy()), [0, 1 / 0.7])
 
 
-# --- attention ------------------------------------------------------------------------------------
-
-
-def naive_attention(q, k, v):
-    """Position by position, weights from Python's exp."""
-    z = np.zeros((len(q), v.shape[1]))
-    for i, query in enumerate(q):
-        scores = [float(query @ key) / math.sqrt(len(query)) for key in k]
-        weights = [math.exp(s) for s in scores]
-        for weight, value in zip(weights, v, strict=True):
-            z[i] += weight / sum(weights) * value
-    return z
-
-
-def test_attention_is_a_mean_of_values_weighted_by_resemblance(rng):
-    q, k, v = (rng.standard_normal((2, 3, n, d)) for n, d in ((4, 3), (5, 3), (5, 2)))
-    z = nn.attend(Tensor(q), Tensor(k), Tensor(v)).numpy()
-    for i in np.ndindex(2, 3):
-        np.testing.assert_allclose(z[i], naive_attention(q[i], k[i], v[i]), rtol=1e-12)
-    assert gradcheck(nn.attend, q[0, :1], k[0, :1], v[0, :1])
-
-
-def test_attention_takes_arrays_and_broadcasts_its_batches(rng):
-    q, k, v = (Tensor(rng.standard_normal(s).astype("f4")) for s in ((2, 1, 4, 3), (5, 3), (5, 2)))
-    z = nn.attend(q, array(k.numpy()), v)
-    assert (z.shape, z.dtype) == ((2, 1, 4, 2), np.float32)
-    np.testing.assert_allclose(z.numpy()[1, 0], naive_attention(*(
-        each.numpy().astype(float) for each in (q[1, 0], k, v))), rtol=1e-5)  # fmt: skip
-
-
-@pytest.mark.parametrize("heads", [1, 2, 3])
-def test_self_attention_is_attention_of_each_head_side_by_side(heads, rng):
-    layer = nn.SelfAttention(6, heads, rng=rng).astype(float)
-    for parameter in layer.parameters():
-        parameter.data = array(rng.standard_normal(parameter.shape))
-    x = rng.standard_normal((2, 2, 2, 6))
-    tokens, d = x.reshape(2, 4, 6), 6 // heads
-
-    def dense(f, x):
-        return x @ f.weight.numpy() + f.bias.numpy()
-
-    q, k, v = (dense(f, tokens) for f in (layer.query, layer.key, layer.value))
-    gathered = np.concatenate([
-        np.stack([naive_attention(q[n, :, i : i + d], k[n, :, i : i + d], v[n, :, i : i + d])
-                  for n in range(2)])
-        for i in range(0, 6, d)
-    ], axis=2)  # fmt: skip
-    expected = dense(layer.mix, gathered).reshape(x.shape)
-    np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-10)
-
-
-def test_scores_of_a_thousand_do_not_overflow():
-    q = Tensor(np.full((2, 1), 1000.0, "f4"), requires_grad=True)
-    v = Tensor(np.array([[1.0], [3.0]], "f4"))
-    z = nn.attend(q, q, v)
-    np.testing.assert_allclose(z.numpy(), [[2], [2]])
-    assert np.isfinite(tg.grad(z.sum(), q).numpy()).all()
-
-
 # --- many entries, blocks and threads -------------------------------------------------------------
 
 LARGE = {

@@ -1,58 +1,27 @@
 """Runs: stopped in every way, and resumed as if they had never been."""
 
 import contextlib
-import csv
 import json
 import math
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_run import EPOCHS, ROWS, SIZE, main
+from training_run import main
+from written_runs import STEPS, assert_same_run, log
 
 import tinygen as tg
 from tinygen import nn, optim
 from tinygen.data import Batches
-from tinygen.run import EarlyStopping, NotFinite, Record, Run, RunError, checkpoint, logbook
+from tinygen.run import EarlyStopping, NotFinite, Record, Run, checkpoint
 
-STEPS = -(-ROWS // SIZE) * EPOCHS
 HERE = Path(__file__).parents[1]
-
-
-def log(folder):
-    """Every row but for the seconds, as text: equal texts are equal numbers, bit for bit."""
-    columns, rows = logbook.read(folder / "log.csv")
-    return [[row[name] for name in columns if name != "seconds"] for row in rows]
-
-
-def arrays(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files if name != "about"}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The run that is never stopped."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    main(folder)
-    assert len(log(folder)) == STEPS
-    return folder
-
-
-def assert_same_run(folder, whole):
-    assert log(folder) == log(whole)
-    ours, expected = arrays(folder / "checkpoint.npz"), arrays(whole / "checkpoint.npz")
-    assert ours.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(ours[name], array, err_msg=name)
 
 
 def stop_at(step, how):
@@ -184,82 +153,6 @@ for attempt, line in enumerate(sys.stdin):
 """
 
 
-# --- Ctrl-C ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize("in_body", [False, True])
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
-    by, in_body, tmp_path, whole, capsys, monkeypatch
-):
-    monkeypatch.setattr(sys, "argv", ["examples/a run.py", "--epochs", "12", "--resume"])
-    before = signal.getsignal(by)
-    reached = []
-
-    def on_step(run, record):
-        if run.step == 10:
-            os.kill(os.getpid(), by)
-            reached.append("after the signal")  # the step is done to its end
-
-    with pytest.raises(SystemExit) as caught:
-        main(tmp_path / "run", every=None, on_step=on_step, in_body=in_body)
-    assert caught.value.code == 128 + by and reached
-    assert signal.getsignal(by) is before
-    told = capsys.readouterr().err
-    path = tmp_path / "run" / "checkpoint.npz"
-    assert f"Stopped; step 10 is in {path}." in told
-    assert "To go on: python 'examples/a run.py' --epochs 12 --resume\n" in told
-    main(tmp_path / "run", resume=True)
-    assert_same_run(tmp_path / "run", whole)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize("how", ["as the loop ends", "in a step that is left"])
-def test_ctrl_c_is_heard_wherever_it_falls(how, tmp_path, capsys):
-    def loop():
-        yield 1.0
-        if how == "as the loop ends":
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(SystemExit) as caught, Run(tmp_path / "run") as run:
-        run.keep()
-        for _ in run.track(loop()):
-            if how == "in a step that is left":
-                os.kill(os.getpid(), signal.SIGINT)
-                break
-    assert caught.value.code == 130
-    assert "Stopped; step 1 is in" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_a_second_ctrl_c_does_not_wait(tmp_path, capsys):
-    def on_step(run, record):
-        if run.step == 10:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            raise AssertionError("not reached")
-
-    with pytest.raises(SystemExit) as caught:
-        main(tmp_path / "run", every=4, on_step=on_step)
-    assert caught.value.code == 130
-    assert "Stopped; step 8 is in" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_ctrl_c_before_anything_was_saved_says_so(tmp_path, capsys):
-    with pytest.raises(SystemExit), Run(tmp_path / "run"):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().err == "Stopped at step 0, before there was a checkpoint.\n"
-
-
-def test_a_run_works_in_a_thread_that_hears_no_signals(tmp_path, whole):
-    thread = threading.Thread(target=main, args=(tmp_path / "run",))
-    thread.start()
-    thread.join()
-    assert_same_run(tmp_path / "run", whole)
-
-
 # --- losses that are not finite -------------------------------------------------------------------
 
 
@@ -359,151 +252,7 @@ def test_a_loss_on_a_gpu_is_looked_at_later_but_before_every_checkpoint(tmp_path
     assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 4
 
 
-# --- the folder -----------------------------------------------------------------------------------
-
-
-def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
-    config = json.loads((whole / "config.json").read_text())
-    assert config["settings"] == {"epochs": EPOCHS, "resume": False}
-    assert config["numpy"] == np.__version__ and config["tinygen"] == tg.__version__
-    assert config["backend"] == tg.describe() and config["resumed"] == []
-    assert {"begun", "python"} <= config.keys()
-    main(whole, resume=True)  # at its end there is nothing to do but to note it
-    assert len(log(whole)) == STEPS
-    assert [each["step"] for each in json.loads((whole / "config.json").read_text())["resumed"]
-            ] == [STEPS]  # fmt: skip
-
-
-def test_settings_are_kept_as_plain_json(tmp_path):
-    settings = {"lr": np.float64(0.5), "n": np.int64(3), "out": Path("a") / "b", "many": (1, "x"),
-                "none": None, "on": True, "nested": {"a": [np.float32(0.25)]}}  # fmt: skip
-    Run(tmp_path / "run", settings).__exit__(None, None, None)
-    kept = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
-    assert kept == {"lr": 0.5, "n": 3, "out": str(Path("a") / "b"), "many": [1, "x"],
-                    "none": None, "on": True, "nested": {"a": [0.25]}}  # fmt: skip
-    with pytest.raises(TypeError) as caught:
-        Run(tmp_path / "other", {"model": nn.ReLU()})
-    assert str(caught.value) == ("expected the setting `model` to be a number, text, or lists of "
-                                 "such, got ReLU")  # fmt: skip
-    assert not (tmp_path / "other").exists()
-
-
-def test_a_new_run_does_not_write_over_an_older_one(tmp_path, whole, capsys):
-    folder = tmp_path / "run"
-    main(folder, epochs=1)
-    old = log(folder)
-    main(folder, epochs=2)
-    main(folder, epochs=3)
-    assert log(tmp_path / "run-1") == old
-    assert [len(log(tmp_path / name)) for name in ("run-1", "run-2", "run")] == [7, 14, 21]
-    assert f"The run that was in {folder} is in {tmp_path / 'run-2'} now." in (
-        capsys.readouterr().err)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["config.json", "checkpoint.npz", "log.csv"])
-def test_any_file_of_an_older_run_is_kept(name, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).write_text("precious")
-    main(tmp_path / "run", epochs=1)
-    assert (tmp_path / "run-1" / name).read_text() == "precious"
-
-
-def test_files_of_others_in_the_folder_stay(tmp_path):
-    (tmp_path / "run").mkdir()
-    for name in ("notes.txt", ".mine.part"):
-        (tmp_path / "run" / name).write_text("mine")
-    main(tmp_path / "run", epochs=1)
-    for name in ("notes.txt", ".mine.part"):
-        assert (tmp_path / "run" / name).read_text() == "mine"
-
-
-def test_a_run_in_the_current_folder_makes_room_too(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
-    monkeypatch.chdir(tmp_path / "run")
-    main(".", epochs=1)
-    main(".", epochs=1)
-    assert len(log(tmp_path / "run-1")) == 7
-
-
-def test_a_file_in_the_folders_place_is_said(tmp_path):
-    (tmp_path / "run").write_text("")
-    for resume in (False, True):
-        with pytest.raises(RunError, match=r"run can't be the folder of a run: "):
-            Run(tmp_path / "run", resume=resume)
-
-
-def test_a_damaged_checkpoint_leaves_the_config_as_it_was(tmp_path):
-    main(tmp_path / "run", epochs=1)
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    (tmp_path / "run" / "checkpoint.npz").write_bytes(b"PK")
-    with pytest.raises(checkpoint.CheckpointError):
-        main(tmp_path / "run", epochs=3, resume=True)
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
-    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == b"PK"
-
-
-def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
-    with Run(tmp_path / "run", {"a": 1}):
-        for resume in (True, False):
-            with pytest.raises(RunError) as caught:
-                Run(tmp_path / "run", {"a": 1}, resume=resume)
-            assert str(caught.value) == (f"another process is busy with the run in "
-                                         f"{tmp_path / 'run'}; wait for it, or choose another "
-                                         f"folder")  # fmt: skip
-    Run(tmp_path / "run", {"a": 1}, resume=True).__exit__(None, None, None)
-
-
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
-    main(tmp_path / "run", epochs=1)
-    (tmp_path / "run" / ".checkpoint.npz.99-99.part").write_bytes(b"half")
-    main(tmp_path / "run", epochs=1, resume=True)
-    assert not list((tmp_path / "run").glob(".*.part"))
-
-
-def test_a_run_that_is_not_there_can_not_be_resumed(tmp_path):
-    with pytest.raises(RunError) as caught:
-        Run(tmp_path / "run", {}, resume=True)
-    assert str(caught.value) == (f"there is no run to resume in {tmp_path / 'run'}: it has no "
-                                 f"config.json")  # fmt: skip
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": 3, "resumed": []}', "\x00"])
-def test_a_damaged_config_is_named_and_left_alone(text, tmp_path):
-    main(tmp_path / "run", epochs=1)
-    path = tmp_path / "run" / "config.json"
-    path.write_text(text)
-    with pytest.raises(RunError) as caught:
-        main(tmp_path / "run", epochs=1, resume=True)
-    assert str(caught.value) == (f"{path} is damaged, or not a run's: expected JSON with "
-                                 f"`settings` and `resumed`")  # fmt: skip
-    assert path.read_text() == text
-
-
-def test_a_setting_that_is_free_may_be_another_when_a_run_is_resumed(tmp_path):
-    with Run(tmp_path / "run", {"stages": 1, "lr": 0.1}):
-        pass
-    with Run(tmp_path / "run", {"stages": 2, "lr": 0.1}, resume=True, free=["stages"]):
-        pass
-    with pytest.raises(RunError, match=r"\n  stages: was 1, now 3$"):
-        Run(tmp_path / "run", {"stages": 3, "lr": 0.1}, resume=True)
-
-
-def test_a_run_is_not_resumed_with_other_settings(tmp_path):
-    main(tmp_path / "run", epochs=1, lr=0.1, beta=2)
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(RunError) as caught:
-        main(tmp_path / "run", resume=True, epochs=2, lr=0.2, beta=1)
-    assert str(caught.value) == (
-        f"the run in {tmp_path / 'run'} has other settings, and would not be the same run with "
-        f"these; begin another, in another folder\n  lr: was 0.1, now 0.2\n  beta: was 2, now 1")
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
-
-
-def test_more_epochs_may_be_asked_of_a_run_that_is_resumed(tmp_path, whole):
-    main(tmp_path / "run", epochs=4)
-    main(tmp_path / "run", epochs=EPOCHS, resume=True)
-    assert_same_run(tmp_path / "run", whole)
+# --- second stages --------------------------------------------------------------------------------
 
 
 def test_a_second_stage_resumes_unless_the_first_has_learned_more(tmp_path):
@@ -532,25 +281,7 @@ def test_what_is_free_in_a_run_is_free_in_its_second_stage(tmp_path):
             assert (second.resume, second.settings["steps"]) == (resume, steps)
 
 
-# --- the log --------------------------------------------------------------------------------------
-
-
-def test_rows_after_the_checkpoint_and_half_a_row_go_when_a_run_is_resumed(tmp_path, whole):
-    folder = tmp_path / "run"
-    main(folder, epochs=4)
-    with open(folder / "log.csv", "a") as file:
-        file.write("29,4.2,0.1,0.5,0.5,\n30,4.3,0.1,0.4,0.4,\n31,4.")
-    main(folder, epochs=EPOCHS, resume=True)
-    assert_same_run(folder, whole)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n"])
-def test_a_damaged_log_is_put_aside_and_the_run_goes_on(content, tmp_path, whole):
-    main(tmp_path / "run", epochs=4)
-    (tmp_path / "run" / "log.csv").write_bytes(content)
-    main(tmp_path / "run", epochs=EPOCHS, resume=True)
-    assert log(tmp_path / "run") == log(whole)[28:]
-    assert (tmp_path / "run" / "log-damaged.csv").read_bytes() == content
+# --- records --------------------------------------------------------------------------------------
 
 
 def test_the_logs_own_columns_are_no_names_for_losses(tmp_path):
@@ -562,46 +293,6 @@ def test_the_logs_own_columns_are_no_names_for_losses(tmp_path):
                                  "another name")  # fmt: skip
 
 
-def test_a_number_that_comes_later_makes_a_column_and_leaves_the_others_empty(tmp_path):
-    with Run(tmp_path / "run") as run:
-        run.keep()
-        for record in run.track(iter([3.0, 2.0, 1.0])):
-            if record.step == 2:
-                run.log(test=0.5)
-    with open(tmp_path / "run" / "log.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["step"], row["loss"], row["test"]) for row in rows] == [
-        ("1", "3.0", ""), ("2", "2.0", "0.5"), ("3", "1.0", "")]  # fmt: skip
-    read = logbook.columns(tmp_path / "run" / "log.csv")
-    np.testing.assert_array_equal(read["test"], [math.nan, 0.5, math.nan])
-    np.testing.assert_array_equal(read["step"], [1, 2, 3])
-
-
-def test_logged_floats_come_back_bit_for_bit(tmp_path):
-    rng = np.random.default_rng(0)
-    single = rng.standard_normal(50).astype(np.float32) * 10.0 ** rng.integers(-30, 30, 50)
-    single, double = single.astype(np.float32), rng.standard_normal(50) * 1e-200
-    with Run(tmp_path / "run") as run:
-        run.keep()
-        for _ in run.track({"a": tg.Tensor(a), "b": b} for a, b in zip(single, double,
-                                                                       strict=True)):  # fmt: skip
-            pass
-    read = logbook.columns(tmp_path / "run" / "log.csv")
-    np.testing.assert_array_equal(read["a"].astype(np.float32), single)
-    np.testing.assert_array_equal(read["b"], double)
-
-
-def test_a_file_that_is_no_log_is_refused(tmp_path):
-    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError) as caught:
-        logbook.read(tmp_path / "log.csv")
-    assert str(caught.value) == (f"{tmp_path / 'log.csv'} is not the log of a run: it should begin "
-                                 f"with the columns step, epoch, seconds")  # fmt: skip
-
-
-# --- records, progress ----------------------------------------------------------------------------
-
-
 def test_a_record_gives_numbers_whatever_the_loop_yielded():
     record = Record(3, 0.5, 1.0, {"a": tg.Tensor([[2.5]]), "b": np.float32(0.1), "c": 3})
     assert dict(record) == {"a": 2.5, "b": float(np.float32(0.1)), "c": 3.0}
@@ -610,54 +301,6 @@ def test_a_record_gives_numbers_whatever_the_loop_yielded():
     with pytest.raises(ValueError) as caught:
         Record(1, 0, 0, tg.Tensor([1.0, 2.0]))["loss"]
     assert str(caught.value) == "track: expected numbers, but `loss` is float64 of shape (2,)"
-
-
-def test_where_there_is_no_terminal_progress_is_a_few_plain_lines(tmp_path, capsys):
-    main(tmp_path / "run")
-    lines = capsys.readouterr().err.splitlines()
-    rest = r": loss [\d.e-]+, rate [\d.e-]+, [\d,]+ images/s"
-    assert re.fullmatch(rf"epoch 0\.2/12, step 1/84{rest}, \d+:\d\d left", lines[0])
-    assert re.fullmatch(rf"epoch 12\.0/12, step 84/84{rest}", lines[1])
-    assert len(lines) == 2
-
-
-def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    batches = Batches(np.zeros((20, 2), "f4"), 4, rng=rng, epochs=6)  # 30 batches
-
-    def loop():
-        for _ in range(10):
-            for _ in range(3):
-                next(batches)
-            yield 1.0
-
-    with Run(tmp_path / "run") as run:
-        run.keep(batches=batches)
-        for _ in run.track(loop()):
-            pass
-    first, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("epoch 0.6/6, step 1/10: ") and first.endswith(" left")
-    assert last.startswith("epoch 6.0/6, step 10/10: ") and "left" not in last
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_at_a_terminal_progress_is_a_bar(tmp_path):
-    import pty
-
-    leader, follower = pty.openpty()
-    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import training_run; training_run.main({str(tmp_path / 'run')!r})"  # noqa: E501
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=follower, stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"})  # fmt: skip
-    os.close(follower)
-    text = b""
-    with contextlib.suppress(OSError):  # the end, on Linux
-        while part := os.read(leader, 4096):
-            text += part
-    os.close(leader)
-    assert process.wait(10) == 0
-    last = text.decode().strip().split("\r")[-1]
-    assert "epoch 12.0/12" in last and "84/84" in last and "images/s" in last and "loss" in last
 
 
 # --- results, samples, misuse ---------------------------------------------------------------------

@@ -1,0 +1,189 @@
+"""Animations, read back frame by frame, and films that are stopped and resumed."""
+
+import contextlib
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from pictures import EDGE, GREY, enlarged, ink, message, random_images
+from PIL import Image, ImageSequence
+
+import tinygen as tg
+from tinygen import image
+
+
+def frames_of(path):
+    with Image.open(path) as film:
+        found = [(np.asarray(f.convert("RGB")), f.info["duration"])
+                 for f in ImageSequence.Iterator(film)]  # fmt: skip
+        return [f for f, _ in found], [d for _, d in found], film.info["loop"]
+
+
+def test_a_grey_animation_is_exact_loops_and_holds_its_last_frame(tmp_path, rng):
+    x = random_images(rng, 5, 4, 6, 7, 1)
+    image.animation(tmp_path / "a.gif", x, scale=3, columns=4, fps=8, hold=1.5)
+    frames, durations, loop = frames_of(tmp_path / "a.gif")
+    assert (durations, loop) == ([120, 120, 120, 120, 1500], 0)
+    for k, frame in enumerate(frames):
+        for n in range(4):
+            left = EDGE + n * 23
+            tile = frame[EDGE : EDGE + 18, left : left + 21]
+            np.testing.assert_array_equal(tile, enlarged(x[k, n], 3).repeat(3, axis=-1))
+        line = frame[-EDGE - 1, EDGE:-EDGE, 0]  # as long as the frame is far
+        assert line.size == 4 * 23 - 2
+        assert (line == 0x75).sum() == math.ceil(line.size * (k + 1) / 5)
+        assert (line == 0xE6).sum() == line.size - (line == 0x75).sum()
+
+
+def test_the_same_animation_is_the_same_bytes_and_a_failed_one_leaves_the_old(
+    tmp_path, rng, monkeypatch
+):
+    x = random_images(rng, 3, 2, 4, 4, 3)
+    for name in "ab":
+        image.animation(tmp_path / f"{name}.gif", x, texts=["0", "1", "2"], title="Same")
+    old = (tmp_path / "a.gif").read_bytes()
+    assert old == (tmp_path / "b.gif").read_bytes()
+
+    def fail(self, file, *args, **more):
+        file.write(b"half")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with contextlib.suppress(ZeroDivisionError):
+        image.animation(tmp_path / "a.gif", x)
+    assert (tmp_path / "a.gif").read_bytes() == old
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "b.gif"]
+
+
+def test_colours_do_not_flicker_and_come_close(tmp_path, rng):
+    x = random_images(rng, 4, 6, 8, 8, 3)
+    x[:, 2] = x[0, 2]  # one image stays
+    image.animation(tmp_path / "a.gif", x, scale=4, columns=3)
+    frames, _, _ = frames_of(tmp_path / "a.gif")
+    still = [frame[EDGE : EDGE + 32, EDGE + 68 : EDGE + 100] for frame in frames]
+    assert all((each == still[0]).all() for each in still)
+    error = np.abs(still[0].astype(float) - enlarged(x[0, 2], 4))
+    assert error.mean() < 20
+    assert all((frame[:EDGE] == 255).all() and (frame[:, :EDGE] == 255).all() for frame in frames)
+
+
+def test_a_pattern_keeps_a_colours_mean_and_leaves_greys_alone():
+    from tinygen.image import animations
+
+    flat = np.zeros((8, 8, 3), np.uint8) + np.array([100, 50, 200], np.uint8)
+    dithered = animations._dithered(flat)
+    assert dithered.reshape(-1, 3).mean(axis=0) == pytest.approx([100, 50, 200], abs=0.6)
+    assert 4 < dithered[..., 0].std() < 12
+    grey = np.full((8, 8, 3), 77, np.uint8)
+    np.testing.assert_array_equal(animations._dithered(grey), grey)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_frames_may_be_single_pictures(kind, tmp_path, rng):
+    pictures = [(rng.uniform(size=(5, 9, 3)) * (255 if kind == np.uint8 else 1)).astype(kind)
+                for _ in range(2)]  # fmt: skip
+    image.animation(tmp_path / "a.gif", iter(pictures), scale=2)
+    frames, _, _ = frames_of(tmp_path / "a.gif")
+    assert len(frames) == 2 and frames[0].shape == (10 + 4 + 2 * EDGE, 18 + 2 * EDGE, 3)
+
+
+def test_a_text_stands_in_the_lower_corner_under_the_images(tmp_path):
+    image.animation(tmp_path / "a.gif", np.ones((2, 1, 30, 90, 1)), scale=1, texts=["", "step 9"])
+    bare, named = frames_of(tmp_path / "a.gif")[0]
+    rows, columns = ink(np.where(bare == named, 255, 0)[: -EDGE - 2])
+    assert rows.min() >= EDGE + 30 and EDGE <= columns.min() < EDGE + 4 and columns.max() < 60
+
+
+def film_of(count, most, first=0, film=None):
+    film = image.Animation(most, scale=1) if film is None else film
+    for k in range(first, count):
+        film.append(np.full((1, 2, 2, 1), k, np.uint8), f"step {k}")
+    return film
+
+
+@given(st.integers(1, 60), st.integers(2, 9))
+def test_a_full_film_keeps_evenly_spaced_frames_with_the_first_and_the_latest(count, most):
+    kept = [int(text.split()[1]) for text in film_of(count, most).state_dict()["texts"].tolist()]
+    every = 1
+    while len(range(0, count, every)) > most:
+        every *= 2
+    expected = [*range(0, count, every)]
+    assert kept == expected + [count - 1] * (expected[-1] != count - 1)
+    assert len(film_of(count, most)) == len(kept) <= most + 1
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(2, 6))
+def test_a_film_that_was_saved_and_resumed_is_the_one_that_never_stopped(before, after, most):
+    state = film_of(before, most).state_dict()
+    resumed = image.Animation(most, scale=1)
+    resumed.load_state_dict(state)
+    film_of(before + after, most, before, resumed)
+    whole = film_of(before + after, most).state_dict()
+    for name, array in resumed.state_dict().items():
+        np.testing.assert_array_equal(array, whole[name])
+
+
+def test_a_film_goes_through_a_file_without_pickle_and_draws_the_same(tmp_path, rng):
+    film = image.Animation(4)
+    for k, x in enumerate(random_images(rng, 6, 2, 3, 3, 3)):
+        film.append(tg.Tensor(x), f"β {k}")
+    np.savez(tmp_path / "film.npz", **film.state_dict())
+    other = image.Animation(4)
+    with np.load(tmp_path / "film.npz", allow_pickle=False) as state:
+        other.load_state_dict(state)
+    film.save(tmp_path / "a.gif")
+    other.save(tmp_path / "b.gif")
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+    shorter = image.Animation(2)
+    shorter.load_state_dict(film.state_dict())
+    assert shorter.state_dict()["texts"].tolist() == ["β 0", "β 4", "β 5"]
+
+
+def test_frames_are_kept_as_bytes_of_their_own_one_for_each_grey_pixel():
+    film, x = image.Animation(3), np.zeros((4, 28, 28, 1), np.float32)
+    film.append(x)
+    x += 1
+    film.append(x)
+    state = film.state_dict()
+    assert state["frames"].dtype == np.uint8 and state["frames"].shape == (2, 4, 28, 28, 1)
+    assert state["frames"].max(axis=(1, 2, 3, 4)).tolist() == [0, 255]
+    assert sum(sys.getsizeof(f.base if f.base is not None else f) for f, _ in film._kept) < 8000
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "said"),
+    [
+        (lambda f: image.Animation(1), ValueError,
+         "Animation: expected `most` to be an int ≥ 2, got 1"),
+        (lambda f: f.append(np.zeros((2, 4, 4, 1))), ValueError,
+         "Animation.append: expected `frame` (1, 2, 2, 3) as the first was, got (2, 4, 4, 3)"),
+        (lambda f: f.append(np.zeros((4, 4))), ValueError,
+         "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of them 0, got "
+         "(4, 4)"),
+        (lambda f: f.save("a.png"), ValueError,
+         "Animation.save: expected a path that ends in .gif, got a.png"),
+        (lambda f: f.save(Figure().subplots()), TypeError,
+         "Animation.save: expected a path, got Axes"),
+        (lambda f: f.save("a.gif", fps=0), ValueError,
+         "Animation.save: expected 0 < `fps` ≤ 50, got 0"),
+        (lambda f: f.save("a.gif", hold=-1), ValueError,
+         "Animation.save: expected 0 ≤ `hold` ≤ 600 seconds, got -1"),
+        (lambda f: image.Animation().save("a.gif"), ValueError,
+         "Animation.save: expected frames, got none; append some first"),
+        (lambda f: f.load_state_dict({"seen": 1}), ValueError,
+         "Animation.load_state_dict: expected every, frames, kept, seen, texts, got seen"),
+        (lambda f: f.load_state_dict(f.state_dict() | {"texts": np.array(["a"])}), ValueError,
+         "Animation.load_state_dict: expected 3 uint8 `frames` (F, N, H, W, C) and a text for "
+         "each, got uint8 (3, 1, 2, 2, 1) and (1,)"),
+        (lambda f: image.animation("a.gif", [GREY], texts=[]), ValueError,
+         "animation: expected 1 `texts`, got 0"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_animated_is_refused_and_changes_nothing(act, error, said):
+    film = film_of(3, 4)
+    assert message(error, act, film) == said
+    assert len(film) == 3

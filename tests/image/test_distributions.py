@@ -1,0 +1,159 @@
+"""Histograms, points, densities and planes, by what was put into the axes."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from pictures import CLOUD, gaussian, message, texts
+
+from tinygen import image
+from tinygen.image import distributions, style
+
+
+def test_bins_are_freedmans_and_diaconis(rng):
+    x = rng.normal(size=1000)
+    a, b = np.sort(x)[[249, 749]]
+    edges = distributions.bins([x])
+    width = 2 * (b - a) / 10
+    assert edges[[0, -1]].tolist() == [x.min(), x.max()]
+    assert len(edges) - 1 == pytest.approx((x.max() - x.min()) / width, abs=1.5)
+    narrow = distributions.bins([x, x[:1000] / 4])
+    assert len(narrow) == pytest.approx(4 * len(edges), rel=0.1)
+    assert len(distributions.bins([np.append(x, 1e6)])) == 201
+    assert distributions.bins([np.full(5, 3.0)])[[0, -1]].tolist() == [2.5, 3.5]
+    assert len(distributions.bins([np.arange(4.0)])) == 11
+
+
+def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
+    x = np.append(rng.normal(size=(20, 25)), math.nan)
+    ax = Figure().subplots()
+    image.histogram(ax, x, xlabel="z, nats")
+    counts, edges, _ = ax.patches[0].get_data()
+    assert counts.sum() == 500 and ax.get_ylabel() == "count" and ax.get_xlabel() == "z, nats"
+    assert texts(ax) == ["1 not finite"]
+    for values, expected in (
+        ({"a": x, "b": x[:90]}, None), (x, np.ones_like),
+        ({"a": x, "b": x[:90]}, lambda at: at * 0 + 2),
+    ):  # fmt: skip
+        ax = Figure().subplots()
+        image.histogram(ax, values, expected=expected)
+        for patch in ax.patches:
+            heights, edges, _ = patch.get_data()
+            assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+        assert ax.get_ylabel() == "density"
+    assert set(ax.lines[0].get_ydata()) == {2}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "expected"]
+
+
+def test_panels_of_points_have_the_same_axes_and_hold_every_point(tmp_path, drawn):
+    sets = {"first": CLOUD, "second": 2 * CLOUD + 5, "third": CLOUD[:1]}
+    image.points(tmp_path / "a.png", sets, truth=CLOUD - 9)
+    axes = drawn[0].axes
+    assert [ax.get_title() for ax in axes] == list(sets)
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in axes}) == 1
+    every = np.concatenate([*sets.values(), CLOUD - 9])
+    (left, right), (bottom, top) = axes[0].get_xlim(), axes[0].get_ylim()
+    assert left < every[:, 0].min() and every[:, 0].max() < right
+    assert bottom < every[:, 1].min() and every[:, 1].max() < top
+    for ax, x in zip(axes, sets.values(), strict=True):
+        behind, front = ax.collections
+        np.testing.assert_array_equal(behind.get_offsets(), CLOUD - 9)
+        np.testing.assert_array_equal(front.get_offsets(), x)
+        assert ax.get_aspect() == 1
+
+
+def test_points_that_are_not_finite_are_counted():
+    ax, broken = Figure().subplots(), CLOUD.copy()
+    broken[3, 1], broken[5] = math.nan, math.inf
+    image.points(ax, broken)
+    assert texts(ax) == ["2 not finite"]
+    ax = Figure().subplots()
+    image.plane(ax, broken, np.arange(40) % 2)
+    assert texts(ax)[-1] == "2 not finite" and np.isfinite([t.xy for t in ax.texts]).all()
+
+
+def test_a_density_lies_where_the_function_says_and_rows_go_upwards():
+    seen = []
+
+    def f(p):
+        seen.append(p)
+        return p[:, 0] + 10 * p[:, 1] + 100
+
+    ax = Figure().subplots()
+    image.density(ax, f, extent=(0, 3, -6, 0))
+    (p,) = seen
+    side = math.isqrt(len(p))
+    np.testing.assert_allclose(p[[0, 1, side, -1]] * side, [
+        [1.5, -6 * side + 3], [4.5, -6 * side + 3], [1.5, -6 * side + 9], [3 * side - 1.5, -3]
+    ])  # fmt: skip
+    (shown,) = ax.images
+    assert shown.origin == "lower" and tuple(shown.get_extent()) == (0, 3, -6, 0)
+    np.testing.assert_array_equal(shown.get_array().ravel(), f(p))
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 3), (-6, 0))
+    ax = Figure().subplots()
+    image.density(ax, np.array([[1.0, 2.0], [3.0, 4.0]]), CLOUD)
+    assert ax.images[0].get_array().tolist() == [[1, 2], [3, 4]]
+    np.testing.assert_array_equal(ax.collections[-1].get_offsets(), CLOUD)
+
+
+@pytest.mark.parametrize("mass", [0.5, 0.9, 0.99])
+def test_the_contour_of_a_gaussian_that_holds_a_mass_is_where_it_should_be(mass):
+    x = np.linspace(-5, 5, 400)
+    heights = np.exp(-(x**2 + x[:, None] ** 2) / 2)
+    # P(r > R) = exp(−R²/2), which is the height at R itself
+    assert distributions.holding(heights, mass) == pytest.approx(1 - mass, rel=0.02)
+    assert distributions.holding(np.ones((3, 3)), mass) == 1
+
+
+def test_classes_have_their_colours_and_their_names_at_their_medians():
+    labels = np.arange(40) % 4
+    labels[labels == 3] = 9
+    ax = Figure().subplots()
+    image.plane(ax, CLOUD, labels, names="abcdefghij")
+    cloud = ax.collections[0]
+    found = {tuple(p): tuple(c[:3]) for p, c in
+             zip(cloud.get_offsets().tolist(), cloud.get_facecolors(), strict=True)}  # fmt: skip
+    assert len(found) == 40
+    for point, label in zip(CLOUD, labels, strict=True):
+        assert found[tuple(point)] == pytest.approx(to_rgb(style.COLOURS[label]))
+    at = {text.get_text(): text.xy for text in ax.texts}
+    assert list(at) == ["a", "b", "c", "j"]
+    np.testing.assert_allclose(at["j"], np.median(CLOUD[labels == 9], axis=0))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c", "j"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (lambda w: image.histogram(w, {}), "histogram: expected `values`, got none"),
+        (lambda w: image.histogram(w, [math.nan]), "histogram: `values` has no finite value"),
+        (lambda w: image.histogram(w, {"a": []}), "histogram: `a` has no finite value"),
+        (lambda w: image.points(w, {}), "points: expected sets of points, got none"),
+        (lambda w: image.points(w, np.ones((3, 3))),
+         "points: expected `sets` (n, 2) with n ≥ 1, got (3, 3)"),
+        (lambda w: image.points(w, {"a": CLOUD[:0]}),
+         "points: expected `a` (n, 2) with n ≥ 1, got (0, 2)"),
+        (lambda w: image.points(w, np.full((2, 2), math.nan)), "points: no point is finite"),
+        (lambda w: image.points(w, CLOUD, extent=(1, 0, 0, 1)),
+         "points: expected `extent` (left, right, bottom, top), got (1, 0, 0, 1)"),
+        (lambda w: image.density(w, gaussian),
+         "density: expected `extent`, (left, right, bottom, top), or samples"),
+        (lambda w: image.density(w, lambda p: p, CLOUD),
+         "density: expected `f` to give 90000 densities for as many points, got (90000, 2)"),
+        (lambda w: image.density(w, np.ones(4), CLOUD),
+         "density: expected `f` (rows, columns), or a function, got (4,)"),
+        (lambda w: image.density(w, lambda p: -gaussian(p), CLOUD),
+         "density: expected finite densities ≥ 0, not all 0; for a log-density, give its exp"),
+        (lambda w: image.plane(w, CLOUD, np.arange(3)),
+         "plane: expected `labels` to be 40 ints, one for each row of `z`, got int64 (3,)"),
+        (lambda w: image.plane(w, CLOUD, np.arange(40)),
+         "plane: expected `labels` from 0 to 9, got 0 to 39"),
+        (lambda w: image.plane(w, CLOUD, np.full(40, 2), names=["a", "b"]),
+         "plane: expected `names` for 3 classes, got 2"),
+    ],
+)  # fmt: skip
+def test_what_is_no_distribution_is_refused(draw, said, tmp_path):
+    assert message(ValueError, draw, tmp_path / "a.png") == said
+    assert list(tmp_path.iterdir()) == []

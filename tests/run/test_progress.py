@@ -1,0 +1,65 @@
+"""Progress: a bar at a terminal, and elsewhere a few plain lines."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_run import main
+
+from tinygen.data import Batches
+from tinygen.run import Run
+
+HERE = Path(__file__).parents[1]
+
+
+def test_where_there_is_no_terminal_progress_is_a_few_plain_lines(tmp_path, capsys):
+    main(tmp_path / "run")
+    lines = capsys.readouterr().err.splitlines()
+    rest = r": loss [\d.e-]+, rate [\d.e-]+, [\d,]+ images/s"
+    assert re.fullmatch(rf"epoch 0\.2/12, step 1/84{rest}, \d+:\d\d left", lines[0])
+    assert re.fullmatch(rf"epoch 12\.0/12, step 84/84{rest}", lines[1])
+    assert len(lines) == 2
+
+
+def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    batches = Batches(np.zeros((20, 2), "f4"), 4, rng=rng, epochs=6)  # 30 batches
+
+    def loop():
+        for _ in range(10):
+            for _ in range(3):
+                next(batches)
+            yield 1.0
+
+    with Run(tmp_path / "run") as run:
+        run.keep(batches=batches)
+        for _ in run.track(loop()):
+            pass
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("epoch 0.6/6, step 1/10: ") and first.endswith(" left")
+    assert last.startswith("epoch 6.0/6, step 10/10: ") and "left" not in last
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_at_a_terminal_progress_is_a_bar(tmp_path):
+    import pty
+
+    leader, follower = pty.openpty()
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import training_run; training_run.main({str(tmp_path / 'run')!r})"  # noqa: E501
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=follower, stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"})  # fmt: skip
+    os.close(follower)
+    text = b""
+    with contextlib.suppress(OSError):  # the end, on Linux
+        while part := os.read(leader, 4096):
+            text += part
+    os.close(leader)
+    assert process.wait(10) == 0
+    last = text.decode().strip().split("\r")[-1]
+    assert "epoch 12.0/12" in last and "84/84" in last and "images/s" in last and "loss" in last
