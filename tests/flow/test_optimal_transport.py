@@ -1,0 +1,91 @@
+"""Optimal transport: the best assignment of all, and the noise that it gives to each row."""
+
+import itertools
+
+import numpy as np
+import pytest
+from host_arrays import D, generator, host, normal
+from hypothesis import given
+from hypothesis import strategies as st
+from known_flows import TWO, here
+
+import tinygen as tg
+from tinygen.flow import couple, optimal_transport
+from tinygen.flow.optimal_transport import assignment
+
+# --- the coupling ---------------------------------------------------------------------------------
+
+
+def total(cost, order):
+    return sum(cost[i][j] for i, j in enumerate(order))
+
+
+@given(st.integers(1, 6), st.integers(0, 10**6), st.booleans())
+def test_an_assignment_is_the_best_of_all(n, seed, with_ties):
+    rng = generator(seed)
+    cost = rng.integers(-3, 3, (n, n)) if with_ties else rng.standard_normal((n, n))
+    found = assignment(cost)
+    assert sorted(found) == list(range(n))
+    best = min(total(cost, order) for order in itertools.permutations(range(n)))
+    assert total(cost, found) == pytest.approx(best, abs=1e-12)
+
+
+@given(st.integers(7, 70), st.integers(0, 10**6), st.sampled_from(["points", "far", "ties"]))
+def test_a_larger_assignment_is_what_scipy_finds(n, seed, kind):
+    optimize = pytest.importorskip("scipy.optimize")
+    rng = generator(seed)
+    cost = {"points": lambda: -rng.standard_normal((n, 2)) @ rng.standard_normal((2, n)),
+            "far": lambda: np.exp(2 * rng.standard_normal((n, n))),
+            "ties": lambda: rng.integers(0, 3, (n, n))}[kind]()  # fmt: skip
+    found = assignment(cost)
+    assert sorted(found) == list(range(n))
+    rows, columns = optimize.linear_sum_assignment(cost)
+    assert total(cost, found) == pytest.approx(cost[rows, columns].sum(), abs=1e-9)
+
+
+def test_the_prices_of_an_auction_are_nearly_those_of_the_best_assignment():
+    """No prices' sum, with the least that rows pay at them, is above the best one's cost"""
+    x_1, _ = TWO.sample(128, generator())
+    cost = -x_1 @ normal(128, D).T
+    best, v = total(cost, assignment(cost)), optimal_transport._auction(cost)
+    bound = v.sum() + (cost - v).min(axis=1).sum()
+    assert best - 0.2 * np.ptp(cost) < bound <= best + 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 512])
+def test_on_a_line_the_best_pairs_are_in_the_same_order(n):
+    x_0, x_1 = normal(n, 1), normal(n, 1, seed=1) + 3
+    found = couple(x_0, x_1)
+    np.testing.assert_array_equal(found[np.argsort(x_1[:, 0])], np.sort(x_0, axis=0))
+
+
+def test_coupling_moves_the_noise_and_nothing_else():
+    x_0, x_1 = normal(40, 2, 3, 1), here(normal(40, 2, 3, 1, seed=1))
+    before = host(x_1).copy()
+    found = couple(x_0, x_1)
+    assert sorted(found.reshape(40, -1).tolist()) == sorted(x_0.reshape(40, -1).tolist())
+    np.testing.assert_array_equal(host(x_1), before)
+    assert ((before - found) ** 2).sum() < 0.8 * ((before - x_0) ** 2).sum()
+
+
+def test_rows_that_are_noise_already_are_their_own_partners():
+    x_1, order = normal(50, 3), generator().permutation(50)
+    np.testing.assert_array_equal(couple(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
+                                  (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)])
+
+
+def test_each_class_gets_noise_that_knows_nothing_of_it():
+    """One class on the left and one on the right: coupled all together each would get half"""
+    rng, n = generator(), 400
+    labels = np.arange(n) % 2
+    x_1 = np.stack([6.0 * labels - 3, 0 * labels], axis=1) + rng.standard_normal((n, 2))
+    x_0 = rng.standard_normal((n, 2))
+    blind, told = couple(x_0, x_1), couple(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
+    assert blind[labels == 1, 0].mean() > 0.7 > -0.7 > blind[labels == 0, 0].mean()
+    for k in (0, 1):
+        assert sorted(told[labels == k, 0]) == sorted(x_0[labels == k, 0])
+        one = x_0[labels == k]
+        np.testing.assert_array_equal(told[labels == k], couple(one, x_1[labels == k]))
+
+def test_nothing_is_assigned_to_nothing():
+    assert optimal_transport.assignment(np.zeros((0, 0))).shape == (0,)

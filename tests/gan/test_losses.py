@@ -1,0 +1,306 @@
+"""Adversarial losses and penalties: each at its formula, every game ends as it is known to."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_gans import EVERY, Point, Slope, generator, host, tensor
+
+import tinygen as tg
+from tinygen import gan, gradcheck, models, nn, optim
+from tinygen.gan import (
+    GAN,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+    gradient_penalty,
+    r1,
+)
+
+every_loss = pytest.mark.parametrize("loss", EVERY, ids=lambda x: f"{type(x).__name__}")
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+# --- the losses -----------------------------------------------------------------------------------
+
+R, F = np.array([2.0, -0.5, 1.0]), np.array([-1.0, 0.25, 3.0])
+P_R, P_F = sigmoid(R), sigmoid(F)
+
+
+@pytest.mark.parametrize(
+    ("loss", "critic", "generator_"),
+    [
+        (Minimax(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), np.log(1 - P_F).mean()),
+        (NonSaturating(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), -np.log(P_F).mean()),
+        (NonSaturating(0.9),
+         -(0.9 * np.log(P_R) + 0.1 * np.log(1 - P_R)).mean() - np.log(1 - P_F).mean(),
+         -np.log(P_F).mean()),
+        (LeastSquares(), ((R - 1) ** 2).mean() / 2 + (F**2).mean() / 2, ((F - 1) ** 2).mean() / 2),
+        (LeastSquares(0.9), ((R - 0.9) ** 2).mean() / 2 + (F**2).mean() / 2,
+         ((F - 1) ** 2).mean() / 2),
+        (Hinge(), (0 + 1.5 + 0 + 0 + 1.25 + 4) / 3, -2.25 / 3),
+        (Wasserstein(), 2.25 / 3 - 2.5 / 3, -2.25 / 3),
+    ],
+)  # fmt: skip
+def test_every_loss_is_its_formula(loss, critic, generator_):
+    assert float(loss.critic(tensor(R), tensor(F))) == pytest.approx(critic)
+    assert float(loss.generator(tensor(F))) == pytest.approx(generator_)
+
+
+@every_loss
+@given(r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
+       f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]))  # fmt: skip
+def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
+    real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
+    loss_c, loss_g = loss.critic(real, fake), loss.generator(fake)
+    slopes = [*tg.grad(loss_c, [real, fake]), tg.grad(loss_g, fake)]
+    assert all(np.isfinite(host(x)).all() for x in (loss_c, loss_g, *slopes))
+
+
+@every_loss
+def test_the_losses_pass_gradcheck(loss):
+    r, f = tensor(R, requires_grad=True), tensor(F, requires_grad=True)
+    gradcheck(lambda r, f: loss.critic(r, f), r, f, order=2)
+    gradcheck(lambda f: loss.generator(f), f, order=2)
+
+
+def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to_go_by():
+    f = tensor([-20.0], requires_grad=True)
+    saturating, other = (float(tg.grad(loss.generator(f), f)[0]) for loss in EVERY[:2])
+    assert saturating == pytest.approx(-math.exp(-20), rel=1e-3)
+    assert other == pytest.approx(-1, rel=1e-3)
+
+
+@every_loss
+def test_at_rest_is_where_the_best_critic_of_equal_distributions_is(loss):
+    critic, generator_ = loss.at_rest
+    scores = np.linspace(-4, 4, 16001)  # D where p = q: the same number for real and fake
+    losses = [float(loss.critic(tensor([d]), tensor([d]))) for d in scores[::16]]
+    best = scores[::16][int(np.argmin(losses))]
+    assert min(losses) == pytest.approx(critic, abs=1e-4)
+    if generator_ is None:  # a constant may be added to D at no cost
+        assert np.isclose(losses, critic).sum() > 100
+    else:
+        assert float(loss.generator(tensor([best]))) == pytest.approx(generator_, abs=5e-3)
+
+
+@pytest.mark.parametrize("make", [Minimax, NonSaturating, LeastSquares])
+@pytest.mark.parametrize("real", [0.0, 1.1, -1, math.nan])
+def test_a_label_is_a_probability(make, real):
+    with pytest.raises(ValueError, match=f"^{make.__name__}: expected 0 < `real` ≤ 1, got {real}"):
+        make(real)
+
+# --- what the critic finds ------------------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """A critic of K things, each a one-hot row: any function of them"""
+
+    def __init__(self, k):
+        self.score = tensor(np.zeros((k, 1)), requires_grad=True)
+
+    def forward(self, x):
+        return tg.as_tensor(x) @ self.score
+
+
+def best_critic(loss, p, q, steps=600):
+    """The table that minimises Σ over things, real with probability p and fake with q."""
+    k = len(p)
+    critic = Table(k)
+    optimizer = optim.Adam(critic.parameters(), lambda t: 0.3 * 0.985**t, (0.5, 0.9))
+    # a set in which each thing is as often as its probability says
+    real, fake = (np.repeat(np.eye(k), np.rint(1000 * w).astype(int), axis=0) for w in (p, q))
+    real, fake = tensor(real), tensor(fake)
+    for _ in range(steps):
+        value = loss.critic(critic(real), critic(fake))
+        optimizer.step(tg.grad(value, optimizer.params))
+    return host(critic.score)[:, 0], float(value)
+
+
+TWO = np.array([0.5, 0.2, 0.3]), np.array([0.1, 0.6, 0.3])
+
+
+def test_the_best_critic_is_the_share_of_the_data_and_its_value_the_js_divergence():
+    p, q = TWO
+    score, value = best_critic(Minimax(), p, q)
+    np.testing.assert_allclose(sigmoid(score), p / (p + q), atol=1e-3)
+    m = (p + q) / 2
+    js = (p * np.log(p / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
+    assert -value == pytest.approx(-2 * math.log(2) + 2 * js, abs=1e-5)
+
+
+def test_with_smoothing_the_best_critic_is_that_share_times_the_label():
+    p, q = TWO
+    score, _ = best_critic(Minimax(0.9), p, q)
+    np.testing.assert_allclose(sigmoid(score), 0.9 * p / (p + q), atol=1e-3)
+
+
+def test_of_least_squares_too_the_best_critic_is_the_share_of_the_data():
+    p, q = TWO
+    score, value = best_critic(LeastSquares(), p, q)
+    np.testing.assert_allclose(score, p / (p + q), atol=1e-3)
+    pearson = ((p - q) ** 2 / (p + q)).sum()  # which the generator lowers, in one form
+    assert value == pytest.approx((1 - pearson / 2) / 4, abs=1e-4)
+
+
+def test_a_penalised_critic_of_two_points_finds_their_distance():
+    critic = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
+    model = GAN(Point(3.0, 4.0), critic, 1)
+    batches = (tensor(np.zeros((16, 2))) for _ in range(600))
+    fading = optim.Adam(critic.parameters(), lambda t: 0.02 * 0.995**t, (0.5, 0.9))
+    optimizers = optim.SGD(model.generator.parameters(), 1e-12), fading
+    *_, last = gan.train(model, batches, *optimizers, rng=generator(), loss=Wasserstein(),
+                         penalty=partial(gradient_penalty, weight=100.0))  # fmt: skip
+    assert float(last["distance"]) == pytest.approx(5, rel=0.03)
+
+# --- the Dirac-GAN: both players have one number --------------------------------------------------
+
+
+def dirac(loss, steps=1200, lr=0.1, **options):
+    """Data all at 0, a generator at θ, a critic of slope ψ: the way of (θ, ψ)  (Mescheder 2018)"""
+    model = GAN(Point(1.0), Slope(0.0, loss.boundary or 0.0), 1)
+    optimizers = [optim.SGD(m.parameters(), lr) for m in (model.generator, model.critic)]
+    batches = (tensor(np.zeros((1, 1))) for _ in range(steps))
+    way = []
+    for _ in gan.train(model, batches, *optimizers, rng=generator(), loss=loss, **options):
+        way.append((float(model.generator.at[0]), float(model.critic.psi[0])))
+    return np.array(way)
+
+
+def turns(way):
+    return np.diff(np.unwrap(np.arctan2(way[:, 1], way[:, 0]))).sum() / (2 * math.pi)
+
+
+@pytest.mark.parametrize("loss", [Minimax(), Hinge(), Wasserstein()])
+def test_without_a_penalty_the_players_circle_about_the_equilibrium(loss):
+    way = dirac(loss)
+    radius = np.hypot(*way.T)
+    assert abs(turns(way)) > 5
+    assert 0.8 < radius.min() <= radius.max() < 1.25
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), LeastSquares()])
+def test_in_two_games_they_come_nearer_but_ever_more_slowly(loss):
+    # the radius loses what is of the order of its cube: 1/√t, and never a share of it each turn
+    way = dirac(loss)
+    radius = np.hypot(*way.T)
+    assert abs(turns(way)) > 5
+    assert 0.1 < radius[-1] < 0.5
+    early, late = radius[300] / radius[150], radius[1199] / radius[1049]
+    assert late > early + 0.1
+
+
+@pytest.mark.parametrize("loss", EVERY[:5])
+def test_with_r1_they_reach_it(loss):
+    way = dirac(loss, 600, penalty=partial(r1, weight=1.0))
+    assert np.hypot(*way[-1]) < 1e-3
+
+
+def test_the_gradient_penalty_does_not_make_them_meet():
+    way = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
+    assert np.hypot(*way[-500:].T).max() > 0.1
+
+# --- the penalties --------------------------------------------------------------------------------
+
+
+def dense_critic(seed=0):
+    return models.mlp([6, 5, 4, 1], tg.tanh, rng=generator(seed)).astype(float), (3, 6)
+
+
+def conv_critic(seed=0):
+    rng = generator(seed)
+    return nn.Sequential(nn.Conv2d(2, 3, 3, 2, 1, rng=rng), nn.LeakyReLU(0.2),
+                         nn.Conv2d(3, 2, 2, rng=rng), nn.Tanh(), nn.Flatten(),
+                         nn.Dense(8, 1, rng=rng)).astype(float), (3, 6, 6, 2)  # fmt: skip
+
+
+def slopes(critic, x):
+    """‖∇D‖ of each row by differences, of D alone."""
+    found = np.empty((len(x), x[0].size))
+    for i, row in enumerate(x):
+        for j in range(row.size):
+            h = np.zeros(row.size)
+            h[j] = 1e-5
+            h = h.reshape(row.shape)
+            ends = critic(tensor(np.stack([row + h, row - h])))
+            found[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
+    return np.linalg.norm(found, axis=1)
+
+
+@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+def test_the_penalties_are_their_formulas(make):
+    critic, shape = make()
+    real, fake = generator(1).standard_normal((2, *shape))
+    eps = generator(5).random(shape[0], np.float32).reshape(-1, *[1] * (len(shape) - 1))
+    expected = 7 * ((slopes(critic, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
+    found = gradient_penalty(critic, tensor(real), tensor(fake), rng=generator(5), weight=7.0)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    expected = 3 / 2 * (slopes(critic, real) ** 2).mean()
+    assert float(r1(critic, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_gradients_of_the_penalties_equal_differences(make, zero):
+    critic, shape = make()
+    params = critic.parameters()
+    if zero:  # a critic that is the same everywhere
+        for p in params[-2:]:
+            p.data = 0 * p.data
+    real, fake = (tensor(x) for x in generator(1).standard_normal((2, *shape)))
+    for penalty in (gradient_penalty, r1):
+
+        def value(penalty=penalty):
+            return penalty(critic, real, fake, rng=generator(5))
+
+        # the last bias plays no part
+        found = tg.grad(value(), params, allow_unreachable=True)
+        for p, g in zip(params, found, strict=True):
+            start = host(p).copy()
+            step = generator(7).standard_normal(start.shape)
+            ends = []
+            for h in (1e-5, -1e-5):
+                p.data = tg.xp.asarray(start + h * step)
+                ends.append(float(value()))
+            p.data = tg.xp.asarray(start)
+            expected = (ends[0] - ends[1]) / 2e-5
+            assert (host(g) * step).sum() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_the_penalty_of_a_flat_critic_is_finite_and_says_slope_zero():
+    critic = models.mlp([2, 4, 1], rng=generator())
+    critic.parameters()[-2].data = 0 * critic.parameters()[-2].data
+    x = tg.Tensor(tg.xp.ones((3, 2), "f4"))
+    value = gradient_penalty(critic, x, x, rng=generator())
+    assert float(value) == 10
+    grads = tg.grad(value, critic.parameters(), allow_unreachable=True)
+    assert all(np.isfinite(host(g)).all() for g in grads)
+
+
+def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
+    seen = []
+
+    def critic(x):
+        seen.append(host(x))
+        return x.sum(axis=1)
+
+    real, fake = tensor(np.zeros((500, 3))), tensor(np.ones((500, 3)))
+    gradient_penalty(critic, real, fake, rng=generator())
+    (x,) = seen
+    assert (x == x[:, :1]).all()  # one ε for all numbers of a row
+    assert len(np.unique(x[:, 0])) == 500
+    assert 0 <= x.min() < 0.01
+    assert 0.99 < x.max() <= 1
+
+
+def test_as_many_fakes_as_real_images_are_needed():
+    with pytest.raises(ValueError, match=r"^gradient_penalty: expected as many `fake` as `real` im"
+                       r"ages, of one shape, got \(2, 3\) and \(4, 3\)$"):  # fmt: skip
+        gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())
