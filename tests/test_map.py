@@ -9,6 +9,19 @@ FOLDER = Path(tinygen.__file__).parent
 MAP = (FOLDER / "README.md").read_text("utf-8")
 ROWS = re.findall(r"^\| \[(\w+)\]\(\1\) \| .+? \| ([\d,]+) \| (.+) \|$", MAP, re.MULTILINE)
 
+# every other file, tinygen/PKG/FILE.py, is tested in tests/PKG/test_FILE.py
+TESTED_IN = {
+    "autograd/cupy": "autograd/test_backend.py",
+    "autograd/functions": "autograd/test_operations.py",
+    "autograd/geometry": "autograd/test_conv.py",
+    "autograd/normalise": "autograd/test_operations.py",
+    "autograd/pooling": "autograd/test_operations.py",
+    "autograd/shaping": "autograd/test_operations.py",
+    "testing/diagnosis": "testing/test_gradcheck.py",
+    "testing/slopes": "testing/test_gradcheck.py",
+    "vae/model": "vae/test_vae_model.py",
+}
+
 
 def files(folder):
     return {path.stem for path in (FOLDER / folder).glob("*.py")} - {"__init__"}
@@ -41,3 +54,18 @@ def test_folders_stand_above_those_that_import_them():
         for path in (FOLDER / name).glob("*.py"):
             for other in re.findall(r"^from tinygen\.(\w+)", path.read_text("utf-8"), re.MULTILINE):
                 assert place.get(other, -1) <= place[name], f"{path} imports {other}"
+
+
+def test_every_file_of_the_library_has_tests_under_its_name_or_where_the_table_says():
+    tests = Path(__file__).parent
+    for name, _, _ in ROWS:
+        for file in files(name):
+            usual = f"{name}/test_{file}.py"
+            assert (tests / TESTED_IN.get(f"{name}/{file}", usual)).exists(), usual
+    usual = {n: tests / f"{n.replace('/', '/test_')}.py" for n in TESTED_IN}
+    assert [n for n, path in usual.items() if path.exists()] == []
+
+
+def test_no_two_test_files_have_one_name():
+    names = [p.name for p in Path(__file__).parent.rglob("*.py") if p.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

@@ -7,9 +7,9 @@ import weakref
 
 import numpy as np
 import pytest
+from graph_leaves import leaf, message
 from hypothesis import given
 from hypothesis import strategies as st
-from leaves import leaf, message
 
 import tinygen as tg
 from tinygen import Tensor, grad, gradcheck, no_grad, record, strategies

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from leaves import leaf, message
+from graph_leaves import leaf, message
 
 import tinygen as tg
 from tinygen import Tensor, grad

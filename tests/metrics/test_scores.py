@@ -121,10 +121,6 @@ def test_the_signal_to_noise_ratio_of_a_tenth_off_is_20_decibels():
     assert metrics.psnr(x, x) == math.inf
 
 
-def test_bits_per_dimension_are_those_of_the_autoencoders():
-    assert metrics.bits_per_dimension is metrics.bits_per_dimension
-
-
 # --- all at once ----------------------------------------------------------------------------------
 
 D, K = 6, 4
@@ -321,6 +317,14 @@ def test_what_has_no_score_is_refused(make, message, rng):
 def test_a_seed_is_no_generator(rng):
     with pytest.raises(TypeError, match=r"^evaluate: expected `rng` to be a NumPy Generator"):
         evaluate(reading(20, rng), reading(60, rng), rng=0)
+
+
+# --- log-likelihoods, in bits ---------------------------------------------------------------------
+
+
+def test_bits_per_dimension_of_a_uniform_image_are_the_bits_of_its_levels():
+    assert metrics.bits_per_dimension(0.0, 784, levels=256) == 8  # density 1 on [0, 1]
+    assert metrics.bits_per_dimension(784 * math.log(2), 784) == pytest.approx(1)
 
 
 # --- the names ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from small_vaes import D, P, by_hand, data, generator, linear_model, small_model, tensor
 
 import tinygen as tg
-from tinygen import metrics, nn, vae
+from tinygen import nn, vae
 from tinygen.vae import VAE, elbo, log_weights
 
 # --- log p(x) -------------------------------------------------------------------------------------
@@ -47,11 +47,6 @@ def test_the_kl_of_each_unit_is_its_mean_over_all_images():
     model, x = small_model(), generator().random((7, P))
     _, kl = by_hand(model, x, 5)
     np.testing.assert_allclose(vae.unit_kl(model, x, size=2), kl.mean(axis=0), rtol=1e-9)
-
-
-def test_bits_per_dimension_of_a_uniform_image_are_the_bits_of_its_levels():
-    assert metrics.bits_per_dimension(0.0, 784, levels=256) == 8  # density 1 on [0, 1]
-    assert metrics.bits_per_dimension(784 * math.log(2), 784) == pytest.approx(1)
 
 
 def lively_model():
