@@ -33,9 +33,22 @@ from tinygen.image.style import (
 )
 
 __all__ = [
-    "BLUE", "GREEN", "GREY", "INK", "ORANGE", "PALE", "PURPLE", "RED", "SKY", "STYLE", "bare",
-    "canvas", "ink_on", "numbers", "save",
-]  # fmt: skip
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "INK",
+    "ORANGE",
+    "PALE",
+    "PURPLE",
+    "RED",
+    "SKY",
+    "STYLE",
+    "bare",
+    "canvas",
+    "ink_on",
+    "numbers",
+    "save",
+]
 
 MANY = 6000  # colours, as only pictures of colour gradients have them
 
@@ -46,9 +59,15 @@ def numbers(ax: Axes, values: np.ndarray, colours: np.ndarray | None = None, siz
     for i, j in itertools.product(range(rows), range(columns)):
         colour = "white" if colours is None else colours[i, j]
         ax.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5))
-        ax.text(j + 0.5, i + 0.53, f"{values[i, j]:g}".replace("-", "−"), ha="center",
-                va="center", fontsize=size,
-                color=ink_on(colour))  # fmt: skip
+        ax.text(
+            j + 0.5,
+            i + 0.53,
+            f"{values[i, j]:g}".replace("-", "−"),
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=ink_on(colour),
+        )
     ax.set(xlim=(-0.15, columns + 0.15), ylim=(rows + 0.15, -0.15), aspect="equal")
 
 

@@ -28,8 +28,14 @@ def drawn() -> Figure:
 
 def planes() -> Figure:
     """The sets of points in the plane, coloured by their labels."""
-    sets = {"ring": data.ring, "grid": data.grid, "moons": data.moons, "swirl": data.swirl,
-            "checkerboard": data.checkerboard, "pinwheel": data.pinwheel}  # fmt: skip
+    sets = {
+        "ring": data.ring,
+        "grid": data.grid,
+        "moons": data.moons,
+        "swirl": data.swirl,
+        "checkerboard": data.checkerboard,
+        "pinwheel": data.pinwheel,
+    }
     figure = canvas(8, 1.75)
     for ax, (name, draw) in zip(figure.subplots(1, 6), sets.items(), strict=True):
         points, labels = draw(1500, rng=np.random.default_rng(SEED))
@@ -86,12 +92,29 @@ def memorised() -> Figure:
     ax.plot(at, values, ".-", color=RED)
     best = int(values.argmin())
     ax.axvline(at[best], color=GREY, lw=1, ls=":")
-    ax.annotate("here it is best", (at[best], values.max()), xytext=(5, 0), color=GREY, size=9,
-                textcoords="offset points", va="center")  # fmt: skip
-    for text, y, colour in (("held-out digits", values[-1], RED), ("the 200 digits", seen[-1],
-                                                                    BLUE)):  # fmt: skip
-        ax.annotate(text, (steps[-1], y), xytext=(6, 0), textcoords="offset points", color=colour,
-                    size=9, va="center", annotation_clip=False)  # fmt: skip
+    ax.annotate(
+        "here it is best",
+        (at[best], values.max()),
+        xytext=(5, 0),
+        color=GREY,
+        size=9,
+        textcoords="offset points",
+        va="center",
+    )
+    for text, y, colour in (
+        ("held-out digits", values[-1], RED),
+        ("the 200 digits", seen[-1], BLUE),
+    ):
+        ax.annotate(
+            text,
+            (steps[-1], y),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            size=9,
+            va="center",
+            annotation_clip=False,
+        )
     ax.set(yscale="log", xlabel="step", ylabel="cross-entropy, nats", xlim=(0, steps[-1]))
     return figure
 

@@ -111,8 +111,15 @@ def shade(ax: Axes, log_p: Array, extent: Any, top: float | None = None) -> None
     """A density on a lattice, dark where it is highest, or `top`"""
     side = round(np.sqrt(log_p.size))
     p = np.exp(log_p - log_p.max()) if top is None else np.exp(log_p)
-    bare(ax).imshow(p.reshape(side, side), extent=extent, origin="lower", cmap=SHADES, vmin=0,
-                    vmax=1 if top is None else top, interpolation="bilinear")  # fmt: skip
+    bare(ax).imshow(
+        p.reshape(side, side),
+        extent=extent,
+        origin="lower",
+        cmap=SHADES,
+        vmin=0,
+        vmax=1 if top is None else top,
+        interpolation="bilinear",
+    )
 
 
 # --- noise ----------------------------------------------------------------------------------------
@@ -127,8 +134,10 @@ def diffusion_forward() -> Figure:
     digit = 2 * data.load("digits", train=20, test=0)[0].images[[9]] - 1
     eps = normal(*digit.shape).astype(np.float32)
     rows = {}
-    for name, schedule, colour, at in (("linear", linear(T), BLUE, 480),
-                                       ("cosine", cosine(T), RED, 640)):  # fmt: skip
+    for name, schedule, colour, at in (
+        ("linear", linear(T), BLUE, 480),
+        ("cosine", cosine(T), RED, 640),
+    ):
         a, b = schedule.scales(t)
         left.plot(t / T, a, color=colour)
         left.plot(t / T, b, color=colour, linestyle="--", linewidth=1.3)
@@ -220,8 +229,15 @@ def diffusion_paths() -> Figure:
         "DDIM, the same noise: no draw after x_T": samplers.ddim(model, noise, steps=T),
     }
     for ax, (name, steps) in zip(axes, kinds.items(), strict=True):
-        ax.imshow(density, extent=(0, 1, -3, 3), origin="lower", aspect="auto", cmap=SHADES,
-                  interpolation="bilinear", alpha=0.75)  # fmt: skip
+        ax.imshow(
+            density,
+            extent=(0, 1, -3, 3),
+            origin="lower",
+            aspect="auto",
+            cmap=SHADES,
+            interpolation="bilinear",
+            alpha=0.75,
+        )
         ways = np.array([noise, *(step.x for step in steps)])[..., 0]
         ax.plot(np.linspace(1, 0, T + 1), ways, color=RED, linewidth=0.7)
         ax.grid(False)
@@ -252,27 +268,42 @@ def diffusion_order() -> Figure:
     }
     for name, (sampler, calls, colour, marker) in kinds.items():
         counts = np.array([5, 10, 20, 40, 80, 160, 320]) // calls + (calls == 2)
-        errors = [np.sqrt(((samplers.last(sampler(n)) - exact) ** 2).sum(axis=1).mean())
-                  for n in counts.tolist()]  # fmt: skip
-        left.loglog(calls * counts - (calls == 2), errors, marker + "-", color=colour,
-                    markersize=5, linewidth=1.2, label=name)  # fmt: skip
+        errors = [
+            np.sqrt(((samplers.last(sampler(n)) - exact) ** 2).sum(axis=1).mean())
+            for n in counts.tolist()
+        ]
+        left.loglog(
+            calls * counts - (calls == 2),
+            errors,
+            marker + "-",
+            color=colour,
+            markersize=5,
+            linewidth=1.2,
+            label=name,
+        )
     guide(left, 1, 0.05)
     guide(left, 2, 0.008)
     left.set(xlabel="calls of the network, n", ylabel="distance from the equation’s end, r.m.s.")
     left.set_title("Five Gaussians on a ring: each point")
     left.legend(loc="lower left")
     counts = np.array([5, 10, 20, 40, 80, 160, 320])
-    for name, eta, colour, marker in (("η = 0: DDIM", 0.0, BLUE, "o"), ("η = ½", 0.5, PURPLE, "D"),
-                                      ("η = 1: ancestral", 1.0, ORANGE, "s")):  # fmt: skip
+    for name, eta, colour, marker in (
+        ("η = 0: DDIM", 0.0, BLUE, "o"),
+        ("η = ½", 0.5, PURPLE, "D"),
+        ("η = 1: ancestral", 1.0, ORANGE, "s"),
+    ):
         errors = [abs(variance(schedule, n, eta) / 0.25 - 1) for n in counts.tolist()]
-        right.loglog(counts, errors, marker + "-", color=colour, markersize=5, linewidth=1.2,
-                     label=name)  # fmt: skip
+        right.loglog(
+            counts, errors, marker + "-", color=colour, markersize=5, linewidth=1.2, label=name
+        )
     guide(right, 1, 0.5)
     right.set(xlabel="calls of the network, n", ylabel="error of the variance, relative")
     right.set_title("A Gaussian of variance ¼: the law of x_0")
     right.legend(loc="lower left")
-    right.set(yticks=[0.02, 0.05, 0.1, 0.2, 0.5, 1],
-              yticklabels=["0.02", "0.05", "0.1", "0.2", "0.5", "1"])  # fmt: skip
+    right.set(
+        yticks=[0.02, 0.05, 0.1, 0.2, 0.5, 1],
+        yticklabels=["0.02", "0.05", "0.1", "0.2", "0.5", "1"],
+    )
     for ax in (left, right):
         ax.set(xticks=counts, xticklabels=counts)
         ax.minorticks_off()
@@ -283,8 +314,14 @@ def guide(ax: Axes, order: int, at: float) -> None:
     """A dotted line that falls as 1/n or 1/n², from `at` where n is 80"""
     n = np.array([80, 320])
     ax.loglog(n, at * (n / 80) ** -float(order), color=GREY, linewidth=1.2, linestyle=":")
-    ax.annotate("1/n" + "²" * (order == 2), (80, at), (-1, 3), textcoords="offset points",
-                color=GREY, ha="right")  # fmt: skip
+    ax.annotate(
+        "1/n" + "²" * (order == 2),
+        (80, at),
+        (-1, 3),
+        textcoords="offset points",
+        color=GREY,
+        ha="right",
+    )
 
 
 def variance(schedule: NoiseSchedule, steps: int, eta: float) -> float:
@@ -323,8 +360,9 @@ def diffusion_guidance() -> Figure:
     return figure
 
 
-THREE = Mixture([[-0.9, 0.3], [0.0, 0.9], [0.9, -0.3], [0.1, -1.1], [-1.1, -0.9]], 0.45,
-                [0, 0, 1, 1, 2])  # fmt: skip
+THREE = Mixture(
+    [[-0.9, 0.3], [0.0, 0.9], [0.9, -0.3], [0.1, -1.1], [-1.1, -0.9]], 0.45, [0, 0, 1, 1, 2]
+)
 
 
 # --- images ---------------------------------------------------------------------------------------
@@ -341,8 +379,9 @@ def diffusion_restore() -> Figure:
     mask[:, :14] = 1
     rows = {"image": some, "known half": np.where(mask, some, 0)}
     for resample in (1, 10):
-        filled = editing.repaint(model, noise, some, mask, rng=np.random.default_rng(1), steps=30,
-                                 resample=resample)  # fmt: skip
+        filled = editing.repaint(
+            model, noise, some, mask, rng=np.random.default_rng(1), steps=30, resample=resample
+        )
         rows[f"resample = {resample}"] = samplers.last(filled)
     figure = canvas(10, 2.7)
     left, right = figure.subplots(1, 2)
@@ -369,8 +408,11 @@ def flow_crossing() -> Figure:
     ends = points_2d.mixture(60, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
     coupled = flow.couple(noise, ends)
     ways = list(ode.path(WHEEL.velocity, noise, np.linspace(0, 1, 101)))
-    kinds = {"At random": np.stack([noise, ends]), "Coupled": np.stack([coupled, ends]),
-             "The flow of the first": np.stack(ways)}  # fmt: skip
+    kinds = {
+        "At random": np.stack([noise, ends]),
+        "Coupled": np.stack([coupled, ends]),
+        "The flow of the first": np.stack(ways),
+    }
     figure = canvas(10, 3.6)
     for ax, (name, way) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
         bare(ax).plot(way[..., 0], way[..., 1], color=GREY, linewidth=0.8)
@@ -394,8 +436,11 @@ def learnt(kind: str) -> Points:
         x_0 = normal(20_000, 2).astype(np.float32)
         x, loss = flow.reflow_pairs(learnt("random"), x_0, size=20_000), flow.reflow_loss
     batches = data.Batches(x, 128, rng=rng)
-    for _, _ in zip(range(steps), flow.train(network, batches, optimizer, rng=rng, ema=ema,
-                                             loss=loss), strict=False):  # fmt: skip
+    for _, _ in zip(
+        range(steps),
+        flow.train(network, batches, optimizer, rng=rng, ema=ema, loss=loss),
+        strict=False,
+    ):
         pass
     with ema.applied():
         averages = [p.data.copy() for p in network.parameters()]
@@ -411,9 +456,14 @@ def flow_reflow() -> Figure:
     figure = canvas(10, 2.9)
     *axes, right = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.25])
     for ax, (kind, name, colour) in zip(
-        axes, (("random", "Pairs at random", RED), ("coupled", "Coupled", ORANGE),
-               ("reflow", "Reflow", BLUE)), strict=True,
-    ):  # fmt: skip
+        axes,
+        (
+            ("random", "Pairs at random", RED),
+            ("coupled", "Coupled", ORANGE),
+            ("reflow", "Reflow", BLUE),
+        ),
+        strict=True,
+    ):
         f = flow.velocity(learnt(kind))
         end = ode.solve(f, x_0, (0, 1), ode.Adaptive())
         found = [ode.solve(f, x_0, np.linspace(0, 1, n + 1), ode.euler) for n in counts]
@@ -437,15 +487,18 @@ def flow_density() -> Figure:
     steps, std, ema = 4000, 0.18, optim.EMA(network.parameters(), 0.995)
     optimizer = optim.Adam(network.parameters(), optim.cosine(5e-3, steps))
     batches = data.Batches(points_2d.mixture(steps * 256, means, std, rng=rng).points, 256, rng=rng)
-    for _, _ in zip(range(steps), flow.train(network, batches, optimizer, rng=rng, ema=ema),
-                    strict=False):  # fmt: skip
+    for _, _ in zip(
+        range(steps), flow.train(network, batches, optimizer, rng=rng, ema=ema), strict=False
+    ):
         pass
     at, extent = plane(2.9, 90)
     held = points_2d.mixture(2000, means, std, rng=rng).points
     times = np.linspace(1, 0, 25)
     with ema.applied():
-        found, nats = (flow.log_likelihood(network, x, times=times, step=ode.heun, size=len(x))
-                       for x in (at.astype(np.float32), held))  # fmt: skip
+        found, nats = (
+            flow.log_likelihood(network, x, times=times, step=ode.heun, size=len(x))
+            for x in (at.astype(np.float32), held)
+        )
         drawn = flow.sample(network, (2000, 2), rng=rng, steps=24, size=2000)
     figure = canvas(10, 3.6)
     truth, best = (points_2d.log_density(x, means, std) for x in (at, held))
@@ -471,29 +524,39 @@ def clocks_plane() -> Figure:
     figure = canvas(10, 4)
     left, right = figure.subplots(1, 2)
     angle = np.linspace(0, np.pi / 2, 100)
-    ways = {"x + σ ε": (np.ones(2), np.array([0, 1.55]), GREEN),
-            "√ᾱ x + √(1−ᾱ) ε": (np.cos(angle), np.sin(angle), RED),
-            "t x + (1−t) ε": (np.array([1, 0]), np.array([0, 1]), BLUE)}  # fmt: skip
+    ways = {
+        "x + σ ε": (np.ones(2), np.array([0, 1.55]), GREEN),
+        "√ᾱ x + √(1−ᾱ) ε": (np.cos(angle), np.sin(angle), RED),
+        "t x + (1−t) ε": (np.array([1, 0]), np.array([0, 1]), BLUE),
+    }
     for sigma in (0.25, 0.5, 1, 2, 4):
         end = np.array([1, sigma]) * min(1.15, 1.5 / sigma)
         left.plot([0, end[0]], [0, end[1]], color=GREY, linewidth=0.8, linestyle=":")
-        left.annotate(f"σ = {sigma:g}", end, (3, 2), textcoords="offset points", color=GREY,
-                      fontsize=9)  # fmt: skip
+        left.annotate(
+            f"σ = {sigma:g}", end, (3, 2), textcoords="offset points", color=GREY, fontsize=9
+        )
         root = np.sqrt(1 + sigma * sigma)
         for scale, colour in ((1, GREEN), (1 / root, RED), (1 / (1 + sigma), BLUE)):
             if scale * sigma < 1.6:
                 left.plot(scale, scale * sigma, "o", color=colour, markersize=5)
     for name, (a, b, colour) in ways.items():
         left.plot(a, b, color=colour, label=name)
-    left.set(xlabel="a, of the data", ylabel="b, of the noise", aspect="equal", xlim=(-0.03, 1.45),
-             ylim=(-0.03, 1.75))  # fmt: skip
+    left.set(
+        xlabel="a, of the data",
+        ylabel="b, of the noise",
+        aspect="equal",
+        xlim=(-0.03, 1.45),
+        ylim=(-0.03, 1.75),
+    )
     left.legend(loc="upper left", bbox_to_anchor=(1.0, 0.72))
     part = np.linspace(0, 1, 201)
     T = 1000
-    clocks = {"linear": (linear(T).sigma(part[1:] * T), part[1:], ORANGE),
-              "cosine": (cosine(T).sigma(part[1:] * T), part[1:], RED),
-              "flow": (part[1:-1] / (1 - part[1:-1]), part[1:-1], BLUE),
-              "edm_sigmas": (samplers.edm_sigmas(linear(T), 201)[-2::-1], part, GREEN)}  # fmt: skip
+    clocks = {
+        "linear": (linear(T).sigma(part[1:] * T), part[1:], ORANGE),
+        "cosine": (cosine(T).sigma(part[1:] * T), part[1:], RED),
+        "flow": (part[1:-1] / (1 - part[1:-1]), part[1:-1], BLUE),
+        "edm_sigmas": (samplers.edm_sigmas(linear(T), 201)[-2::-1], part, GREEN),
+    }
     for name, (sigma, time, colour) in clocks.items():
         right.semilogy(time, sigma, color=colour, label=name)
     right.set(xlabel="part of the way from data to noise", ylabel="σ", ylim=(0.005, 200))
@@ -506,12 +569,15 @@ def clocks_weights() -> Figure:
     rng = np.random.default_rng(SEED)
     x = points_2d.mixture(3000, RING.means, RING.std, rng=rng).points.astype(float)
     eps = rng.standard_normal(x.shape)
-    error = np.array([((x - RING.denoise(x + s * eps, 1, s)) ** 2).sum(axis=1).mean() / s**2
-                      for s in SIGMAS])  # fmt: skip
-    curves = {"bound": (SIGMAS, np.ones(len(SIGMAS)), INK),
-              "ε, linear": (*clocked(linear(1000)), ORANGE),
-              "ε, cosine": (*clocked(cosine(1000)), RED),
-              "flow; v, cosine": (SIGMAS, SIGMAS, BLUE)}  # fmt: skip
+    error = np.array(
+        [((x - RING.denoise(x + s * eps, 1, s)) ** 2).sum(axis=1).mean() / s**2 for s in SIGMAS]
+    )
+    curves = {
+        "bound": (SIGMAS, np.ones(len(SIGMAS)), INK),
+        "ε, linear": (*clocked(linear(1000)), ORANGE),
+        "ε, cosine": (*clocked(cosine(1000)), RED),
+        "flow; v, cosine": (SIGMAS, SIGMAS, BLUE),
+    }
     figure = canvas(10, 3.7)
     left, right = figure.subplots(1, 2)
     for name, (sigma, weight, colour) in curves.items():
@@ -535,7 +601,16 @@ def clocked(schedule: NoiseSchedule) -> tuple[Array, Array]:
 
 
 FIGURES: tuple[Callable[[], Figure], ...] = (
-    diffusion_forward, diffusion_bound, diffusion_score, diffusion_paths, diffusion_order,
-    diffusion_guidance, diffusion_restore, flow_crossing, flow_density, flow_reflow, clocks_plane,
+    diffusion_forward,
+    diffusion_bound,
+    diffusion_score,
+    diffusion_paths,
+    diffusion_order,
+    diffusion_guidance,
+    diffusion_restore,
+    flow_crossing,
+    flow_density,
+    flow_reflow,
+    clocks_plane,
     clocks_weights,
-)  # fmt: skip
+)

@@ -21,30 +21,61 @@ def diamond() -> Figure:
     places = {"x": (0.0, 0.0), "z = x · x": (1.35, 0.62), "y = z + x": (2.7, 0.0)}
     values = {"x": 3, "z = x · x": 9, "y = z + x": 12}
     bars = {"x": "x̄ = 3 + 3 + 1 = 7", "z = x · x": "z̄ = 1", "y = z + x": "ȳ = 1"}
-    edges = [("x", "z = x · x", 0.28, "3"), ("x", "z = x · x", -0.12, "3"),
-             ("x", "y = z + x", -0.18, "1"), ("z = x · x", "y = z + x", 0.12, "1")]  # fmt: skip
+    edges = [
+        ("x", "z = x · x", 0.28, "3"),
+        ("x", "z = x · x", -0.12, "3"),
+        ("x", "y = z + x", -0.18, "1"),
+        ("z = x · x", "y = z + x", 0.12, "1"),
+    ]
     for ax, backwards in zip(figure.subplots(1, 2), (False, True), strict=True):
         bare(ax).set(xlim=(-0.55, 3.25), ylim=(-0.5, 1.08), aspect="equal")
         ax.set_title("backward: cotangents" if backwards else "forward: values")
         colour = RED if backwards else BLUE
         for start, end, bend, local in edges:
             ends = (places[end], places[start]) if backwards else (places[start], places[end])
-            ax.add_patch(FancyArrowPatch(
-                *ends, arrowstyle="-|>", mutation_scale=13, color=colour, linewidth=1.5,
-                shrinkA=21, shrinkB=21, connectionstyle=f"arc3,rad={bend if backwards else -bend}",
-            ))  # fmt: skip
+            ax.add_patch(
+                FancyArrowPatch(
+                    *ends,
+                    arrowstyle="-|>",
+                    mutation_scale=13,
+                    color=colour,
+                    linewidth=1.5,
+                    shrinkA=21,
+                    shrinkB=21,
+                    connectionstyle=f"arc3,rad={bend if backwards else -bend}",
+                )
+            )
             if backwards:
                 (a, b), (c, d) = ends
-                ax.text((a + c) / 2 + bend * (d - b) / 2, (b + d) / 2 - bend * (c - a) / 2, local,
-                        color=colour, ha="center", va="center",
-                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+                ax.text(
+                    (a + c) / 2 + bend * (d - b) / 2,
+                    (b + d) / 2 - bend * (c - a) / 2,
+                    local,
+                    color=colour,
+                    ha="center",
+                    va="center",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+                )
         for name, (a, b) in places.items():
             ax.plot(a, b, "o", markersize=30, markerfacecolor="white", markeredgecolor=GREY)
-            ax.text(a, b, bars[name].split()[-1] if backwards else values[name], ha="center",
-                    va="center", color=colour, fontsize=12)  # fmt: skip
+            ax.text(
+                a,
+                b,
+                bars[name].split()[-1] if backwards else values[name],
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=12,
+            )
             above = b > 0.3
-            ax.text(a, b + (0.33 if above else -0.33), bars[name] if backwards else name,
-                    ha="center", va="bottom" if above else "top", fontsize=10)  # fmt: skip
+            ax.text(
+                a,
+                b + (0.33 if above else -0.33),
+                bars[name] if backwards else name,
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=10,
+            )
     return figure
 
 
@@ -81,8 +112,13 @@ def vjp_calls() -> Figure:
     ax.plot(n, ours, "o-", color=BLUE, markersize=4)
     ax.text(n[-1] + 0.3, naive[-1], f"path by path\n{naive[-1]:,}", color=RED, va="center")
     ax.text(n[-1] + 0.3, ours[-1], f"each node once\n{ours[-1]}", color=BLUE, va="center")
-    ax.set(yscale="log", xlim=(0.5, 18.8), xticks=range(1, 16, 2), xlabel="diamonds in the chain",
-           ylabel="calls of vjps")  # fmt: skip
+    ax.set(
+        yscale="log",
+        xlim=(0.5, 18.8),
+        xticks=range(1, 16, 2),
+        xlabel="diamonds in the chain",
+        ylabel="calls of vjps",
+    )
     ax.set_title("Every further diamond doubles the paths, and adds two edges")
     return figure
 
@@ -132,8 +168,9 @@ def derivatives() -> Figure:
 
 def patches() -> Figure:
     """A 5 × 5 image, its nine 3 × 3 patches as rows of a matrix, and the product with a kernel."""
-    image = np.array([[0, 0, 1, 2, 0], [0, 3, 4, 0, 0], [0, 5, 6, 7, 0], [0, 0, 0, 8, 0],
-                      [0, 9, 8, 0, 0]], float)  # fmt: skip
+    image = np.array(
+        [[0, 0, 1, 2, 0], [0, 3, 4, 0, 0], [0, 5, 6, 7, 0], [0, 0, 0, 8, 0], [0, 9, 8, 0, 0]], float
+    )
     kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], float)
     matrix = tg.patches(image[None, :, :, None], 3).numpy().reshape(9, 9)
     result = tg.conv2d(image[None, :, :, None], kernel[:, :, None, None]).numpy().reshape(3, 3)
@@ -186,31 +223,47 @@ def matrix_of(convolve: Callable[[np.ndarray], tg.Tensor], size: tuple[int, int]
 
 def matrices() -> Figure:
     """A convolution as a matrix, and the transposed convolution as its transpose."""
-    shades = [[BLUE, "#5ba4d4", "#b3d4ea"], ["#b97f00", ORANGE, "#f6d790"],
-              ["#00694d", GREEN, "#99d5c2"]]  # fmt: skip
+    shades = [
+        [BLUE, "#5ba4d4", "#b3d4ea"],
+        ["#b97f00", ORANGE, "#f6d790"],
+        ["#00694d", GREEN, "#99d5c2"],
+    ]
     taps = list(itertools.chain(*shades))  # a hue for each row of the kernel
     row = np.arange(1.0, 5.0).reshape(1, 4, 1, 1)
     square = np.arange(1.0, 10.0).reshape(3, 3, 1, 1)
     flat = ((0, 0), (1, 1))
     four = [BLUE, ORANGE, GREEN, PURPLE]
     cases = {
-        "row": ("kernel of 4, stride 2, padding 1: 8 → 4", four,
-                matrix_of(lambda x: tg.conv2d(x, row, (1, 2), flat), (1, 8))),
-        "row back": ("transposed: 4 → 8", four,
-                     matrix_of(lambda y: tg.conv_transpose2d(y, row, (1, 2), flat), (1, 4))),
-        "square": ("3 × 3 kernel: 5 × 5 → 3 × 3", taps,
-                   matrix_of(lambda x: tg.conv2d(x, square), (5, 5))),
-        "square back": ("transposed: 3 × 3 → 5 × 5", taps,
-                        matrix_of(lambda y: tg.conv_transpose2d(y, square), (3, 3))),
-    }  # fmt: skip
+        "row": (
+            "kernel of 4, stride 2, padding 1: 8 → 4",
+            four,
+            matrix_of(lambda x: tg.conv2d(x, row, (1, 2), flat), (1, 8)),
+        ),
+        "row back": (
+            "transposed: 4 → 8",
+            four,
+            matrix_of(lambda y: tg.conv_transpose2d(y, row, (1, 2), flat), (1, 4)),
+        ),
+        "square": (
+            "3 × 3 kernel: 5 × 5 → 3 × 3",
+            taps,
+            matrix_of(lambda x: tg.conv2d(x, square), (5, 5)),
+        ),
+        "square back": (
+            "transposed: 3 × 3 → 5 × 5",
+            taps,
+            matrix_of(lambda y: tg.conv_transpose2d(y, square), (3, 3)),
+        ),
+    }
     assert (cases["row back"][2] == cases["row"][2].T).all()
     assert (cases["square back"][2] == cases["square"][2].T).all()
 
     figure = canvas(10, 5.6)
     axes = figure.subplot_mosaic(
         [["row", "row back", "square back"], ["square", "square", "square back"]],
-        width_ratios=(8, 4.4, 6.6), height_ratios=(8, 9.5),
-    )  # fmt: skip
+        width_ratios=(8, 4.4, 6.6),
+        height_ratios=(8, 9.5),
+    )
     for name, (title, colours, matrix) in cases.items():
         ax = axes[name]
         rows, columns = matrix.shape
@@ -219,8 +272,14 @@ def matrices() -> Figure:
             colour = colours[tap] if tap >= 0 else "#f3f3f3"
             ax.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="white", lw=0.8))
             if tap >= 0 and "row" in name:
-                ax.text(j + 0.5, i + 0.5, f"w{'₀₁₂₃'[tap]}", ha="center", va="center",
-                        color=ink_on(colour))  # fmt: skip
+                ax.text(
+                    j + 0.5,
+                    i + 0.5,
+                    f"w{'₀₁₂₃'[tap]}",
+                    ha="center",
+                    va="center",
+                    color=ink_on(colour),
+                )
         bare(ax).set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("pixels in", fontsize=9, color=GREY)
@@ -244,8 +303,9 @@ def phases() -> Figure:
     for k, l in itertools.product(range(4), range(4)):
         colour = colours[k % 2, l % 2]
         ax.add_patch(Rectangle((l, k), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5))
-        ax.text(l + 0.5, k + 0.5, f"{k},{l}", ha="center", va="center", fontsize=9,
-                color=ink_on(colour))  # fmt: skip
+        ax.text(
+            l + 0.5, k + 0.5, f"{k},{l}", ha="center", va="center", fontsize=9, color=ink_on(colour)
+        )
     ax.set(xlim=(0, 4), ylim=(4, 0), aspect="equal")
     ax.set_title("4 × 4 kernel")
 
@@ -266,8 +326,15 @@ def phases() -> Figure:
             k, l = a + 2 * (1 - i), b + 2 * (1 - j)
             x, y = 2.3 * b + j, 2.3 * a + i
             ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
-            ax.text(x + 0.5, y + 0.5, f"{k},{l}", ha="center", va="center", fontsize=9,
-                    color=ink_on(colour))  # fmt: skip
+            ax.text(
+                x + 0.5,
+                y + 0.5,
+                f"{k},{l}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=ink_on(colour),
+            )
     ax.set(xlim=(0, 4.3), ylim=(4.3, 0), aspect="equal")
     ax.set_title("four 2 × 2 kernels of\nstride 1, in reverse order")
     return figure
@@ -318,8 +385,16 @@ def marks() -> Figure:
     reach = 1.08 * max(np.abs(each).max() for each in cases.values())
     for n, (ax, (title, computed)) in enumerate(zip(axes.flat, cases.items(), strict=True)):
         ax.axline((0, 0), slope=1, color=GREY, linewidth=0.9)
-        ax.plot(measured.ravel(), computed.ravel(), "o", markersize=5, alpha=0.85,
-                color=RED if n else BLUE, markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
+        ax.plot(
+            measured.ravel(),
+            computed.ravel(),
+            "o",
+            markersize=5,
+            alpha=0.85,
+            color=RED if n else BLUE,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+        )
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.set_title(title)
         if n >= 3:
@@ -359,8 +434,15 @@ def steps() -> Figure:
     ax = figure.subplots()
     for name, (colour, slope) in slopes.items():
         errors = np.array([abs(slope(float(k)) - exact) / abs(exact) for k in h])
-        ax.loglog(h, np.maximum(errors, 1e-17), "o-", color=colour, linewidth=1.2, markersize=3,
-                  label=name)  # fmt: skip
+        ax.loglog(
+            h,
+            np.maximum(errors, 1e-17),
+            "o-",
+            color=colour,
+            linewidth=1.2,
+            markersize=3,
+            label=name,
+        )
     step = 2.0**-7 * x
     ax.axvline(step, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     ax.text(step * 0.8, 2e1, "tinygen’s\nfirst step", ha="right", va="top", fontsize=9)
@@ -410,8 +492,11 @@ def passes() -> Figure:
     names = ("g · s", "1 − s", "x · (1 − s)", "1 + …", "their product")
     colours = (SKY, BLUE, ORANGE, GREEN, PURPLE)
     figure = canvas(10, 3.6)
-    titles = ("plain: each operation walks through all of it", "fused: block by block",
-              "fused, on two threads")  # fmt: skip
+    titles = (
+        "plain: each operation walks through all of it",
+        "fused: block by block",
+        "fused, on two threads",
+    )
     for n, (ax, title) in enumerate(zip(figure.subplots(1, 3, sharey=True), titles, strict=True)):
         for op, block in itertools.product(range(operations), range(blocks)):
             if n == 0:
@@ -420,8 +505,17 @@ def passes() -> Figure:
                 half = blocks // n
                 time = (block % half) * operations + op
             label = names[op] if block == 0 else None
-            ax.add_patch(Rectangle((time, block), 1, 1, facecolor=colours[op], edgecolor="white",
-                                   linewidth=0.8, label=label))  # fmt: skip
+            ax.add_patch(
+                Rectangle(
+                    (time, block),
+                    1,
+                    1,
+                    facecolor=colours[op],
+                    edgecolor="white",
+                    linewidth=0.8,
+                    label=label,
+                )
+            )
         ax.set(xlim=(0, operations * blocks), ylim=(blocks, 0), xticks=[], yticks=[])
         ax.grid(False)
         ax.set_xlabel("order of work →")
@@ -432,5 +526,16 @@ def passes() -> Figure:
     return figure
 
 
-FIGURES = (diamond, vjp_calls, derivatives, patches, matrices, phases, overlaps, marks, steps,
-           sides, passes)  # fmt: skip
+FIGURES = (
+    diamond,
+    vjp_calls,
+    derivatives,
+    patches,
+    matrices,
+    phases,
+    overlaps,
+    marks,
+    steps,
+    sides,
+    passes,
+)

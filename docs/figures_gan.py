@@ -120,8 +120,9 @@ def field(loss: Any, theta: np.ndarray, psi: np.ndarray, penalty: Any) -> list[n
     of_generator, of_critic = loss.generator(f), loss.critic(0 * f + (loss.boundary or 0.0), f)
     if penalty is not None:
         zeros = np.zeros((theta.size, 1))
-        of_critic = of_critic + penalty(lambda x: x * at[1], zeros, at[0].detach(),
-                                        rng=np.random.default_rng(SEED))  # fmt: skip
+        of_critic = of_critic + penalty(
+            lambda x: x * at[1], zeros, at[0].detach(), rng=np.random.default_rng(SEED)
+        )
     pushes = tg.grad(of_generator, at[0]), tg.grad(of_critic, at[1])
     return [-push.numpy().reshape(theta.shape) * theta.size for push in pushes]
 
@@ -150,8 +151,17 @@ def gan_dirac() -> Figure:
             inside = abs(psi) <= 0.7
             u, v = np.where(inside, u, np.nan), np.where(inside, v, np.nan)
         length = np.hypot(u, v) + 1e-9
-        ax.quiver(theta, psi, u / length, v / length, color=GREY, alpha=0.45, pivot="mid", scale=24,
-                  width=0.005)  # fmt: skip
+        ax.quiver(
+            theta,
+            psi,
+            u / length,
+            v / length,
+            color=GREY,
+            alpha=0.45,
+            pivot="mid",
+            scale=24,
+            width=0.005,
+        )
         found = way(loss, (1.2, 0.0), 600, **options)
         ax.plot(*found.T, color=BLUE, linewidth=1.2)
         ax.plot(*found[0], "o", color=BLUE, markersize=4)
@@ -198,8 +208,12 @@ def gan_eigenvalues() -> Figure:
         measured = [by_measurement(loss, g, h) for g in some]
         right.plot(some, measured, "o", color=colour, markersize=4.5)
     left.axvline(0, color=INK, linewidth=0.8)
-    left.set(xlabel="real part: growth", ylabel="imaginary part: turning", xlim=(-2.6, 0.4),
-             ylim=(-1.25, 1.25))  # fmt: skip
+    left.set(
+        xlabel="real part: growth",
+        ylabel="imaginary part: turning",
+        xlim=(-2.6, 0.4),
+        ylim=(-1.25, 1.25),
+    )
     left.annotate("γ = 0: circles", (0, 1), (-1.05, 1.06), color=ORANGE, fontsize=9)
     left.annotate("γ = 2 s", (-1, 0), (-1.5, 0.09), color=ORANGE, fontsize=9)
     left.set_title("Eigenvalues of the flow, γ from 0 to 4")
@@ -257,9 +271,12 @@ class Bounded(NamedTuple):
     spectral: bool = False
 
 
-BOUNDED = {"clipped at 0.01": Bounded(clip_at=0.01), "clipped at 0.1": Bounded(clip_at=0.1),
-           "gradient penalty": Bounded(penalty=True),
-           "spectral normalisation": Bounded(spectral=True)}  # fmt: skip
+BOUNDED = {
+    "clipped at 0.01": Bounded(clip_at=0.01),
+    "clipped at 0.1": Bounded(clip_at=0.1),
+    "gradient penalty": Bounded(penalty=True),
+    "spectral normalisation": Bounded(spectral=True),
+}
 
 
 def judging(how: Bounded, real: np.ndarray, fake: np.ndarray, steps: int = 500) -> Any:
@@ -267,8 +284,12 @@ def judging(how: Bounded, real: np.ndarray, fake: np.ndarray, steps: int = 500) 
     rng = np.random.default_rng(SEED)
     critic = models.mlp([2, 64, 64, 64, 1], LEAKY, rng=rng)
     if how.spectral:
-        critic = nn.Sequential(*[nn.SpectralNorm(layer, rng=rng) if hasattr(layer, "weight") else
-                                 layer for layer in critic.layers])  # fmt: skip
+        critic = nn.Sequential(
+            *[
+                nn.SpectralNorm(layer, rng=rng) if hasattr(layer, "weight") else layer
+                for layer in critic.layers
+            ]
+        )
     optimizer = optim.RMSprop(critic.parameters(), lambda t: 3e-3 * 0.994**t)
     loss = gan.Wasserstein()
     for _ in range(steps):
@@ -309,8 +330,9 @@ def gan_slopes() -> Figure:
         with tg.no_grad():
             scores = critic(plane.reshape(-1, 2)).numpy().reshape(plane.shape[:2])
             distance = float(gan.Wasserstein().critic(critic(fake), critic(real)))
-        bare(above).contour(ticks, ticks, scores, 14, colors=GREY, linewidths=0.8,
-                            linestyles="solid")  # fmt: skip
+        bare(above).contour(
+            ticks, ticks, scores, 14, colors=GREY, linewidths=0.8, linestyles="solid"
+        )
         above.plot(*real[:500].T, ".", color=BLUE, markersize=1.6)
         above.plot(*fake[:500].T, ".", color=ORANGE, markersize=1.6)
         above.set(aspect="equal", xlim=(-2.9, 2.9), ylim=(-2.9, 2.9))
@@ -357,16 +379,21 @@ def gan_price() -> Figure:
     share = np.linspace(0.002, 1, 500)
     for (name, values), colour in zip(lost(share).items(), (RED, BLUE), strict=True):
         left.plot(100 * (1 - share), values, color=colour, label=name)
-    left.set(xlabel="% of the data that are never made", ylabel="nats", xlim=(0, 100),
-             ylim=(0, 1.5))  # fmt: skip
+    left.set(
+        xlabel="% of the data that are never made", ylabel="nats", xlim=(0, 100), ylim=(0, 1.5)
+    )
     left.legend(loc="upper left")
     left.set_title("The price of leaving out")
     m = np.arange(1, 17)
     kinds = {"one of eight modes is missing": RED, "all there, some 5/4, some 3/4 as often": GREEN}
     for kind, colour in kinds.items():
         right.plot(m, packed(kind, m), "o-", color=colour, markersize=4, label=kind)
-    right.set(xlabel="samples that are judged at once", ylabel="total variation", ylim=(0, 1),
-              xticks=[1, 4, 8, 12, 16])  # fmt: skip
+    right.set(
+        xlabel="samples that are judged at once",
+        ylabel="total variation",
+        ylim=(0, 1),
+        xticks=[1, 4, 8, 12, 16],
+    )
     right.legend(loc="upper left")
     right.set_title("Two faults that weigh the same, one by one")
     return figure
@@ -424,8 +451,15 @@ def played(game: Game, seed: int = SEED) -> Played:
     log: list[dict[str, float]] = []
     frames = {}
     for critic_steps, until in ((game.ahead, 1), (game.critic_steps, STEPS)):
-        steps = gan.train(model, batches, *players, rng=rng, loss=game.loss, penalty=game.penalty,
-                          critic_steps=critic_steps)  # fmt: skip
+        steps = gan.train(
+            model,
+            batches,
+            *players,
+            rng=rng,
+            loss=game.loss,
+            penalty=game.penalty,
+            critic_steps=critic_steps,
+        )
         for terms in itertools.islice(steps, until - len(log)):
             log.append({name: float(value) for name, value in terms.items()})
             average.update()
@@ -433,8 +467,12 @@ def played(game: Game, seed: int = SEED) -> Played:
                 frames[len(log)] = samples(model)
     with average.applied():
         averaged = samples(model)
-    return Played({name: np.array([terms[name] for terms in log]) for name in log[0]}, frames,
-                  averaged, misplaced(frames[STEPS] - shift(game)))  # fmt: skip
+    return Played(
+        {name: np.array([terms[name] for terms in log]) for name in log[0]},
+        frames,
+        averaged,
+        misplaced(frames[STEPS] - shift(game)),
+    )
 
 
 def shift(game: Game) -> np.ndarray:
@@ -511,9 +549,10 @@ def gan_zero() -> Figure:
         "A: minimax, plain descent": late(gan.Minimax(), plain=0.1),
         "B: minimax, Adam": late(gan.Minimax()),
         "C: the critic’s rate × 4": GAMES["the critic’s rate × 4"],
-        "D: β₁ 0.9, both rates / 4": Game(betas=(0.9, 0.999), generator_rate=2.5e-4,
-                                          critic_rate=2.5e-4),
-    }  # fmt: skip
+        "D: β₁ 0.9, both rates / 4": Game(
+            betas=(0.9, 0.999), generator_rate=2.5e-4, critic_rate=2.5e-4
+        ),
+    }
     figure = canvas(10, 6.4)
     axes = figure.subplots(3, 4, height_ratios=[1, 1, 1.5])
     for (name, game), (loss, slope, made) in zip(games.items(), axes.T, strict=True):
@@ -528,8 +567,9 @@ def gan_zero() -> Figure:
         scatter(made, found.frames[STEPS], BLUE, game.away)
         if name[0] == "A":
             made.set(xlim=(-2.5, 6.5), ylim=(-4.5, 4.5))
-    for ax, label in zip(axes[:, 0], ("critic’s loss", "generator’s slope", "step 800"),
-                         strict=True):  # fmt: skip
+    for ax, label in zip(
+        axes[:, 0], ("critic’s loss", "generator’s slope", "step 800"), strict=True
+    ):
         ax.set_ylabel(label)
     return figure
 
@@ -551,11 +591,17 @@ def gan_curves() -> Figure:
         found = played(game)
         above.set_ylim(limits)
         for player, colour in (("critic", BLUE), ("generator", ORANGE)):
-            above.plot(steps, smooth(found.log[f"{player}_loss"]), color=colour, linewidth=1.2,
-                       label=player)  # fmt: skip
+            above.plot(
+                steps,
+                smooth(found.log[f"{player}_loss"]),
+                color=colour,
+                linewidth=1.2,
+                label=player,
+            )
             if f"{player}_at_rest" in found.log:
-                above.axhline(found.log[f"{player}_at_rest"][0], color=colour, linewidth=0.9,
-                              linestyle="--")  # fmt: skip
+                above.axhline(
+                    found.log[f"{player}_at_rest"][0], color=colour, linewidth=0.9, linestyle="--"
+                )
         above.set_title(f"{name}\n{found.misplaced:.0%} misplaced", fontsize=10)
         kind = "accuracy" if "accuracy" in found.log else "distance"
         below.plot(steps, smooth(found.log[kind]), color=PURPLE, linewidth=1.2)
@@ -573,11 +619,13 @@ def gan_tried() -> Figure:
     """The share of misplaced samples after so many steps, with one thing changed at a time."""
     figure = canvas(9, 5.2)
     ax = figure.subplots()
-    found = {name: [played(game, seed).misplaced for seed in range(3)]
-             for name, game in GAMES.items()}  # fmt: skip
+    found = {
+        name: [played(game, seed).misplaced for seed in range(3)] for name, game in GAMES.items()
+    }
     first = next(iter(found))
-    found["weights averaged (EMA)"] = [misplaced(played(GAMES[first], seed).averaged)
-                                       for seed in range(3)]  # fmt: skip
+    found["weights averaged (EMA)"] = [
+        misplaced(played(GAMES[first], seed).averaged) for seed in range(3)
+    ]
     best, start, worst = sorted(found.pop(first))
     order = sorted(found, key=lambda name: np.mean(found[name]), reverse=True)
     ax.axvspan(best, worst, color=PALE, linewidth=0)
@@ -594,5 +642,15 @@ def gan_tried() -> Figure:
     return figure
 
 
-FIGURES = (gan_best, gan_dirac, gan_eigenvalues, gan_disjoint, gan_slopes, gan_price, gan_modes,
-           gan_zero, gan_curves, gan_tried)  # fmt: skip
+FIGURES = (
+    gan_best,
+    gan_dirac,
+    gan_eigenvalues,
+    gan_disjoint,
+    gan_slopes,
+    gan_price,
+    gan_modes,
+    gan_zero,
+    gan_curves,
+    gan_tried,
+)

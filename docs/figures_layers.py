@@ -67,12 +67,19 @@ def depth() -> Figure:
     axes = figure.subplots(2, 2, sharex=True)
     for row, (name, activation) in zip(axes, (("tanh", tg.tanh), ("ReLU", tg.relu)), strict=True):
         for gain, (label, _, colour) in GAINS.items():
-            pairs = zip(measured_sizes(activation, gain), predicted_sizes(activation, gain),
-                        strict=True)  # fmt: skip
+            pairs = zip(
+                measured_sizes(activation, gain), predicted_sizes(activation, gain), strict=True
+            )
             for ax, (points, line) in zip(row, pairs, strict=True):
                 ax.plot(line, color=colour, linewidth=1.3)
-                ax.plot(range(0, DEPTH + 1, 2), points[::2], "o", color=colour, markersize=4,
-                        label=label)  # fmt: skip
+                ax.plot(
+                    range(0, DEPTH + 1, 2),
+                    points[::2],
+                    "o",
+                    color=colour,
+                    markersize=4,
+                    label=label,
+                )
         row[0].set_title(f"{name}: the signal, going up")
         row[1].set_title(f"{name}: the gradient, coming down")
         for ax in row:
@@ -81,8 +88,14 @@ def depth() -> Figure:
     for ax in axes[1]:
         ax.set_xlabel("layers from the input")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, title="Var w  (points: "
-                  "measured, lines: predicted)", title_fontsize=9)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=4,
+        title="Var w  (points: measured, lines: predicted)",
+        title_fontsize=9,
+    )
     return figure
 
 
@@ -136,12 +149,22 @@ def waves() -> Figure:
     figure = canvas(10, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     z = nn.SinusoidalEmbedding(features)(np.linspace(0, 100, 1200)).numpy()
-    image = left.imshow(z.T, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest",
-                        extent=(0, 100, features, 0))  # fmt: skip
+    image = left.imshow(
+        z.T,
+        aspect="auto",
+        cmap="PuOr",
+        vmin=-1,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, 100, features, 0),
+    )
     left.axhline(features / 2, color="white", linewidth=4)
     left.grid(False)
-    left.set(xlabel="t", yticks=[0, features / 2, features / 2 + 1, features],
-             yticklabels=["sin t", "sin t/10,000", "cos t", "cos t/10,000"])  # fmt: skip
+    left.set(
+        xlabel="t",
+        yticks=[0, features / 2, features / 2 + 1, features],
+        yticklabels=["sin t", "sin t/10,000", "cos t", "cos t/10,000"],
+    )
     for label, side in zip(left.get_yticklabels(), ("top", "bottom") * 2, strict=True):
         label.set_verticalalignment(side)
     left.set_title("t as 64 waves")
@@ -153,8 +176,14 @@ def waves() -> Figure:
         for t, marker in ((0.0, "-"), (321.0, "o")):
             step = 1 if marker == "-" else 20
             alike = (embed(t + gaps[::step]).numpy() * embed(np.array(t)).numpy()).sum(axis=1)
-            right.semilogx(gaps[::step], alike / (features / 2), marker, color=colour,
-                           linewidth=1.2, markersize=4)  # fmt: skip
+            right.semilogx(
+                gaps[::step],
+                alike / (features / 2),
+                marker,
+                color=colour,
+                linewidth=1.2,
+                markersize=4,
+            )
     right.text(25, 0.72, "longest = 10,000", color=BLUE)
     right.text(0.9, 0.3, "longest = 100", color="#a06c00", ha="center")
     right.set(xlabel="distance of t and t′", ylabel="likeness ⟨z, z′⟩ / 32", ylim=(-0.45, 1.08))

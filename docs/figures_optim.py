@@ -40,20 +40,29 @@ def convergence() -> Figure:
     ball = (root - 1) / (root + 1)
     cases = {
         "gradient descent": (
-            RED, (kappa - 1) / (kappa + 1), "(κ − 1)/(κ + 1)",
+            RED,
+            (kappa - 1) / (kappa + 1),
+            "(κ − 1)/(κ + 1)",
             lambda params: optim.SGD(params, 2 / (low + high)),
         ),
         "Nesterov": (
-            ORANGE, 1 - 1 / root, "1 − 1/√κ",
+            ORANGE,
+            1 - 1 / root,
+            "1 − 1/√κ",
             lambda params: optim.SGD(params, 1 / high, momentum=ball, nesterov=True),
         ),
         "heavy ball": (
-            BLUE, ball, "(√κ − 1)/(√κ + 1)",
+            BLUE,
+            ball,
+            "(√κ − 1)/(√κ + 1)",
             lambda params: optim.SGD(params, 4 / (root + 1) ** 2 / low, momentum=ball**2),
         ),
-    }  # fmt: skip
-    places_of_names = {"gradient descent": (306, 1.2e-3), "Nesterov": (306, 4e-13),
-                       "heavy ball": (10, 3e-11)}  # fmt: skip
+    }
+    places_of_names = {
+        "gradient descent": (306, 1.2e-3),
+        "Nesterov": (306, 4e-13),
+        "heavy ball": (10, 3e-11),
+    }
     figure = canvas(8, 4.3)
     ax = figure.subplots()
     t = np.arange(301)
@@ -61,10 +70,20 @@ def convergence() -> Figure:
         places = path(make, lambda p: tg.sum(h * p * p) / 2, [1.0] * 8, 300)
         ax.semilogy(t, np.linalg.norm(places, axis=1) / np.sqrt(8), color=colour)
         ax.semilogy(t, rate**t, color=colour, linestyle=(0, (4, 3)), linewidth=1.1)
-        ax.text(*places_of_names[name], f"{name}\n{formula} = {rate:.3f}", color=colour,
-                fontsize=9, va="center")  # fmt: skip
-    ax.set(xlim=(0, 392), ylim=(1e-13, 30), xticks=range(0, 301, 50), xlabel="step",
-           ylabel="distance from the minimum")  # fmt: skip
+        ax.text(
+            *places_of_names[name],
+            f"{name}\n{formula} = {rate:.3f}",
+            color=colour,
+            fontsize=9,
+            va="center",
+        )
+    ax.set(
+        xlim=(0, 392),
+        ylim=(1e-13, 30),
+        xticks=range(0, 301, 50),
+        xlabel="step",
+        ylabel="distance from the minimum",
+    )
     ax.set_title("Curvatures from 1 to 100; dashed: the known factor to the power of the step")
     return figure
 
@@ -85,19 +104,33 @@ def optimiser_paths() -> Figure:
     ball = ((root - 1) / (root + 1)) ** 2
     colours = {"gradient descent": RED, "heavy ball": BLUE, "RMSprop": PURPLE, "Adam": ORANGE}
     surfaces = {  # every rate but the bowl's first two was searched for: about the best
-        "a bowl, (x² + 10 y²) / 2": (bowl, [-4.0, 1.2], (0, 0), 30, (-4.5, 1.9, -2.3, 2.1), {
-            "gradient descent": lambda p: optim.SGD(p, 2 / 11),
-            "heavy ball": lambda p: optim.SGD(p, 4 / (root + 1) ** 2, momentum=ball),
-            "RMSprop": lambda p: optim.RMSprop(p, 0.2, alpha=0.9),
-            "Adam": lambda p: optim.Adam(p, 0.4),
-        }),
-        "Rosenbrock’s valley": (valley, [-1.4, 0.6], (1, 1), 200, (-1.7, 1.6, -0.95, 1.7), {
-            "gradient descent": lambda p: optim.SGD(p, 0.018),
-            "heavy ball": lambda p: optim.SGD(p, 0.008, momentum=0.9),
-            "RMSprop": lambda p: optim.RMSprop(p, 0.03, alpha=0.9),
-            "Adam": lambda p: optim.Adam(p, 0.3),
-        }),
-    }  # fmt: skip
+        "a bowl, (x² + 10 y²) / 2": (
+            bowl,
+            [-4.0, 1.2],
+            (0, 0),
+            30,
+            (-4.5, 1.9, -2.3, 2.1),
+            {
+                "gradient descent": lambda p: optim.SGD(p, 2 / 11),
+                "heavy ball": lambda p: optim.SGD(p, 4 / (root + 1) ** 2, momentum=ball),
+                "RMSprop": lambda p: optim.RMSprop(p, 0.2, alpha=0.9),
+                "Adam": lambda p: optim.Adam(p, 0.4),
+            },
+        ),
+        "Rosenbrock’s valley": (
+            valley,
+            [-1.4, 0.6],
+            (1, 1),
+            200,
+            (-1.7, 1.6, -0.95, 1.7),
+            {
+                "gradient descent": lambda p: optim.SGD(p, 0.018),
+                "heavy ball": lambda p: optim.SGD(p, 0.008, momentum=0.9),
+                "RMSprop": lambda p: optim.RMSprop(p, 0.03, alpha=0.9),
+                "Adam": lambda p: optim.Adam(p, 0.3),
+            },
+        ),
+    }
     figure = canvas(10, 4.6)
     for ax, (title, surface) in zip(figure.subplots(1, 2), surfaces.items(), strict=True):
         loss, start, minimum, steps, (left, right, bottom, top), makes = surface
@@ -178,8 +211,13 @@ def noise_floor() -> Figure:
         if name == "rate 0.2":
             ax.semilogy(averaged, color=GREEN, linewidth=1.5)
             ax.text(16, 0.0152, "average at rate 0.2,\nd = 0.98", color=GREEN, va="center")
-    ax.set(xlim=(0, 770), xticks=range(0, 601, 100), ylim=(4e-3, 100), xlabel="step",
-           ylabel="mean of p², whose least is 0")  # fmt: skip
+    ax.set(
+        xlim=(0, 770),
+        xticks=range(0, 601, 100),
+        ylim=(4e-3, 100),
+        xlabel="step",
+        ylabel="mean of p², whose least is 0",
+    )
     ax.set_title("Gradient p + noise of variance 1; dashed: the floor η / (2 − η)")
     return figure
 

@@ -28,8 +28,12 @@ def gan_pacgan() -> Figure:
             right.plot(game["epoch"], 100 * game["good"], color=colour, linewidth=1.2)
         left.axhline(modes, color=colour, linestyle="--")
     right.axhline(94.8, color=BLUE, linestyle="--")
-    left.set(xlabel="epochs", ylabel="modes found, of 25", ylim=(0, 26),
-             title="modes (dashed: published, after 400)")  # fmt: skip
+    left.set(
+        xlabel="epochs",
+        ylabel="modes found, of 25",
+        ylim=(0, 26),
+        title="modes (dashed: published, after 400)",
+    )
     right.set(xlabel="epochs", ylabel="per cent", ylim=(0, 100), title="good samples")
     left.legend(loc="lower right", frameon=False)
     return figure

@@ -61,8 +61,13 @@ def judged(model: vae.VAE) -> dict[str, float]:
 
 def vae_kl() -> Figure:
     """The KL of one unit to N(0, 1): over the plane of μ and σ, and of five q's that are drawn."""
-    cases = [(0.0, 1.0, GREY), (0.0, 0.3, BLUE), (1.5, 0.6, GREEN), (-2.0, 0.15, RED),
-             (0.0, 2.0, PURPLE)]  # fmt: skip
+    cases = [
+        (0.0, 1.0, GREY),
+        (0.0, 0.3, BLUE),
+        (1.5, 0.6, GREEN),
+        (-2.0, 0.15, RED),
+        (0.0, 2.0, PURPLE),
+    ]
     figure = canvas(10, 3.9)
     left, right = figure.subplots(1, 2)
     mu, sigma = np.meshgrid(np.linspace(-3, 3, 241), np.geomspace(0.05, 4, 241))
@@ -70,8 +75,13 @@ def vae_kl() -> Figure:
     levels = [0.1, 0.5, 1, 2, 3, 4, 5, 6]
     lines = left.contour(mu, sigma, kl, levels, colors=GREY, linewidths=0.9)
     left.clabel(lines, fmt="%g", fontsize=8)
-    left.set(yscale="log", xlabel="μ", ylabel="σ", yticks=[0.1, 0.3, 1, 3],
-             yticklabels=["0.1", "0.3", "1", "3"])  # fmt: skip
+    left.set(
+        yscale="log",
+        xlabel="μ",
+        ylabel="σ",
+        yticks=[0.1, 0.3, 1, 3],
+        yticklabels=["0.1", "0.3", "1", "3"],
+    )
     left.set_title("KL in nats, and five q’s")
     left.grid(False)
     z = np.linspace(-4, 4, 801)
@@ -110,9 +120,11 @@ def predicted(D: np.ndarray) -> dict[str, np.ndarray]:
         others = (D - 1) * (B**2 + 2 * C**2)
         return (others + middle**2 + 3 * B**2 + 15 * C**2 + 6 * middle * C) / V - slope
 
-    return {"score function": variance(A + (D - 1) * (A + C)),
-            "score function, with a baseline": variance(-C),
-            "reparameterised": np.full(len(D), V / S2**2)}  # fmt: skip
+    return {
+        "score function": variance(A + (D - 1) * (A + C)),
+        "score function, with a baseline": variance(-C),
+        "reparameterised": np.full(len(D), V / S2**2),
+    }
 
 
 def measured(D: int, draws: int = 20_000) -> list[float]:
@@ -139,8 +151,10 @@ def of_digits(D: int, draws: int = 400, images: int = 20) -> list[float]:
     f = log_p.numpy().reshape(draws, images, 1)
     through = tg.grad(tg.sum(log_p), z).numpy().reshape(eps.shape)
     score = eps / sigma
-    return [float(each.var(axis=0).mean())
-            for each in (f * score, (f - f.mean(axis=0)) * score, through)]  # fmt: skip
+    return [
+        float(each.var(axis=0).mean())
+        for each in (f * score, (f - f.mean(axis=0)) * score, through)
+    ]
 
 
 def vae_gradients() -> Figure:
@@ -150,9 +164,11 @@ def vae_gradients() -> Figure:
     colours = (RED, ORANGE, BLUE)
     line, dots = np.geomspace(1, 128, 100), 2 ** np.arange(8)
     for (name, variances), found, colour in zip(
-        predicted(line).items(), zip(*map(measured, dots.tolist()), strict=True), colours,
+        predicted(line).items(),
+        zip(*map(measured, dots.tolist()), strict=True),
+        colours,
         strict=True,
-    ):  # fmt: skip
+    ):
         left.loglog(line, variances, color=colour, linewidth=1.2)
         left.loglog(dots, found, "o", color=colour, markersize=5, label=name)
     left.set(xlabel="latent units D", ylabel="variance of one draw’s gradient")
@@ -174,8 +190,9 @@ def vae_trade() -> Figure:
     """Reconstruction against KL of models that were trained with different β."""
     betas = (0.1, 0.3, 1, 2, 4, 8, 784)
     found = [judged(learnt(beta=beta)) for beta in betas]
-    kl, reconstruction = (np.array([each[name] for each in found])
-                          for name in ("kl", "reconstruction"))  # fmt: skip
+    kl, reconstruction = (
+        np.array([each[name] for each in found]) for name in ("kl", "reconstruction")
+    )
     figure = canvas(8, 4.3)
     ax = figure.subplots()
     ends = np.array([-2, 76])
@@ -185,10 +202,15 @@ def vae_trade() -> Figure:
     for beta, x, y in zip(betas, kl, reconstruction, strict=True):
         colour = RED if beta == 1 else BLUE
         ax.plot(x, y, "o", color=colour, markersize=9 if beta == 1 else 6)
-        ax.annotate(f"β = {beta:g}: {x + y:.0f}", (x, y), (7, 5), textcoords="offset points",
-                    color=colour)  # fmt: skip
-    ax.set(xlim=ends, ylim=(80, 206), xlabel="KL(q(z|x) ‖ p(z)), nats an image",
-           ylabel="−E log p(x|z), nats an image")  # fmt: skip
+        ax.annotate(
+            f"β = {beta:g}: {x + y:.0f}", (x, y), (7, 5), textcoords="offset points", color=colour
+        )
+    ax.set(
+        xlim=ends,
+        ylim=(80, 206),
+        xlabel="KL(q(z|x) ‖ p(z)), nats an image",
+        ylabel="−E log p(x|z), nats an image",
+    )
     ax.set_title("Held-out drawn digits: β and −ELBO; grey: lines of equal −ELBO, 20 nats apart")
     return figure
 
@@ -204,12 +226,23 @@ def vae_collapse() -> Figure:
     for name, (beta, colour) in cases.items():
         model = learnt(beta=beta, epochs=36)
         units = np.sort(vae.unit_kl(model, test))[::-1]
-        left.plot(np.arange(1, 21), units, "o-", color=colour, markersize=4, linewidth=1.2,
-                  label=f"{name}: {units.sum():.1f} nats in all")  # fmt: skip
+        left.plot(
+            np.arange(1, 21),
+            units,
+            "o-",
+            color=colour,
+            markersize=4,
+            linewidth=1.2,
+            label=f"{name}: {units.sum():.1f} nats in all",
+        )
         rows[f"{name}, back"] = model.reconstruct(some)
         rows[f"{name}, new"] = model.sample(10, rng=np.random.default_rng(SEED))
-    left.set(xlabel="latent unit, in the order of its KL", ylabel="mean KL, nats",
-             xticks=[1, 5, 10, 15, 20], ylim=(-0.05, 2.3))  # fmt: skip
+    left.set(
+        xlabel="latent unit, in the order of its KL",
+        ylabel="mean KL, nats",
+        xticks=[1, 5, 10, 15, 20],
+        ylim=(-0.05, 2.3),
+    )
     left.legend(loc="upper right")
     image.compare(right, rows, columns=10)
     return figure
@@ -232,8 +265,12 @@ def known_model(off: float) -> tuple[vae.VAE, np.ndarray, float, np.ndarray, np.
     v = 1 / (1 + (w * w).sum(axis=1) / sigma**2)
     m = (x @ w.T) * v / sigma**2
     told = np.hstack([m + off, np.log(v)[None] + off])
-    model = vae.VAE(lambda x: tg.Tensor(np.tile(told, (len(x), 1))), lambda z: z @ w, D,
-                    likelihood=vae.Gaussian(sigma).astype(float))  # fmt: skip
+    model = vae.VAE(
+        lambda x: tg.Tensor(np.tile(told, (len(x), 1))),
+        lambda z: z @ w,
+        D,
+        likelihood=vae.Gaussian(sigma).astype(float),
+    )
     return model, x, log_p, np.full(D, off), v
 
 
@@ -244,8 +281,10 @@ def vae_bounds() -> Figure:
     ks = 2 ** np.arange(11)
     for off, colour in ((0.3, BLUE), (0.8, ORANGE)):
         model, x, log_p, shift, v = known_model(off)
-        log_w = [vae.log_weights(model, x, k=2**17, rng=np.random.default_rng(seed))[0].numpy()
-                 for seed in range(4)]  # fmt: skip
+        log_w = [
+            vae.log_weights(model, x, k=2**17, rng=np.random.default_rng(seed))[0].numpy()
+            for seed in range(4)
+        ]
         ratios = np.exp(np.concatenate(log_w)[:, 0] - log_p)  # w / p(x), whose mean is 1
         gaps = []
         for k in ks:
@@ -254,8 +293,9 @@ def vae_bounds() -> Figure:
             gaps.append(float((means - 1 - np.log(means)).mean()))
         name = f"q moved by {off}, its variance times {np.exp(off):.2f}"
         left.semilogx(ks, log_p - np.array(gaps), "o-", color=colour, markersize=4, label=name)
-        left.semilogx(ks, np.full(len(ks), log_p - gaps[0]), color=colour, linestyle=":",
-                      linewidth=1.3)  # fmt: skip
+        left.semilogx(
+            ks, np.full(len(ks), log_p - gaps[0]), color=colour, linestyle=":", linewidth=1.3
+        )
         right.loglog(ks, gaps, "o", color=colour, markersize=4)
         s = v * np.exp(off)  # E_q[(w / p(x))²] of two Gaussians, whose variances are v and s
         square = np.prod(s / np.sqrt(v * (2 * s - v)) * np.exp(shift**2 / (2 * s - v)))

@@ -27,11 +27,19 @@ import figures_vae
 import matplotlib
 from drawing import STYLE, save
 
-FIGURES = (*figures_engine.FIGURES, *figures_layers.FIGURES, *figures_optim.FIGURES,
-           *figures_data.FIGURES, *figures_images.FIGURES,
-           *figures_vae.FIGURES, *figures_gan.FIGURES, *figures_diffusion.FIGURES,
-           *figures_own_model.FIGURES, *figures_pacgan.FIGURES,
-           *figures_results.FIGURES)  # fmt: skip
+FIGURES = (
+    *figures_engine.FIGURES,
+    *figures_layers.FIGURES,
+    *figures_optim.FIGURES,
+    *figures_data.FIGURES,
+    *figures_images.FIGURES,
+    *figures_vae.FIGURES,
+    *figures_gan.FIGURES,
+    *figures_diffusion.FIGURES,
+    *figures_own_model.FIGURES,
+    *figures_pacgan.FIGURES,
+    *figures_results.FIGURES,
+)
 
 
 def main() -> None:

@@ -60,11 +60,15 @@ FAMILIES = [
     Family("… hinge, spectral norm", "gan_variants", "gan_hinge", "--loss hinge"),
     Family("… WGAN-GP", "gan_variants", "gan_wgan_gp", "--loss wgan-gp"),
     Family("diffusion", "diffusion_mnist", "diffusion_mnist"),
-    Family("latent diffusion", "latent_diffusion", "latent_mnist",
-           "--data mnist --epochs 2 --latent-epochs 8"),
+    Family(
+        "latent diffusion",
+        "latent_diffusion",
+        "latent_mnist",
+        "--data mnist --epochs 2 --latent-epochs 8",
+    ),
     Family("flow matching", "flow_variants", "flow_variants", "--reflow"),
     Family("… reflow, one step", "flow_variants", "flow_variants", "--reflow", "reflow"),
-]  # fmt: skip
+]
 
 
 class Found(NamedTuple):
@@ -88,17 +92,22 @@ def main() -> None:
     real = reader.read(images)
     found = {f: judged(f, runs / f.folder / f.inner, reader, real) for f in there}
     floor = next(iter(found.values())).scores
-    lines = ["| | training | a sample | parameters | FID | precision | recall | −log p |",
-             "|---|---|---|---|---|---|---|---|",
-             *(row(f, found[f]) for f in there),
-             f"| *real images* | | | | {floor['FID'].floor:.1f} "
-             f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |"]  # fmt: skip
+    lines = [
+        "| | training | a sample | parameters | FID | precision | recall | −log p |",
+        "|---|---|---|---|---|---|---|---|",
+        *(row(f, found[f]) for f in there),
+        f"| *real images* | | | | {floor['FID'].floor:.1f} "
+        f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |",
+    ]
     commands = ["```sh", *dict.fromkeys(f.command for f in there), "```"]
     text = PAGE.read_text("utf-8")
     for name, block in (("table", lines), ("commands", commands)):
-        text, times = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)",
-                              lambda m, b=block: m[1] + "\n" + "\n".join(b) + "\n\n" + m[2],
-                              text, flags=re.DOTALL)  # fmt: skip
+        text, times = re.subn(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+            lambda m, b=block: m[1] + "\n" + "\n".join(b) + "\n\n" + m[2],
+            text,
+            flags=re.DOTALL,
+        )
         assert times == 1, f"{PAGE} must have one place for the {name}"
     with replacing(PAGE) as file:
         file.write(text.encode())
@@ -123,9 +132,12 @@ def keep(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> None:
         programs=np.array(["", *(f.program for f in found)]),
         samples=np.rint([255 * each[:SHOWN, :, :, 0] for each in shown]).astype(np.uint8),
         minutes=np.array(minutes),
-        **{name: np.array([row[k] for row in scores]) for k, name in enumerate(names)
-           if name in ("FID", "precision", "recall")},
-    )  # fmt: skip
+        **{
+            name: np.array([row[k] for row in scores])
+            for k, name in enumerate(names)
+            if name in ("FID", "precision", "recall")
+        },
+    )
 
 
 def judged(
@@ -152,11 +164,13 @@ def row(family: Family, found: Found) -> str:
         p = f"≤ {r['reconstruction'] + r['prior']:.1f} nats"
     if "bits_per_dimension" in r:
         p = f"{r['bits_per_dimension']:.2f} bits a pixel"
-    return (f"| {family.name} | {minutes}:{seconds:02d} "
-            f"| {f'{ms:.0f}' if ms >= 10 else f'{ms:.2g}'} ms "
-            f"| {r['parameters']:,} "
-            f"| {interval(s['FID'])} | {s['precision'].value:.2f} | {s['recall'].value:.2f} "
-            f"| {p} |")  # fmt: skip
+    return (
+        f"| {family.name} | {minutes}:{seconds:02d} "
+        f"| {f'{ms:.0f}' if ms >= 10 else f'{ms:.2g}'} ms "
+        f"| {r['parameters']:,} "
+        f"| {interval(s['FID'])} | {s['precision'].value:.2f} | {s['recall'].value:.2f} "
+        f"| {p} |"
+    )
 
 
 def interval(score: metrics.Score) -> str:

@@ -255,19 +255,24 @@ def megabytes(r: Row, library: str) -> str:
 
 def table(rows: list[Row]) -> Iterator[str]:
     with_memory = any(r.get("tinygen_bytes") for r in rows)
-    yield ("| workload | tinygen | PyTorch | ratio | floor |"
-           + (" MB tinygen | MB PyTorch |" if with_memory else ""))  # fmt: skip
+    yield (
+        "| workload | tinygen | PyTorch | ratio | floor |"
+        + (" MB tinygen | MB PyTorch |" if with_memory else "")
+    )
     yield "|---|---|---|---|---|" + ("---|---|" if with_memory else "")
     for r in rows:
         ratio = f"{r['ratio']:.2f}" if "ratio" in r else ""
-        yield (f"| {r['name']} | {seconds(r['tinygen_s'])} | {seconds(r.get('pytorch_s'))} "
-               f"| {ratio} | {seconds(r['floor_s'])} |"
-               + (f" {megabytes(r, 'tinygen')} | {megabytes(r, 'pytorch')} |" if with_memory
-                  else ""))  # fmt: skip
+        yield (
+            f"| {r['name']} | {seconds(r['tinygen_s'])} | {seconds(r.get('pytorch_s'))} "
+            f"| {ratio} | {seconds(r['floor_s'])} |"
+            + (f" {megabytes(r, 'tinygen')} | {megabytes(r, 'pytorch')} |" if with_memory else "")
+        )
     ratios = [r["ratio"] for r in rows if r["group"] == "conv" and "ratio" in r]
     if ratios:
-        yield (f"| conv, geometric mean | | | {np.exp(np.mean(np.log(ratios))):.2f} | |"
-               + (" | |" if with_memory else ""))  # fmt: skip
+        yield (
+            f"| conv, geometric mean | | | {np.exp(np.mean(np.log(ratios))):.2f} | |"
+            + (" | |" if with_memory else "")
+        )
 
 
 STYLES = {"tinygen": ("#0072b2", "o"), "pytorch": ("#e69f00", "s"), "floor": ("#8a8a8a", "|")}
@@ -278,13 +283,17 @@ def draw(rows: list[Row]) -> Figure:
     steps = [r for r in rows if r["floor_s"] and r["group"] != "growth"][::-1]
     grown = [r for r in rows if r["group"] == "growth"]
     panels = [p for p in (steps, grown) if p]
-    figure = Figure(figsize=(6.5 * len(panels) + 1.5, max(4, 0.5 * len(steps))),
-                    layout="constrained")  # fmt: skip
+    figure = Figure(
+        figsize=(6.5 * len(panels) + 1.5, max(4, 0.5 * len(steps))), layout="constrained"
+    )
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, panel in zip(axes, panels, strict=True):
         for side, (colour, marker) in STYLES.items():
-            points = [(r["batch"] if panel is grown else i, 1e3 * r[f"{side}_s"])
-                      for i, r in enumerate(panel) if r.get(f"{side}_s")]  # fmt: skip
+            points = [
+                (r["batch"] if panel is grown else i, 1e3 * r[f"{side}_s"])
+                for i, r in enumerate(panel)
+                if r.get(f"{side}_s")
+            ]
             if not points:
                 continue
             xs, ys = zip(*points, strict=True)
@@ -294,15 +303,21 @@ def draw(rows: list[Row]) -> Figure:
             else:
                 ax.scatter(ys, xs, c=colour, marker=marker, s=60, label=label, zorder=2)
         if panel is grown:
-            ax.set(xscale="log", yscale="log", xlabel="batch", ylabel="milliseconds",
-                   title="a DCGAN training step")  # fmt: skip
+            ax.set(
+                xscale="log",
+                yscale="log",
+                xlabel="batch",
+                ylabel="milliseconds",
+                title="a DCGAN training step",
+            )
             ax.set_xticks([r["batch"] for r in grown], [r["batch"] for r in grown])
         else:
             ax.set_yticks(range(len(panel)), [r["name"] for r in panel], size=8)
             ax.set(xscale="log", xlabel="milliseconds")
         ax.minorticks_off() if panel is grown else None
-        ax.grid(axis="both" if panel is grown else "x", which="both", color="#e6e6e6",
-                linewidth=0.6)  # fmt: skip
+        ax.grid(
+            axis="both" if panel is grown else "x", which="both", color="#e6e6e6", linewidth=0.6
+        )
         ax.spines[:].set_visible(False)
         ax.legend(frameon=False)
     return figure

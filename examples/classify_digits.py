@@ -43,12 +43,17 @@ def network(image_shape: tuple[int, ...], classes: int, rng: np.random.Generator
     H, W, C = image_shape
     a, b = CHANNELS
     return nn.Sequential(
-        nn.Conv2d(C, a, 5, stride=2, padding="same", rng=rng), nn.BatchNorm(a), nn.ReLU(),
-        nn.Conv2d(a, b, 3, stride=2, padding="same", rng=rng), nn.BatchNorm(b), nn.ReLU(),
+        nn.Conv2d(C, a, 5, stride=2, padding="same", rng=rng),
+        nn.BatchNorm(a),
+        nn.ReLU(),
+        nn.Conv2d(a, b, 3, stride=2, padding="same", rng=rng),
+        nn.BatchNorm(b),
+        nn.ReLU(),
         nn.Flatten(),
-        nn.Dense(-(-H // 4) * -(-W // 4) * b, HIDDEN, rng=rng), nn.ReLU(),
+        nn.Dense(-(-H // 4) * -(-W // 4) * b, HIDDEN, rng=rng),
+        nn.ReLU(),
         nn.Dense(HIDDEN, classes, rng=rng),
-    )  # fmt: skip
+    )
 
 
 def train(
@@ -66,8 +71,10 @@ def train(
 def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """The scores of each class, (N, classes), in evaluation mode."""
     with nn.evaluating(model):
-        scores = [tg.to_numpy(model(tg.xp.asarray(images[i : i + 500])).data)
-                  for i in range(0, len(images), 500)]  # fmt: skip
+        scores = [
+            tg.to_numpy(model(tg.xp.asarray(images[i : i + 500])).data)
+            for i in range(0, len(images), 500)
+        ]
     return np.concatenate(scores)
 
 
@@ -85,40 +92,54 @@ def held_out(train: data.Labelled) -> tuple[data.Labelled, data.Labelled]:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/classify_digits", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/classify_digits", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     add, at_least = parser.add_argument, commandline.at_least
-    add("--test", metavar="SET",
-        help="judge by the test images of this set (default: those of --data)")  # fmt: skip
+    add(
+        "--test",
+        metavar="SET",
+        help="judge by the test images of this set (default: those of --data)",
+    )
     # one to learn from, one to say when to stop
     add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
     add("--test-images", type=at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
-    train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28,
-                                    progress=True)  # fmt: skip
+    train_set, test_set = data.load(
+        args.data, train=args.train, test=args.test_images, size=28, progress=True
+    )
     if args.test:
-        test_set = data.load(args.test, train=0, test=args.test_images, size=28,
-                             progress=True)[1]
+        test_set = data.load(args.test, train=0, test=args.test_images, size=28, progress=True)[1]
     for name, labels in ((args.data, train_set.labels), (args.test, test_set.labels)):
         if labels is None:
             parser.error(f"{name} has no sub-folders, and so no classes to tell apart")
     if len(train_set.images) < 2:
         parser.error(f"{args.data} has one image to learn from; at least 2 are needed")
     if train_set.images.shape[1:] != test_set.images.shape[1:]:
-        parser.error(f"{args.data} has images of {train_set.images.shape[1:]}, and {args.test} of "
-                     f"{test_set.images.shape[1:]}")  # fmt: skip
+        parser.error(
+            f"{args.data} has images of {train_set.images.shape[1:]}, and {args.test} of "
+            f"{test_set.images.shape[1:]}"
+        )
     classes = 1 + int(max(train_set.labels.max(), test_set.labels.max()))
     train_set, valid_set = held_out(train_set)
     if args.batch_size > len(train_set.images):
         args.batch_size = len(train_set.images)
-        print(f"batch size reduced to {args.batch_size}, the size of the training set",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"batch size reduced to {args.batch_size}, the size of the training set",
+            file=sys.stderr,
+        )
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         model = network(train_set.images.shape[1:], classes, rng)
-        batches = data.Batches(train_set.images, args.batch_size, labels=train_set.labels, rng=rng,
-                               epochs=args.epochs, transform=jittered)  # fmt: skip
+        batches = data.Batches(
+            train_set.images,
+            args.batch_size,
+            labels=train_set.labels,
+            rng=rng,
+            epochs=args.epochs,
+            transform=jittered,
+        )
         rate = schedules.cosine(args.lr, max(1, batches.steps or 1))
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
         stop = EarlyStopping(PATIENCE)
@@ -139,9 +160,13 @@ def main() -> None:
         if run.path("best.npz").exists():
             _, arrays = checkpoint.read(run.path("best.npz"))
             best = network(train_set.images.shape[1:], classes, np.random.default_rng(0))
-            best.load_state_dict({name.removeprefix("model/"): array
-                                  for name, array in arrays.items()
-                                  if name.startswith("model/")})  # fmt: skip
+            best.load_state_dict(
+                {
+                    name.removeprefix("model/"): array
+                    for name, array in arrays.items()
+                    if name.startswith("model/")
+                }
+            )
             model = best
         judge(run, model, test_set, args.samples)
 
@@ -151,14 +176,21 @@ def judge(run: Run, model: nn.Module, test: data.Labelled, samples: int) -> None
     scores = predict(model, test.images)
     guess = scores.argmax(axis=1)
     right = (guess == test.labels).mean()
-    run.results(test_accuracy=right, test_images=len(guess), parameters=sum(
-        p.size for p in model.parameters()))  # fmt: skip
+    run.results(
+        test_accuracy=right,
+        test_images=len(guess),
+        parameters=sum(p.size for p in model.parameters()),
+    )
     wrong = np.flatnonzero(guess != test.labels)
     wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:SHOWN]
     if len(wrong):
-        image.grid(run.path("mistakes.png"), test.images[wrong], columns=10,
-                   labels=[f"{test.labels[k]}, not {guess[k]}" for k in wrong],
-                   title="The surest mistakes: what it is, not what was read")  # fmt: skip
+        image.grid(
+            run.path("mistakes.png"),
+            test.images[wrong],
+            columns=10,
+            labels=[f"{test.labels[k]}, not {guess[k]}" for k in wrong],
+            title="The surest mistakes: what it is, not what was read",
+        )
     if samples:
         run.samples(test.images[:samples], guess[:samples])
     print(f"{right:.2%} of {len(guess)} test images are read right; see {run.folder}")

@@ -48,8 +48,12 @@ QUICK = {"epochs": 1, "train": 5000, "test": 300}
 
 # --- the run --------------------------------------------------------------------------------------
 
-SAMPLERS = {"ancestral": samplers.ancestral, "ddim": samplers.ddim, "heun": samplers.heun,
-            "multistep": samplers.multistep}  # fmt: skip
+SAMPLERS = {
+    "ancestral": samplers.ancestral,
+    "ddim": samplers.ddim,
+    "heun": samplers.heun,
+    "multistep": samplers.multistep,
+}
 
 
 def stepped(name: str, model: Diffusion, noise: np.ndarray, steps: int) -> Any:
@@ -59,20 +63,44 @@ def stepped(name: str, model: Diffusion, noise: np.ndarray, steps: int) -> Any:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/diffusion_2d", data=None, epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/diffusion_2d",
+        data=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
     add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
-    add("--train", type=commandline.at_least(1), default=TRAIN, metavar="N",
-        help=f"training points (default: {TRAIN})")  # fmt: skip
-    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
-        help=f"held-out points (default: {TEST})")  # fmt: skip
-    add("--predicts", choices=diffusion.model.PREDICTIONS, default="v",
-        help="what the network guesses (default: v)")  # fmt: skip
+    add(
+        "--train",
+        type=commandline.at_least(1),
+        default=TRAIN,
+        metavar="N",
+        help=f"training points (default: {TRAIN})",
+    )
+    add(
+        "--test",
+        type=commandline.at_least(100),
+        default=TEST,
+        metavar="N",
+        help=f"held-out points (default: {TEST})",
+    )
+    add(
+        "--predicts",
+        choices=diffusion.model.PREDICTIONS,
+        default="v",
+        help="what the network guesses (default: v)",
+    )
     add("--schedule", choices=["cosine", "linear"], default="cosine", help="(default: cosine)")
     add("--sampler", choices=SAMPLERS, default="heun", help="(default: heun)")
-    add("--steps", type=commandline.at_least(2), default=40,
-        help="of the sampler; ancestral wants hundreds (default: 40)")  # fmt: skip
+    add(
+        "--steps",
+        type=commandline.at_least(2),
+        default=40,
+        help="of the sampler; ancestral wants hundreds (default: 40)",
+    )
     args = commandline.parse(parser, quick=QUICK)
 
     with Run(args.out, vars(args), resume=args.resume) as run, threadpool_limits(1, "blas"):
@@ -102,16 +130,22 @@ def main() -> None:
 
 
 def judged(
-    run: Run, known: PlaneSet, model: Diffusion, test: np.ndarray, other: np.ndarray,
+    run: Run,
+    known: PlaneSet,
+    model: Diffusion,
+    test: np.ndarray,
+    other: np.ndarray,
     samples: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """What can be said in numbers, printed and kept; beside each what the truth comes to."""
     found = {"log_likelihood": float(samplers.log_likelihood(model, test).mean())}
     bound = -diffusion.variational_bound(model, test, rng=np.random.default_rng(0)).mean()
     found |= {"bound": float(bound), "energy_distance": energy_distance(samples, test)}
     floor = energy_distance(other, test)
-    lines = [f"log p(x) of held-out points {found['log_likelihood']:.3f} nats by the differential "
-             f"equation; of ancestral sampling at least {bound:.3f}"]  # fmt: skip
+    lines = [
+        f"log p(x) of held-out points {found['log_likelihood']:.3f} nats by the differential "
+        f"equation; of ancestral sampling at least {bound:.3f}"
+    ]
     if known.log_density is not None:
         true = known.log_density(test)
         found["true_log_likelihood"] = float(true.mean())
@@ -124,8 +158,10 @@ def judged(
         captured = metrics.modes(samples, **known.modes).captured
         found["modes"] = captured
         lines[-1] += f", in {captured} of {len(known.modes['means'])} modes"
-    lines.append(f"energy distance of samples to held-out points {found['energy_distance']:.5f}, "
-                 f"of as many other points {floor:.5f}")  # fmt: skip
+    lines.append(
+        f"energy distance of samples to held-out points {found['energy_distance']:.5f}, "
+        f"of as many other points {floor:.5f}"
+    )
     parameters = sum(p.size for p in model.parameters())
     run.results(**found, floor=floor, seconds=run.seconds, parameters=parameters)
     print("\n".join(lines))
@@ -135,23 +171,35 @@ def judged(
 
 
 def draw(
-    run: Run, known: PlaneSet, model: Diffusion, test: np.ndarray, noise: np.ndarray,
+    run: Run,
+    known: PlaneSet,
+    model: Diffusion,
+    test: np.ndarray,
+    noise: np.ndarray,
     samples: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     reach = 1.15 * float(np.abs(test).max())
     extent = (-reach, reach, -reach, reach)
-    image.points(run.path("samples.png"), {"held-out points": test, "samples": samples},
-                 extent=extent)  # fmt: skip
+    image.points(
+        run.path("samples.png"), {"held-out points": test, "samples": samples}, extent=extent
+    )
 
     panel = {}
     for name in SAMPLERS:
         for steps in STEPS:
             x = samplers.last(stepped(name, model, noise, steps))
             calls = 2 * steps - 1 if name == "heun" else steps
-            panel[f"{name}, {steps} steps: {calls} calls\n"
-                  f"energy distance {energy_distance(x, test):.4f}"] = x  # fmt: skip
-    image.points(run.path("samplers.png"), panel, truth=test, extent=extent,
-                 title="How many steps each sampler needs")  # fmt: skip
+            panel[
+                f"{name}, {steps} steps: {calls} calls\n"
+                f"energy distance {energy_distance(x, test):.4f}"
+            ] = x
+    image.points(
+        run.path("samplers.png"),
+        panel,
+        truth=test,
+        extent=extent,
+        title="How many steps each sampler needs",
+    )
 
     ways = {}
     for name, count in PATHS.items():
@@ -162,8 +210,9 @@ def draw(
     log_p = partial(samplers.log_likelihood, model)
     trajectories.density(run.path("density.png"), known, log_p, test, extent)
     if run.step:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), names=["loss"],
-                        title="Square error")  # fmt: skip
+        image.curves_of(
+            run.path("curves.png"), run.path("log.csv"), names=["loss"], title="Square error"
+        )
 
     steps = list(samplers.ddim(model, noise, steps=FRAMES))
     frames = [trajectories.moment(f"t = {step.t:.0f}", step.x, step.x_0) for step in steps]
@@ -172,8 +221,9 @@ def draw(
 
 def draw_paths(run: Run, ways: dict[str, list[Any]], test: np.ndarray) -> None:
     """The ways x_t of some points from noise to the end, in colours by where they begin."""
-    with panels("draw_paths", run.path("paths.png"), (10, 5.4), 1, len(ways),
-                "From noise, ○, to samples, ●") as axes:  # fmt: skip
+    with panels(
+        "draw_paths", run.path("paths.png"), (10, 5.4), 1, len(ways), "From noise, ○, to samples, ●"
+    ) as axes:
         for ax, (name, states) in zip(axes, ways.items(), strict=True):
             ax.scatter(*test.T, s=4, color=SHADE, linewidths=0)
             trajectories.ways(ax, np.stack([tg.to_numpy(state) for state in states]))
@@ -185,8 +235,14 @@ def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
     x, y = np.meshgrid(*[np.linspace(-2.5, 2.5, ARROWS, dtype=np.float32)] * 2)
     grid = tg.xp.asarray(np.stack([x.ravel(), y.ravel()], axis=1))
     eps = np.random.default_rng(0).standard_normal(test.shape, np.float32)
-    with panels("draw_field", run.path("field.png"), (13, 4), 1, len(TIMES),
-                "Where the score points, and points that are as noisy") as axes:  # fmt: skip
+    with panels(
+        "draw_field",
+        run.path("field.png"),
+        (13, 4),
+        1,
+        len(TIMES),
+        "Where the score points, and points that are as noisy",
+    ) as axes:
         for ax, t in zip(axes, TIMES, strict=True):
             ax.scatter(*model.schedule.q_sample(test, t, eps).T, s=4, color=SHADE, linewidths=0)
             score = -tg.to_numpy(model.denoise(grid, t)[1])

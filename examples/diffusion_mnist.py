@@ -60,8 +60,9 @@ def ddim(network: nn.Module, x: Any, labels: Any, null: int, film: image.Animati
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/diffusion_mnist", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/diffusion_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     parser.set_defaults(width=WIDTH, predicts="v", schedule="cosine")  # saved with the run
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
@@ -72,8 +73,14 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         network = models.small_unet(shape, args.width, null, rng=rng)
-        batches = data.Batches(2 * train.images - 1, min(args.batch_size, len(labels)), rng=rng,
-                               labels=labels, epochs=args.epochs, drop_last=True)  # fmt: skip
+        batches = data.Batches(
+            2 * train.images - 1,
+            min(args.batch_size, len(labels)),
+            rng=rng,
+            labels=labels,
+            epochs=args.epochs,
+            drop_last=True,
+        )
         params, total = dict(network.named_parameters()), max(1, batches.steps or 0)
         rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)
         adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)

@@ -59,16 +59,28 @@ SAMPLERS: dict[str, Any] = {
 
 
 def drawn(
-    model: diffusion.Diffusion, n: int, shape: tuple[int, ...], args: Any, null: int | None, *,
-    seed: int, **changed: Any,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    model: diffusion.Diffusion,
+    n: int,
+    shape: tuple[int, ...],
+    args: Any,
+    null: int | None,
+    *,
+    seed: int,
+    **changed: Any,
+) -> tuple[np.ndarray, np.ndarray | None]:
     """n images from 0 to 1, and their labels: as `args` say, except for what is `changed`"""
     how = {name: getattr(args, name) for name in DRAWING} | changed
     rng = np.random.default_rng(seed)
     noise, labels = start(n, shape, null, rng)
     options = {"rng": rng} if how["sampler"] == "ancestral" else {}
-    x = samplers.sample(guided(model, how["guidance"], null), noise, labels, steps=how["steps"],
-                        sampler=SAMPLERS[how["sampler"]], **options)  # fmt: skip
+    x = samplers.sample(
+        guided(model, how["guidance"], null),
+        noise,
+        labels,
+        steps=how["steps"],
+        sampler=SAMPLERS[how["sampler"]],
+        **options,
+    )
     return as_images(x), labels
 
 
@@ -93,24 +105,55 @@ def as_images(x: np.ndarray) -> np.ndarray:
 
 
 def arguments() -> Any:
-    parser = commandline.parser(__doc__, out="runs/diffusion_variants", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/diffusion_variants",
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
-    add("--predicts", choices=["eps", "x_0", "v"], default="v",
-        help="what the network predicts: the noise, the image, or v (default: v)")  # fmt: skip
-    add("--schedule", choices=list(SCHEDULES), default="cosine",
-        help="how noise is added (default: cosine)")  # fmt: skip
-    add("--weight", choices=list(WEIGHTS), default="simple",
-        help="of the error at each time (default: simple)")  # fmt: skip
+    add(
+        "--predicts",
+        choices=["eps", "x_0", "v"],
+        default="v",
+        help="what the network predicts: the noise, the image, or v (default: v)",
+    )
+    add(
+        "--schedule",
+        choices=list(SCHEDULES),
+        default="cosine",
+        help="how noise is added (default: cosine)",
+    )
+    add(
+        "--weight",
+        choices=list(WEIGHTS),
+        default="simple",
+        help="of the error at each time (default: simple)",
+    )
     add("--unconditional", action="store_true", help="do not condition the network on the digit")
-    add("--sampler", choices=list(SAMPLERS), default="multistep",
-        help="how samples are drawn (default: multistep)")  # fmt: skip
-    add("--steps", type=steps, default=STEPS, metavar="N",
-        help=f"of the sampler (default: {STEPS})")  # fmt: skip
-    add("--guidance", type=float, default=GUIDANCE, metavar="W",
-        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})")  # fmt: skip
-    add("--width", type=commandline.at_least(1), default=WIDTH,
-        help=f"channels of the first level (default: {WIDTH})")  # fmt: skip
+    add(
+        "--sampler",
+        choices=list(SAMPLERS),
+        default="multistep",
+        help="how samples are drawn (default: multistep)",
+    )
+    add(
+        "--steps", type=steps, default=STEPS, metavar="N", help=f"of the sampler (default: {STEPS})"
+    )
+    add(
+        "--guidance",
+        type=float,
+        default=GUIDANCE,
+        metavar="W",
+        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})",
+    )
+    add(
+        "--width",
+        type=commandline.at_least(1),
+        default=WIDTH,
+        help=f"channels of the first level (default: {WIDTH})",
+    )
     commandline.add_subsets(parser)
     return commandline.parse(parser, quick=QUICK)
 
@@ -118,8 +161,9 @@ def arguments() -> Any:
 def steps(text: str) -> int:
     n = commandline.at_least(2)(text)
     if n > TIMES:
-        raise argparse.ArgumentTypeError(f"expected at most {TIMES}, the times in training, got "
-                                         f"{text!r}")  # fmt: skip
+        raise argparse.ArgumentTypeError(
+            f"expected at most {TIMES}, the times in training, got {text!r}"
+        )
     return n
 
 
@@ -136,8 +180,13 @@ def main() -> None:
         learn(run, model, args, train, null)
         draw(run, model, shape, args, null)
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
-        verdict = judge(run, args, lambda n: drawn(model, n, shape, args, null, seed=3),
-                        test.images, most=JUDGED)  # fmt: skip
+        verdict = judge(
+            run,
+            args,
+            lambda n: drawn(model, n, shape, args, null, seed=3),
+            test.images,
+            most=JUDGED,
+        )
         if verdict:
             print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
@@ -148,22 +197,36 @@ def learn(
 ) -> None:
     """Train the model, and put the average of its weights into it"""
     rng = np.random.default_rng(args.seed)
-    batches = data.Batches(2 * train.images - 1, min(args.batch_size, len(train.images)), rng=rng,
-                           labels=None if null is None else train.labels, epochs=args.epochs,
-                           drop_last=True)  # fmt: skip
+    batches = data.Batches(
+        2 * train.images - 1,
+        min(args.batch_size, len(train.images)),
+        rng=rng,
+        labels=None if null is None else train.labels,
+        epochs=args.epochs,
+        drop_last=True,
+    )
     params, total = dict(model.network.named_parameters()), max(1, batches.steps or 0)
     rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)
     adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)
     film, every = image.Animation(FRAMES), max(1, total // FRAMES)
     run.keep(denoiser=model.network, adam=adam, ema=ema, batches=batches, film=film, rng=rng)
-    loss = functools.partial(diffusion.denoising_loss, weight=WEIGHTS[args.weight], null=null,
-                             drop=DROPPED)  # fmt: skip
+    loss = functools.partial(
+        diffusion.denoising_loss, weight=WEIGHTS[args.weight], null=null, drop=DROPPED
+    )
     for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
         if record.step % every == 0 or record.step == 1:
             with ema.applied():
-                frame, _ = drawn(model, FILMED, train.images.shape[1:], args, null, seed=1,
-                                 guidance=1.0, sampler="ddim", steps=min(10, args.steps)
-                                 )  # fmt: skip
+                frame, _ = drawn(
+                    model,
+                    FILMED,
+                    train.images.shape[1:],
+                    args,
+                    null,
+                    seed=1,
+                    guidance=1.0,
+                    sampler="ddim",
+                    steps=min(10, args.steps),
+                )
             film.append(frame, f"step {record.step}")
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The error")
@@ -182,15 +245,17 @@ def draw(
         rows = {f"guidance {w:g}": row(guidance=w)[0] for w in GUIDED}
         image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
     counts = [n for n in COUNTS if n <= max(args.steps, 2) * 2.5]
-    rows = {f"{name}, {n} steps": row(sampler=name, steps=n)[0]
-            for name in SAMPLERS for n in counts}  # fmt: skip
+    rows = {
+        f"{name}, {n} steps": row(sampler=name, steps=n)[0] for name in SAMPLERS for n in counts
+    }
     image.strip(run.path("steps.png"), rows, ends=False, title="The same noise, in other steps")
 
     rng, film = np.random.default_rng(5), image.Animation(60)
     noise, labels = start(FILMED, shape, null, rng)
     film.append(as_images(noise), "noise")
-    for step in samplers.ancestral(guided(model, args.guidance, null), noise, labels, rng=rng,
-                                   steps=min(5 * args.steps, TIMES)):  # fmt: skip
+    for step in samplers.ancestral(
+        guided(model, args.guidance, null), noise, labels, rng=rng, steps=min(5 * args.steps, TIMES)
+    ):
         film.append((step.x.clip(-1, 1) + 1) / 2, f"t = {step.t:.0f}")
     film.save(run.path("denoising.gif"), title="From noise to images")
 

@@ -52,10 +52,11 @@ def main() -> None:
         found = {folder: samples_of(folder) for folder in args.runs}
         learnt = {each for _, each in found.values()}
         if len(learnt) > 1 and not args.data:
-            raise RunError("the runs learnt from different sets, "
-                           + ", ".join(f"{folder} from {each}" for folder, (_, each)
-                                       in found.items())
-                           + "; compare runs of one set, or name one by --data")  # fmt: skip
+            raise RunError(
+                "the runs learnt from different sets, "
+                + ", ".join(f"{folder} from {each}" for folder, (_, each) in found.items())
+                + "; compare runs of one set, or name one by --data"
+            )
         name = args.data or learnt.pop()
         sets = {str(folder): images for folder, (images, _) in found.items()}
         size = next(iter(sets.values())).shape[1]
@@ -68,50 +69,88 @@ def main() -> None:
     n, m = min(map(len, sets.values())), len(real.images)
     if m < 2 * n:
         n = m // 2
-        print(f"There are only {m} real images, half of them to compare with: {n} samples of each "
-              f"run are judged")  # fmt: skip
+        print(
+            f"There are only {m} real images, half of them to compare with: {n} samples of each "
+            f"run are judged"
+        )
     if n <= classifier.FEATURES:
-        raise RunError(f"{n} samples are too few: expected at least {classifier.FEATURES + 1} of "
-                       f"each run, and twice as many real images")  # fmt: skip
+        raise RunError(
+            f"{n} samples are too few: expected at least {classifier.FEATURES + 1} of "
+            f"each run, and twice as many real images"
+        )
 
     seen = reader.read(real.images)
     # each time the same generator: so that all are compared with the same real images
-    scores = {title: metrics.evaluate(reader.read(images[:n]), seen, times=args.times,
-                                      rng=np.random.default_rng(args.seed))
-              for title, images in sets.items()}  # fmt: skip
+    scores = {
+        title: metrics.evaluate(
+            reader.read(images[:n]), seen, times=args.times, rng=np.random.default_rng(args.seed)
+        )
+        for title, images in sets.items()
+    }
     args.out.mkdir(parents=True, exist_ok=True)
     draw(args.out / "scores.png", scores, n)
-    write_json(args.out / "scores.json", {
-        "data": name, "samples": n, "real": m - n, "seed": args.seed,
-        "scores": {title: {each: score._asdict() for each, score in of.items()}
-                   for title, of in scores.items()},
-    })  # fmt: skip
+    write_json(
+        args.out / "scores.json",
+        {
+            "data": name,
+            "samples": n,
+            "real": m - n,
+            "seed": args.seed,
+            "scores": {
+                title: {each: score._asdict() for each, score in of.items()}
+                for title, of in scores.items()
+            },
+        },
+    )
     print(f"{n} images each, beside {m - n} of {name}:\n\n{metrics.table(scores)}\n")
     print(f"see {args.out / 'scores.png'}")
 
 
 def parsed() -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n\n")
-    p = argparse.ArgumentParser(description=first, epilog=rest,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    p = argparse.ArgumentParser(
+        description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add, at_least = p.add_argument, commandline.at_least
     add("runs", nargs="*", type=Path, metavar="RUN", help="the folder of a run")
     add("--data", metavar="SET", help="compare with this set (default: what the runs learnt from)")
-    add("--reader", type=Path, metavar="FILE",
+    add(
+        "--reader",
+        type=Path,
+        metavar="FILE",
         help="the classifier to find features with, as examples/train_features.py makes them "
-             "(default: the one for the set)")  # fmt: skip
-    add("--training", action="store_true",
+        "(default: the one for the set)",
+    )
+    add(
+        "--training",
+        action="store_true",
         help="compare with images that the runs learnt from, of which there are more, and not "
-             "with held-out ones")  # fmt: skip
-    add("--real", type=at_least(2), metavar="N",
-        help="so many real images at most; they do for N/2 samples (default: all)")  # fmt: skip
-    add("--times", type=at_least(2), default=TIMES,
-        help=f"bootstrap samples for each interval (default: {TIMES})")  # fmt: skip
+        "with held-out ones",
+    )
+    add(
+        "--real",
+        type=at_least(2),
+        metavar="N",
+        help="so many real images at most; they do for N/2 samples (default: all)",
+    )
+    add(
+        "--times",
+        type=at_least(2),
+        default=TIMES,
+        help=f"bootstrap samples for each interval (default: {TIMES})",
+    )
     add("--seed", type=at_least(0), default=0, help="where randomness begins (default: 0)")
-    add("--backend", choices=backend.LIBRARIES,
-        help="compute features with NumPy, or with CuPy on a GPU")  # fmt: skip
-    add("--out", type=Path, default=Path("runs/evaluate"),
-        help="the folder for figure and table (default: runs/evaluate)")  # fmt: skip
+    add(
+        "--backend",
+        choices=backend.LIBRARIES,
+        help="compute features with NumPy, or with CuPy on a GPU",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/evaluate"),
+        help="the folder for figure and table (default: runs/evaluate)",
+    )
     add("--quick", action="store_true", help="few images, to see that all works")
     args = p.parse_args()
     if args.quick:
@@ -135,13 +174,24 @@ def samples_of(folder: Path) -> tuple[np.ndarray, str]:
         missing = Path(error.filename).name
         program = Path("examples", f"{folder.name}.py")
         program = program if program.exists() else Path("examples", "….py")
-        raise RunError(f"{folder} has no {missing}; the program that made the run writes it:\n"
-                       f"  python {program} --out {shlex.quote(str(folder))} --resume "
-                       f"--samples 5000") from None  # fmt: skip
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile,
-            zlib.error) as error:  # fmt: skip
-        raise RunError(f"{folder} has samples.npz and config.json, but they are damaged, or not of "
-                       f"a run: {error}") from None  # fmt: skip
+        raise RunError(
+            f"{folder} has no {missing}; the program that made the run writes it:\n"
+            f"  python {program} --out {shlex.quote(str(folder))} --resume "
+            f"--samples 5000"
+        ) from None
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise RunError(
+            f"{folder} has samples.npz and config.json, but they are damaged, or not of "
+            f"a run: {error}"
+        ) from None
     if not settings.get("data"):
         raise RunError(f"{folder} does not say which set it learnt from; name it by --data")
     return images, settings["data"]
@@ -155,8 +205,9 @@ def images_of(
     MNIST's are in an order: the first half of its test images has an FID of 5 to the second.
     """
     draw = most if name in ("digits", "shapes") else None  # no more than are wanted
-    train, test = data.load(name, train=draw if training else 0, test=0 if training else draw,
-                            size=size)  # fmt: skip
+    train, test = data.load(
+        name, train=draw if training else 0, test=0 if training else draw, size=size
+    )
     images, labels = train if training else test
     order = rng.permutation(len(images))[:most]
     return data.Labelled(images[order], None if labels is None else labels[order])
@@ -166,9 +217,11 @@ def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier
     if path is not None:
         return classifier.load(path)
     if name not in data.sets.NAMES:
-        raise RunError(f"there is no classifier for the images of {name}; train one, and name it "
-                       f"by --reader:\n  python examples/train_features.py --data "
-                       f"{shlex.quote(name)} --size {size}")  # fmt: skip
+        raise RunError(
+            f"there is no classifier for the images of {name}; train one, and name it "
+            f"by --reader:\n  python examples/train_features.py --data "
+            f"{shlex.quote(name)} --size {size}"
+        )
     return classifier.pretrained(name, size=size, progress=True)
 
 
@@ -197,16 +250,26 @@ def draw(path: Path, scores: dict[str, dict[str, metrics.Score]], n: int) -> Non
     """A panel for each score, with a dot and its interval for each run"""
     names, runs = list(next(iter(scores.values()))), list(scores)
     at = np.arange(len(runs))
-    with style.panels("evaluate", path, (10, 2 + 0.5 * len(runs)), 2, 3, sharey=True,
-                      title=f"Scores of {n:,} images, their 95 % intervals, and (dashed) as many "
-                      f"real images") as axes:  # fmt: skip
+    with style.panels(
+        "evaluate",
+        path,
+        (10, 2 + 0.5 * len(runs)),
+        2,
+        3,
+        sharey=True,
+        title=f"Scores of {n:,} images, their 95 % intervals, and (dashed) as many real images",
+    ) as axes:
         for ax, name in zip(axes, names, strict=True):
             each = [scores[run][name] for run in runs]
             ax.axvline(each[0].floor, color=style.GREY, linestyle="--", linewidth=1.2)
             ax.hlines(at, [s.low for s in each], [s.high for s in each], color=style.BLUE)
             ax.plot([s.value for s in each], at, "o", color=style.BLUE, markersize=5, clip_on=False)
-            ax.set(title=f"{name} ({BETTER.get(name, 'more')} is better)", yticks=at,
-                   yticklabels=runs, ylim=(len(runs) - 0.5, -0.5))  # fmt: skip
+            ax.set(
+                title=f"{name} ({BETTER.get(name, 'more')} is better)",
+                yticks=at,
+                yticklabels=runs,
+                ylim=(len(runs) - 0.5, -0.5),
+            )
             if name in SCALE:
                 ax.set_xscale(**SCALE[name])
                 ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -57,7 +57,7 @@ QUICK = {"epochs": 1, "train": 5000, "test": 300}
 
 def learn(
     run: Run, args: Any, x: np.ndarray, loss: Callable[..., Any], start: Any = None
-) -> flow.UnitTime:  # fmt: skip
+) -> flow.UnitTime:
     """A network, trained on rows of x, with the average of its weights; it begins as `start`."""
     rng = np.random.default_rng(args.seed)
     network = flow.UnitTime(PlaneMLP(rng=rng)) if start is None else copy.deepcopy(start)
@@ -75,18 +75,42 @@ def learn(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/flow_2d", data=None, epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/flow_2d",
+        data=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
     add("--data", choices=SETS, default="checkerboard", help="(default: checkerboard)")
-    add("--train", type=commandline.at_least(1), default=TRAIN, metavar="N",
-        help=f"training points (default: {TRAIN})")  # fmt: skip
-    add("--test", type=commandline.at_least(100), default=TEST, metavar="N",
-        help=f"held-out points (default: {TEST})")  # fmt: skip
-    add("--coupled", action="store_true",
-        help="train another, on pairs by optimal transport: finding them takes long")  # fmt: skip
-    add("--reflow", type=commandline.at_least(0), default=0, metavar="K",
-        help="and K more, each on the pairs that the one before makes (default: 0)")  # fmt: skip
+    add(
+        "--train",
+        type=commandline.at_least(1),
+        default=TRAIN,
+        metavar="N",
+        help=f"training points (default: {TRAIN})",
+    )
+    add(
+        "--test",
+        type=commandline.at_least(100),
+        default=TEST,
+        metavar="N",
+        help=f"held-out points (default: {TEST})",
+    )
+    add(
+        "--coupled",
+        action="store_true",
+        help="train another, on pairs by optimal transport: finding them takes long",
+    )
+    add(
+        "--reflow",
+        type=commandline.at_least(0),
+        default=0,
+        metavar="K",
+        help="and K more, each on the pairs that the one before makes (default: 0)",
+    )
     args = commandline.parse(parser, quick=QUICK)
     known, free = SETS[args.data], ("coupled", "reflow")  # of which a resumed run may want more
 
@@ -95,8 +119,9 @@ def main() -> None:
         threadpool_limits(1, "blas"),  # matrices as small as these are not worth sharing out
     ):
         judges = np.random.default_rng([args.seed, 1])
-        train, test, other = (known.draw(n, rng=judges).points
-                              for n in (args.train, args.test, args.test))  # fmt: skip
+        train, test, other = (
+            known.draw(n, rng=judges).points for n in (args.train, args.test, args.test)
+        )
         noise = judges.standard_normal((max(args.train, args.samples, args.test), 2), np.float32)
 
         networks = {"random pairs": learn(run, args, train, flow.flow_loss)}
@@ -130,9 +155,13 @@ def main() -> None:
 
 
 def judged(
-    run: Run, known: PlaneSet, networks: dict[str, flow.UnitTime], test: np.ndarray,
-    other: np.ndarray, noise: np.ndarray,
-) -> None:  # fmt: skip
+    run: Run,
+    known: PlaneSet,
+    networks: dict[str, flow.UnitTime],
+    test: np.ndarray,
+    other: np.ndarray,
+    noise: np.ndarray,
+) -> None:
     """What can be said in numbers, printed and kept; beside each what the truth comes to."""
     floor = energy_distance(other, test)
     found: dict[str, Any] = {"floor": floor}
@@ -144,17 +173,24 @@ def judged(
         samples = flow.transport(network, noise, step=solver, size=len(noise))
         log_p = flow.log_likelihood(network, test, step=ode.Adaptive(TOLERANCE, TOLERANCE))
         one = energy_distance(flow.transport(network, noise, step=ode.euler), test)
-        own = {"log_likelihood": float(log_p.mean()), "evaluations": solver.evaluations,
-               "energy_distance": energy_distance(samples, test), "energy_distance_1_step": one,
-               "straightness": flow.straightness(network, noise)}  # fmt: skip
-        print(f"{name}: log p(x) of held-out points {own['log_likelihood']:.3f} nats; energy "
-              f"distance of samples to them {own['energy_distance']:.5f} with "
-              f"{solver.evaluations} evaluations, {one:.5f} with 1; straightness "
-              f"{own['straightness']:.4f}")  # fmt: skip
+        own = {
+            "log_likelihood": float(log_p.mean()),
+            "evaluations": solver.evaluations,
+            "energy_distance": energy_distance(samples, test),
+            "energy_distance_1_step": one,
+            "straightness": flow.straightness(network, noise),
+        }
+        print(
+            f"{name}: log p(x) of held-out points {own['log_likelihood']:.3f} nats; energy "
+            f"distance of samples to them {own['energy_distance']:.5f} with "
+            f"{solver.evaluations} evaluations, {one:.5f} with 1; straightness "
+            f"{own['straightness']:.4f}"
+        )
         if known.log_density is not None:
             # good is where the true density is as high as where all but 1 % of the points are
-            own["good_samples"] = float((known.log_density(samples) >= np.quantile(true, 0.01)
-                                         ).mean())  # fmt: skip
+            own["good_samples"] = float(
+                (known.log_density(samples) >= np.quantile(true, 0.01)).mean()
+            )
             text = f"    {own['good_samples']:.1%} of samples where 99 % of held-out points are"
             if known.modes is not None:
                 own["modes"] = metrics.modes(samples, **known.modes).captured
@@ -162,8 +198,9 @@ def judged(
             print(text)
         found[name] = own
     first = found.pop("random pairs")
-    run.results(**found, **first, seconds=run.seconds,
-                parameters=sum(p.size for p in network.parameters()))  # fmt: skip
+    run.results(
+        **found, **first, seconds=run.seconds, parameters=sum(p.size for p in network.parameters())
+    )
     truth = f"log p(x) {found['true_log_likelihood']:.3f}; " if known.log_density else ""
     print(f"the truth: {truth}energy distance of as many other points {floor:.5f}")
 
@@ -172,16 +209,21 @@ def judged(
 
 
 def draw(
-    run: Run, known: PlaneSet, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray],
-    test: np.ndarray, noise: np.ndarray,
-) -> None:  # fmt: skip
+    run: Run,
+    known: PlaneSet,
+    networks: dict[str, flow.UnitTime],
+    lines: dict[str, np.ndarray],
+    test: np.ndarray,
+    noise: np.ndarray,
+) -> None:
     """All pictures; where it is not said, of the first network."""
     first = networks["random pairs"]
     reach = 1.15 * float(np.abs(test).max())
     extent = (-reach, reach, -reach, reach)
     samples = flow.transport(first, noise)
-    image.points(run.path("samples.png"), {"held-out points": test, "samples": samples},
-                 extent=extent)  # fmt: skip
+    image.points(
+        run.path("samples.png"), {"held-out points": test, "samples": samples}, extent=extent
+    )
 
     panel = {}
     for solver, cost in ((ode.euler, 1), (ode.midpoint, 2), (ode.heun, 2)):
@@ -189,20 +231,31 @@ def draw(
             steps = calls // cost
             times = np.linspace(0, 1, steps + 1)
             x = flow.transport(first, noise, times=times, step=solver)
-            panel[f"{solver.__name__}, {steps} step{'s' * (steps > 1)}: {calls} calls\n"
-                  f"energy distance {energy_distance(x, test):.4f}"] = x  # fmt: skip
-    image.points(run.path("solvers.png"), panel, truth=test, extent=extent,
-                 title="How many steps each solver needs")  # fmt: skip
+            panel[
+                f"{solver.__name__}, {steps} step{'s' * (steps > 1)}: {calls} calls\n"
+                f"energy distance {energy_distance(x, test):.4f}"
+            ] = x
+    image.points(
+        run.path("solvers.png"),
+        panel,
+        truth=test,
+        extent=extent,
+        title="How many steps each solver needs",
+    )
     if len(networks) > 1:
         panel = {}
         for name, network in networks.items():
             for steps in FEW:
-                x = flow.transport(network, noise, times=np.linspace(0, 1, steps + 1),
-                                   step=ode.euler)  # fmt: skip
-                panel[f"{name}, {steps} step{'s' * (steps > 1)}\n"
-                      f"energy distance {energy_distance(x, test):.4f}"] = x  # fmt: skip
-        image.points(run.path("few.png"), panel, truth=test, extent=extent,
-                     title="A few of Euler's steps")  # fmt: skip
+                x = flow.transport(
+                    network, noise, times=np.linspace(0, 1, steps + 1), step=ode.euler
+                )
+                panel[
+                    f"{name}, {steps} step{'s' * (steps > 1)}\n"
+                    f"energy distance {energy_distance(x, test):.4f}"
+                ] = x
+        image.points(
+            run.path("few.png"), panel, truth=test, extent=extent, title="A few of Euler's steps"
+        )
 
     draw_paths(run, networks, lines, test, noise[:PATHS])
     draw_field(run, first, test, noise)
@@ -211,19 +264,25 @@ def draw(
 
     velocity, times = flow.velocity(first), np.linspace(0, 1, FRAMES + 1).tolist()
     states = ode.path(velocity, tg.xp.asarray(noise), times)
-    frames = [trajectories.moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
-              for t, x in zip(times, states, strict=True)]  # fmt: skip
+    frames = [
+        trajectories.moment(f"t = {t:.2f}", x, x + (1 - t) * velocity(x, t))
+        for t, x in zip(times, states, strict=True)
+    ]
     image.animation(run.path("flow.gif"), frames, fps=12)
 
 
 def draw_paths(
-    run: Run, networks: dict[str, flow.UnitTime], lines: dict[str, np.ndarray], test: np.ndarray,
+    run: Run,
+    networks: dict[str, flow.UnitTime],
+    lines: dict[str, np.ndarray],
+    test: np.ndarray,
     noise: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """For each network lines such as it has learnt from, and where it takes the same noise."""
     size = (9, 4.7 * len(networks) + 0.4)
-    with panels("draw_paths", run.path("paths.png"), size, len(networks), 2,
-                "From noise, ○, to points, ●") as axes:  # fmt: skip
+    with panels(
+        "draw_paths", run.path("paths.png"), size, len(networks), 2, "From noise, ○, to points, ●"
+    ) as axes:
         for row, (name, network) in enumerate(networks.items()):
             left, right = axes[2 * row : 2 * row + 2]
             states = ode.path(flow.velocity(network), tg.xp.asarray(noise), np.linspace(0, 1, 101))
@@ -239,8 +298,14 @@ def draw_field(run: Run, network: flow.UnitTime, test: np.ndarray, noise: np.nda
     """The velocity v(x, t) over points x_t."""
     x, y = np.meshgrid(*[np.linspace(-2.5, 2.5, ARROWS, dtype=np.float32)] * 2)
     grid = tg.xp.asarray(np.stack([x.ravel(), y.ravel()], axis=1))
-    with panels("draw_field", run.path("field.png"), (13, 4), 1, len(TIMES),
-                "The velocity, and points on their way") as axes:  # fmt: skip
+    with panels(
+        "draw_field",
+        run.path("field.png"),
+        (13, 4),
+        1,
+        len(TIMES),
+        "The velocity, and points on their way",
+    ) as axes:
         for ax, t in zip(axes, TIMES, strict=True):
             ax.scatter(*((1 - t) * noise + t * test).T, s=4, color=SHADE, linewidths=0)
             v = tg.to_numpy(flow.velocity(network)(grid, t))

@@ -52,9 +52,15 @@ SHOWN, JUDGED = 100, 1000  # samples that are shown, and at most judged: drawing
 COUNTS = (1, 2, 4, 10)  # of steps, to be compared
 DRAWING = ("guidance", "solver", "steps")  # what may change when a run is resumed
 QUICK = {
-    "epochs": 1, "train": 256, "test_images": 140, "width": 8, "steps": 2, "pairs": 64,
-    "reflow_epochs": 1, "measured": 4,
-}  # fmt: skip
+    "epochs": 1,
+    "train": 256,
+    "test_images": 140,
+    "width": 8,
+    "steps": 2,
+    "pairs": 64,
+    "reflow_epochs": 1,
+    "measured": 4,
+}
 
 SOLVERS = {"euler": ode.euler, "midpoint": ode.midpoint, "heun": ode.heun}
 CALLS = {"euler": 1, "midpoint": 2, "heun": 2}  # of the network, in a step
@@ -75,9 +81,15 @@ def as_images(x: np.ndarray) -> np.ndarray:
 
 
 def drawn(
-    net: nn.Module, n: int, shape: tuple[int, ...], args: Any, null: int | None, *, seed: int,
+    net: nn.Module,
+    n: int,
+    shape: tuple[int, ...],
+    args: Any,
+    null: int | None,
+    *,
+    seed: int,
     **changed: Any,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray | None]:
     """n images from 0 to 1, and their labels: as `args` say, but for what is `changed`"""
     noise, labels = start(n, shape, null, seed)
     x = moved(net, noise, labels, null, **({k: getattr(args, k) for k in DRAWING} | changed))
@@ -93,9 +105,14 @@ def start(
 
 
 def moved(
-    net: nn.Module, noise: np.ndarray, labels: np.ndarray | None, null: int | None, solver: str,
-    steps: int, guidance: float,
-) -> np.ndarray:  # fmt: skip
+    net: nn.Module,
+    noise: np.ndarray,
+    labels: np.ndarray | None,
+    null: int | None,
+    solver: str,
+    steps: int,
+    guidance: float,
+) -> np.ndarray:
     """Where the flow takes noise to, guided if there are labels"""
     field = net if null is None else samplers.guided(net, guidance, null)
     if solver == "adaptive":
@@ -113,12 +130,19 @@ def learn_images(run: Run, args: Any, train: data.Labelled) -> tuple[nn.Module, 
     null, shape = None if labels is None else 1 + int(labels.max()), train.images.shape[1:]
     rng = np.random.default_rng(args.seed)
     net = flow.UnitTime(models.small_unet(shape, args.width, null, rng=rng))
-    batches = data.Batches(train.images, min(args.batch_size, len(train.images)), rng=rng,
-                           labels=labels, epochs=args.epochs, transform=continuous,
-                           drop_last=True)  # fmt: skip
+    batches = data.Batches(
+        train.images,
+        min(args.batch_size, len(train.images)),
+        rng=rng,
+        labels=labels,
+        epochs=args.epochs,
+        transform=continuous,
+        drop_last=True,
+    )
     loss = functools.partial(flow.flow_loss, coupled=args.coupled, null=null, drop=DROPPED)
-    frame = functools.partial(drawn, net, FILMED, shape, args, null, seed=1, guidance=1.0,
-                              solver="midpoint", steps=5)  # fmt: skip
+    frame = functools.partial(
+        drawn, net, FILMED, shape, args, null, seed=1, guidance=1.0, solver="midpoint", steps=5
+    )
     learn(run, net, batches, args.lr, rng, loss=loss, frame=frame)
     return net, null
 
@@ -140,18 +164,31 @@ def learn_straight(
     rng = np.random.default_rng([args.seed, 1])
     straight = flow.UnitTime(models.small_unet(shape, args.width, null, rng=rng))
     straight.load_state_dict(net.state_dict())
-    batches = data.Batches(pairs, min(args.batch_size, len(pairs)), rng=rng, labels=labels,
-                           epochs=args.reflow_epochs, drop_last=True)  # fmt: skip
-    frame = functools.partial(drawn, straight, FILMED, shape, args, null, seed=1, guidance=1.0,
-                              solver="euler", steps=1)  # fmt: skip
+    batches = data.Batches(
+        pairs,
+        min(args.batch_size, len(pairs)),
+        rng=rng,
+        labels=labels,
+        epochs=args.reflow_epochs,
+        drop_last=True,
+    )
+    frame = functools.partial(
+        drawn, straight, FILMED, shape, args, null, seed=1, guidance=1.0, solver="euler", steps=1
+    )
     learn(run, straight, batches, REFLOW_RATE, rng, loss=flow.reflow_loss, frame=frame)
     return straight
 
 
 def learn(
-    run: Run, net: nn.Module, batches: data.Batches, lr: float, rng: np.random.Generator, *,
-    loss: Callable[..., tg.Tensor], frame: Callable[[], Any],
-) -> None:  # fmt: skip
+    run: Run,
+    net: nn.Module,
+    batches: data.Batches,
+    lr: float,
+    rng: np.random.Generator,
+    *,
+    loss: Callable[..., tg.Tensor],
+    frame: Callable[[], Any],
+) -> None:
     """Train the network, and put the average of its weights into it; `frame()` draws samples."""
     params, total = dict(net.named_parameters()), max(1, batches.steps or 0)
     rate = optim.warm_up(optim.cosine(lr, total), total // 50 + 1)
@@ -172,28 +209,64 @@ def learn(
 
 
 def arguments() -> Any:
-    parser = commandline.parser(__doc__, out="runs/flow_variants", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/flow_variants", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--coupled", action="store_true",
-        help="pair noise with images that are near, by minibatch optimal transport")  # fmt: skip
+    add(
+        "--coupled",
+        action="store_true",
+        help="pair noise with images that are near, by minibatch optimal transport",
+    )
     add("--unconditional", action="store_true", help="do not condition the network on the digit")
-    add("--solver", choices=[*SOLVERS, "adaptive"], default="midpoint",
-        help="how the flow is followed (default: midpoint)")  # fmt: skip
-    add("--steps", type=at_least_1, default=STEPS, metavar="N",
-        help=f"of the solver, unless it is adaptive (default: {STEPS})")  # fmt: skip
-    add("--guidance", type=float, default=GUIDANCE, metavar="W",
-        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})")  # fmt: skip
+    add(
+        "--solver",
+        choices=[*SOLVERS, "adaptive"],
+        default="midpoint",
+        help="how the flow is followed (default: midpoint)",
+    )
+    add(
+        "--steps",
+        type=at_least_1,
+        default=STEPS,
+        metavar="N",
+        help=f"of the solver, unless it is adaptive (default: {STEPS})",
+    )
+    add(
+        "--guidance",
+        type=float,
+        default=GUIDANCE,
+        metavar="W",
+        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})",
+    )
     add("--reflow", action="store_true", help="train a second network, of straighter ways")
-    add("--pairs", type=at_least_1, default=PAIRS, metavar="N",
-        help=f"of noise and digits, that it learns from (default: {PAIRS})")  # fmt: skip
-    add("--reflow-epochs", type=commandline.at_least(0), default=REFLOW_EPOCHS, metavar="N",
-        help=f"how often it sees them (default: {REFLOW_EPOCHS})")  # fmt: skip
-    add("--width", type=at_least_1, default=WIDTH,
-        help=f"channels of the first level (default: {WIDTH})")  # fmt: skip
-    add("--measured", type=at_least_1, default=MEASURED, metavar="N",
-        help=f"estimate the probability of so many held-out images (default: {MEASURED})"
-        )  # fmt: skip
+    add(
+        "--pairs",
+        type=at_least_1,
+        default=PAIRS,
+        metavar="N",
+        help=f"of noise and digits, that it learns from (default: {PAIRS})",
+    )
+    add(
+        "--reflow-epochs",
+        type=commandline.at_least(0),
+        default=REFLOW_EPOCHS,
+        metavar="N",
+        help=f"how often it sees them (default: {REFLOW_EPOCHS})",
+    )
+    add(
+        "--width",
+        type=at_least_1,
+        default=WIDTH,
+        help=f"channels of the first level (default: {WIDTH})",
+    )
+    add(
+        "--measured",
+        type=at_least_1,
+        default=MEASURED,
+        metavar="N",
+        help=f"estimate the probability of so many held-out images (default: {MEASURED})",
+    )
     commandline.add_subsets(parser)
     return commandline.parse(parser, quick=QUICK)
 
@@ -204,8 +277,9 @@ def main() -> None:
     shape = train.images.shape[1:]
     with Run(args.out, vars(args), resume=args.resume, free=(*DRAWING, "reflow")) as run:
         net, null = learn_images(run, args, train)
-        verdict = judge(run, args, lambda n: drawn(net, n, shape, args, null, seed=3),
-                        test.images, most=JUDGED)  # fmt: skip
+        verdict = judge(
+            run, args, lambda n: drawn(net, n, shape, args, null, seed=3), test.images, most=JUDGED
+        )
         if verdict:
             print(verdict)
         noise, labels = start(50, shape, null, 8)
@@ -215,22 +289,47 @@ def main() -> None:
             with run.second_stage("reflow") as second:
                 straight = learn_straight(second, args, net, shape, null)
                 after = flow.straightness(straight, noise, labels, steps=20)
-                print(f"the ways are bent by {bent:.4f}, and after reflow by {after:.4f}; a single "
-                      f"step of Euler's then draws")  # fmt: skip
-                verdict = judge(second, args, lambda n: drawn(straight, n, shape, args, null,
-                                seed=3, solver="euler", steps=1, guidance=1.0), test.images,
-                                most=JUDGED)  # fmt: skip
+                print(
+                    f"the ways are bent by {bent:.4f}, and after reflow by {after:.4f}; a single "
+                    f"step of Euler's then draws"
+                )
+                verdict = judge(
+                    second,
+                    args,
+                    lambda n: drawn(
+                        straight,
+                        n,
+                        shape,
+                        args,
+                        null,
+                        seed=3,
+                        solver="euler",
+                        steps=1,
+                        guidance=1.0,
+                    ),
+                    test.images,
+                    most=JUDGED,
+                )
                 if verdict:
                     print(verdict)
-                second.results(seconds=second.seconds, straightness=after,
-                               parameters=sum(p.size for p in straight.parameters()))  # fmt: skip
+                second.results(
+                    seconds=second.seconds,
+                    straightness=after,
+                    parameters=sum(p.size for p in straight.parameters()),
+                )
         draw(run, net, straight, shape, args, null)
         each = bits(net, null, test.images, args)
-        run.results(seconds=run.seconds, parameters=sum(p.size for p in net.parameters()),
-                    bits_per_dimension=each.mean(), straightness=bent)  # fmt: skip
-        print(f"{len(each)} held-out images, with noise as wide as the step from one grey value to "
-              f"the next: {each.mean():.3f} ± {each.std() / len(each) ** 0.5:.3f} bits per "
-              f"pixel")  # fmt: skip
+        run.results(
+            seconds=run.seconds,
+            parameters=sum(p.size for p in net.parameters()),
+            bits_per_dimension=each.mean(),
+            straightness=bent,
+        )
+        print(
+            f"{len(each)} held-out images, with noise as wide as the step from one grey value to "
+            f"the next: {each.mean():.3f} ± {each.std() / len(each) ** 0.5:.3f} bits per "
+            f"pixel"
+        )
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
@@ -248,9 +347,13 @@ def bits(net: nn.Module, null: int | None, images: np.ndarray, args: Any) -> np.
 
 
 def draw(
-    run: Run, net: nn.Module, straight: nn.Module | None, shape: tuple[int, ...], args: Any,
+    run: Run,
+    net: nn.Module,
+    straight: nn.Module | None,
+    shape: tuple[int, ...],
+    args: Any,
     null: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """All pictures; each from the same noise, so that one sees what else differs."""
     samples, _ = drawn(net, SHOWN, shape, args, null, seed=2)
     image.grid(run.path("samples.png"), samples, columns=10, title="Samples")
@@ -258,16 +361,25 @@ def draw(
     if null is not None:
         rows = {f"guidance {w:g}": row(net, guidance=w)[0] for w in GUIDED}
         image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
-    rows = {f"{name}, {k} × {calls}": row(net, solver=name, steps=k)[0][:10]
-            for name, calls in CALLS.items() for k in COUNTS}  # fmt: skip
+    rows = {
+        f"{name}, {k} × {calls}": row(net, solver=name, steps=k)[0][:10]
+        for name, calls in CALLS.items()
+        for k in COUNTS
+    }
     rows["adaptive"] = row(net, solver="adaptive")[0][:10]
     if straight is not None:
-        rows |= {f"after reflow: euler, {k} × 1":
-                 row(straight, solver="euler", steps=k, guidance=1.0)[0][:10]
-                 for k in COUNTS}  # fmt: skip
-    image.strip(run.path("steps.png"), rows, ends=False,
-                title="The same noise, by solver, steps and calls of the network in each"
-                )  # fmt: skip
+        rows |= {
+            f"after reflow: euler, {k} × 1": row(straight, solver="euler", steps=k, guidance=1.0)[
+                0
+            ][:10]
+            for k in COUNTS
+        }
+    image.strip(
+        run.path("steps.png"),
+        rows,
+        ends=False,
+        title="The same noise, by solver, steps and calls of the network in each",
+    )
 
     noise, labels = start(FILMED, shape, null, 5)
     field = net if null is None else samplers.guided(net, args.guidance, null)

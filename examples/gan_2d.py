@@ -81,9 +81,10 @@ DATA = {
     "grid": (points_2d.grid, points_2d.grid_means(), 0.05, 5.2),
 }
 PUBLISHED = {  # modes and good samples by data and packing; what is not there is not known here
-    ("ring", 1): ("6.3 ± 0.5", "98.2 %"), ("grid", 1): ("17.3 ± 0.8", "94.8 %"),
+    ("ring", 1): ("6.3 ± 0.5", "98.2 %"),
+    ("grid", 1): ("17.3 ± 0.8", "94.8 %"),
     ("grid", 4): ("24.8 ± 0.2", "–"),
-}  # fmt: skip
+}
 
 
 # --- networks and recipes -------------------------------------------------------------------------
@@ -95,8 +96,12 @@ def small(packing: int, spectral: bool, rng: Random) -> tuple[nn.Module, nn.Modu
     G = models.mlp([LATENT, *hidden, 2], rng=rng)
     D = models.mlp([2 * packing, *hidden, 1], leaky, rng=rng)
     if spectral:
-        D = nn.Sequential(*(nn.SpectralNorm(layer, rng=rng) if isinstance(layer, nn.Dense) else
-                            layer for layer in D.layers))  # fmt: skip
+        D = nn.Sequential(
+            *(
+                nn.SpectralNorm(layer, rng=rng) if isinstance(layer, nn.Dense) else layer
+                for layer in D.layers
+            )
+        )
     return G, D
 
 
@@ -115,8 +120,14 @@ class Maxout(nn.Module):
 def papers(packing: int, _: bool, rng: Random) -> tuple[nn.Module, nn.Module]:
     """G with 4 layers of 400 ReLUs and batch norm, D with 3 of 200 maxout units of 5 pieces"""
     init, inputs = nn.normal(0.02), [LATENT, 400, 400, 400]
-    hidden = [(nn.Dense(n, 400, rng=rng, init=init, bias=False),
-               nn.BatchNorm(400, momentum=0.05, eps=1e-4), nn.ReLU()) for n in inputs]  # fmt: skip
+    hidden = [
+        (
+            nn.Dense(n, 400, rng=rng, init=init, bias=False),
+            nn.BatchNorm(400, momentum=0.05, eps=1e-4),
+            nn.ReLU(),
+        )
+        for n in inputs
+    ]
     G = nn.Sequential(*itertools.chain(*hidden), nn.Dense(400, 2, rng=rng, init=init))
     maxout = [Maxout(n, 200, 5, rng=rng, init=init) for n in (2 * packing, 200, 200)]
     return G, nn.Sequential(*maxout, nn.Dense(200, 1, rng=rng, init=init))
@@ -179,21 +190,35 @@ class Game:
         networks = recipe.networks(recipe.packing, recipe.spectral, rng)
         self.model = gan.GAN(*networks, LATENT, packing=recipe.packing)
         # an epoch has as many steps of G in each game: D may need the points more than once for it
-        self.batches = Batches(x, recipe.batch * recipe.times, rng=rng, drop_last=True,
-                               epochs=epochs * recipe.times)  # fmt: skip
+        self.batches = Batches(
+            x, recipe.batch * recipe.times, rng=rng, drop_last=True, epochs=epochs * recipe.times
+        )
         self.steps = self.batches.steps or 0
         G, D = (dict(each.named_parameters()) for each in networks)
-        self.optimizers = (recipe.optimizer(G, self.steps),
-                           recipe.optimizer(D, self.steps * recipe.critic_steps))  # fmt: skip
-        self.parts = {"model": self.model, "G's optimizer": self.optimizers[0],
-                      "D's optimizer": self.optimizers[1], "batches": self.batches,
-                      "rng": rng}  # fmt: skip
+        self.optimizers = (
+            recipe.optimizer(G, self.steps),
+            recipe.optimizer(D, self.steps * recipe.critic_steps),
+        )
+        self.parts = {
+            "model": self.model,
+            "G's optimizer": self.optimizers[0],
+            "D's optimizer": self.optimizers[1],
+            "batches": self.batches,
+            "rng": rng,
+        }
 
     def play(self) -> Iterator[dict[str, Any]]:
         recipe = self.recipe
-        return gan.train(self.model, self._for_the_critic(), *self.optimizers, loss=recipe.loss(),
-                         critic_steps=recipe.critic_steps, penalty=recipe.penalty,
-                         clip_at=recipe.clip_at, rng=self.parts["rng"])  # fmt: skip
+        return gan.train(
+            self.model,
+            self._for_the_critic(),
+            *self.optimizers,
+            loss=recipe.loss(),
+            critic_steps=recipe.critic_steps,
+            penalty=recipe.penalty,
+            clip_at=recipe.clip_at,
+            rng=self.parts["rng"],
+        )
 
     def _for_the_critic(self) -> Iterator[tg.Tensor]:
         """What is drawn for a step of G, in as many parts as D makes steps before it"""
@@ -209,9 +234,11 @@ def all_at_once(games: Mapping[str, Game]) -> Iterator[dict[str, Any]]:
         if len(games) == 1:
             yield records[0]
         else:
-            yield {f"{name} {player} loss": record[f"{player}_loss"]
-                   for name, record in zip(games, records, strict=True)
-                   for player in ("critic", "generator")}  # fmt: skip
+            yield {
+                f"{name} {player} loss": record[f"{player}_loss"]
+                for name, record in zip(games, records, strict=True)
+                for player in ("critic", "generator")
+            }
 
 
 class Seen:
@@ -250,16 +277,32 @@ def main() -> None:
     add("--data", choices=DATA, default="ring", help="8 modes or 25 (default: ring)")
     add("--loss", choices=["all", *RECIPES], default="all", help="the game (default: all)")
     add("--paper", action="store_true", help="instead, PacGAN's networks and recipe")
-    add("--packing", type=at_least_1, metavar="M",
-        help="the critic judges so many at once (default: 1, for `packed` 2)")  # fmt: skip
-    add("--critic-steps", type=at_least_1, metavar="K",
+    add(
+        "--packing",
+        type=at_least_1,
+        metavar="M",
+        help="the critic judges so many at once (default: 1, for `packed` 2)",
+    )
+    add(
+        "--critic-steps",
+        type=at_least_1,
+        metavar="K",
         help="the critic makes so many for each of the generator's (default: 1, for wasserstein "
-             "and wgan-gp 5)")  # fmt: skip
-    add("--epochs", type=at_least_1, metavar="N",
-        help=f"how often to see all points (default: {EPOCHS}; {PAPER_EPOCHS} for the "
-             f"paper's)")  # fmt: skip
-    add("--train", type=at_least_1, default=TRAIN, metavar="N",
-        help=f"learn from so many points (default: {TRAIN})")  # fmt: skip
+        "and wgan-gp 5)",
+    )
+    add(
+        "--epochs",
+        type=at_least_1,
+        metavar="N",
+        help=f"how often to see all points (default: {EPOCHS}; {PAPER_EPOCHS} for the paper's)",
+    )
+    add(
+        "--train",
+        type=at_least_1,
+        default=TRAIN,
+        metavar="N",
+        help=f"learn from so many points (default: {TRAIN})",
+    )
     args = commandline.parse(parser, quick=QUICK)
     args.epochs = args.epochs or (PAPER_EPOCHS if args.paper else EPOCHS)
 
@@ -268,11 +311,19 @@ def main() -> None:
     if args.train < least:
         parser.error(f"--train: expected at least {least}, a step's, got {args.train}")
     with Run(args.out, vars(args), resume=args.resume) as run:
-        games = {name: Game(recipe, args.data, args.train, args.epochs, args.seed)
-                 for name, recipe in recipes.items()}  # fmt: skip
+        games = {
+            name: Game(recipe, args.data, args.train, args.epochs, args.seed)
+            for name, recipe in recipes.items()
+        }
         seen = Seen()
-        run.keep(seen=seen, **{f"{name}, {part}": each for name, game in games.items()
-                               for part, each in game.parts.items()})  # fmt: skip
+        run.keep(
+            seen=seen,
+            **{
+                f"{name}, {part}": each
+                for name, game in games.items()
+                for part, each in game.parts.items()
+            },
+        )
         steps = min(game.steps for game in games.values())
         every = max(1, steps // MOMENTS)
         z = np.random.default_rng(1).standard_normal((SAMPLES, LATENT), np.float32)
@@ -286,14 +337,20 @@ def main() -> None:
         real = DATA[args.data][0](SAMPLES, rng=np.random.default_rng(2)).points
         draw(run, list(games), seen, real, args.data)
         found = judged(games, seen, args.data)
-        run.results(seconds=run.seconds, **in_words(found),
-                    parameters={name: sum(p.size for p in game.model.parameters())
-                                for name, game in games.items()})  # fmt: skip
+        run.results(
+            seconds=run.seconds,
+            **in_words(found),
+            parameters={
+                name: sum(p.size for p in game.model.parameters()) for name, game in games.items()
+            },
+        )
         if args.samples:
             rng = np.random.default_rng(3)
-            save_arrays(run.path("samples.npz"), compress=True,
-                        **{name: game.model.sample(args.samples, rng=rng)
-                           for name, game in games.items()})  # fmt: skip
+            save_arrays(
+                run.path("samples.npz"),
+                compress=True,
+                **{name: game.model.sample(args.samples, rng=rng) for name, game in games.items()},
+            )
         found |= {"real points": metrics.modes(real, *DATA[args.data][1:3])}
         published = PUBLISHED.get((args.data, args.packing or 1)) if args.paper else None
         print(table(found, published))
@@ -303,8 +360,9 @@ def main() -> None:
 def judged(names: Iterable[str], seen: Seen, data: str, k: int = -1) -> dict[str, metrics.Modes]:
     """Modes and share of good samples, of those that were seen the k-th time; or last"""
     _, means, std, _ = DATA[data]
-    return {name: metrics.modes(x, means, std)
-            for name, x in zip(names, seen.samples[k], strict=True)}  # fmt: skip
+    return {
+        name: metrics.modes(x, means, std) for name, x in zip(names, seen.samples[k], strict=True)
+    }
 
 
 def in_words(found: Mapping[str, metrics.Modes]) -> dict[str, float]:
@@ -342,8 +400,12 @@ def draw(run: Run, names: list[str], seen: Seen, real: np.ndarray, data: str) ->
         film.append(frame(names, samples, real, reach), f"step {step:,}")
     film.save(run.path("training.gif"))
     if len(names) == 1:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The losses by step",
-                        names=["critic_loss", "generator_loss"])  # fmt: skip
+        image.curves_of(
+            run.path("curves.png"),
+            run.path("log.csv"),
+            title="The losses by step",
+            names=["critic_loss", "generator_loss"],
+        )
         return
     shares = {name: (seen.steps, [each[name].high_quality for each in found]) for name in names}
     image.curves(run.path("curves.png"), shares, log=False, ylabel="share of good samples")
@@ -354,8 +416,10 @@ def frame(names: list[str], samples: np.ndarray, real: np.ndarray, reach: float)
     pictures = np.stack([dots(x, real, reach) for x in samples])
     columns = int(np.ceil(np.sqrt(len(names))))
     head = SMALL + 5
-    labels = [Text((k % columns + 0.5) * SIDE, k // columns * (SIDE + head + 2) + head / 2, "mm",
-                   name) for k, name in enumerate(names)]  # fmt: skip
+    labels = [
+        Text((k % columns + 0.5) * SIDE, k // columns * (SIDE + head + 2) + head / 2, "mm", name)
+        for k, name in enumerate(names)
+    ]
     return rendered(written(Sheet(tiled(pictures, columns, 1, head=head)), *labels))
 
 
@@ -372,8 +436,10 @@ def dots(x: np.ndarray, real: np.ndarray, reach: float) -> np.ndarray:
 def table(found: Mapping[str, metrics.Modes], published: tuple[str, str] | None) -> str:
     """A line for each game, and at last what real points come to"""
     rows = [("", "modes", "good samples")]
-    rows += [(name, f"{each.captured} of {len(each.counts)}", f"{each.high_quality:.1%}")
-             for name, each in found.items()]  # fmt: skip
+    rows += [
+        (name, f"{each.captured} of {len(each.counts)}", f"{each.high_quality:.1%}")
+        for name, each in found.items()
+    ]
     rows += [("published", *published)] if published else []
     return "\n".join(f"{name:16}{modes:>12}{good:>15}" for name, modes, good in rows)
 

@@ -49,8 +49,9 @@ def noise(n: int, rng: np.random.Generator) -> tg.Array:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/gan_mnist", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/gan_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
@@ -71,8 +72,15 @@ def main() -> None:
             return (np.concatenate(parts) + 1) / 2
 
         shown, film, every = noise(100, rng), image.Animation(), max(1, batches.steps // 40)
-        run.keep(generator=generator, discriminator=discriminator, adam_g=adam_g, adam_d=adam_d,
-                 batches=batches, film=film, rng=rng)  # fmt: skip
+        run.keep(
+            generator=generator,
+            discriminator=discriminator,
+            adam_g=adam_g,
+            adam_d=adam_d,
+            batches=batches,
+            film=film,
+            rng=rng,
+        )
 
         for x in run.track(batches):
             fake = generator(noise(len(x), rng))
@@ -84,9 +92,12 @@ def main() -> None:
             g_loss = generator_loss(discriminator(fake))
             adam_g.step(tg.grad(g_loss, adam_g.params))  # D stays as it is
 
-            run.log(discriminator_loss=d_loss, generator_loss=g_loss,
-                    accuracy=((r.data > 0).mean() + (f.data < 0).mean()) / 2,
-                    **EQUILIBRIUM)  # fmt: skip
+            run.log(
+                discriminator_loss=d_loss,
+                generator_loss=g_loss,
+                accuracy=((r.data > 0).mean() + (f.data < 0).mean()) / 2,
+                **EQUILIBRIUM,
+            )
             if run.step % every == 0:
                 film.append(images(shown[:49]), f"step {run.step}")
 
@@ -94,10 +105,12 @@ def main() -> None:
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="GAN losses")
             film.save(run.path("training.gif"), title="Samples through training")
-        run.results(seconds=run.seconds,
-                    parameters=sum(p.size for p in [*adam_g.params, *adam_d.params]))  # fmt: skip
-        if verdict := judge(run, args, lambda n: images(noise(n, np.random.default_rng(1))),
-                            test.images):  # fmt: skip
+        run.results(
+            seconds=run.seconds, parameters=sum(p.size for p in [*adam_g.params, *adam_d.params])
+        )
+        if verdict := judge(
+            run, args, lambda n: images(noise(n, np.random.default_rng(1))), test.images
+        ):
             print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 

@@ -41,9 +41,7 @@ SHOWN, COMPARED, STEPS = 64, 10, 10
 QUICK = {"epochs": 1, "train": 128}
 
 
-def networks(
-    channels: int, rng: np.random.Generator
-) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """Generator, to values from −1 to 1, and critic
 
     No batch norm in the critic: with it, R1 would not be each image's own. Its last convolution
@@ -52,20 +50,34 @@ def networks(
     a, b, c = CHANNELS
     init = nn.he_normal
     generator = nn.Sequential(
-        nn.Dense(LATENT, SIDE * SIDE * a, rng=rng, init=init), nn.Reshape(SIDE, SIDE, a),
-        nn.BatchNorm(a), nn.ReLU(),
-        nn.Conv2d(a, a, 3, 1, 1, rng=rng, init=init), nn.BatchNorm(a), nn.ReLU(),
-        nn.ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init), nn.BatchNorm(b), nn.ReLU(),  # 16
-        nn.ConvTranspose2d(b, c, 4, 2, 1, rng=rng, init=init), nn.BatchNorm(c), nn.ReLU(),  # 32
-        nn.ConvTranspose2d(c, channels, 4, 2, 1, rng=rng), nn.Tanh(),  # 64
-    )  # fmt: skip
+        nn.Dense(LATENT, SIDE * SIDE * a, rng=rng, init=init),
+        nn.Reshape(SIDE, SIDE, a),
+        nn.BatchNorm(a),
+        nn.ReLU(),
+        nn.Conv2d(a, a, 3, 1, 1, rng=rng, init=init),
+        nn.BatchNorm(a),
+        nn.ReLU(),
+        nn.ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init),
+        nn.BatchNorm(b),
+        nn.ReLU(),  # 16
+        nn.ConvTranspose2d(b, c, 4, 2, 1, rng=rng, init=init),
+        nn.BatchNorm(c),
+        nn.ReLU(),  # 32
+        nn.ConvTranspose2d(c, channels, 4, 2, 1, rng=rng),
+        nn.Tanh(),  # 64
+    )
     critic = nn.Sequential(
-        nn.Conv2d(channels, c, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
-        nn.Conv2d(c, b, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
-        nn.Conv2d(b, a, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),
-        nn.Conv2d(a, 2 * a, 4, 2, 1, rng=rng, init=init), nn.LeakyReLU(0.2),  # 4: each sees 46 × 46
-        nn.Flatten(), nn.Dense(SIDE * SIDE * a // 2, 1, rng=rng),
-    )  # fmt: skip
+        nn.Conv2d(channels, c, 4, 2, 1, rng=rng, init=init),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(c, b, 4, 2, 1, rng=rng, init=init),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(b, a, 4, 2, 1, rng=rng, init=init),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(a, 2 * a, 4, 2, 1, rng=rng, init=init),
+        nn.LeakyReLU(0.2),  # 4: each sees 46 × 46
+        nn.Flatten(),
+        nn.Dense(SIDE * SIDE * a // 2, 1, rng=rng),
+    )
     return generator, critic
 
 
@@ -76,8 +88,14 @@ def classic(_: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/gan_shapes", data="shapes", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/gan_shapes",
+        data="shapes",
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
     add("--gamma", type=commandline.positive, default=GAMMA, help=f"R1's weight (default: {GAMMA})")
     add("--classic", action="store_true", help="the networks of `classics.dcgan_64`")
@@ -94,16 +112,30 @@ def main() -> None:
         rng = np.random.default_rng(args.seed)
         build = classic if args.classic else networks
         model = gan.GAN(*build(images.shape[3], rng), LATENT)
-        optimizers = [optim.Adam(dict(player.named_parameters()), args.lr, BETAS)
-                      for player in (model.generator, model.critic)]  # fmt: skip
+        optimizers = [
+            optim.Adam(dict(player.named_parameters()), args.lr, BETAS)
+            for player in (model.generator, model.critic)
+        ]
         average = optim.EMA(dict(model.generator.named_parameters()), DECAY)
-        batches = data.Batches(2 * images - 1, min(args.batch_size, len(images)), rng=rng,
-                               epochs=args.epochs, drop_last=True)  # fmt: skip
+        batches = data.Batches(
+            2 * images - 1,
+            min(args.batch_size, len(images)),
+            rng=rng,
+            epochs=args.epochs,
+            drop_last=True,
+        )
         film = image.Animation(FRAMES)
         noise = model.noise(SHOWN, rng=rng)
         every = max(1, (batches.steps or 1) // FRAMES)
-        run.keep(model=model, generator_optimizer=optimizers[0], critic_optimizer=optimizers[1],
-                 average=average, batches=batches, film=film, rng=rng)  # fmt: skip
+        run.keep(
+            model=model,
+            generator_optimizer=optimizers[0],
+            critic_optimizer=optimizers[1],
+            average=average,
+            batches=batches,
+            film=film,
+            rng=rng,
+        )
 
         def painted(z: Any) -> np.ndarray:
             with average.applied():
@@ -118,8 +150,9 @@ def main() -> None:
         samples = painted(noise)
         image.grid(run.path("samples.png"), samples, title="Samples")
         rows = {"sample": samples[:COMPARED], "nearest": nearest(samples[:COMPARED], images)}
-        image.compare(run.path("nearest.png"), rows,
-                      title="Samples, and the training images most like them")  # fmt: skip
+        image.compare(
+            run.path("nearest.png"), rows, title="Samples, and the training images most like them"
+        )
         ends = noise.numpy()[:12].reshape(6, 2, 1, LATENT)
         t = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
         between = on_sphere(ends[:, 0], ends[:, 1], t).reshape(-1, LATENT)

@@ -64,10 +64,16 @@ RECIPES = {
     "hinge": Recipe(gan.Hinge, norm="spectral"),
     "wasserstein": Recipe(gan.Wasserstein, optim.RMSprop, 5e-5, 5, clip_at=0.01),
     # the paper has five steps of the critic at 1e-4; here the generator then makes too few steps
-    "wgan-gp": Recipe(gan.Wasserstein, functools.partial(optim.Adam, betas=(0.5, 0.9)), 3e-4, 2,
-                      "none", gan.gradient_penalty),
+    "wgan-gp": Recipe(
+        gan.Wasserstein,
+        functools.partial(optim.Adam, betas=(0.5, 0.9)),
+        3e-4,
+        2,
+        "none",
+        gan.gradient_penalty,
+    ),
     "r1": Recipe(gan.NonSaturating, norm="none", penalty=functools.partial(gan.r1, weight=1.0)),
-}  # fmt: skip
+}
 
 CLASSICS = {
     "one-layer-gan": (classics.one_layer_gan, 128),
@@ -108,28 +114,62 @@ def as_images(x: np.ndarray, args: Any) -> np.ndarray:
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/gan_variants", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/gan_variants", epochs=EPOCHS, batch_size=BATCH_SIZE
+    )
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--loss", choices=list(RECIPES), default="non-saturating",
-        help="the loss, with its recipe (default: non-saturating)")  # fmt: skip
-    add("--generator", choices=["conv", "dense"], default="conv",
-        help="DCGAN's, or dense layers (default: conv)")  # fmt: skip
+    add(
+        "--loss",
+        choices=list(RECIPES),
+        default="non-saturating",
+        help="the loss, with its recipe (default: non-saturating)",
+    )
+    add(
+        "--generator",
+        choices=["conv", "dense"],
+        default="conv",
+        help="DCGAN's, or dense layers (default: conv)",
+    )
     add("--classic", choices=list(CLASSICS), help="both networks of a well-known tutorial")
     add("--conditional", action="store_true", help="condition both networks on the digit")
-    add("--packing", type=at_least_1, default=1, metavar="M",
-        help="images that the discriminator sees at once (default: 1)")  # fmt: skip
-    add("--smooth", type=commandline.positive, default=1.0, metavar="S",
-        help="label smoothing: target for real images, 0.9 say (default: 1, none)")  # fmt: skip
-    add("--lr", type=commandline.positive,
-        help="learning rate of both optimisers (default: the recipe's)")  # fmt: skip
-    add("--critic-steps", type=at_least_1, metavar="N",
-        help="discriminator updates per generator update (default: the recipe's)")  # fmt: skip
-    add("--width", type=at_least_1, default=WIDTH,
-        help=f"channels of the layers next to the images (default: {WIDTH})")  # fmt: skip
+    add(
+        "--packing",
+        type=at_least_1,
+        default=1,
+        metavar="M",
+        help="images that the discriminator sees at once (default: 1)",
+    )
+    add(
+        "--smooth",
+        type=commandline.positive,
+        default=1.0,
+        metavar="S",
+        help="label smoothing: target for real images, 0.9 say (default: 1, none)",
+    )
+    add(
+        "--lr",
+        type=commandline.positive,
+        help="learning rate of both optimisers (default: the recipe's)",
+    )
+    add(
+        "--critic-steps",
+        type=at_least_1,
+        metavar="N",
+        help="discriminator updates per generator update (default: the recipe's)",
+    )
+    add(
+        "--width",
+        type=at_least_1,
+        default=WIDTH,
+        help=f"channels of the layers next to the images (default: {WIDTH})",
+    )
     add("--train", type=at_least_1, metavar="N", help="training images, at most (default: all)")
-    add("--test-images", type=at_least_1, metavar="N",
-        help="held-out images, at most (default: all)")  # fmt: skip
+    add(
+        "--test-images",
+        type=at_least_1,
+        metavar="N",
+        help="held-out images, at most (default: all)",
+    )
     args = commandline.parse(parser, quick=QUICK)
     recipe = RECIPES[args.loss]
     if args.smooth > 1:
@@ -142,8 +182,10 @@ def main() -> None:
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
     shape = train.images.shape[1:]
     if args.classic and shape != (28, 28, 1):
-        parser.error(f"--classic networks take images of shape (28, 28, 1), but those of "
-                     f"{args.data} have {shape}")  # fmt: skip
+        parser.error(
+            f"--classic networks take images of shape (28, 28, 1), but those of "
+            f"{args.data} have {shape}"
+        )
     if args.conditional and train.labels is None:
         parser.error(f"--conditional: {args.data} has no labels")
     args.batch_size = min(args.batch_size, len(train.images)) // args.packing * args.packing
@@ -152,8 +194,10 @@ def main() -> None:
     critic_steps = args.critic_steps or recipe.critic_steps
     steps = len(train.images) // args.batch_size * args.epochs
     if 0 < steps < critic_steps:
-        parser.error(f"one generator update needs {critic_steps} discriminator updates, but there "
-                     f"are only {steps} batches")  # fmt: skip
+        parser.error(
+            f"one generator update needs {critic_steps} discriminator updates, but there "
+            f"are only {steps} batches"
+        )
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
@@ -165,27 +209,47 @@ def main() -> None:
         lr = args.lr or recipe.lr
         generator_optimizer = recipe.optimizer(dict(generator.named_parameters()), lr)
         critic_optimizer = recipe.optimizer(dict(discriminator.named_parameters()), lr)
-        batches = data.Batches(scaled(train.images, args), args.batch_size, labels=train.labels,
-                               rng=rng, epochs=args.epochs, drop_last=True)  # fmt: skip
+        batches = data.Batches(
+            scaled(train.images, args),
+            args.batch_size,
+            labels=train.labels,
+            rng=rng,
+            epochs=args.epochs,
+            drop_last=True,
+        )
         film = image.Animation(FRAMES)
         noise = model.noise(SHOWN, rng=rng)
         labels = np.arange(SHOWN) % classes if classes else None
         filmed = None if labels is None else labels[:FILMED]
         every = max(1, (batches.steps or 1) // critic_steps // FRAMES)
-        run.keep(model=model, generator_optimizer=generator_optimizer,
-                 critic_optimizer=critic_optimizer, batches=batches, film=film,
-                 rng=rng)  # fmt: skip
+        run.keep(
+            model=model,
+            generator_optimizer=generator_optimizer,
+            critic_optimizer=critic_optimizer,
+            batches=batches,
+            film=film,
+            rng=rng,
+        )
 
-        steps = gan.train(model, batches, generator_optimizer, critic_optimizer, rng=rng,
-                          loss=loss, critic_steps=critic_steps, penalty=recipe.penalty,
-                          clip_at=recipe.clip_at)  # fmt: skip
+        steps = gan.train(
+            model,
+            batches,
+            generator_optimizer,
+            critic_optimizer,
+            rng=rng,
+            loss=loss,
+            critic_steps=critic_steps,
+            penalty=recipe.penalty,
+            clip_at=recipe.clip_at,
+        )
         for record in run.track(steps):
             if record.step % every == 0 or record.step == 1:
                 frame = as_images(model.images(noise[:FILMED], filmed), args)
                 film.append(frame, f"step {record.step}")
 
-        image.grid(run.path("samples.png"), as_images(model.images(noise, labels), args),
-                   title="Samples")  # fmt: skip
+        image.grid(
+            run.path("samples.png"), as_images(model.images(noise, labels), args), title="Samples"
+        )
         if len(film):
             film.save(run.path("training.gif"), title="Samples through training")
         if run.step:

@@ -35,8 +35,14 @@ from tinygen.run import Run, RunError, checkpoint, commandline
 from tinygen.run.folder import read_config
 
 MODEL = Path("runs/diffusion_mnist")
-UNTRAINED = {"data": "digits", "train": 20, "test_images": 20, "width": 8, "predicts": "v",
-             "schedule": "cosine"}  # of --quick, unless it names a model  # fmt: skip
+UNTRAINED = {
+    "data": "digits",
+    "train": 20,
+    "test_images": 20,
+    "width": 8,
+    "predicts": "v",
+    "schedule": "cosine",
+}  # of --quick, unless it names a model
 STEPS, RESAMPLE = 40, 4
 COUNT, TIMES = 40, 3  # images, and how often each is completed
 SHOWN, FILMED, FRAMES = 10, 40, 100  # of them; of the animation
@@ -56,15 +62,21 @@ def masks(shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, np.ndar
 
 
 def completed(
-    model: diffusion.Diffusion, null: int | None, x: np.ndarray, mask: np.ndarray, args: Any,
-    rng: np.random.Generator, film: image.Animation | None = None,
-) -> np.ndarray:  # fmt: skip
+    model: diffusion.Diffusion,
+    null: int | None,
+    x: np.ndarray,
+    mask: np.ndarray,
+    args: Any,
+    rng: np.random.Generator,
+    film: image.Animation | None = None,
+) -> np.ndarray:
     """A completion of each image x, from 0 to 1, of which the pixels under the mask are known"""
     noise = rng.standard_normal(x.shape, np.float32)
     known, rows = 2 * x - 1, np.broadcast_to(mask, (len(x), *mask.shape))
     any_digit = None if null is None else np.full(len(x), null)
-    for step in editing.repaint(model, noise, known, rows, any_digit, rng=rng, steps=args.steps,
-                                resample=args.resample):  # fmt: skip
+    for step in editing.repaint(
+        model, noise, known, rows, any_digit, rng=rng, steps=args.steps, resample=args.resample
+    ):
         if film is not None:
             film.append(as_images(step.x[:FILMED]), f"t = {step.t:.0f}")
     return as_images(to_numpy(step.x))
@@ -81,15 +93,34 @@ def as_images(x: Any) -> Any:
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/inpaint_mnist", data=None)
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--model", type=Path, metavar="RUN",
+    add(
+        "--model",
+        type=Path,
+        metavar="RUN",
         help=f"a run of diffusion_mnist.py or diffusion_variants.py, whose model is used (default: "
-             f"{MODEL}; with --quick a model without training)")  # fmt: skip
-    add("--steps", type=commandline.at_least(2), default=STEPS, metavar="N",
-        help=f"from noise to an image (default: {STEPS})")  # fmt: skip
-    add("--resample", type=at_least_1, default=RESAMPLE, metavar="N",
-        help=f"how often each step is made (default: {RESAMPLE})")  # fmt: skip
-    add("--count", type=at_least_1, default=COUNT, metavar="N",
-        help=f"held-out images to complete (default: {COUNT})")  # fmt: skip
+        f"{MODEL}; with --quick a model without training)",
+    )
+    add(
+        "--steps",
+        type=commandline.at_least(2),
+        default=STEPS,
+        metavar="N",
+        help=f"from noise to an image (default: {STEPS})",
+    )
+    add(
+        "--resample",
+        type=at_least_1,
+        default=RESAMPLE,
+        metavar="N",
+        help=f"how often each step is made (default: {RESAMPLE})",
+    )
+    add(
+        "--count",
+        type=at_least_1,
+        default=COUNT,
+        metavar="N",
+        help=f"held-out images to complete (default: {COUNT})",
+    )
     args = commandline.parse(parser, quick=QUICK)
     model, null, source, _, test = trained(args)
     chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
@@ -107,15 +138,21 @@ def main() -> None:
                 film.save(run.path(f"{name}.gif"), fps=15, title="From noise, to fit what is known")
             draw(run, name, x[:SHOWN], mask, found[:, :SHOWN])
             kept, differ = abs(mask * (found - x)).max(), found.std(axis=0)[:, mask[..., 0] == 0]
-            print(f"{name}: what is known is kept to {kept:.4f}, the rest differs by "
-                  f"{differ.mean():.3f} from one completion to the next")  # fmt: skip
+            print(
+                f"{name}: what is known is kept to {kept:.4f}, the rest differs by "
+                f"{differ.mean():.3f} from one completion to the next"
+            )
             if reader is not None:
                 sets = {"completions": found.reshape(-1, *x.shape[1:]), "alone": mask * x, "all": x}
-                right = {k: float((reader.labels(images) == np.resize(labels, len(images))).mean())
-                         for k, images in sets.items()}  # fmt: skip
-                print(f"  classified correctly: {right['completions']:.0%} of the completions, "
-                      f"{right['alone']:.0%} of the images with empty holes, {right['all']:.0%} of "
-                      f"the whole images")  # fmt: skip
+                right = {
+                    k: float((reader.labels(images) == np.resize(labels, len(images))).mean())
+                    for k, images in sets.items()
+                }
+                print(
+                    f"  classified correctly: {right['completions']:.0%} of the completions, "
+                    f"{right['alone']:.0%} of the images with empty holes, {right['all']:.0%} of "
+                    f"the whole images"
+                )
                 run.results(**{f"{name}_{k}": share for k, share in right.items()})
         if args.samples:
             run.samples(np.concatenate(everything).reshape(-1, *x.shape[1:])[: args.samples])
@@ -132,27 +169,30 @@ def draw(run: Run, name: str, x: np.ndarray, mask: np.ndarray, found: np.ndarray
 # --- the trained model ----------------------------------------------------------------------------
 
 
-def trained(
-    args: Any,
-) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
+def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
     """The model of the run `--model`, with the average of its weights, its label "any digit", and
     the data that it learned from: the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
         if not (folder / "checkpoint.npz").exists():
-            raise RunError(f"there is no trained model in {folder}; this makes one:\n  python "
-                           f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
-                           )  # fmt: skip
+            raise RunError(
+                f"there is no trained model in {folder}; this makes one:\n  python "
+                f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
+            )
         settings = read_config(folder)["settings"]
         if "schedule" not in settings:
-            raise RunError(f"expected {folder} to be a run of diffusion_mnist.py or "
-                           f"diffusion_variants.py, got another program's")  # fmt: skip
-    train, test = data.load(settings["data"], train=settings["train"],
-                            test=settings["test_images"], size=28)  # fmt: skip
+            raise RunError(
+                f"expected {folder} to be a run of diffusion_mnist.py or "
+                f"diffusion_variants.py, got another program's"
+            )
+    train, test = data.load(
+        settings["data"], train=settings["train"], test=settings["test_images"], size=28
+    )
     labels = np.zeros(1, int) if train.labels is None else train.labels
     null = None if settings.get("unconditional") else 1 + int(labels.max())
-    net = models.small_unet(train.images.shape[1:], settings["width"], null,
-                            rng=np.random.default_rng(0))  # fmt: skip
+    net = models.small_unet(
+        train.images.shape[1:], settings["width"], null, rng=np.random.default_rng(0)
+    )
     if settings is not UNTRAINED:
         average = optim.EMA(dict(net.named_parameters()))
         checkpoint.load_part(folder / "checkpoint.npz", "ema", average)

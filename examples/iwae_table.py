@@ -140,26 +140,48 @@ def train(
     """`vae.train` in batches of 20. Ten million losses are too many: it yields means of 149."""
     for chunk in chunks:
         batches = (chunk[i : i + BATCH_SIZE] for i in range(0, len(chunk), BATCH_SIZE))
-        rows = [{name: float(value) for name, value in terms.items()}
-                for terms in vae.train(model, batches, optimizer, **options)]  # fmt: skip
+        rows = [
+            {name: float(value) for name, value in terms.items()}
+            for terms in vae.train(model, batches, optimizer, **options)
+        ]
         yield {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/iwae_table")
     add = parser.add_argument
-    add("--objective", choices=["vae", "iwae"], default="iwae",
-        help="the bound (default: iwae)")  # fmt: skip
+    add("--objective", choices=["vae", "iwae"], default="iwae", help="the bound (default: iwae)")
     add("--k", type=commandline.at_least(1), default=5, help="draws for each image (default: 5)")
-    add("--stages", type=int, choices=range(1, STAGES + 1), default=STAGES, metavar="S",
+    add(
+        "--stages",
+        type=int,
+        choices=range(1, STAGES + 1),
+        default=STAGES,
+        metavar="S",
         help="how many of the eight: they end after 1, 4, 13, 40, 121, 364, 1093 and 3280 epochs "
-             "(default: 8)")  # fmt: skip
-    add("--train", type=commandline.at_least(1), default=TRAIN, metavar="N",
-        help=f"learn from so many images (default: {TRAIN})")  # fmt: skip
-    add("--test-images", type=commandline.at_least(1), default=JUDGED, metavar="N",
-        help=f"measure −log p(x) of so many (default: {JUDGED})")  # fmt: skip
-    add("--draws", type=commandline.at_least(1), default=DRAWS, metavar="N",
-        help=f"estimate each from so many draws (default: {DRAWS})")  # fmt: skip
+        "(default: 8)",
+    )
+    add(
+        "--train",
+        type=commandline.at_least(1),
+        default=TRAIN,
+        metavar="N",
+        help=f"learn from so many images (default: {TRAIN})",
+    )
+    add(
+        "--test-images",
+        type=commandline.at_least(1),
+        default=JUDGED,
+        metavar="N",
+        help=f"measure −log p(x) of so many (default: {JUDGED})",
+    )
+    add(
+        "--draws",
+        type=commandline.at_least(1),
+        default=DRAWS,
+        metavar="N",
+        help=f"estimate each from so many draws (default: {DRAWS})",
+    )
     args = commandline.parse(parser, quick=QUICK)
 
     train_set, test_set = data.load(args.data, train=args.train, test=args.test_images, size=28)
@@ -168,9 +190,14 @@ def main() -> None:
         rng = np.random.default_rng(args.seed)
         model = vae.VAE(*networks(train_set.images, rng), LATENT)
         bound = functools.partial(mean_elbo if args.objective == "vae" else vae.iwae, k=args.k)
-        chunks = data.Batches(train_set.images, min(CHUNK, len(train_set.images)), rng=rng,
-                              epochs=ends(args.stages), transform=data.binarize,
-                              shuffle=False)  # fmt: skip
+        chunks = data.Batches(
+            train_set.images,
+            min(CHUNK, len(train_set.images)),
+            rng=rng,
+            epochs=ends(args.stages),
+            transform=data.binarize,
+            shuffle=False,
+        )
         optimizer = adam(model, rate(-(-len(train_set.images) // BATCH_SIZE)))
         run.keep(model=model, optimizer=optimizer, chunks=chunks, rng=rng)
 
@@ -185,16 +212,24 @@ def main() -> None:
 
         title = f"{args.objective.upper()}, k = {args.k}"
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title=f"{title}: nats")
-        image.grid(run.path("samples.png"), model.sample(SHOWN, rng=np.random.default_rng(3)),
-                   title=f"{title}: samples")  # fmt: skip
+        image.grid(
+            run.path("samples.png"),
+            model.sample(SHOWN, rng=np.random.default_rng(3)),
+            title=f"{title}: samples",
+        )
         if args.samples:
             run.samples(model.sample(args.samples, rng=rng))
         active = int((model.means(test).var(axis=0) > ACTIVE).sum())
-        run.results(active_units=active, seconds=run.seconds,
-                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
+        run.results(
+            active_units=active,
+            seconds=run.seconds,
+            parameters=sum(p.size for p in model.parameters()),
+        )
         print(table(args, json.loads(run.path("results.json").read_text(encoding="utf-8"))))
-        print(f"{active} of {LATENT} latent units are active; see {run.path('samples.png')} and "
-              f"{run.path('curves.png')}")  # fmt: skip
+        print(
+            f"{active} of {LATENT} latent units are active; see {run.path('samples.png')} and "
+            f"{run.path('curves.png')}"
+        )
 
 
 def table(args: Any, found: dict[str, Any]) -> str:

@@ -51,9 +51,7 @@ QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "widt
 # --- the first stage: an autoencoder whose codes are small images ---------------------------------
 
 
-def networks(
-    size: int, channels: int, rng: np.random.Generator
-) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+def networks(size: int, channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """Encoder and decoder between images and latents of SIDE × SIDE × CHANNELS
 
     Each has as many layers of stride 2 as there are halvings of the sides. A VAE wants means, and
@@ -62,20 +60,26 @@ def networks(
     halvings = (size // SIDE).bit_length() - 1
     widths = WIDTHS[-halvings:]
     relu_next: dict[str, Any] = {"rng": rng, "init": nn.he_normal}
-    down = [(nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU())
-            for a, b in pairwise((channels, *widths))]  # fmt: skip
-    up = [(nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU())
-          for a, b in reversed(list(pairwise(widths)))]  # fmt: skip
+    down = [
+        (nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU())
+        for a, b in pairwise((channels, *widths))
+    ]
+    up = [
+        (nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU())
+        for a, b in reversed(list(pairwise(widths)))
+    ]
     encoder = nn.Sequential(
         *chain(*down), nn.Conv2d(widths[-1], 2 * CHANNELS, 3, padding="same", rng=rng), as_rows
     )
     decoder = nn.Sequential(
         nn.Reshape(SIDE, SIDE, CHANNELS),
         nn.Conv2d(CHANNELS, widths[-1], 3, padding="same", **relu_next),
-        nn.BatchNorm(widths[-1]), nn.ReLU(), *chain(*up),
+        nn.BatchNorm(widths[-1]),
+        nn.ReLU(),
+        *chain(*up),
         nn.ConvTranspose2d(widths[0], channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)),
         nn.Sigmoid(),
-    )  # fmt: skip
+    )
     return encoder, decoder
 
 
@@ -85,15 +89,14 @@ def as_rows(h: tg.Tensor) -> tg.Tensor:
     return tg.concat([tg.reshape(half, (N, -1)) for half in (h[..., :C], h[..., C:])], axis=1)
 
 
-def learn_images(
-    run: Run, args: Any, train: np.ndarray, test: np.ndarray
-) -> vae.VAE:  # fmt: skip
+def learn_images(run: Run, args: Any, train: np.ndarray, test: np.ndarray) -> vae.VAE:
     rng = np.random.default_rng(args.seed)
     encoder, decoder = networks(train.shape[1], train.shape[3], rng)
     likelihood = vae.Gaussian(SIGMA, learned=True)
     model = vae.VAE(encoder, decoder, SIDE * SIDE * CHANNELS, likelihood=likelihood)
-    batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs,
-                           drop_last=True)  # fmt: skip
+    batches = data.Batches(
+        train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs, drop_last=True
+    )
     total = max(1, batches.steps or 1)
     optimizer = optim.Adam(dict(model.named_parameters()), optim.cosine(args.lr, total))
     film = image.Animation(FRAMES)
@@ -106,9 +109,11 @@ def learn_images(
     image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The autoencoder")
     if len(film):
         film.save(run.path("training.gif"), title="Held-out images as they come back")
-    rows = {"image": test[:20], "from 8 × 8 × 4": model.reconstruct(test[:20]),
-            "from any numbers": model.sample(min(20, len(test)), rng=np.random.default_rng(1))
-            }  # fmt: skip
+    rows = {
+        "image": test[:20],
+        "from 8 × 8 × 4": model.reconstruct(test[:20]),
+        "from any numbers": model.sample(min(20, len(test)), rng=np.random.default_rng(1)),
+    }
     image.compare(run.path("reconstructions.png"), rows, title="Held-out images, and from latents")
     return model
 
@@ -135,8 +140,9 @@ class Scaled:
 
     @staticmethod
     def _split(posteriors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mu, log_var = (half.reshape(-1, SIDE, SIDE, CHANNELS)
-                       for half in np.split(posteriors, 2, axis=1))  # fmt: skip
+        mu, log_var = (
+            half.reshape(-1, SIDE, SIDE, CHANNELS) for half in np.split(posteriors, 2, axis=1)
+        )
         return mu, np.exp(log_var)
 
     def drawn(self, posteriors: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -157,19 +163,28 @@ def learn_latents(
     """The diffusion model, and its label "any shape" """
     null, rng = None if labels is None else 1 + int(labels.max()), np.random.default_rng(args.seed)
     shape = (SIDE, SIDE, CHANNELS)
-    net = models.UNet(shape, args.width, LEVELS, attention_at=(SIDE, SIDE // 2), classes=null,
-                      rng=rng)  # fmt: skip
+    net = models.UNet(
+        shape, args.width, LEVELS, attention_at=(SIDE, SIDE // 2), classes=null, rng=rng
+    )
     model = diffusion.Diffusion(net, diffusion.cosine(TIMES), "v")
     size = min(LATENT_BATCH, len(scaled.posteriors))
-    batches = data.Batches(scaled.posteriors, size, rng=rng, labels=labels, drop_last=True,
-                           epochs=args.latent_epochs, transform=scaled.drawn)  # fmt: skip
+    batches = data.Batches(
+        scaled.posteriors,
+        size,
+        rng=rng,
+        labels=labels,
+        drop_last=True,
+        epochs=args.latent_epochs,
+        transform=scaled.drawn,
+    )
     params, total = dict(model.named_parameters()), max(1, batches.steps or 0)
     rate = optim.warm_up(optim.cosine(LATENT_RATE, total), total // 50 + 1)
     adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)
     film, every = image.Animation(FRAMES), max(1, total // FRAMES)
     run.keep(model=model, adam=adam, ema=ema, batches=batches, film=film, rng=rng)
-    loss = functools.partial(diffusion.denoising_loss, weight=diffusion.min_snr, null=null,
-                             drop=DROPPED)  # fmt: skip
+    loss = functools.partial(
+        diffusion.denoising_loss, weight=diffusion.min_snr, null=null, drop=DROPPED
+    )
     for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
         if record.step % every == 0 or record.step == 1:
             with ema.applied():
@@ -183,9 +198,15 @@ def learn_latents(
 
 
 def drawn(
-    model: diffusion.Diffusion, scaled: Scaled, n: int, args: Any, null: int | None, *, seed: int,
+    model: diffusion.Diffusion,
+    scaled: Scaled,
+    n: int,
+    args: Any,
+    null: int | None,
+    *,
+    seed: int,
     guidance: float | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray | None]:
     """n images of new latents, and their labels; guided as `args` say unless `guidance` does"""
     noise = np.random.default_rng(seed).standard_normal((n, SIDE, SIDE, CHANNELS), np.float32)
     labels = None if null is None else np.arange(n) % null
@@ -197,20 +218,21 @@ def guided(model: diffusion.Diffusion, weight: float, null: int | None) -> diffu
     return model if null is None else samplers.guided(model, weight, null)
 
 
-def draw(
-    run: Run, model: diffusion.Diffusion, scaled: Scaled, args: Any, null: int | None
-) -> None:  # fmt: skip
+def draw(run: Run, model: diffusion.Diffusion, scaled: Scaled, args: Any, null: int | None) -> None:
     """All pictures of decoded latents"""
     samples, _ = drawn(model, scaled, SHOWN, args, null, seed=2)
     image.grid(run.path("samples.png"), samples, columns=10, title="Samples")
     if null is not None:
-        rows = {f"guidance {w:g}": drawn(model, scaled, 10, args, null, seed=4, guidance=w)[0]
-                for w in GUIDED}  # fmt: skip
+        rows = {
+            f"guidance {w:g}": drawn(model, scaled, 10, args, null, seed=4, guidance=w)[0]
+            for w in GUIDED
+        }
         image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
     noise = np.random.default_rng(5).standard_normal((FILMED, SIDE, SIDE, CHANNELS), np.float32)
     labels, film = None if null is None else np.arange(FILMED) % null, image.Animation(60)
-    for step in samplers.multistep(guided(model, args.guidance, null), noise, labels,
-                                   steps=3 * args.steps):  # fmt: skip
+    for step in samplers.multistep(
+        guided(model, args.guidance, null), noise, labels, steps=3 * args.steps
+    ):
         film.append(scaled.images(step.x), f"t = {step.t:.0f}")
     film.save(run.path("denoising.gif"), title="From noise to images")
 
@@ -219,24 +241,54 @@ def draw(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/latent_diffusion", data="shapes", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/latent_diffusion",
+        data="shapes",
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
-    add("--steps", type=commandline.at_least(2), default=STEPS, metavar="N",
-        help=f"of the sampler (default: {STEPS})")  # fmt: skip
-    add("--guidance", type=float, default=GUIDANCE, metavar="W",
-        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})")  # fmt: skip
-    add("--beta", type=commandline.positive, default=1.0,
-        help="the weight of the VAE's KL term (default: 1)")  # fmt: skip
-    add("--latent-epochs", type=commandline.at_least(0), default=LATENT_EPOCHS, metavar="N",
-        help=f"how often the second stage sees all latents (default: {LATENT_EPOCHS})"
-        )  # fmt: skip
-    add("--width", type=commandline.at_least(1), default=WIDTH,
-        help=f"channels of its first level (default: {WIDTH})")  # fmt: skip
+    add(
+        "--steps",
+        type=commandline.at_least(2),
+        default=STEPS,
+        metavar="N",
+        help=f"of the sampler (default: {STEPS})",
+    )
+    add(
+        "--guidance",
+        type=float,
+        default=GUIDANCE,
+        metavar="W",
+        help=f"guidance weight (1 = no guidance, default: {GUIDANCE})",
+    )
+    add(
+        "--beta",
+        type=commandline.positive,
+        default=1.0,
+        help="the weight of the VAE's KL term (default: 1)",
+    )
+    add(
+        "--latent-epochs",
+        type=commandline.at_least(0),
+        default=LATENT_EPOCHS,
+        metavar="N",
+        help=f"how often the second stage sees all latents (default: {LATENT_EPOCHS})",
+    )
+    add(
+        "--width",
+        type=commandline.at_least(1),
+        default=WIDTH,
+        help=f"channels of its first level (default: {WIDTH})",
+    )
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
-    train, test = (data.Labelled(framed(each.images), each.labels) for each in data.load(
-        args.data, train=args.train, test=args.test_images, size=SIZE))  # fmt: skip
+    train, test = (
+        data.Labelled(framed(each.images), each.labels)
+        for each in data.load(args.data, train=args.train, test=args.test_images, size=SIZE)
+    )
 
     with Run(args.out, vars(args), resume=args.resume, free=DRAWING) as run:
         model = learn_images(run, args, train.images, test.images)
@@ -246,17 +298,26 @@ def main() -> None:
             draw(second, denoiser, scaled, args, null)
         found = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
         error = float(((model.reconstruct(test.images) - test.images) ** 2).mean() ** 0.5)
-        run.results(test_loss=found["loss"], kl=found["kl"], error=error,
-                    seconds=run.seconds + second.seconds,
-                    parameters=sum(p.size for p in model.parameters() + denoiser.parameters())
-                    )  # fmt: skip
-        verdict = judge(run, args, lambda n: drawn(denoiser, scaled, n, args, null, seed=3),
-                        unframed(test.images))  # fmt: skip
+        run.results(
+            test_loss=found["loss"],
+            kl=found["kl"],
+            error=error,
+            seconds=run.seconds + second.seconds,
+            parameters=sum(p.size for p in model.parameters() + denoiser.parameters()),
+        )
+        verdict = judge(
+            run,
+            args,
+            lambda n: drawn(denoiser, scaled, n, args, null, seed=3),
+            unframed(test.images),
+        )
         if verdict:
             print(verdict)
-        print(f"held-out images come back to within {error:.3f}; their latents say "
-              f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
-              f"{', '.join(f'{s:.2f}' for s in scaled.std)}")  # fmt: skip
+        print(
+            f"held-out images come back to within {error:.3f}; their latents say "
+            f"{found['kl'] / model.latent:.2f} nats each, and are spread by "
+            f"{', '.join(f'{s:.2f}' for s in scaled.std)}"
+        )
         print(f"see {second.path('samples.png')} and the other pictures there")
 
 

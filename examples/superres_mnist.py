@@ -45,8 +45,14 @@ TIMES = 3  # how often each image is enlarged
 SHOWN, FILMED, FRAMES = 10, 40, 60
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WIDTH, DECAY = 5, 64, 1e-3, 48, 0.999  # with --conditional
 MODEL = Path("runs/diffusion_mnist")
-UNTRAINED = {"data": "digits", "train": 256, "test_images": 20, "width": 8, "predicts": "v",
-             "schedule": "cosine"}  # of --quick, unless it names a model  # fmt: skip
+UNTRAINED = {
+    "data": "digits",
+    "train": 256,
+    "test_images": 20,
+    "width": 8,
+    "predicts": "v",
+    "schedule": "cosine",
+}  # of --quick, unless it names a model
 FREE = ("conditional", "count", "model", "resample", "steps")  # may change when a run is resumed
 QUICK = {"steps": 5, "resample": 2, "count": 10, "epochs": 1, "width": 8, "conditional": True}
 
@@ -55,15 +61,20 @@ QUICK = {"steps": 5, "resample": 2, "count": 10, "epochs": 1, "width": 8, "condi
 
 
 def consistent(
-    model: diffusion.Diffusion, null: int | None, small: np.ndarray, args: Any,
-    rng: np.random.Generator, film: image.Animation | None = None,
-) -> np.ndarray:  # fmt: skip
+    model: diffusion.Diffusion,
+    null: int | None,
+    small: np.ndarray,
+    args: Any,
+    rng: np.random.Generator,
+    film: image.Animation | None = None,
+) -> np.ndarray:
     """For each small image a large one that fits, all from 0 to 1; what is beyond is cut off"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
     any_digit = None if null is None else np.full(N, null)
-    for step in editing.super_resolve(model, noise, 2 * small - 1, any_digit, rng=rng,
-                                      steps=args.steps, resample=args.resample):  # fmt: skip
+    for step in editing.super_resolve(
+        model, noise, 2 * small - 1, any_digit, rng=rng, steps=args.steps, resample=args.resample
+    ):
         if film is not None:
             film.append(as_images(step.x[:FILMED]), f"t = {step.t:.0f}")
     return as_images(to_numpy(step.x))
@@ -77,17 +88,20 @@ def as_images(x: Any) -> Any:
 # --- a model that is conditioned on them ----------------------------------------------------------
 
 
-def learn_pairs(
-    run: Run, args: Any, images: np.ndarray, shown: np.ndarray
-) -> diffusion.Diffusion:  # fmt: skip
+def learn_pairs(run: Run, args: Any, images: np.ndarray, shown: np.ndarray) -> diffusion.Diffusion:
     """A U-Net for twice the channels, trained to make images of the noise in one half of them, and
     of the small image, enlarged, in the other; `shown` are the small images of the animation"""
     H, W, C = images.shape[1:]
     rng = np.random.default_rng(args.seed)
     net = editing.Beside(models.small_unet((H, W, 2 * C), args.width, rng=rng))
     model = diffusion.Diffusion(net, diffusion.cosine(1000), "v", clip=1.0)
-    batches = data.Batches(2 * images - 1, min(args.batch_size, len(images)), rng=rng,
-                           epochs=args.epochs, drop_last=True)  # fmt: skip
+    batches = data.Batches(
+        2 * images - 1,
+        min(args.batch_size, len(images)),
+        rng=rng,
+        epochs=args.epochs,
+        drop_last=True,
+    )
     params, total = dict(model.named_parameters()), max(1, batches.steps or 0)
     rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)
     adam, ema = optim.Adam(params, rate), optim.EMA(params, DECAY)
@@ -124,24 +138,57 @@ def conditioned(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/superres_mnist", data=None, epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/superres_mnist",
+        data=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
-    add("--model", type=Path, metavar="RUN",
+    add(
+        "--model",
+        type=Path,
+        metavar="RUN",
         help=f"a run of diffusion_mnist.py or diffusion_variants.py, whose model is used (default: "
-             f"{MODEL}; with --quick a model without training)")  # fmt: skip
-    add("--steps", type=commandline.at_least(2), default=STEPS, metavar="N",
-        help=f"from noise to an image (default: {STEPS})")  # fmt: skip
-    add("--resample", type=at_least_1, default=RESAMPLE, metavar="N",
-        help=f"how often each step is made (default: {RESAMPLE})")  # fmt: skip
-    add("--count", type=at_least_1, default=COUNT, metavar="N",
-        help=f"held-out images to enlarge (default: {COUNT})")  # fmt: skip
-    add("--factor", type=int, choices=[2, 4, 7], default=4,
-        help="how many times higher and wider (default: 4)")  # fmt: skip
-    add("--conditional", action="store_true",
-        help="also train a network that sees the small image")  # fmt: skip
-    add("--width", type=at_least_1, default=WIDTH,
-        help=f"channels of its first level (default: {WIDTH})")  # fmt: skip
+        f"{MODEL}; with --quick a model without training)",
+    )
+    add(
+        "--steps",
+        type=commandline.at_least(2),
+        default=STEPS,
+        metavar="N",
+        help=f"from noise to an image (default: {STEPS})",
+    )
+    add(
+        "--resample",
+        type=at_least_1,
+        default=RESAMPLE,
+        metavar="N",
+        help=f"how often each step is made (default: {RESAMPLE})",
+    )
+    add(
+        "--count",
+        type=at_least_1,
+        default=COUNT,
+        metavar="N",
+        help=f"held-out images to enlarge (default: {COUNT})",
+    )
+    add(
+        "--factor",
+        type=int,
+        choices=[2, 4, 7],
+        default=4,
+        help="how many times higher and wider (default: 4)",
+    )
+    add("--conditional", action="store_true", help="also train a network that sees the small image")
+    add(
+        "--width",
+        type=at_least_1,
+        default=WIDTH,
+        help=f"channels of its first level (default: {WIDTH})",
+    )
     args = commandline.parse(parser, quick=QUICK)
     model, null, source, train, test = trained(args)
     chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
@@ -164,18 +211,25 @@ def main() -> None:
         for name, found in sets.items():
             for k, some in enumerate(np.split(found, len(found) // len(x)), 1):
                 rows[name if len(found) == len(x) else f"{name}, {k}"] = some[:SHOWN]
-        image.compare(run.path("enlarged.png"), rows | {"the image": x[:SHOWN]},
-                      title=f"Held-out images, from {side} pixels")  # fmt: skip
+        image.compare(
+            run.path("enlarged.png"),
+            rows | {"the image": x[:SHOWN]},
+            title=f"Held-out images, from {side} pixels",
+        )
         reader = classifier.pretrained(source) if source in SETS else None
         print(f"{'':16}{'ratio':>8}  off by  classified correctly")
         for name, found in sets.items():
             scores = measured(found, x, labels, small, reader)
             run.results(**{f"{name}, {k}": score for k, score in scores.items()})
-            print(f"{name:16}{scores['ratio']:5.1f} dB  {scores['off']:6.4f}  "
-                  + (f"{scores['right']:10.0%}" if "right" in scores else ""))  # fmt: skip
+            print(
+                f"{name:16}{scores['ratio']:5.1f} dB  {scores['off']:6.4f}  "
+                + (f"{scores['right']:10.0%}" if "right" in scores else "")
+            )
         if reader is not None:
-            print(f"Of the images themselves {(reader.labels(x) == labels).mean():.0%} are "
-                  f"classified correctly.")  # fmt: skip
+            print(
+                f"Of the images themselves {(reader.labels(x) == labels).mean():.0%} are "
+                f"classified correctly."
+            )
         if args.samples:
             run.samples(sets["made to fit"][: args.samples])
         print(f"see {run.path('enlarged.png')} and the other pictures there")
@@ -192,8 +246,7 @@ def measured(
     truth, was = np.resize(x, found.shape), np.resize(small, (len(found), *small.shape[1:]))
     mse = ((found - truth) ** 2).mean(axis=(1, 2, 3))
     off = editing.downsample(found, x.shape[1] // small.shape[1]) - was
-    scores = {"ratio": float((-10 * np.log10(mse)).mean()),
-              "off": float((off**2).mean() ** 0.5)}  # fmt: skip
+    scores = {"ratio": float((-10 * np.log10(mse)).mean()), "off": float((off**2).mean() ** 0.5)}
     if reader is not None:
         right = reader.labels(found.clip(0, 1)) == np.resize(labels, len(found))
         scores["right"] = float(right.mean())
@@ -203,27 +256,30 @@ def measured(
 # --- the trained model ----------------------------------------------------------------------------
 
 
-def trained(
-    args: Any,
-) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
+def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
     """The model of the run `--model`, with the average of its weights, its label "any digit", and
     the data that it learned from: the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
         if not (folder / "checkpoint.npz").exists():
-            raise RunError(f"there is no trained model in {folder}; this makes one:\n  python "
-                           f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
-                           )  # fmt: skip
+            raise RunError(
+                f"there is no trained model in {folder}; this makes one:\n  python "
+                f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
+            )
         settings = read_config(folder)["settings"]
         if "schedule" not in settings:
-            raise RunError(f"expected {folder} to be a run of diffusion_mnist.py or "
-                           f"diffusion_variants.py, got another program's")  # fmt: skip
-    train, test = data.load(settings["data"], train=settings["train"],
-                            test=settings["test_images"], size=28)  # fmt: skip
+            raise RunError(
+                f"expected {folder} to be a run of diffusion_mnist.py or "
+                f"diffusion_variants.py, got another program's"
+            )
+    train, test = data.load(
+        settings["data"], train=settings["train"], test=settings["test_images"], size=28
+    )
     labels = np.zeros(1, int) if train.labels is None else train.labels
     null = None if settings.get("unconditional") else 1 + int(labels.max())
-    net = models.small_unet(train.images.shape[1:], settings["width"], null,
-                            rng=np.random.default_rng(0))  # fmt: skip
+    net = models.small_unet(
+        train.images.shape[1:], settings["width"], null, rng=np.random.default_rng(0)
+    )
     if settings is not UNTRAINED:
         average = optim.EMA(dict(net.named_parameters()))
         checkpoint.load_part(folder / "checkpoint.npz", "ema", average)

@@ -36,11 +36,17 @@ QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/train_features", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/train_features", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     add, at_least = parser.add_argument, commandline.at_least
-    add("--size", type=at_least(1), default=28, metavar="PIXELS",
-        help="the side of shapes and of pictures of your own (default: 28)")  # fmt: skip
+    add(
+        "--size",
+        type=at_least(1),
+        default=28,
+        metavar="PIXELS",
+        help="the side of shapes and of pictures of your own (default: 28)",
+    )
     add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
     add("--test-images", type=at_least(2), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
@@ -48,19 +54,28 @@ def main() -> None:
     if train.labels is None:
         parser.error(f"{args.data} has no sub-folders, and so no classes to tell apart")
     if min(len(train.images), len(test.images)) < 2:
-        parser.error(f"{args.data} has too few images: 2 to learn from and 2 to be judged by are "
-                     f"needed")  # fmt: skip
+        parser.error(
+            f"{args.data} has too few images: 2 to learn from and 2 to be judged by are needed"
+        )
     if args.batch_size > len(train.images):
         args.batch_size = len(train.images)
-        print(f"batch size reduced to {args.batch_size}, the size of the training set",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"batch size reduced to {args.batch_size}, the size of the training set",
+            file=sys.stderr,
+        )
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         classes = 1 + int(max(train.labels.max(), test.labels.max()))
         model = classifier.Classifier(train.images.shape[1:], classes, rng=rng)
-        batches = data.Batches(train.images, args.batch_size, labels=train.labels, rng=rng,
-                               epochs=args.epochs, transform=classifier.jittered)  # fmt: skip
+        batches = data.Batches(
+            train.images,
+            args.batch_size,
+            labels=train.labels,
+            rng=rng,
+            epochs=args.epochs,
+            transform=classifier.jittered,
+        )
         rate = schedules.cosine(args.lr, max(1, batches.steps or 1))
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
         run.keep(model=model, batches=batches, optimizer=optimizer, rng=rng)
@@ -79,18 +94,28 @@ def main() -> None:
             draw(run, read.features[:SHOWN], test.labels[:SHOWN])
         if args.samples:
             run.samples(test.images[: args.samples], read.labels[: args.samples])
-        run.results(test_accuracy=right, test_images=len(test.images), seconds=run.seconds,
-                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
-        print(f"{right:.2%} of {len(test.images)} test images are read right; {path} has "
-              f"{path.stat().st_size:,} bytes, SHA-256\n"
-              f"{hashlib.sha256(path.read_bytes()).hexdigest()}\nsee {run.folder}")  # fmt: skip
+        run.results(
+            test_accuracy=right,
+            test_images=len(test.images),
+            seconds=run.seconds,
+            parameters=sum(p.size for p in model.parameters()),
+        )
+        print(
+            f"{right:.2%} of {len(test.images)} test images are read right; {path} has "
+            f"{path.stat().st_size:,} bytes, SHA-256\n"
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}\nsee {run.folder}"
+        )
 
 
 def draw(run: Run, found: np.ndarray, labels: np.ndarray) -> None:
     """The features in the plane in which they vary most, coloured by class."""
     _, _, axes = np.linalg.svd(found - found.mean(axis=0), full_matrices=False)
-    image.plane(run.path("features.png"), found @ axes[:2].T, labels,
-                title="Features of test images, from where they are widest")  # fmt: skip
+    image.plane(
+        run.path("features.png"),
+        found @ axes[:2].T,
+        labels,
+        title="Features of test images, from where they are widest",
+    )
 
 
 if __name__ == "__main__":

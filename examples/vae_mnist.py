@@ -48,8 +48,9 @@ def negative_elbo(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/vae_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
@@ -92,11 +93,16 @@ def main() -> None:
         model = vae.VAE(encoder, decoder, LATENT)  # the same networks, for the library's measures
         loss = vae.evaluate(model, held_out, rng=np.random.default_rng(1))["loss"]
         nll = -vae.log_likelihood(model, held_out[:500], k=100, rng=np.random.default_rng(2)).mean()
-        run.results(test_loss=loss, nll=nll, seconds=run.seconds,
-                    parameters=sum(p.size for p in adam.params))  # fmt: skip
+        run.results(
+            test_loss=loss,
+            nll=nll,
+            seconds=run.seconds,
+            parameters=sum(p.size for p in adam.params),
+        )
         print(f"held-out loss: {loss:.2f} nats per image; −log p(x) ≈ {nll:.2f} nats")
-        if verdict := judge(run, args, lambda n: images(noise(n, np.random.default_rng(3))),
-                            test.images):  # fmt: skip
+        if verdict := judge(
+            run, args, lambda n: images(noise(n, np.random.default_rng(3))), test.images
+        ):
             print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 

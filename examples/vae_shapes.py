@@ -43,9 +43,7 @@ TURNED, REACH = 8, 2.0  # units that units.png shows, and how far from 0 they ar
 QUICK = {"epochs": 1, "train": 192, "test_images": 60, "prior_steps": 20}
 
 
-def networks(
-    channels: int, latent: int, rng: np.random.Generator
-) -> tuple[nn.Module, nn.Module]:  # fmt: skip
+def networks(channels: int, latent: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """Encoder, to 2 · latent numbers, and decoder, from latent to an image of values in (0, 1)
 
     Four convolutions halve the sides, 64, 32, 16, 8, 4, and four transposed ones double them.
@@ -78,8 +76,9 @@ def learn_images(
     encoder, decoder = networks(train.shape[3], args.latent, rng)
     model = vae.VAE(encoder, decoder, args.latent, likelihood=likelihood)
     bound = functools.partial(vae.elbo, beta=args.beta)
-    batches = data.Batches(train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs,
-                           transform=sized)  # fmt: skip
+    batches = data.Batches(
+        train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs, transform=sized
+    )
     rate = optim.cosine(args.lr, max(1, batches.steps or 1))
     optimizer = optim.Adam(dict(model.named_parameters()), rate)
     run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
@@ -104,8 +103,13 @@ def learn_codes(run: Run, args: Any, model: vae.VAE, train: np.ndarray) -> vae.V
     decoder = models.mlp([*sizes, args.latent], tg.silu, rng=rng)
     prior = vae.VAE(encoder, decoder, args.latent, likelihood=vae.Gaussian(0.5, learned=True))
     batch = min(PRIOR_BATCH, len(train))
-    batches = data.Batches(posteriors(model, train), batch, rng=rng, transform=drawn,
-                           epochs=-(-args.prior_steps * batch // len(train)))  # fmt: skip
+    batches = data.Batches(
+        posteriors(model, train),
+        batch,
+        rng=rng,
+        transform=drawn,
+        epochs=-(-args.prior_steps * batch // len(train)),
+    )
     rate = optim.cosine(PRIOR_RATE, max(1, batches.steps or 1))
     optimizer = optim.Adam(dict(prior.named_parameters()), rate)
     run.keep(model=prior, optimizer=optimizer, batches=batches, rng=rng)
@@ -130,9 +134,7 @@ def drawn(posteriors: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape, np.float32)
 
 
-def paint(
-    model: vae.VAE, prior: vae.VAE, n: int, rng: np.random.Generator
-) -> np.ndarray:  # fmt: skip
+def paint(model: vae.VAE, prior: vae.VAE, n: int, rng: np.random.Generator) -> np.ndarray:
     """New images: u ~ N(0, I), the mean of p(z|u), and of p(x|z)"""
     return model.generate(prior.sample(n, rng=rng))
 
@@ -141,24 +143,50 @@ def paint(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/vae_shapes", data="shapes", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__,
+        out="runs/vae_shapes",
+        data="shapes",
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        lr=LEARNING_RATE,
+    )
     add = parser.add_argument
-    add("--latent", type=commandline.at_least(1), default=LATENT, metavar="D",
-        help=f"latent units (default: {LATENT})")  # fmt: skip
-    add("--beta", type=commandline.from_zero, default=BETA,
-        help=f"the weight of the KL term (default: {BETA:g})")  # fmt: skip
-    add("--sigma", type=commandline.positive,
-        help="a fixed σ for all pixels (default: it is learnt)")  # fmt: skip
-    add("--prior-steps", type=commandline.at_least(1), default=PRIOR_STEPS, metavar="N",
-        help=f"steps of the second VAE (default: about {PRIOR_STEPS})")  # fmt: skip
+    add(
+        "--latent",
+        type=commandline.at_least(1),
+        default=LATENT,
+        metavar="D",
+        help=f"latent units (default: {LATENT})",
+    )
+    add(
+        "--beta",
+        type=commandline.from_zero,
+        default=BETA,
+        help=f"the weight of the KL term (default: {BETA:g})",
+    )
+    add(
+        "--sigma",
+        type=commandline.positive,
+        help="a fixed σ for all pixels (default: it is learnt)",
+    )
+    add(
+        "--prior-steps",
+        type=commandline.at_least(1),
+        default=PRIOR_STEPS,
+        metavar="N",
+        help=f"steps of the second VAE (default: about {PRIOR_STEPS})",
+    )
     add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
     add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
 
-    train, test = (each.images for each in data.load(
-        args.data, train=args.train, test=args.test_images, size=SIZE,
-        progress=True))  # fmt: skip
+    train, test = (
+        each.images
+        for each in data.load(
+            args.data, train=args.train, test=args.test_images, size=SIZE, progress=True
+        )
+    )
     test = sized(test)
 
     with Run(args.out, vars(args), resume=args.resume) as run:
@@ -179,16 +207,23 @@ def main() -> None:
         found = judged(model, test, args.beta)
         bits = metrics.bits_per_dimension(found["reconstruction"] + found["kl"], test[0].size, 256)
         alive = int((units > ALIVE).sum())
-        run.results(test_loss=found["loss"], reconstruction=found["reconstruction"], kl=found["kl"],
-                    bits_per_dimension=bits, sigma=sigma(model), alive_units=alive,
-                    seconds=run.seconds + second.seconds,
-                    parameters=sum(p.size for p in model.parameters() + prior.parameters())
-                    )  # fmt: skip
+        run.results(
+            test_loss=found["loss"],
+            reconstruction=found["reconstruction"],
+            kl=found["kl"],
+            bits_per_dimension=bits,
+            sigma=sigma(model),
+            alive_units=alive,
+            seconds=run.seconds + second.seconds,
+            parameters=sum(p.size for p in model.parameters() + prior.parameters()),
+        )
         if args.samples:
             rng = np.random.default_rng([args.seed, 3])
             run.samples(paint(model, prior, args.samples, rng))
-        print(f"held-out: σ = {sigma(model):.3f}, KL {found['kl']:.1f} nats in {alive} of "
-              f"{args.latent} latent units, at most {bits:.2f} bits per dimension")  # fmt: skip
+        print(
+            f"held-out: σ = {sigma(model):.3f}, KL {found['kl']:.1f} nats in {alive} of "
+            f"{args.latent} latent units, at most {bits:.2f} bits per dimension"
+        )
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
@@ -208,9 +243,13 @@ def judged(model: vae.VAE, images: np.ndarray, beta: float) -> dict[str, float]:
 
 
 def draw(
-    run: Run, model: vae.VAE, prior: vae.VAE, test: np.ndarray, units: np.ndarray,
+    run: Run,
+    model: vae.VAE,
+    prior: vae.VAE,
+    test: np.ndarray,
+    units: np.ndarray,
     rng: np.random.Generator,
-) -> None:  # fmt: skip
+) -> None:
     """All pictures of images."""
     samples = paint(model, prior, SHOWN, rng)
     image.grid(run.path("samples.png"), samples, title="Samples: codes from the second VAE")
@@ -224,17 +263,28 @@ def draw(
         image.strip(run.path("ways.png"), ways, title="From one image to another, straight in z")
 
     order = np.argsort(-units)
-    image.curves(run.path("kl.png"), {"KL": units[order]}, ylabel="nats per image", log=False,
-                 xlabel="latent unit, the busiest first", reference={"alive above": ALIVE},
-                 title="What each latent unit says of an image")  # fmt: skip
+    image.curves(
+        run.path("kl.png"),
+        {"KL": units[order]},
+        ylabel="nats per image",
+        log=False,
+        xlabel="latent unit, the busiest first",
+        reference={"alive above": ALIVE},
+        title="What each latent unit says of an image",
+    )
     values = np.linspace(-REACH, REACH, 9)
     rows = {}
     for unit in order[:TURNED]:
         z = np.repeat(model.means(test[:1]), len(values), axis=0)
         z[:, unit] = values
         rows[f"unit {unit}, {units[unit]:.1f} nats"] = model.generate(z)
-    image.strip(run.path("units.png"), rows, ends=False, labels=[f"{v:+.1f}" for v in values],
-                title="One image, and in each row one of its numbers turned")  # fmt: skip
+    image.strip(
+        run.path("units.png"),
+        rows,
+        ends=False,
+        labels=[f"{v:+.1f}" for v in values],
+        title="One image, and in each row one of its numbers turned",
+    )
 
 
 if __name__ == "__main__":

@@ -66,25 +66,49 @@ def networks(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/vae_variants", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/vae_variants", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
     add("--net", choices=["dense", "conv"], default="dense", help="the networks (default: dense)")
-    add("--latent", type=at_least_1, default=LATENT, metavar="D",
-        help=f"latent units; 2 also draw the latent plane (default: {LATENT})")  # fmt: skip
-    add("--beta", type=commandline.from_zero, default=1.0,
-        help="weight of the KL term (default: 1)")  # fmt: skip
-    add("--free-bits", type=commandline.from_zero, default=0.0, metavar="NATS",
-        help="nats of each unit's KL that cost nothing (default: 0)")  # fmt: skip
-    add("--k", type=at_least_1, default=1,
-        help="draws in the importance-weighted bound (default: 1)")  # fmt: skip
-    add("--likelihood", choices=["bernoulli", "gaussian", "learned"], default="bernoulli",
+    add(
+        "--latent",
+        type=at_least_1,
+        default=LATENT,
+        metavar="D",
+        help=f"latent units; 2 also draw the latent plane (default: {LATENT})",
+    )
+    add(
+        "--beta", type=commandline.from_zero, default=1.0, help="weight of the KL term (default: 1)"
+    )
+    add(
+        "--free-bits",
+        type=commandline.from_zero,
+        default=0.0,
+        metavar="NATS",
+        help="nats of each unit's KL that cost nothing (default: 0)",
+    )
+    add(
+        "--k",
+        type=at_least_1,
+        default=1,
+        help="draws in the importance-weighted bound (default: 1)",
+    )
+    add(
+        "--likelihood",
+        choices=["bernoulli", "gaussian", "learned"],
+        default="bernoulli",
         help="of a pixel: Bernoulli, Gaussian with σ = 0.2, or Gaussian with a learned σ "
-             "(default: bernoulli)")  # fmt: skip
+        "(default: bernoulli)",
+    )
     add("--conditional", action="store_true", help="condition both networks on the digit")
     add("--train", type=at_least_1, metavar="N", help="training images, at most (default: all)")
-    add("--test-images", type=at_least_1, metavar="N",
-        help="held-out images, at most (default: all)")  # fmt: skip
+    add(
+        "--test-images",
+        type=at_least_1,
+        metavar="N",
+        help="held-out images, at most (default: all)",
+    )
     args = commandline.parse(parser, quick=QUICK)
     if args.k > 1 and (args.beta != 1 or args.free_bits):
         parser.error("--k above 1 cannot be combined with --beta or --free-bits")
@@ -93,8 +117,10 @@ def main() -> None:
         parser.error(f"--conditional: {args.data} has no labels")
     if args.batch_size > len(train.images):
         args.batch_size = len(train.images)
-        print(f"batch size reduced to {args.batch_size}, the size of the training set",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"batch size reduced to {args.batch_size}, the size of the training set",
+            file=sys.stderr,
+        )
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
@@ -113,8 +139,9 @@ def main() -> None:
             bound = functools.partial(vae.iwae, k=args.k)
 
         optimizer = optim.Adam(dict(model.named_parameters()), args.lr)
-        batches = data.Batches(train.images, args.batch_size, labels=train.labels, rng=rng,
-                               epochs=args.epochs)  # fmt: skip
+        batches = data.Batches(
+            train.images, args.batch_size, labels=train.labels, rng=rng, epochs=args.epochs
+        )
         film = image.Animation(FRAMES)
         noise = rng.standard_normal((SHOWN, args.latent), np.float32)
         labels = np.arange(SHOWN) % classes if classes else None
@@ -137,12 +164,20 @@ def main() -> None:
         some = test.images[:JUDGED], None if test.labels is None else test.labels[:JUDGED]
         nll = -vae.log_likelihood(model, *some, k=DRAWS, rng=np.random.default_rng(2)).mean()
         alive = int((vae.unit_kl(model, *test) > 0.1).sum())
-        run.results(test_loss=bounds["loss"], reconstruction=bounds["reconstruction"],
-                    kl=bounds["kl"], nll=nll, alive_units=alive, seconds=run.seconds,
-                    parameters=sum(p.size for p in model.parameters()))  # fmt: skip
-        print(f"held-out loss {bounds['loss']:.2f} nats per image (reconstruction "
-              f"{bounds['reconstruction']:.2f}, KL {bounds['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
-              f"{DRAWS} draws; {alive} of {args.latent} latent units in use")  # fmt: skip
+        run.results(
+            test_loss=bounds["loss"],
+            reconstruction=bounds["reconstruction"],
+            kl=bounds["kl"],
+            nll=nll,
+            alive_units=alive,
+            seconds=run.seconds,
+            parameters=sum(p.size for p in model.parameters()),
+        )
+        print(
+            f"held-out loss {bounds['loss']:.2f} nats per image (reconstruction "
+            f"{bounds['reconstruction']:.2f}, KL {bounds['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
+            f"{DRAWS} draws; {alive} of {args.latent} latent units in use"
+        )
 
         def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
             digits = np.arange(n) % classes if classes else None
@@ -154,20 +189,28 @@ def main() -> None:
 
 
 def draw(
-    run: Run, model: vae.VAE, test: data.Labelled, film: image.Animation, noise: np.ndarray,
+    run: Run,
+    model: vae.VAE,
+    test: data.Labelled,
+    film: image.Animation,
+    noise: np.ndarray,
     asked: np.ndarray | None,
-) -> None:  # fmt: skip
+) -> None:
     """Write every picture that the data and the model allow; samples have the labels `asked`."""
     labels = test.labels
     image.grid(run.path("samples.png"), model.generate(noise, asked), title="Samples")
     some = test.images[:20], None if labels is None else labels[:20]
-    image.compare(run.path("reconstructions.png"), title="Held-out images and reconstructions",
-                  rows={"image": some[0], "reconstruction": model.reconstruct(*some)},
-                  columns=10)  # fmt: skip
+    image.compare(
+        run.path("reconstructions.png"),
+        title="Held-out images and reconstructions",
+        rows={"image": some[0], "reconstruction": model.reconstruct(*some)},
+        columns=10,
+    )
     a, b = pairs(labels if model.classes else np.zeros(len(test.images), int))
     if len(a):
-        ways = model.interpolate(test.images[a], test.images[b], 10,
-                                 labels[a] if model.classes else None)  # fmt: skip
+        ways = model.interpolate(
+            test.images[a], test.images[b], 10, labels[a] if model.classes else None
+        )
         image.strip(run.path("ways.png"), ways, title="Interpolations in the latent space")
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
@@ -181,9 +224,15 @@ def draw(
         # the plane of the two directions in which the means vary most
         _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         flat = means if model.latent == 2 else means @ axes[:2].T
-        image.plane(run.path("latent.png"), flat, labels[:5000], title=(
-            "Held-out images in the latent space"
-            + (": two principal components" if model.latent > 2 else "")))  # fmt: skip
+        image.plane(
+            run.path("latent.png"),
+            flat,
+            labels[:5000],
+            title=(
+                "Held-out images in the latent space"
+                + (": two principal components" if model.latent > 2 else "")
+            ),
+        )
 
 
 def pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -51,15 +51,19 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
     """Encoder (N, H, W, C) → (N, H/4, W/4, FEATURES), and a decoder back"""
     a, b, relu_next = WIDTH, 2 * WIDTH, {"rng": rng, "init": nn.he_normal}
     encoder = nn.Sequential(
-        nn.Conv2d(channels, a, 4, 2, 1, **relu_next), nn.ReLU(),
-        nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.ReLU(),
+        nn.Conv2d(channels, a, 4, 2, 1, **relu_next),
+        nn.ReLU(),
+        nn.Conv2d(a, b, 4, 2, 1, **relu_next),
+        nn.ReLU(),
         nn.Conv2d(b, FEATURES, 3, padding="same", rng=rng),
-    )  # fmt: skip
+    )
     decoder = nn.Sequential(
-        nn.Conv2d(FEATURES, b, 3, padding="same", **relu_next), nn.ReLU(),
-        nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.ReLU(),
+        nn.Conv2d(FEATURES, b, 3, padding="same", **relu_next),
+        nn.ReLU(),
+        nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next),
+        nn.ReLU(),
         nn.ConvTranspose2d(a, channels, 4, 2, 1, rng=rng),
-    )  # fmt: skip
+    )
     return encoder, decoder
 
 
@@ -68,9 +72,14 @@ class Causal(nn.Conv2d):
     itself: all other weights are multiplied by 0."""
 
     def __init__(
-        self, inputs: int, outputs: int, size: tuple[int, int], *, own: bool,
+        self,
+        inputs: int,
+        outputs: int,
+        size: tuple[int, int],
+        *,
+        own: bool,
         rng: np.random.Generator,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(inputs, outputs, size, padding="same", rng=rng)
         place, middle = np.arange(math.prod(size)).reshape(*size, 1, 1), math.prod(size) // 2
         self.mask = tg.xp.asarray(place < middle + own, "f4")
@@ -175,9 +184,7 @@ def in_parts(function: Callable[[Any], Any], x: np.ndarray, size: int = 500) -> 
     return np.concatenate(parts)
 
 
-def draw_codes(
-    prior: Prior, n: int, side: tuple[int, ...], rng: np.random.Generator
-) -> np.ndarray:  # fmt: skip
+def draw_codes(prior: Prior, n: int, side: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """c ~ p(c): place after place, each given those before
 
     The largest of log p plus Gumbel noise is a draw from p. (Gumbel 1954)
@@ -190,17 +197,30 @@ def draw_codes(
 
 
 def main() -> None:
-    parser = commandline.parser(__doc__, out="runs/vqvae_mnist", epochs=EPOCHS,
-                                batch_size=BATCH_SIZE, lr=LEARNING_RATE)  # fmt: skip
+    parser = commandline.parser(
+        __doc__, out="runs/vqvae_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
+    )
     add = parser.add_argument
-    add("--prior-epochs", type=commandline.at_least(0), default=PRIOR_EPOCHS, metavar="N",
-        help="how often the prior sees the codes of all images "
-             f"(default: {PRIOR_EPOCHS})")  # fmt: skip
-    add("--codes", type=commandline.at_least(2), default=CODES, metavar="K",
-        help=f"how many there are to choose from (default: {CODES})")  # fmt: skip
-    add("--codebook", choices=["mean", "loss"], default="mean",
-        help="how it learns: as running means, or by a loss of its own "
-             "(default: mean)")  # fmt: skip
+    add(
+        "--prior-epochs",
+        type=commandline.at_least(0),
+        default=PRIOR_EPOCHS,
+        metavar="N",
+        help=f"how often the prior sees the codes of all images (default: {PRIOR_EPOCHS})",
+    )
+    add(
+        "--codes",
+        type=commandline.at_least(2),
+        default=CODES,
+        metavar="K",
+        help=f"how many there are to choose from (default: {CODES})",
+    )
+    add(
+        "--codebook",
+        choices=["mean", "loss"],
+        default="mean",
+        help="how it learns: as running means, or by a loss of its own (default: mean)",
+    )
     add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
     add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
     args = commandline.parse(parser, quick=QUICK)
@@ -215,10 +235,17 @@ def main() -> None:
         resume = args.resume and not more and (folder / "config.json").exists()
         with Run(folder, vars(args) | {"out": folder}, resume=resume) as second:
             prior = learn_prior(second, args, codes)
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The first stage",
-                        names=["loss", "reconstruction", "commitment", "perplexity"])  # fmt: skip
-        image.curves_of(second.path("curves.png"), second.path("log.csv"),
-                        title="Second stage: nats per image, for its codes")  # fmt: skip
+        image.curves_of(
+            run.path("curves.png"),
+            run.path("log.csv"),
+            title="The first stage",
+            names=["loss", "reconstruction", "commitment", "perplexity"],
+        )
+        image.curves_of(
+            second.path("curves.png"),
+            second.path("log.csv"),
+            title="Second stage: nats per image, for its codes",
+        )
 
         codes = in_parts(model.codes, test.images)
         draw(run, model, prior, test.images, codes, np.random.default_rng([args.seed, 2]))
@@ -226,13 +253,19 @@ def main() -> None:
         nats = in_parts(prior.surprise, codes).mean()
         p = shares(codes, args.codes)
         perplexity = np.exp(-(p[p > 0] * np.log(p[p > 0])).sum())
-        run.results(reconstruction=found["reconstruction"], prior=nats, perplexity=perplexity,
-                    codes_in_use=(p > 0).sum(), seconds=run.seconds + second.seconds,
-                    parameters=sum(each.size for part in (model, prior)
-                                   for each in part.parameters()))  # fmt: skip
-        print(f"held-out images: {found['reconstruction']:.2f} nats given their codes, "
-              f"{nats:.2f} for the codes; {(p > 0).sum()} of {args.codes} codes in use, with a "
-              f"perplexity of {perplexity:.1f}")  # fmt: skip
+        run.results(
+            reconstruction=found["reconstruction"],
+            prior=nats,
+            perplexity=perplexity,
+            codes_in_use=(p > 0).sum(),
+            seconds=run.seconds + second.seconds,
+            parameters=sum(each.size for part in (model, prior) for each in part.parameters()),
+        )
+        print(
+            f"held-out images: {found['reconstruction']:.2f} nats given their codes, "
+            f"{nats:.2f} for the codes; {(p > 0).sum()} of {args.codes} codes in use, with a "
+            f"perplexity of {perplexity:.1f}"
+        )
 
         def sampled(n: int) -> np.ndarray:
             drawn = draw_codes(prior, n, codes.shape[1:], np.random.default_rng([args.seed, 3]))
@@ -249,9 +282,13 @@ def shares(codes: np.ndarray, count: int) -> np.ndarray:
 
 
 def draw(
-    run: Run, model: vq.VQVAE, prior: Prior, images: np.ndarray, codes: np.ndarray,
+    run: Run,
+    model: vq.VQVAE,
+    prior: Prior,
+    images: np.ndarray,
+    codes: np.ndarray,
     rng: np.random.Generator,
-) -> None:  # fmt: skip
+) -> None:
     """All pictures of images."""
 
     def decode(some: np.ndarray) -> np.ndarray:
@@ -262,16 +299,25 @@ def draw(
     image.grid(run.path("samples.png"), samples, title="Samples: codes drawn one after the other")
     # at each place the code of some image or other
     apart = codes[(rng.integers(len(codes), size=(10, *side)), *np.indices(side))]
-    rows = {"each given those before": samples[:10], "each place by itself": decode(apart),
-            "any code anywhere": decode(rng.integers(K, size=(10, *side)))}  # fmt: skip
+    rows = {
+        "each given those before": samples[:10],
+        "each place by itself": decode(apart),
+        "any code anywhere": decode(rng.integers(K, size=(10, *side))),
+    }
     image.compare(run.path("priors.png"), rows, title="Codes from the prior, and without one")
-    image.compare(run.path("reconstructions.png"), title="Held-out images, and from their codes",
-                  rows={"image": images[:20], "7 × 7 codes": decode(codes[:20])})  # fmt: skip
+    image.compare(
+        run.path("reconstructions.png"),
+        title="Held-out images, and from their codes",
+        rows={"image": images[:20], "7 × 7 codes": decode(codes[:20])},
+    )
     p = shares(codes, K)
     order = [k for k in np.argsort(-p, kind="stable") if p[k]]
-    image.grid(run.path("codebook.png"), surroundings(images[:1000], codes[:1000], order),
-               labels=[f"{p[k]:.1%}" for k in order],
-               title="What is where each code is chosen, and how often it is")  # fmt: skip
+    image.grid(
+        run.path("codebook.png"),
+        surroundings(images[:1000], codes[:1000], order),
+        labels=[f"{p[k]:.1%}" for k in order],
+        title="What is where each code is chosen, and how often it is",
+    )
 
 
 def surroundings(images: np.ndarray, codes: np.ndarray, which: list[int]) -> np.ndarray:
@@ -279,8 +325,9 @@ def surroundings(images: np.ndarray, codes: np.ndarray, which: list[int]) -> np.
     padded = np.pad(images, [(0, 0), (4, 4), (4, 4), (0, 0)])
     means = []
     for k in which:
-        found = [padded[n, 4 * i : 4 * i + 12, 4 * j : 4 * j + 12]
-                 for n, i, j in np.argwhere(codes == k)]  # fmt: skip
+        found = [
+            padded[n, 4 * i : 4 * i + 12, 4 * j : 4 * j + 12] for n, i, j in np.argwhere(codes == k)
+        ]
         means.append(np.mean(found, axis=0) if found else np.zeros_like(padded[0, :12, :12]))
     return np.stack(means)
 

@@ -19,8 +19,16 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # before matplotlib is imported: no 
 
 # these work in plain NumPy on the host, whatever the backend, as do most of the blocks in docs/: to
 # try them on one is enough
-HOST = ["augment", "fetch", "image_folder", "mnist", "points_2d", "sets", "synthetic_digits",
-        "synthetic_shapes"]  # fmt: skip
+HOST = [
+    "augment",
+    "fetch",
+    "image_folder",
+    "mnist",
+    "points_2d",
+    "sets",
+    "synthetic_digits",
+    "synthetic_shapes",
+]
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
     collect_ignore = ["docs", *(f"data/test_{name}.py" for name in HOST)]
 

@@ -51,8 +51,9 @@ class Gaussian(Known):
     def flow(self, x, schedule, t, s=0):
         """Where the differential equation takes x_t: each axis keeps its place in the marginal"""
         (at_t, _), (at_s, root_s) = (self.marginal(schedule, time) for time in (t, s))
-        deviations = np.sqrt([schedule.scales(t)[0] ** 2 * v + schedule.scales(t)[1] ** 2
-                              for v in self.variances])  # fmt: skip
+        deviations = np.sqrt(
+            [schedule.scales(t)[0] ** 2 * v + schedule.scales(t)[1] ** 2 for v in self.variances]
+        )
         return at_s + ((x - at_t) @ self.axes / deviations) @ root_s
 
 
@@ -76,5 +77,6 @@ class Mixture(Known):
 
     def moments(self):
         centred = self.means - self.means.mean(axis=0)
-        return self.means.mean(axis=0), (centred.T @ centred / len(self.means)
-                                         + self.variance * np.eye(self.means.shape[1]))  # fmt: skip
+        return self.means.mean(axis=0), (
+            centred.T @ centred / len(self.means) + self.variance * np.eye(self.means.shape[1])
+        )

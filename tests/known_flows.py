@@ -30,8 +30,10 @@ class Mixture:
         for mean, m, C, S in zip(self.means, *self.at(t), self.covariances, strict=True):
             gain = (t * S - (1 - t) * np.eye(self.D)) @ np.linalg.inv(C)
             d = flat - here(m)
-            logs.append(-0.5 * tg.sum(d * (d @ here(np.linalg.inv(C))), axis=1)
-                        - 0.5 * float(np.linalg.slogdet(C)[1]))  # fmt: skip
+            logs.append(
+                -0.5 * tg.sum(d * (d @ here(np.linalg.inv(C))), axis=1)
+                - 0.5 * float(np.linalg.slogdet(C)[1])
+            )
             velocities.append(here(mean) + d @ here(gain.T))
         r = tg.softmax(tg.stack(logs, axis=1), axis=1)  # (N, K)
         v = tg.sum(tg.reshape(r, (len(x), -1, 1)) * tg.stack(velocities, axis=1), axis=1)
@@ -46,8 +48,14 @@ class Mixture:
         logs = []
         for m, C in zip(*self.at(t), strict=True):
             d = x - m
-            logs.append(-0.5 * ((d * np.linalg.solve(C, d.T).T).sum(1) + np.linalg.slogdet(C)[1]
-                                + self.D * np.log(2 * np.pi)))  # fmt: skip
+            logs.append(
+                -0.5
+                * (
+                    (d * np.linalg.solve(C, d.T).T).sum(1)
+                    + np.linalg.slogdet(C)[1]
+                    + self.D * np.log(2 * np.pi)
+                )
+            )
         return np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
 
     def sample(self, n, rng):
@@ -63,8 +71,7 @@ def here(x):
 
 
 GAUSSIAN = Mixture([[1.0, -2.0]], [[[0.5, 0.3], [0.3, 0.4]]])
-TWO = Mixture([[2.0, 0.0], [-1.0, 1.0]],
-              [[[0.2, 0.05], [0.05, 0.1]], [[0.3, 0.0], [0.0, 0.1]]])  # fmt: skip
+TWO = Mixture([[2.0, 0.0], [-1.0, 1.0]], [[[0.2, 0.05], [0.05, 0.1]], [[0.3, 0.0], [0.0, 0.1]]])
 
 
 def gaussian_end(x_0):

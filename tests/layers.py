@@ -79,11 +79,7 @@ add("BatchNorm of images", lambda rng: nn.BatchNorm(2), (2, 3, 2, 2))
 add("GroupNorm", lambda rng: nn.GroupNorm(2, 4), (2, 2, 2, 4))
 add("GroupNorm with a group for each channel", lambda rng: nn.GroupNorm(2, 2), (2, 2, 3, 2))
 add("LayerNorm", lambda rng: nn.LayerNorm(4), (2, 3, 4))
-add(
-    "SpectralNorm of Dense",
-    lambda rng: nn.SpectralNorm(nn.Dense(3, 2, rng=rng), rng=rng),
-    (4, 3),
-)
+add("SpectralNorm of Dense", lambda rng: nn.SpectralNorm(nn.Dense(3, 2, rng=rng), rng=rng), (4, 3))
 add(
     "SpectralNorm of Conv2d",
     lambda rng: nn.SpectralNorm(nn.Conv2d(2, 3, 2, rng=rng), 2, rng=rng),

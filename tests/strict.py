@@ -64,8 +64,10 @@ class ndarray:
         return self._host.copy()
 
     def __array__(self, dtype=None, copy=None):
-        raise TypeError("Implicit conversion to a NumPy array is not allowed. "
-                        "Please use `.get()` to construct a NumPy array explicitly.")  # fmt: skip
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. "
+            "Please use `.get()` to construct a NumPy array explicitly."
+        )
 
     # --- NumPy's functions, called with one of these ---
 
@@ -112,8 +114,10 @@ def _located(index, shape):
 
     Integers in arrays wrap around where they are out of range, as they do on a GPU.
     """
-    parts = [p._host if isinstance(p, ndarray) else _no_host_array(p)
-             for p in (index if isinstance(index, tuple) else (index,))]  # fmt: skip
+    parts = [
+        p._host if isinstance(p, ndarray) else _no_host_array(p)
+        for p in (index if isinstance(index, tuple) else (index,))
+    ]
     if not builtins.any(p is Ellipsis for p in parts):
         parts.append(Ellipsis)
     taken = [0 if p is None or p is Ellipsis else p.ndim if _is_array(p, "b") else 1 for p in parts]
@@ -161,21 +165,65 @@ def _device(x):
     return x
 
 
-SHAPERS = {"astype", "broadcast_to", "copy", "expand_dims", "flatten", "moveaxis", "ravel",
-           "reshape", "squeeze", "swapaxes", "tile", "transpose", "view"}  # fmt: skip
+SHAPERS = {
+    "astype",
+    "broadcast_to",
+    "copy",
+    "expand_dims",
+    "flatten",
+    "moveaxis",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "swapaxes",
+    "tile",
+    "transpose",
+    "view",
+}
 MAKERS = {"arange", "empty", "eye", "identity", "indices", "ones", "tri", "zeros"}
-NO_ARRAY_NEEDED = {*MAKERS, "broadcast_shapes", "isdtype", "isscalar", "issubdtype", "linspace",
-                   "ndim", "promote_types", "result_type", "shape", "size", "tril_indices",
-                   "triu_indices"}  # fmt: skip
+NO_ARRAY_NEEDED = {
+    *MAKERS,
+    "broadcast_shapes",
+    "isdtype",
+    "isscalar",
+    "issubdtype",
+    "linspace",
+    "ndim",
+    "promote_types",
+    "result_type",
+    "shape",
+    "size",
+    "tril_indices",
+    "triu_indices",
+}
 WAITS = {"argwhere", "flatnonzero", "nonzero", "unique"}  # their results' shapes depend on values
 ANSWERS = {"allclose", "array_equal", "count_nonzero"}  # a Python number in NumPy, an array here
-REFUSED = {"correction", "device", "initial", "like", "mean", "stable", "subok", "where",
-           "writeable"}  # fmt: skip
-REFUSED_BY = {"argpartition": {"kind", "order"}, "argsort": {"order"}, "clip": {"max", "min"},
-              "count_nonzero": {"keepdims"}, "einsum": {"out"}, "indices": {"sparse"},
-              "isin": {"kind"}, "partition": {"kind", "order"}, "percentile": {"weights"},
-              "quantile": {"weights"}, "sort": {"order"}, "take": {"mode"},
-              "unique": {"sorted"}}  # fmt: skip
+REFUSED = {
+    "correction",
+    "device",
+    "initial",
+    "like",
+    "mean",
+    "stable",
+    "subok",
+    "where",
+    "writeable",
+}
+REFUSED_BY = {
+    "argpartition": {"kind", "order"},
+    "argsort": {"order"},
+    "clip": {"max", "min"},
+    "count_nonzero": {"keepdims"},
+    "einsum": {"out"},
+    "indices": {"sparse"},
+    "isin": {"kind"},
+    "partition": {"kind", "order"},
+    "percentile": {"weights"},
+    "quantile": {"weights"},
+    "sort": {"order"},
+    "take": {"mode"},
+    "unique": {"sorted"},
+}
 
 
 def _wrapped(name, function):
@@ -252,21 +300,32 @@ def _give(names, make, spelt="__{}__"):
 
 ARITHMETIC = "add sub mul truediv floordiv mod pow and or xor lshift rshift"
 _give(ARITHMETIC + " matmul", lambda name: _operator(getattr(operator, f"__{name}__")))
-_give(ARITHMETIC + " matmul", lambda name: _operator(getattr(operator, f"__{name}__"), swap=True),
-      "__r{}__")  # fmt: skip
+_give(
+    ARITHMETIC + " matmul",
+    lambda name: _operator(getattr(operator, f"__{name}__"), swap=True),
+    "__r{}__",
+)
 # there is no __imatmul__, so `x @= y` makes a new array
 _give(ARITHMETIC, lambda name: _in_place(getattr(operator, f"__i{name}__")), "__i{}__")
 _give("lt le gt ge eq ne", lambda name: _operator(getattr(operator, name)))
 _give("neg pos abs invert", lambda name: lambda x: _device(getattr(operator, name)(x._host)))
-_give("bool int float complex repr str format",
-      lambda name: lambda x, *spec: getattr(builtins, name)(x.get(), *spec))  # fmt: skip
+_give(
+    "bool int float complex repr str format",
+    lambda name: lambda x, *spec: getattr(builtins, name)(x.get(), *spec),
+)
 _give("item tobytes tolist", lambda name: lambda x: getattr(x.get(), name)(), "{}")
-_give("T dtype imag itemsize mT nbytes ndim real shape size strides",
-      lambda name: property(lambda x: _device(getattr(x._host, name))), "{}")  # fmt: skip
-_give("all any argmax argmin argsort astype copy cumprod cumsum diagonal dot fill flatten max mean "
-      "min nonzero prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take "
-      "trace transpose var view",
-      lambda name: _wrapped(name, getattr(np.ndarray, name)), "{}")  # fmt: skip
+_give(
+    "T dtype imag itemsize mT nbytes ndim real shape size strides",
+    lambda name: property(lambda x: _device(getattr(x._host, name))),
+    "{}",
+)
+_give(
+    "all any argmax argmin argsort astype copy cumprod cumsum diagonal dot fill flatten max mean "
+    "min nonzero prod ravel repeat reshape round searchsorted sort squeeze std sum swapaxes take "
+    "trace transpose var view",
+    lambda name: _wrapped(name, getattr(np.ndarray, name)),
+    "{}",
+)
 
 
 # --- the module's functions -----------------------------------------------------------------------
@@ -337,13 +396,16 @@ STRIDE_TRICKS = "as_strided sliding_window_view"
 
 def _namespace(module, names):
     found = {name: getattr(module, name) for name in names.split() if hasattr(module, name)}
-    return {name: each if isinstance(each, type) or not callable(each) else _wrapped(name, each)
-            for name, each in found.items()}  # fmt: skip
+    return {
+        name: each if isinstance(each, type) or not callable(each) else _wrapped(name, each)
+        for name, each in found.items()
+    }
 
 
 linalg = types.SimpleNamespace(**_namespace(np.linalg, LINALG), LinAlgError=np.linalg.LinAlgError)
-lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(
-    **_namespace(np.lib.stride_tricks, STRIDE_TRICKS)))  # fmt: skip
+lib = types.SimpleNamespace(
+    stride_tricks=types.SimpleNamespace(**_namespace(np.lib.stride_tricks, STRIDE_TRICKS))
+)
 globals().update(_namespace(np, NAMES))
 for _ufunc in (np.add, np.subtract, np.maximum, np.minimum):
     globals()[_ufunc.__name__].at = _scatter(_ufunc)

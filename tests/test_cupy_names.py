@@ -137,10 +137,11 @@ def trace(cupy, formula, dtype):
 
     memory = cupy.cuda.UnownedMemory(1, 64, None, device_id=0)
     inputs = [
-        0.5 if parameter.annotation in ("float", float)
+        0.5
+        if parameter.annotation in ("float", float)
         else cupy.ndarray((2, 4), dtype, memptr=cupy.cuda.MemoryPointer(memory, 0))
         for parameter in inspect.signature(formula).parameters.values()
-    ]  # fmt: skip
+    ]
     history = fusion._FusionHistory()
     try:
         fusion._thread_local.history, fusion._thread_local.is_old_fusing = history, True
@@ -191,10 +192,14 @@ def test_the_real_cupy_without_a_gpu_is_refused_in_one_sentence(cupy, monkeypatc
 
 @pytest.mark.parametrize(
     ("place", "names"),
-    [("", strict.NAMES), ("linalg", strict.LINALG), ("lib.stride_tricks", strict.STRIDE_TRICKS),
-     ("", "array asarray full fuse ndarray add.at subtract.at maximum.at minimum.at")],
+    [
+        ("", strict.NAMES),
+        ("linalg", strict.LINALG),
+        ("lib.stride_tricks", strict.STRIDE_TRICKS),
+        ("", "array asarray full fuse ndarray add.at subtract.at maximum.at minimum.at"),
+    ],
     ids=["functions", "linalg", "strides", "its own"],
-)  # fmt: skip
+)
 def test_every_name_of_the_stand_in_is_one_of_cupys(place, names, cupy):
     ours, theirs = (find(m, place) if place else m for m in (strict, cupy))
     assert [name for name in names.split() if not exists(theirs, name)] == []

@@ -11,8 +11,10 @@ import pytest
 import tinygen
 
 FOLDER = Path(tinygen.__file__).parent
-FILES = {".".join(path.relative_to(FOLDER).with_suffix("").parts): path
-         for path in sorted(FOLDER.rglob("*.py"))}  # fmt: skip
+FILES = {
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts): path
+    for path in sorted(FOLDER.rglob("*.py"))
+}
 
 # package: the packages that it imports. Those that train a model know no architecture
 TRAINS = {"_batch", "_checks", "_random", "autograd", "nn", "optim"}
@@ -43,8 +45,16 @@ NEEDS = {"testing.strategies": {"hypothesis"}, "run.progress": {"tqdm"}} | {
     for drawing in ("animations", "distributions", "plots", "layout", "style", "trajectories")
 }
 # may be imported when needed: what is optional, and what takes long to import
-OPTIONAL = {"PIL", "concurrent", "fcntl", "hypothesis", "matplotlib", "msvcrt", "threadpoolctl",
-            "tqdm"}  # fmt: skip
+OPTIONAL = {
+    "PIL",
+    "concurrent",
+    "fcntl",
+    "hypothesis",
+    "matplotlib",
+    "msvcrt",
+    "threadpoolctl",
+    "tqdm",
+}
 
 
 def tree(name):
@@ -75,9 +85,10 @@ def ours(name):
         for statement in ast.walk(node)
     }
     statements = [
-        n for n in ast.walk(file)
+        n
+        for n in ast.walk(file)
         if isinstance(n, (ast.Import, ast.ImportFrom)) and id(n) not in typed
-    ]  # fmt: skip
+    ]
     modules = [module for statement in statements for module in imported(statement)]
     packages = {module.split(".")[1] for module in modules if module.startswith("tinygen.")}
     return packages - {name.partition(".")[0]}

@@ -37,23 +37,54 @@ Torch: Callable = torch.nn
 
 PAIRS = [
     Pair("Dense", nn.Dense(4, 3, rng=RNG), Torch.Linear(4, 3), (2, 5, 4), LINEAR),
-    Pair("Conv2d", nn.Conv2d(3, 5, (3, 4), (2, 1), (1, 2), rng=RNG),
-         Torch.Conv2d(3, 5, (3, 4), (2, 1), (1, 2)), (2, 7, 6, 3), CONV, True),
-    Pair("Conv2d, same", nn.Conv2d(3, 5, (3, 5), 1, "same", rng=RNG),
-         Torch.Conv2d(3, 5, (3, 5), padding="same"), (2, 7, 6, 3), CONV, True),
-    Pair("ConvTranspose2d", nn.ConvTranspose2d(3, 5, (4, 3), (2, 1), 1, rng=RNG),
-         Torch.ConvTranspose2d(3, 5, (4, 3), (2, 1), 1), (2, 4, 5, 3), CONV, True),
-    Pair("BatchNorm", nn.BatchNorm(3, momentum=0.2), Torch.BatchNorm1d(3, momentum=0.2), (6, 3),
-         NORM),
+    Pair(
+        "Conv2d",
+        nn.Conv2d(3, 5, (3, 4), (2, 1), (1, 2), rng=RNG),
+        Torch.Conv2d(3, 5, (3, 4), (2, 1), (1, 2)),
+        (2, 7, 6, 3),
+        CONV,
+        True,
+    ),
+    Pair(
+        "Conv2d, same",
+        nn.Conv2d(3, 5, (3, 5), 1, "same", rng=RNG),
+        Torch.Conv2d(3, 5, (3, 5), padding="same"),
+        (2, 7, 6, 3),
+        CONV,
+        True,
+    ),
+    Pair(
+        "ConvTranspose2d",
+        nn.ConvTranspose2d(3, 5, (4, 3), (2, 1), 1, rng=RNG),
+        Torch.ConvTranspose2d(3, 5, (4, 3), (2, 1), 1),
+        (2, 4, 5, 3),
+        CONV,
+        True,
+    ),
+    Pair(
+        "BatchNorm", nn.BatchNorm(3, momentum=0.2), Torch.BatchNorm1d(3, momentum=0.2), (6, 3), NORM
+    ),
     Pair("BatchNorm of images", nn.BatchNorm(3), Torch.BatchNorm2d(3), (4, 5, 2, 3), NORM, True),
     Pair("GroupNorm", nn.GroupNorm(2, 6), Torch.GroupNorm(2, 6), (2, 3, 4, 6), NORM, True),
     Pair("LayerNorm", nn.LayerNorm(6, 0.1), Torch.LayerNorm(6, 0.1), (2, 3, 4, 6), NORM),
     Pair("Upsample", nn.Upsample(3), Torch.Upsample(scale_factor=3), (2, 3, 4, 2), (), True),
     Pair("MaxPool2d", nn.MaxPool2d(3, 2, 1), Torch.MaxPool2d(3, 2, 1), (2, 7, 6, 3), (), True),
-    Pair("MaxPool2d, no stride given", nn.MaxPool2d((2, 3)), Torch.MaxPool2d((2, 3)), (2, 7, 6, 3),
-         (), True),
-    Pair("AvgPool2d", nn.AvgPool2d(3, 2, 1), Torch.AvgPool2d(3, 2, 1, count_include_pad=False),
-         (2, 7, 6, 3), (), True),
+    Pair(
+        "MaxPool2d, no stride given",
+        nn.MaxPool2d((2, 3)),
+        Torch.MaxPool2d((2, 3)),
+        (2, 7, 6, 3),
+        (),
+        True,
+    ),
+    Pair(
+        "AvgPool2d",
+        nn.AvgPool2d(3, 2, 1),
+        Torch.AvgPool2d(3, 2, 1, count_include_pad=False),
+        (2, 7, 6, 3),
+        (),
+        True,
+    ),
     Pair("Flatten", nn.Flatten(), Torch.Flatten(), (2, 3, 4)),
     Pair("Reshape", nn.Reshape(2, 6), Torch.Unflatten(1, (2, 6)), (2, 12)),
     Pair("ReLU", nn.ReLU(), Torch.ReLU(), (3, 4)),
@@ -67,7 +98,7 @@ PAIRS = [
     Pair("Tanh", nn.Tanh(), Torch.Tanh(), (3, 4)),
     Pair("Softmax", nn.Softmax(), Torch.Softmax(-1), (3, 4)),
     Pair("Softmax along another axis", nn.Softmax(1), Torch.Softmax(1), (2, 3, 4)),
-]  # fmt: skip
+]
 
 
 def moved(x: np.ndarray, axes: Sequence[int] | bool) -> np.ndarray:
@@ -169,11 +200,19 @@ def test_self_attention_is_that_of_pytorch(heads, rng):
 
 SPECTRAL = {
     "Dense": (lambda rng: nn.Dense(4, 6, rng=rng), Torch.Linear(4, 6), (3, 4), (1, 0)),
-    "Conv2d": (lambda rng: nn.Conv2d(2, 5, 3, rng=rng), Torch.Conv2d(2, 5, 3), (2, 4, 4, 2),
-               KERNEL),
-    "ConvTranspose2d": (lambda rng: nn.ConvTranspose2d(5, 2, 3, rng=rng),
-                        Torch.ConvTranspose2d(5, 2, 3), (2, 4, 4, 5), KERNEL),
-}  # fmt: skip
+    "Conv2d": (
+        lambda rng: nn.Conv2d(2, 5, 3, rng=rng),
+        Torch.Conv2d(2, 5, 3),
+        (2, 4, 4, 2),
+        KERNEL,
+    ),
+    "ConvTranspose2d": (
+        lambda rng: nn.ConvTranspose2d(5, 2, 3, rng=rng),
+        Torch.ConvTranspose2d(5, 2, 3),
+        (2, 4, 4, 5),
+        KERNEL,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", SPECTRAL)

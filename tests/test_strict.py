@@ -27,8 +27,10 @@ def refusal(expected, call, *inputs, **keywords):
 
 
 UNSUPPORTED = "Unsupported type <class 'numpy.ndarray'>"
-IMPLICIT = ("Implicit conversion to a NumPy array is not allowed. "
-            "Please use `.get()` to construct a NumPy array explicitly.")  # fmt: skip
+IMPLICIT = (
+    "Implicit conversion to a NumPy array is not allowed. "
+    "Please use `.get()` to construct a NumPy array explicitly."
+)
 
 
 # --- to the host and back -------------------------------------------------------------------------
@@ -279,8 +281,18 @@ def test_arithmetic_in_place_keeps_the_array(x):
     assert y is x and x[0].tolist() == [1, 4, 9]
 
 
-@pytest.mark.parametrize("name", ["__array_interface__", "__array_struct__", "ctypes", "setflags",
-                                  "resize", "shared", "__index__"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__array_interface__",
+        "__array_struct__",
+        "ctypes",
+        "setflags",
+        "resize",
+        "shared",
+        "__index__",
+    ],
+)
 def test_an_array_lacks_what_only_memory_on_the_host_has(name, x):
     assert not hasattr(x, name)
 
@@ -293,8 +305,21 @@ def test_of_its_flags_an_array_knows_the_layout_only(x):
 # --- names and keywords that CuPy lacks -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["block", "insert", "geomspace", "unstack", "vecdot", "errstate",
-                                  "ndenumerate", "nditer", "matrix", "float128"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "block",
+        "insert",
+        "geomspace",
+        "unstack",
+        "vecdot",
+        "errstate",
+        "ndenumerate",
+        "nditer",
+        "matrix",
+        "float128",
+    ],
+)
 def test_a_name_that_cupy_lacks_is_an_attribute_error(name):
     with pytest.raises(AttributeError, match=name):
         getattr(strict, name)
@@ -306,13 +331,26 @@ def test_there_is_no_vector_norm():
 
 @pytest.mark.parametrize(
     ("name", "keyword", "value"),
-    [("exp", "where", True), ("exp", "order", "C"), ("add", "subok", False), ("sum", "initial", 0),
-     ("sum", "where", True),
-     ("max", "initial", 0), ("mean", "where", True), ("var", "mean", 0), ("std", "correction", 1),
-     ("clip", "min", 0), ("clip", "max", 1), ("sort", "stable", True), ("argsort", "stable", True),
-     ("take", "mode", "clip"), ("zeros_like", "device", "cpu"), ("count_nonzero", "keepdims", True),
-     ("broadcast_to", "subok", True)],
-)  # fmt: skip
+    [
+        ("exp", "where", True),
+        ("exp", "order", "C"),
+        ("add", "subok", False),
+        ("sum", "initial", 0),
+        ("sum", "where", True),
+        ("max", "initial", 0),
+        ("mean", "where", True),
+        ("var", "mean", 0),
+        ("std", "correction", 1),
+        ("clip", "min", 0),
+        ("clip", "max", 1),
+        ("sort", "stable", True),
+        ("argsort", "stable", True),
+        ("take", "mode", "clip"),
+        ("zeros_like", "device", "cpu"),
+        ("count_nonzero", "keepdims", True),
+        ("broadcast_to", "subok", True),
+    ],
+)
 def test_a_keyword_that_cupy_lacks_is_refused(name, keyword, value, x):
     message = f"{name}() got an unexpected keyword argument {keyword!r}"
     assert refusal(TypeError, getattr(strict, name), x, **{keyword: value}) == message
@@ -357,9 +395,21 @@ def test_out_is_taken_and_returned(x):
 
 @pytest.mark.parametrize(
     "wait",
-    [float, int, bool, complex, str, repr, "{:.1f}".format, lambda x: x.item(), lambda x: x.get(),
-     lambda x: x.tolist(), lambda x: x.tobytes(), lambda x: 1 if x else 0],
-)  # fmt: skip
+    [
+        float,
+        int,
+        bool,
+        complex,
+        str,
+        repr,
+        "{:.1f}".format,
+        lambda x: x.item(),
+        lambda x: x.get(),
+        lambda x: x.tolist(),
+        lambda x: x.tobytes(),
+        lambda x: 1 if x else 0,
+    ],
+)
 def test_what_needs_the_value_waits_for_the_device_once(wait, x):
     total = x.sum()
     with strict.count_synchronisations() as count:

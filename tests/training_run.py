@@ -1,6 +1,6 @@
 """A small run of everything that has a state, to be stopped in every way: see test_run.py.
 
-    python training_run.py FOLDER [--resume] [--in-body]
+python training_run.py FOLDER [--resume] [--in-body]
 """
 
 import sys
@@ -30,16 +30,27 @@ def step(model, average, optimizer, x, y, rng):
     return {"loss": loss, "rate": optimizer.rate()}
 
 
-def main(folder, resume=False, every=3, epochs=EPOCHS, on_step=lambda run, record: None,
-         in_body=False, **more):  # fmt: skip
+def main(
+    folder,
+    resume=False,
+    every=3,
+    epochs=EPOCHS,
+    on_step=lambda run, record: None,
+    in_body=False,
+    **more,
+):
     settings = {"epochs": epochs, "resume": resume, **more}
     with Run(folder, settings, resume=resume, steps=every) as run:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((ROWS, 6)).astype(np.float32)
         y = np.sin(x.sum(1, keepdims=True)).astype(np.float32)
-        model = nn.Sequential(nn.Dense(6, 16, rng=rng), nn.BatchNorm(16), nn.ReLU(),
-                              nn.Dropout(0.2, rng=np.random.default_rng(1)),
-                              nn.Dense(16, 1, rng=rng))  # fmt: skip
+        model = nn.Sequential(
+            nn.Dense(6, 16, rng=rng),
+            nn.BatchNorm(16),
+            nn.ReLU(),
+            nn.Dropout(0.2, rng=np.random.default_rng(1)),
+            nn.Dense(16, 1, rng=rng),
+        )
         rate = schedules.cosine(0.01, EPOCHS * 7)
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
         average = optim.EMA(dict(model.named_parameters()), 0.9)

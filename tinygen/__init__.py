@@ -93,8 +93,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-PACKAGES = ("data", "diffusion", "flow", "gan", "image", "metrics", "models", "nn", "optim", "run",
-            "strategies", "vae")  # fmt: skip
+PACKAGES = (
+    "data",
+    "diffusion",
+    "flow",
+    "gan",
+    "image",
+    "metrics",
+    "models",
+    "nn",
+    "optim",
+    "run",
+    "strategies",
+    "vae",
+)
 
 __all__ = [
     "Array",

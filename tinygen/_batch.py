@@ -48,16 +48,20 @@ def floating(owner: str, x: Any) -> Tensor:
     """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
     rows = as_rows(x)
     if rows.dtype.kind != "f":
-        raise TypeError(f"{owner}: expected images in floating point, got {rows.dtype}; of bytes "
-                        f"take images / np.float32(255)")  # fmt: skip
+        raise TypeError(
+            f"{owner}: expected images in floating point, got {rows.dtype}; of bytes "
+            f"take images / np.float32(255)"
+        )
     return rows
 
 
 def halves(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
     if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):
-        raise TypeError(f"expected a batch to be images, or a tuple (images, labels), got a "
-                        f"{type(batch).__name__} of {len(batch)}")  # fmt: skip
+        raise TypeError(
+            f"expected a batch to be images, or a tuple (images, labels), got a "
+            f"{type(batch).__name__} of {len(batch)}"
+        )
     return batch if isinstance(batch, tuple) else (batch, None)
 
 
@@ -66,15 +70,19 @@ def checked_labels(owner: str, labels: Any, classes: int, beside: Any) -> Any:
     if not classes:
         return None
     if labels is None:
-        raise ValueError(f"{owner}: expected `labels`, for the model is conditional on {classes} "
-                         f"classes")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `labels`, for the model is conditional on {classes} classes"
+        )
     y = np.asarray(host(labels))
     if y.dtype.kind not in "iu" or y.shape != (len(beside),):
-        raise ValueError(f"{owner}: expected `labels` to be {len(beside)} ints, one for each row, "
-                         f"got {y.dtype} of shape {y.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `labels` to be {len(beside)} ints, one for each row, "
+            f"got {y.dtype} of shape {y.shape}"
+        )
     if y.size and not 0 <= y.min() <= y.max() < classes:
-        raise ValueError(f"{owner}: expected `labels` from 0 to {classes - 1}, got {y.min()} to "
-                         f"{y.max()}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `labels` from 0 to {classes - 1}, got {y.min()} to {y.max()}"
+        )
     return y
 
 
@@ -88,8 +96,9 @@ def drop_labels(classes: Any, null: int, probability: float, *, rng: np.random.G
 
     A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.
     """
-    p = number("drop_labels: expected `probability` from 0 to 1", probability,
-               lambda x: 0 <= x <= 1)  # fmt: skip
+    p = number(
+        "drop_labels: expected `probability` from 0 to 1", probability, lambda x: 0 <= x <= 1
+    )
     labels = as_rows(classes).data
     dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < p)
     return xp.where(dropped, null, labels)

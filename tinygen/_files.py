@@ -45,8 +45,10 @@ def save_arrays(path: str | os.PathLike[str], compress: bool = False, **arrays: 
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     objects = [name for name, array in arrays.items() if array.dtype.hasobject]
     if objects:
-        raise TypeError(f"save_arrays: expected numbers and text, but {', '.join(objects)} would "
-                        f"have to be pickled")  # fmt: skip
+        raise TypeError(
+            f"save_arrays: expected numbers and text, but {', '.join(objects)} would "
+            f"have to be pickled"
+        )
     with replacing(path) as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)
 

@@ -14,8 +14,10 @@ import numpy as np
 
 def generator(owner: str, rng: Any) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{owner}: expected `rng` to be a NumPy Generator, as "
-                        f"np.random.default_rng(0) makes, got {type(rng).__name__}")  # fmt: skip
+        raise TypeError(
+            f"{owner}: expected `rng` to be a NumPy Generator, as "
+            f"np.random.default_rng(0) makes, got {type(rng).__name__}"
+        )
     return rng
 
 

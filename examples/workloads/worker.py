@@ -62,8 +62,9 @@ def resident(peak: bool = False) -> int | None:
     """Bytes of this process that are in memory now, or were at most; None if nothing tells."""
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(x for x in status.read_text().splitlines()
-                    if x.startswith("VmHWM" if peak else "VmRSS"))  # fmt: skip
+        line = next(
+            x for x in status.read_text().splitlines() if x.startswith("VmHWM" if peak else "VmRSS")
+        )
         return int(line.split()[1]) * 1024
     # without /proc only the peak is known: before the first step, that is what there was
     return None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -96,10 +96,20 @@ def test_an_unknown_backend_in_the_environment_fails_at_import(python):
 
 
 def test_importing_tinygen_loads_nothing_heavy(python):
-    heavy = {"concurrent.futures.thread", "cupy", "dataclasses", "hypothesis", "importlib.metadata",
-             "matplotlib", "threadpoolctl", "tqdm"}  # fmt: skip
-    code = f"import numpy, sys; before = {{*sys.modules}}; import tinygen; " \
-           f"print({heavy} & ({{*sys.modules}} - before))"  # fmt: skip
+    heavy = {
+        "concurrent.futures.thread",
+        "cupy",
+        "dataclasses",
+        "hypothesis",
+        "importlib.metadata",
+        "matplotlib",
+        "threadpoolctl",
+        "tqdm",
+    }
+    code = (
+        f"import numpy, sys; before = {{*sys.modules}}; import tinygen; "
+        f"print({heavy} & ({{*sys.modules}} - before))"
+    )
     assert python(code) == "set()"
 
 
@@ -312,18 +322,28 @@ CUDA_LIBRARIES = "CUDA's libraries or headers are missing; pip install 'cupy-cud
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for "
-                          "CUDA runtime version"),
-         "no NVIDIA driver, or one too old for CUDA 12; install or update the driver"),
-        (CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"),
-         "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?"),
-        (CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal"),
-         'there is no GPU number 7; use("cupy", device=0) takes the first'),
-        (CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered"),
-         "the GPU did not run a first kernel; check nvidia-smi"),
+        (
+            CUDARuntimeError(
+                "cudaErrorInsufficientDriver: CUDA driver version is insufficient for "
+                "CUDA runtime version"
+            ),
+            "no NVIDIA driver, or one too old for CUDA 12; install or update the driver",
+        ),
+        (
+            CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"),
+            "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?",
+        ),
+        (
+            CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal"),
+            'there is no GPU number 7; use("cupy", device=0) takes the first',
+        ),
+        (
+            CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered"),
+            "the GPU did not run a first kernel; check nvidia-smi",
+        ),
     ],
     ids=["no driver", "no device", "no such device", "another"],
-)  # fmt: skip
+)
 def test_a_device_that_can_not_be_had_is_refused(error, advice, unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(device=error))
     assert why_not(device=7) == f"cupy backend: {advice} ({error})"
@@ -332,13 +352,15 @@ def test_a_device_that_can_not_be_had_is_refused(error, advice, unsealed, monkey
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open "
-                     "shared object file: No such file or directory"),
+        RuntimeError(
+            "CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open "
+            "shared object file: No such file or directory"
+        ),
         ImportError("DLL load failed while importing nvrtc"),
         CompileException('kernel.cu(12): catastrophic error: cannot open source "cuda_fp16.h"'),
     ],
     ids=["library", "library at import", "header"],
-)  # fmt: skip
+)
 def test_without_cudas_libraries_the_first_kernel_tells(error, unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(kernel=error))
     assert why_not() == f"cupy backend: {CUDA_LIBRARIES} ({error})"
@@ -397,9 +419,19 @@ def test_a_host_index_out_of_range_is_an_error_on_every_backend(index, unsealed)
 
 @pytest.mark.parametrize(
     "index",
-    [1, -1, [0, 2], np.array([[1, -3]]), (slice(None), [1, 0]), ([2, 0], [1, 1]), (0, 1),
-     np.array([True, False, True]), (None, ..., [0]), [False, True, True]],
-)  # fmt: skip
+    [
+        1,
+        -1,
+        [0, 2],
+        np.array([[1, -3]]),
+        (slice(None), [1, 0]),
+        ([2, 0], [1, 1]),
+        (0, 1),
+        np.array([True, False, True]),
+        (None, ..., [0]),
+        [False, True, True],
+    ],
+)
 def test_a_host_index_selects_what_it_does_in_numpy(index, rng):
     values = rng.normal(size=(3, 2))
     assert np.array_equal(tinygen.Tensor(values)[index].numpy(), values[index])

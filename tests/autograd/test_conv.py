@@ -267,10 +267,12 @@ def test_pooling_agrees_with_pytorch(rng):
     a = torch.tensor(x.transpose(0, 3, 1, 2))
     for ours, theirs in [
         (tg.max_pool2d(Tensor(x), 3, 2, 1), torch.nn.functional.max_pool2d(a, 3, 2, 1)),
-        (tg.avg_pool2d(Tensor(x), 3, 2, 1),
-         torch.nn.functional.avg_pool2d(a, 3, 2, 1, count_include_pad=False)),
+        (
+            tg.avg_pool2d(Tensor(x), 3, 2, 1),
+            torch.nn.functional.avg_pool2d(a, 3, 2, 1, count_include_pad=False),
+        ),
         (tg.upsample2d(Tensor(x), 3), torch.nn.functional.interpolate(a, scale_factor=3)),
-    ]:  # fmt: skip
+    ]:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy().transpose(0, 2, 3, 1))
 
 
@@ -319,41 +321,71 @@ X, W = (8, 28, 28, 3), (3, 3, 3, 16)
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: tg.conv2d(np_zeros(X), np_zeros((3, 3, 1, 16))),
-         "conv2d: `x` has 3 channels but `w` expects 1 (x (8, 28, 28, 3), w (3, 3, 1, 16))"),
-        (lambda: tg.conv2d(np_zeros(X[1:]), np_zeros(W)),
-         "conv2d: expected `x` of shape (N, H, W, C), got (28, 28, 3)"),
-        (lambda: tg.conv2d(np_zeros(X), np_zeros(W[1:])),
-         "conv2d: expected `w` of shape (K, L, C, O), got (3, 3, 16)"),
-        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=0),
-         "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0"),
-        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=(1, 2, 3)),
-         "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got (1, 2, 3)"),
-        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), padding="valid"),
-         "conv2d: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, bottom), (left, "
-         "right)) or \"same\", got 'valid'"),
-        (lambda: tg.conv2d(np_zeros((1, 2, 2, 3)), np_zeros(W)),
-         "conv2d: a 3 × 3 kernel does not fit into 2 × 2 pixels with padding ((0, 0), (0, 0))"),
-        (lambda: tg.conv_transpose2d(np_zeros(X), np_zeros(W)),
-         "conv_transpose2d: `y` has 3 channels but `w` gives 16 (y (8, 28, 28, 3), w (3, 3, 3, "
-         "16))"),
-        (lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), 2, size=9),
-         "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` has (3, 3) (w "
-         "(3, 3, 3, 16), stride (2, 2), padding ((0, 0), (0, 0)))"),
-        (lambda: tg.conv2d(np_zeros(X), np_zeros(W), bias=np_zeros(3)),
-         "conv2d: expected a `bias` that broadcasts to (8, 26, 26, 16), got shape (3,)"),
-        (lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), bias=np_zeros((2, 3))),
-         "conv_transpose2d: expected a `bias` that broadcasts to (1, 5, 5, 3), got shape (2, 3)"),
-        (lambda: tg.conv2d_weight(np_zeros(X), np_zeros((8, 27, 28, 4)), size=3),
-         "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = (8, 26, 26), "
-         "but `y` has (8, 27, 28)"),
-        (lambda: tg.max_pool2d(np_zeros(X), 2, padding=2),
-         "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a patch could "
-         "lie wholly outside the image"),
-        (lambda: tg.upsample2d(np_zeros(X), 0),
-         "upsample2d: expected `factor` to be an int ≥ 1 or a pair of them, got 0"),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros((3, 3, 1, 16))),
+            "conv2d: `x` has 3 channels but `w` expects 1 (x (8, 28, 28, 3), w (3, 3, 1, 16))",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X[1:]), np_zeros(W)),
+            "conv2d: expected `x` of shape (N, H, W, C), got (28, 28, 3)",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros(W[1:])),
+            "conv2d: expected `w` of shape (K, L, C, O), got (3, 3, 16)",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=0),
+            "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=(1, 2, 3)),
+            "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got (1, 2, 3)",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros(W), padding="valid"),
+            "conv2d: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, bottom), (left, "
+            "right)) or \"same\", got 'valid'",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros((1, 2, 2, 3)), np_zeros(W)),
+            "conv2d: a 3 × 3 kernel does not fit into 2 × 2 pixels with padding ((0, 0), (0, 0))",
+        ),
+        (
+            lambda: tg.conv_transpose2d(np_zeros(X), np_zeros(W)),
+            "conv_transpose2d: `y` has 3 channels but `w` gives 16 (y (8, 28, 28, 3), w (3, 3, 3, "
+            "16))",
+        ),
+        (
+            lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), 2, size=9),
+            "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` has (3, 3) (w "
+            "(3, 3, 3, 16), stride (2, 2), padding ((0, 0), (0, 0)))",
+        ),
+        (
+            lambda: tg.conv2d(np_zeros(X), np_zeros(W), bias=np_zeros(3)),
+            "conv2d: expected a `bias` that broadcasts to (8, 26, 26, 16), got shape (3,)",
+        ),
+        (
+            lambda: tg.conv_transpose2d(
+                np_zeros((1, 3, 3, 16)), np_zeros(W), bias=np_zeros((2, 3))
+            ),
+            "conv_transpose2d: expected a `bias` that broadcasts to (1, 5, 5, 3), got shape (2, 3)",
+        ),
+        (
+            lambda: tg.conv2d_weight(np_zeros(X), np_zeros((8, 27, 28, 4)), size=3),
+            "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = (8, 26, 26), "
+            "but `y` has (8, 27, 28)",
+        ),
+        (
+            lambda: tg.max_pool2d(np_zeros(X), 2, padding=2),
+            "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a patch could "
+            "lie wholly outside the image",
+        ),
+        (
+            lambda: tg.upsample2d(np_zeros(X), 0),
+            "upsample2d: expected `factor` to be an int ≥ 1 or a pair of them, got 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_are_named_with_what_came(call, text):
     with pytest.raises(ValueError) as caught:
         call()

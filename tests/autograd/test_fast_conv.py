@@ -84,8 +84,9 @@ def test_of_real_sizes_each_of_the_three_equals_the_plain_one(dtype, s, channels
 
     near(fast_conv.conv(x, w, [], s, p), plain)
     size, kernel = x.shape[1:3], w.shape[:2]
-    near(fast_conv.conv_transpose(y, w, [], s, p, size),
-         conv.plain_conv_transpose(y, w, s, p, size))  # fmt: skip
+    near(
+        fast_conv.conv_transpose(y, w, [], s, p, size), conv.plain_conv_transpose(y, w, s, p, size)
+    )
     near(fast_conv.conv_weight(x, y, s, p, kernel), conv.plain_conv_weight(x, y, s, p, kernel))
 
 

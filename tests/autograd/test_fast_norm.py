@@ -24,9 +24,7 @@ def norms(draw):
     return 3 * x + 1, gamma, beta, g
 
 
-@given(
-    norms(), st.sampled_from([1, 300, 3 << 20]), st.integers(1, 3), st.sampled_from([0.5, 1e-5])
-)
+@given(norms(), st.sampled_from([1, 300, 3 << 20]), st.integers(1, 3), st.sampled_from([0.5, 1e-5]))
 def test_values_moments_and_gradients_equal_the_plain_ones(case, block_bytes, threads, eps):
     x, gamma, beta, g = case
     tolerance = 2e-3 if x.dtype == "f4" else 1e-9
@@ -46,8 +44,9 @@ def test_values_moments_and_gradients_equal_the_plain_ones(case, block_bytes, th
 
 
 def test_a_gradient_that_is_recorded_equals_one_that_is_not(rng):
-    x, gamma, beta = (Tensor(rng.normal(size=s), requires_grad=True)
-                      for s in [(3, 7, 2, 4), (2, 4), (2, 4)])  # fmt: skip
+    x, gamma, beta = (
+        Tensor(rng.normal(size=s), requires_grad=True) for s in [(3, 7, 2, 4), (2, 4), (2, 4)]
+    )
     y, g = normalise(x, gamma, beta)[0], Tensor(rng.normal(size=(3, 7, 2, 4)))
     recorded = tg.grad(y, [x, gamma, beta], cotangent=g, create_graph=True)
     for a, b in zip(recorded, tg.grad(y, [x, gamma, beta], cotangent=g), strict=True):

@@ -111,6 +111,7 @@ def test_broadcasting_over_an_empty_axis_gives_zero_gradient():
     g = grad((x * tg.xp.zeros((2, 0))).sum(), x)
     np.testing.assert_array_equal(g.numpy(), [[0], [0]])
 
+
 # --- what is recorded, called and kept ---
 
 
@@ -268,6 +269,7 @@ def test_random_graphs_agree_with_forward_differentiation(data):
             duals.append((np.sin(a), np.cos(a) * da))
     assert grad(nodes[-1], x).item() == pytest.approx(duals[-1][1], abs=1e-12)
 
+
 # --- misuse ---
 
 
@@ -372,6 +374,7 @@ def test_a_vjp_that_returns_another_shape_is_refused():
     x = leaf(np.ones((2, 3)), name="w")
     y = record(x.data, (x, lambda g, z: g[0]))
     assert message(ValueError, lambda: grad(y.sum(), x)) == "a vjp returned shape (3,) for `w`"
+
 
 # --- what must not be lost silently ---
 

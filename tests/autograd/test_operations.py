@@ -85,7 +85,7 @@ SAFE = {
     "gelu": ([0, 0, 50, 1000], [0, 0, 1, 1]),
     "elu": ([-1, -1, 50, 1000], [0, TINY, 1, 1]),
     "expm1": ([-1, -1, HUGE, None], [0, TINY, HUGE, None]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -142,8 +142,10 @@ def test_equal_extremes_share_the_gradient():
     z = tg.max_pool2d(x, 2)
     np.testing.assert_array_equal(z.numpy().ravel(), [7, 1])
     third = 1 / 3
-    np.testing.assert_allclose(tg.grad(z.sum(), x).numpy()[0, :, :, 0],
-                               [[0, third, third, third], [third, third, 0, third]])  # fmt: skip
+    np.testing.assert_allclose(
+        tg.grad(z.sum(), x).numpy()[0, :, :, 0],
+        [[0, third, third, third], [third, third, 0, third]],
+    )
 
 
 def test_of_two_equal_numbers_the_first_is_the_maximum_and_the_minimum():
@@ -164,37 +166,55 @@ def test_of_two_equal_numbers_the_first_is_the_maximum_and_the_minimum():
         (lambda x: tg.clip(x), "clip: expected `low`, `high` or both, got neither"),
         (lambda x: tg.clip(x, 2, 1), "clip: `low` 2 is above `high` 1"),
         (lambda x: tg.concat([]), "concat: expected at least one tensor, got none"),
-        (lambda x: tg.concat([x, x.T]),
-         "concat: shapes [(2, 3), (3, 2)] may differ only along axis 0"),
+        (
+            lambda x: tg.concat([x, x.T]),
+            "concat: shapes [(2, 3), (3, 2)] may differ only along axis 0",
+        ),
         (lambda x: tg.concat([x, x], axis=2), "concat: axis 2 is out of range for 2 axes"),
         (lambda x: tg.stack([x, x.T]), "stack: shapes [(2, 3), (3, 2)] differ"),
         (lambda x: tg.split(x, 2, axis=1), "split: axis 1 of shape (2, 3) has no 2 equal parts"),
         (lambda x: tg.split(x, [2, 1], axis=1), "split: positions [2, 1] do not rise from 0 to 3"),
-        (lambda x: tg.pad(x, [(1, 1)]),
-         "pad: expected a pair (before, after) ≥ 0 for each axis of shape (2, 3), got [(1, 1)]"),
-        (lambda x: tg.var(x, axis=0, ddof=2),
-         "var: 2 entries leave nothing to divide by with ddof=2"),
+        (
+            lambda x: tg.pad(x, [(1, 1)]),
+            "pad: expected a pair (before, after) ≥ 0 for each axis of shape (2, 3), got [(1, 1)]",
+        ),
+        (
+            lambda x: tg.var(x, axis=0, ddof=2),
+            "var: 2 entries leave nothing to divide by with ddof=2",
+        ),
         (lambda x: tg.max(x[:0]), "max: no entries along axis None of shape (0, 3)"),
         (lambda x: tg.softmax(x, axis=2), "axis 2 is out of range for shape (2, 3)"),
         (lambda x: x.sum(axis=-3), "axis -3 is out of range for shape (2, 3)"),
         (lambda x: x.reshape(4), "reshape: 6 entries of shape (2, 3) do not fill shape 4"),
-        (lambda x: tg.transpose(x, (0, 0)),
-         "transpose: axes (0, 0) are no order of the axes of shape (2, 3)"),
+        (
+            lambda x: tg.transpose(x, (0, 0)),
+            "transpose: axes (0, 0) are no order of the axes of shape (2, 3)",
+        ),
         (lambda x: tg.affine(x, x), "affine: expected `x` of shape (…, 2), got (2, 3) (w (2, 3))"),
-        (lambda x: tg.affine(tg.sum(x), x),
-         "affine: expected `x` of shape (…, 2), got () (w (2, 3))"),
-        (lambda x: tg.affine(x, tg.stack([x, x])),
-         "affine: expected `w` of two axes, inputs and outputs, got (2, 2, 3)"),
+        (
+            lambda x: tg.affine(tg.sum(x), x),
+            "affine: expected `x` of shape (…, 2), got () (w (2, 3))",
+        ),
+        (
+            lambda x: tg.affine(x, tg.stack([x, x])),
+            "affine: expected `w` of two axes, inputs and outputs, got (2, 2, 3)",
+        ),
         (lambda x: tg.affine(x.T, x, x), "affine: expected `b` of shape (3,), got (2, 3)"),
         (lambda x: tg.einsum("ij,jk", x), "einsum: 'ij,jk' names 2 operands, got 1"),
-        (lambda x: tg.einsum("ijk->i", x),
-         "einsum: 'ijk' does not describe an operand of shape (2, 3)"),
-        (lambda x: tg.einsum("ij->k", x),
-         "einsum: in 'ij->k' the output must name letters of the operands, each once"),
-        (lambda x: tg.einsum("ij,ji->", x, x),
-         "einsum: ij,ji->: letter 'j' stands for lengths 3 and 2"),
+        (
+            lambda x: tg.einsum("ijk->i", x),
+            "einsum: 'ijk' does not describe an operand of shape (2, 3)",
+        ),
+        (
+            lambda x: tg.einsum("ij->k", x),
+            "einsum: in 'ij->k' the output must name letters of the operands, each once",
+        ),
+        (
+            lambda x: tg.einsum("ij,ji->", x, x),
+            "einsum: ij,ji->: letter 'j' stands for lengths 3 and 2",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError) as caught:
         call(Tensor(np.ones((2, 3))))
@@ -223,11 +243,14 @@ SEVERAL = {
     "conv2d with bias": (lambda x, w, b: tg.conv2d(x, w, bias=b), IMAGE, KERNEL, (2,)),
     "conv_transpose2d": (tg.conv_transpose2d, IMAGE, KERNEL),
     "conv_transpose2d with bias": (
-        lambda y, w, b: tg.conv_transpose2d(y, w, bias=b), IMAGE, KERNEL, (2,),
+        lambda y, w, b: tg.conv_transpose2d(y, w, bias=b),
+        IMAGE,
+        KERNEL,
+        (2,),
     ),
     "conv2d_weight": (lambda x, y: tg.conv2d_weight(x, y, size=2), IMAGE, (1, 2, 2, 3)),
     "normalise": (lambda *xs: normalise(*xs)[0], (2, 3, 2, 2), (2, 2), (2, 2)),
-}  # fmt: skip
+}
 several = pytest.mark.parametrize("name", SEVERAL)
 
 

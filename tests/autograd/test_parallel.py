@@ -63,11 +63,20 @@ def test_a_fused_formula_equals_the_plain_one(arrays, threads, block_bytes):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     "shapes",
-    [[(70_000,)], [(300, 200)], [(300, 200), (200,)], [(2, 3, 9000), (3, 1)], [(1, 50_000), (4, 1)],
-     [(50_000, 2), ()], [(1, 3, 40_000), (1, 40_000)], [(200, 1, 200), (1, 1, 200), (200, 1, 1)],
-     [(40_000, 1), (1, 0)], [(1, 40_000), (0, 1)]],
+    [
+        [(70_000,)],
+        [(300, 200)],
+        [(300, 200), (200,)],
+        [(2, 3, 9000), (3, 1)],
+        [(1, 50_000), (4, 1)],
+        [(50_000, 2), ()],
+        [(1, 3, 40_000), (1, 40_000)],
+        [(200, 1, 200), (1, 1, 200), (200, 1, 1)],
+        [(40_000, 1), (1, 0)],
+        [(1, 40_000), (0, 1)],
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_large_fused_formula_equals_the_plain_one(shapes, threads, rng, monkeypatch):
     monkeypatch.setattr(backend, "threads", threads)
     arrays = [xp.asarray(rng.normal(size=s).astype(np.float32)) for s in shapes]
@@ -294,11 +303,19 @@ def test_a_workspace_belongs_to_one_thread():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize(
     "shapes",
-    [((300, 70), (70, 200)), ((70, 300), (300, 400)), ((5, 80, 90), (5, 90, 100)),
-     ((5, 80, 90), (1, 90, 100)), ((2, 3, 80, 90), (2, 3, 90, 100)), ((0, 4), (4, 5)),
-     ((1, 1), (1, 1)), ((300, 1), (1, 200)), ((5, 80, 1), (1, 1, 100))],
+    [
+        ((300, 70), (70, 200)),
+        ((70, 300), (300, 400)),
+        ((5, 80, 90), (5, 90, 100)),
+        ((5, 80, 90), (1, 90, 100)),
+        ((2, 3, 80, 90), (2, 3, 90, 100)),
+        ((0, 4), (4, 5)),
+        ((1, 1), (1, 1)),
+        ((300, 1), (1, 200)),
+        ((5, 80, 1), (1, 1, 100)),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_product_on_several_threads_is_the_product(shapes, threads, rng, monkeypatch):
     monkeypatch.setattr(backend, "threads", threads)
     monkeypatch.setattr(parallel, "PRODUCT_FROM", 1000)

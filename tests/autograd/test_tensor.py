@@ -110,6 +110,7 @@ def test_astype_is_differentiable_between_floats():
     assert grad(y.sum(), x).dtype == np.float32
     assert not x.astype("i8").requires_grad
 
+
 # --- gradients ---
 
 
@@ -135,6 +136,7 @@ def test_backward_takes_a_cotangent():
     (x * x).backward(Tensor([1.0, 10.0]))
     np.testing.assert_array_equal(x.grad.numpy(), [2, 40])
 
+
 # --- misuse ---
 
 
@@ -147,8 +149,10 @@ def test_assignment_into_a_tensor_in_a_graph_says_what_to_write():
 
 def test_bool_of_a_many_element_tensor_is_refused():
     text = message(ValueError, lambda: bool(Tensor([1.0, 2.0])))
-    assert text == ("bool(): a tensor of shape (2,) is neither true nor false; reduce a "
-                    "comparison, as in (x > 0).all()")  # fmt: skip
+    assert text == (
+        "bool(): a tensor of shape (2,) is neither true nor false; reduce a "
+        "comparison, as in (x > 0).all()"
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,12 +177,16 @@ def test_shapes_that_do_not_broadcast_are_named_with_the_operation(operation, na
 @pytest.mark.parametrize(
     ("a", "b", "text"),
     [
-        ((2, 3), (2, 3), "matmul: the last axis of `x` (2, 3) and the last but one of `y` (2, 3) "
-                         "differ in length"),
+        (
+            (2, 3),
+            (2, 3),
+            "matmul: the last axis of `x` (2, 3) and the last but one of `y` (2, 3) "
+            "differ in length",
+        ),
         ((3,), (2,), "matmul: the last axis of `x` (3,) and the only of `y` (2,) differ in length"),
         ((), (2,), "matmul: an operand has no axes; multiply by a number with *"),
     ],
-)  # fmt: skip
+)
 def test_products_of_wrong_shapes_are_named(a, b, text):
     assert message(ValueError, lambda: leaf(np.ones(a)) @ leaf(np.ones(b))) == text
 
@@ -244,6 +252,7 @@ def test_indices_out_of_range_are_refused():
         with pytest.raises(IndexError):
             x[index]
 
+
 # --- on a GPU ---
 
 
@@ -265,6 +274,7 @@ def test_a_training_step_synchronises_only_where_its_caller_asks(rng):
         assert count() == 0
         loss.item()
         assert count() == 1
+
 
 # --- what must not be lost silently ---
 

@@ -82,8 +82,9 @@ def test_each_image_is_flipped_or_not():
 
 def test_the_same_flips_twice_are_none():
     x = batch(20, 3, 4, 2)
-    np.testing.assert_array_equal(augment.flip(augment.flip(x, rng=generator()), rng=generator()),
-                                  x)  # fmt: skip
+    np.testing.assert_array_equal(
+        augment.flip(augment.flip(x, rng=generator()), rng=generator()), x
+    )
 
 
 # --- windows --------------------------------------------------------------------------------------
@@ -167,8 +168,10 @@ def turned(image, degrees, fill):
     for r, c in itertools.product(range(H), range(W)):
         # to the right and upwards from the middle; a turn back by θ
         right, up = c - (W - 1) / 2, (H - 1) / 2 - r
-        right, up = (right * math.cos(theta) + up * math.sin(theta),
-                     up * math.cos(theta) - right * math.sin(theta))  # fmt: skip
+        right, up = (
+            right * math.cos(theta) + up * math.sin(theta),
+            up * math.cos(theta) - right * math.sin(theta),
+        )
         row, column = (H - 1) / 2 - up, right + (W - 1) / 2
         top, left = math.floor(row), math.floor(column)
         for dr, dc in itertools.product((0, 1), repeat=2):
@@ -177,8 +180,9 @@ def turned(image, degrees, fill):
     return y
 
 
-@given(degrees=st.floats(-400, 400), fill=st.floats(-1, 1), H=st.integers(1, 6),
-       W=st.integers(1, 6))  # fmt: skip
+@given(
+    degrees=st.floats(-400, 400), fill=st.floats(-1, 1), H=st.integers(1, 6), W=st.integers(1, 6)
+)
 def test_a_turned_image_is_interpolated_between_the_four_pixels_around(degrees, fill, H, W):
     x = batch(1, H, W, 2, dtype=np.float64)
     y = augment._turned(x, np.array([degrees]), fill)
@@ -273,10 +277,14 @@ X = np.zeros((2, 4, 5, 1), np.float32)
     [
         (X[0], generator(), ValueError, "expected `x` of shape (N, H, W, C), got (4, 5, 1)"),
         ([[0.0]], generator(), TypeError, "expected `x` to be a NumPy array, got list"),
-        (X, 0, TypeError,
-         "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
+        (
+            X,
+            0,
+            TypeError,
+            "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_batch_of_images_and_a_generator_are_needed(name, x, rng, error, message):
     with pytest.raises(error) as caught:
         EVERY[name](x, rng)
@@ -293,31 +301,64 @@ def test_what_computes_new_values_needs_floating_point_numbers(name):
 @pytest.mark.parametrize(
     ("act", "error", "message"),
     [
-        (lambda: augment.shift(X, -1, rng=generator()), ValueError,
-         "shift: expected `most` to be an int ≥ 0, got -1"),
-        (lambda: augment.shift(X, 1.5, rng=generator()), ValueError,
-         "shift: expected `most` to be an int ≥ 0, got 1.5"),
-        (lambda: augment.crop(X, 0, rng=generator()), ValueError,
-         "crop: expected `size` to be an int ≥ 1, got 0"),
-        (lambda: augment.crop(X, 3, rng=generator(), padding=-1), ValueError,
-         "crop: expected `padding` to be an int ≥ 0, got -1"),
-        (lambda: augment.crop(X, 7, rng=generator(), padding=1), ValueError,
-         "crop: expected `size` ≤ 6, an image's shorter side and its padding, got 7 "
-         "(x (2, 4, 5, 1))"),
-        (lambda: augment.rotate(X, -5, rng=generator()), ValueError,
-         "rotate: expected `degrees` ≥ 0, got -5"),
-        (lambda: augment.rotate(X, 5, rng=generator(), fill=math.nan), ValueError,
-         "rotate: expected a finite `fill`, got nan"),
-        (lambda: augment.noise(X, -0.1, rng=generator()), ValueError,
-         "noise: expected `sigma` ≥ 0, got -0.1"),
-        (lambda: augment.binarize(X - 0.5, rng=generator()), ValueError,
-         "binarize: expected `x` in [0, 1], got values from -0.5 to -0.5"),
-        (lambda: augment.binarize(X + 1.5, rng=generator()), ValueError,
-         "binarize: expected `x` in [0, 1], got values from 1.5 to 1.5"),
-        (lambda: augment.binarize(X * math.nan, rng=generator()), ValueError,
-         "binarize: expected `x` in [0, 1], got values from nan to nan"),
+        (
+            lambda: augment.shift(X, -1, rng=generator()),
+            ValueError,
+            "shift: expected `most` to be an int ≥ 0, got -1",
+        ),
+        (
+            lambda: augment.shift(X, 1.5, rng=generator()),
+            ValueError,
+            "shift: expected `most` to be an int ≥ 0, got 1.5",
+        ),
+        (
+            lambda: augment.crop(X, 0, rng=generator()),
+            ValueError,
+            "crop: expected `size` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: augment.crop(X, 3, rng=generator(), padding=-1),
+            ValueError,
+            "crop: expected `padding` to be an int ≥ 0, got -1",
+        ),
+        (
+            lambda: augment.crop(X, 7, rng=generator(), padding=1),
+            ValueError,
+            "crop: expected `size` ≤ 6, an image's shorter side and its padding, got 7 "
+            "(x (2, 4, 5, 1))",
+        ),
+        (
+            lambda: augment.rotate(X, -5, rng=generator()),
+            ValueError,
+            "rotate: expected `degrees` ≥ 0, got -5",
+        ),
+        (
+            lambda: augment.rotate(X, 5, rng=generator(), fill=math.nan),
+            ValueError,
+            "rotate: expected a finite `fill`, got nan",
+        ),
+        (
+            lambda: augment.noise(X, -0.1, rng=generator()),
+            ValueError,
+            "noise: expected `sigma` ≥ 0, got -0.1",
+        ),
+        (
+            lambda: augment.binarize(X - 0.5, rng=generator()),
+            ValueError,
+            "binarize: expected `x` in [0, 1], got values from -0.5 to -0.5",
+        ),
+        (
+            lambda: augment.binarize(X + 1.5, rng=generator()),
+            ValueError,
+            "binarize: expected `x` in [0, 1], got values from 1.5 to 1.5",
+        ),
+        (
+            lambda: augment.binarize(X * math.nan, rng=generator()),
+            ValueError,
+            "binarize: expected `x` in [0, 1], got values from nan to nan",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_done_is_refused(act, error, message):
     with pytest.raises(error) as caught:
         act()

@@ -81,8 +81,13 @@ def test_labels_stay_with_their_images_and_keep_their_type():
 
 def test_a_transform_sees_every_batch_afresh_and_changes_no_image():
     images = np.zeros((4, 3), np.float32)
-    made = Batches(images, 4, rng=np.random.default_rng(0), epochs=2,
-                   transform=lambda x, rng: x + rng.random(x.shape, np.float32))  # fmt: skip
+    made = Batches(
+        images,
+        4,
+        rng=np.random.default_rng(0),
+        epochs=2,
+        transform=lambda x, rng: x + rng.random(x.shape, np.float32),
+    )
     first, second = (to_numpy(x.data) for x in made)
     assert (first != second).all() and (images == 0).all() and first.dtype == np.float32
 
@@ -144,10 +149,13 @@ def test_another_use_of_the_same_generator_does_not_change_an_order_that_is_begu
     [
         ({"rows": np.array(9)}, "Batches: the state is of batches with rows 9, and these have 10"),
         ({"size": np.array(2)}, "Batches: the state is of batches with size 2, and these have 3"),
-        ({"more": np.array(2)}, "Batches: the state has ['epoch', 'more', 'rng', 'row', 'rows', "
-         "'seed', 'size'], expected ['epoch', 'rng', 'row', 'rows', 'seed', 'size']"),
+        (
+            {"more": np.array(2)},
+            "Batches: the state has ['epoch', 'more', 'rng', 'row', 'rows', "
+            "'seed', 'size'], expected ['epoch', 'rng', 'row', 'rows', 'seed', 'size']",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_state_of_other_batches_is_refused_and_changes_nothing(change, message):
     b = batches()
     with pytest.raises(ValueError) as caught:
@@ -162,19 +170,33 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((rows(4), 5), ValueError, "Batches: expected `size` to be an int from 1 to 4, the number "
-         "of images, got 5"),
-        ((rows(4), 0), ValueError, "Batches: expected `size` to be an int from 1 to 4, the number "
-         "of images, got 0"),
+        (
+            (rows(4), 5),
+            ValueError,
+            "Batches: expected `size` to be an int from 1 to 4, the number of images, got 5",
+        ),
+        (
+            (rows(4), 0),
+            ValueError,
+            "Batches: expected `size` to be an int from 1 to 4, the number of images, got 0",
+        ),
         (([1, 2], 1), TypeError, "Batches: expected `images` to be a NumPy array, got list"),
         ((np.ones(()), 1), ValueError, "Batches: expected `images` to have rows, got shape ()"),
         ((rows(0), 1), ValueError, "Batches: expected `images` to have rows, got shape (0, 1)"),
-        ((np.zeros((4, 2), np.uint8), 1), TypeError, "Batches: expected `images` to be floating "
-         "point, got uint8; give it images / np.float32(255)"),
-        ((np.zeros((4, 2), bool), 1), TypeError, "Batches: expected `images` to be floating "
-         "point, got bool; give it images.astype(np.float32)"),
+        (
+            (np.zeros((4, 2), np.uint8), 1),
+            TypeError,
+            "Batches: expected `images` to be floating "
+            "point, got uint8; give it images / np.float32(255)",
+        ),
+        (
+            (np.zeros((4, 2), bool), 1),
+            TypeError,
+            "Batches: expected `images` to be floating "
+            "point, got bool; give it images.astype(np.float32)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_are_refused(arguments, error, message):
     with pytest.raises(error) as caught:
         Batches(*arguments, rng=RNG)
@@ -186,10 +208,14 @@ def test_bad_arguments_are_refused(arguments, error, message):
     [
         ({"labels": np.arange(3)}, ValueError, "Batches: 4 images have 3 labels"),
         ({"epochs": -1}, ValueError, "Batches: expected `epochs` to be an int ≥ 0 or None, got -1"),
-        ({"rng": 0}, TypeError, "Batches: expected `rng` to be a NumPy Generator, as "
-         "np.random.default_rng(0) makes, got int"),
+        (
+            {"rng": 0},
+            TypeError,
+            "Batches: expected `rng` to be a NumPy Generator, as "
+            "np.random.default_rng(0) makes, got int",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_options_are_refused(more, error, message):
     with pytest.raises(error) as caught:
         Batches(rows(4), 2, **{"rng": RNG, **more})
@@ -199,8 +225,10 @@ def test_bad_options_are_refused(more, error, message):
 # --- generators -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937,
-                                  np.random.Philox, np.random.SFC64])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64],
+)
 def test_a_restored_generator_draws_what_would_have_been_drawn(kind):
     rng = np.random.Generator(kind(1))
     rng.integers(10, size=3, dtype=np.int32)  # half a word is kept for the next time
@@ -215,6 +243,9 @@ def test_a_restored_generator_draws_what_would_have_been_drawn(kind):
 
 def test_a_state_of_another_kind_of_generator_is_refused():
     rng = np.random.Generator(np.random.MT19937(0))
-    with pytest.raises(ValueError, match=r"^restore: the state is of a PCG64 generator, and `rng` "
-                                         r"is a MT19937$"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"^restore: the state is of a PCG64 generator, and `rng` "
+        r"is a MT19937$",
+    ):
         restore(rng, state_of(np.random.default_rng(0)))

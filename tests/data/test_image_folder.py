@@ -137,10 +137,15 @@ def test_printers_colours_become_red_green_and_blue(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_as_its_camera_says(tmp_path, rgb, orientation):
     stored = {
-        1: rgb, 2: rgb[:, ::-1], 3: rgb[::-1, ::-1], 4: rgb[::-1],
-        5: rgb.swapaxes(0, 1), 6: np.rot90(rgb), 7: np.rot90(rgb, 2).swapaxes(0, 1),
+        1: rgb,
+        2: rgb[:, ::-1],
+        3: rgb[::-1, ::-1],
+        4: rgb[::-1],
+        5: rgb.swapaxes(0, 1),
+        6: np.rot90(rgb),
+        7: np.rot90(rgb, 2).swapaxes(0, 1),
         8: np.rot90(rgb, -1),
-    }[orientation]  # fmt: skip
+    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     save(tmp_path / "a.png", np.ascontiguousarray(stored), exif=exif)
@@ -194,8 +199,9 @@ def test_labels_stay_right_where_files_are_broken(tmp_path):
         images, labels, names, skipped = pictures(tmp_path)
     assert (levels(images), labels.tolist(), names) == ([2, 3], [0, 2], ("a", "b", "c"))
     assert [each.replace("\\", "/") for each in skipped] == [
-        "a/1.png (empty)", "b/1.png (not a picture)"
-    ]  # fmt: skip
+        "a/1.png (empty)",
+        "b/1.png (not a picture)",
+    ]
 
 
 def test_pictures_beside_classes_are_refused(tmp_path):
@@ -294,9 +300,7 @@ def test_a_picture_of_too_many_pixels_is_left_out_before_it_takes_memory(tmp_pat
 
 
 @pytest.mark.parametrize(("broken", "more"), [(5, ""), (6, ", and 1 more"), (9, ", and 4 more")])
-def test_only_some_of_many_broken_files_are_named_but_all_are_returned(
-    tmp_path, broken, more
-):
+def test_only_some_of_many_broken_files_are_named_but_all_are_returned(tmp_path, broken, more):
     save(tmp_path / "z.png", flat(0))
     for i in range(broken):
         (tmp_path / f"{i}.png").write_bytes(b"")
@@ -329,9 +333,7 @@ def test_an_interrupt_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):
         pictures(tmp_path)
 
 
-def test_many_files_are_read_behind_a_bar_at_a_terminal_if_asked_for(
-    tmp_path, monkeypatch, capsys
-):
+def test_many_files_are_read_behind_a_bar_at_a_terminal_if_asked_for(tmp_path, monkeypatch, capsys):
     for i in range(3):
         save(tmp_path / f"{i}.png", flat(i))
     monkeypatch.setattr(module, "MANY", 3)
@@ -492,27 +494,36 @@ def test_a_file_of_several_arrays_has_images_and_may_have_labels(tmp_path, rng, 
         ({}, "expected an array `images` in {}, got none"),
         ({"a": [0.0], "b": [0.0]}, "expected an array `images` in {}, got a, b"),
         ({"labels": [1, 2]}, "expected an array `images` in {}, got labels"),
-        ({"images": np.zeros((2, 4))},
-         "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got (2, 4)"),
-        ({"images": np.zeros((2, 3, 8, 8))},
-         "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got "
-         "(2, 3, 8, 8)"),
-        ({"images": np.zeros((0, 8, 8))},
-         "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got (0, 8, 8)"),
-        ({"images": np.zeros((2, 8, 8), int)},
-         "{}: expected bytes (uint8) or floats, got int64"),
-        ({"images": np.full((2, 8, 8), -0.5)},
-         "{}: expected floats from 0 to 1, got -0.5 to -0.5"),
-        ({"images": np.array([[[0.0, 255.0]]])},
-         "{}: expected floats from 0 to 1, got 0 to 255"),
-        ({"images": np.array([[[0.0, np.nan]]])},
-         "{}: expected floats from 0 to 1, got nan to nan"),
-        ({"images": np.zeros((2, 8, 8)), "labels": np.zeros(3, int)},
-         "expected `labels` to be integers of shape (2,) in {}, got int64 of shape (3,)"),
-        ({"images": np.zeros((2, 8, 8)), "labels": np.zeros(2)},
-         "expected `labels` to be integers of shape (2,) in {}, got float64 of shape (2,)"),
+        (
+            {"images": np.zeros((2, 4))},
+            "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got (2, 4)",
+        ),
+        (
+            {"images": np.zeros((2, 3, 8, 8))},
+            "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got "
+            "(2, 3, 8, 8)",
+        ),
+        (
+            {"images": np.zeros((0, 8, 8))},
+            "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got (0, 8, 8)",
+        ),
+        ({"images": np.zeros((2, 8, 8), int)}, "{}: expected bytes (uint8) or floats, got int64"),
+        ({"images": np.full((2, 8, 8), -0.5)}, "{}: expected floats from 0 to 1, got -0.5 to -0.5"),
+        ({"images": np.array([[[0.0, 255.0]]])}, "{}: expected floats from 0 to 1, got 0 to 255"),
+        (
+            {"images": np.array([[[0.0, np.nan]]])},
+            "{}: expected floats from 0 to 1, got nan to nan",
+        ),
+        (
+            {"images": np.zeros((2, 8, 8)), "labels": np.zeros(3, int)},
+            "expected `labels` to be integers of shape (2,) in {}, got int64 of shape (3,)",
+        ),
+        (
+            {"images": np.zeros((2, 8, 8)), "labels": np.zeros(2)},
+            "expected `labels` to be integers of shape (2,) in {}, got float64 of shape (2,)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_arrays_that_are_no_pictures_are_refused(tmp_path, arrays, message):
     path = tmp_path / "x.npz"
     np.savez(path, **arrays)
@@ -660,14 +671,31 @@ def test_tensors_are_resized_to_arrays(rng):
     ("shape", "dtype", "size", "error", "message"),
     [
         ((1, 4, 4, 1), "u1", 2, TypeError, "resize: expected `images` to be floats, got uint8"),
-        ((4, 4), "f4", 2, ValueError,
-         "resize: expected `images` of shape (…, H, W, C), got (4, 4)"),
-        ((1, 0, 4, 1), "f4", 2, ValueError,
-         "resize: expected `images` of shape (…, H, W, C), got (1, 0, 4, 1)"),
-        *(((1, 4, 4, 1), "f4", size, ValueError,
-           f"resize: expected `size` to be an int ≥ 1 or two, got {size!r}")
-          for size in (0, -3, 1.5, (2,), (2, 0), (1, 2, 3), None)),
+        (
+            (4, 4),
+            "f4",
+            2,
+            ValueError,
+            "resize: expected `images` of shape (…, H, W, C), got (4, 4)",
+        ),
+        (
+            (1, 0, 4, 1),
+            "f4",
+            2,
+            ValueError,
+            "resize: expected `images` of shape (…, H, W, C), got (1, 0, 4, 1)",
+        ),
+        *(
+            (
+                (1, 4, 4, 1),
+                "f4",
+                size,
+                ValueError,
+                f"resize: expected `size` to be an int ≥ 1 or two, got {size!r}",
+            )
+            for size in (0, -3, 1.5, (2,), (2, 0), (1, 2, 3), None)
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_resized_is_refused(shape, dtype, size, error, message):
     assert refusal(error, resize, np.zeros(shape, dtype), size) == message

@@ -65,18 +65,29 @@ def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "x: expected an IDX file of unsigned bytes with 1 axes, which begins 00 00 08 01, "
-              "got nothing"),
-        (b"<html>", "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
-                    "00 00 08 01, got 3c 68 74 6d"),
-        (b"\0\0\x0d\1", "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
-                        "00 00 08 01, got 00 00 0d 01"),
+        (
+            b"",
+            "x: expected an IDX file of unsigned bytes with 1 axes, which begins 00 00 08 01, "
+            "got nothing",
+        ),
+        (
+            b"<html>",
+            "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
+            "00 00 08 01, got 3c 68 74 6d",
+        ),
+        (
+            b"\0\0\x0d\1",
+            "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
+            "00 00 08 01, got 00 00 0d 01",
+        ),
         (b"\0\0\x08\1\0\0", "x: expected a header of 8 bytes, got 6 in all"),
         (b"\0\0\x08\1\0\0\0\2\7", "x: expected 2 entries for its shape (2,), got 1"),
-        (b"\0\0\x08\1\xff\xff\xff\xff", "x: expected 4294967295 entries for its shape "
-                                       "(4294967295,), got 0"),
+        (
+            b"\0\0\x08\1\xff\xff\xff\xff",
+            "x: expected 4294967295 entries for its shape (4294967295,), got 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, message):
     with pytest.raises(ValueError) as caught:
         mnist.read_idx(data, 1, "x")
@@ -98,9 +109,13 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def small(folder, monkeypatch, rng):
     """A set of a few images in the place of Fashion-MNIST."""
-    arrays = [rng.integers(0, 256, (n, *side), dtype=np.uint8) if side
-              else rng.integers(0, 10, n, dtype=np.uint8)
-              for n in (6, 4) for side in ((28, 28), ())]  # fmt: skip
+    arrays = [
+        rng.integers(0, 256, (n, *side), dtype=np.uint8)
+        if side
+        else rng.integers(0, 10, n, dtype=np.uint8)
+        for n in (6, 4)
+        for side in ((28, 28), ())
+    ]
     arrays[0][0, 0, :2] = 0, 255
     packed = dict(zip(mnist.FILES, map(idx, arrays), strict=True))
     sums = {name: "md5:" + hashlib.md5(content).hexdigest() for name, content in packed.items()}
@@ -139,8 +154,10 @@ def test_what_can_not_be_had_is_said_in_a_line_and_then_at_length(folder, name):
     with pytest.raises(OSError) as caught:
         mnist.load(name)
     first, *rest = str(caught.value).split("\n")
-    assert first == (f"{name}: no folder has train-images-idx3-ubyte, and no mirror gave it (not "
-                     "asked, because TINYGEN_OFFLINE is set)")  # fmt: skip
+    assert first == (
+        f"{name}: no folder has train-images-idx3-ubyte, and no mirror gave it (not "
+        "asked, because TINYGEN_OFFLINE is set)"
+    )
     assert sum(line.startswith("  asked http") for line in rest) == len(mnist.SOURCES[name].mirrors)
     assert f"{', '.join(mnist.FILES)}," in str(caught.value)
 
@@ -185,8 +202,17 @@ def test_mnist_is_known_by_its_numbers(real):
     assert train.images.shape == (60_000, 28, 28, 1)
     assert test.images.shape == (10_000, 28, 28, 1)
     assert np.bincount(train.labels).tolist() == [
-        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949
-    ]  # fmt: skip
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert train.images.mean() == pytest.approx(0.1307, abs=5e-5)

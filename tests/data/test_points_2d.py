@@ -85,8 +85,9 @@ def test_labels_are_not_in_order(rng):
 def test_the_rings_means_are_the_roots_of_unity_times_its_radius():
     roots = np.exp(2j * np.pi * np.arange(8) / 8)
     np.testing.assert_allclose(ring_means() @ [1, 1j], roots, atol=1e-15)
-    np.testing.assert_allclose(ring_means(3, 2.5) @ [1, 1j], 2.5 * np.exp([0, 2j * np.pi / 3,
-                               4j * np.pi / 3]), atol=1e-15)  # fmt: skip
+    np.testing.assert_allclose(
+        ring_means(3, 2.5) @ [1, 1j], 2.5 * np.exp([0, 2j * np.pi / 3, 4j * np.pi / 3]), atol=1e-15
+    )
 
 
 def test_the_grids_means_are_those_of_pacgan():
@@ -101,13 +102,19 @@ def test_the_grids_means_are_those_of_pacgan():
     [
         (points_2d.ring, ring_means(), 0.01),
         (points_2d.grid, grid_means(), 0.05),
-        (lambda n, rng: points_2d.ring(n, rng=rng, modes=5, radius=3.0, std=0.3),
-         ring_means(5, 3.0), 0.3),
-        (lambda n, rng: points_2d.grid(n, rng=rng, side=2, spacing=4.0, std=0.3),
-         grid_means(2, 4.0), 0.3),
+        (
+            lambda n, rng: points_2d.ring(n, rng=rng, modes=5, radius=3.0, std=0.3),
+            ring_means(5, 3.0),
+            0.3,
+        ),
+        (
+            lambda n, rng: points_2d.grid(n, rng=rng, side=2, spacing=4.0, std=0.3),
+            grid_means(2, 4.0),
+            0.3,
+        ),
     ],
     ids=["ring", "grid", "another ring", "another grid"],
-)  # fmt: skip
+)
 def test_a_mixtures_points_lie_about_the_mean_of_their_label(draw, means, std, rng):
     x, labels = draw(20_000, rng=rng)
     distances = np.linalg.norm(x[:, None] - means, axis=2)
@@ -266,10 +273,14 @@ RNG = np.random.default_rng(0)
         (-1, RNG, ValueError, "expected `n` to be an int ≥ 0, got -1"),
         (2.5, RNG, ValueError, "expected `n` to be an int ≥ 0, got 2.5"),
         (True, RNG, ValueError, "expected `n` to be an int ≥ 0, got True"),
-        (3, 0, TypeError,
-         "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
+        (
+            3,
+            0,
+            TypeError,
+            "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_number_of_points_and_a_generator_are_needed(name, n, rng, error, message):
     with pytest.raises(error) as caught:
         SETS[name](n, rng=rng)
@@ -282,47 +293,104 @@ def test_a_number_of_points_and_a_generator_are_needed(name, n, rng, error, mess
     [
         (lambda: ring_means(0), ValueError, "ring_means: expected `modes` to be an int ≥ 1, got 0"),
         (lambda: ring_means(8, 0), ValueError, "ring_means: expected `radius` > 0, got 0"),
-        (lambda: grid_means(2.0), ValueError,
-         "grid_means: expected `side` to be an int ≥ 1, got 2.0"),
+        (
+            lambda: grid_means(2.0),
+            ValueError,
+            "grid_means: expected `side` to be an int ≥ 1, got 2.0",
+        ),
         (lambda: grid_means(2, -1), ValueError, "grid_means: expected `spacing` > 0, got -1"),
-        (lambda: points_2d.mixture(3, [1, 2], 1.0, rng=RNG), ValueError,
-         "mixture: expected `means` of shape (n, 2), got (2,)"),
-        (lambda: points_2d.mixture(3, np.zeros((0, 2)), 1.0, rng=RNG), ValueError,
-         "mixture: expected at least one of `means`, got none"),
-        (lambda: points_2d.ring(3, rng=RNG, std=0), ValueError,
-         "mixture: expected `std` > 0, got 0"),
-        (lambda: log_density([1.0, 2.0], [[0, 0]], 1.0), ValueError,
-         "log_density: expected `x` of shape (n, 2), got (2,)"),
-        (lambda: log_density([[1.0, 2.0]], [0, 0], 1.0), ValueError,
-         "log_density: expected `means` of shape (n, 2), got (2,)"),
-        (lambda: log_density([[1.0, 2.0]], [[0, 0]], -1), ValueError,
-         "log_density: expected `std` > 0, got -1"),
-        (lambda: log_density([[1.0, 2.0]], np.zeros((0, 2)), 1.0), ValueError,
-         "log_density: expected at least one of `means`, got none"),
-        (lambda: points_2d.moons(3, rng=RNG, noise=-1), ValueError,
-         "moons: expected `noise` ≥ 0, got -1"),
-        (lambda: points_2d.swirl(3, rng=RNG, noise="1"), TypeError,
-         "swirl: expected `noise` ≥ 0, got str"),
-        (lambda: points_2d.swirl(3, rng=RNG, arms=0), ValueError,
-         "swirl: expected `arms` to be an int ≥ 1, got 0"),
-        (lambda: points_2d.swirl(3, rng=RNG, turns=math.inf), ValueError,
-         "swirl: expected a finite `turns`, got inf"),
-        (lambda: points_2d.pinwheel(3, rng=RNG, arms=0), ValueError,
-         "pinwheel: expected `arms` to be an int ≥ 1, got 0"),
-        (lambda: points_2d.pinwheel(3, rng=RNG, radial=-1), ValueError,
-         "pinwheel: expected `radial` ≥ 0, got -1"),
-        (lambda: points_2d.pinwheel(3, rng=RNG, tangential=-1), ValueError,
-         "pinwheel: expected `tangential` ≥ 0, got -1"),
-        (lambda: points_2d.pinwheel(3, rng=RNG, twist=math.nan), ValueError,
-         "pinwheel: expected a finite `twist`, got nan"),
-        (lambda: points_2d.checkerboard(3, rng=RNG, side=0), ValueError,
-         "checkerboard: expected `side` to be an int ≥ 1, got 0"),
-        (lambda: checkerboard_log_density([[0, 0]], 0), ValueError,
-         "checkerboard_log_density: expected `side` to be an int ≥ 1, got 0"),
-        (lambda: checkerboard_log_density([[0, 0, 0]]), ValueError,
-         "checkerboard_log_density: expected `x` of shape (n, 2), got (1, 3)"),
+        (
+            lambda: points_2d.mixture(3, [1, 2], 1.0, rng=RNG),
+            ValueError,
+            "mixture: expected `means` of shape (n, 2), got (2,)",
+        ),
+        (
+            lambda: points_2d.mixture(3, np.zeros((0, 2)), 1.0, rng=RNG),
+            ValueError,
+            "mixture: expected at least one of `means`, got none",
+        ),
+        (
+            lambda: points_2d.ring(3, rng=RNG, std=0),
+            ValueError,
+            "mixture: expected `std` > 0, got 0",
+        ),
+        (
+            lambda: log_density([1.0, 2.0], [[0, 0]], 1.0),
+            ValueError,
+            "log_density: expected `x` of shape (n, 2), got (2,)",
+        ),
+        (
+            lambda: log_density([[1.0, 2.0]], [0, 0], 1.0),
+            ValueError,
+            "log_density: expected `means` of shape (n, 2), got (2,)",
+        ),
+        (
+            lambda: log_density([[1.0, 2.0]], [[0, 0]], -1),
+            ValueError,
+            "log_density: expected `std` > 0, got -1",
+        ),
+        (
+            lambda: log_density([[1.0, 2.0]], np.zeros((0, 2)), 1.0),
+            ValueError,
+            "log_density: expected at least one of `means`, got none",
+        ),
+        (
+            lambda: points_2d.moons(3, rng=RNG, noise=-1),
+            ValueError,
+            "moons: expected `noise` ≥ 0, got -1",
+        ),
+        (
+            lambda: points_2d.swirl(3, rng=RNG, noise="1"),
+            TypeError,
+            "swirl: expected `noise` ≥ 0, got str",
+        ),
+        (
+            lambda: points_2d.swirl(3, rng=RNG, arms=0),
+            ValueError,
+            "swirl: expected `arms` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: points_2d.swirl(3, rng=RNG, turns=math.inf),
+            ValueError,
+            "swirl: expected a finite `turns`, got inf",
+        ),
+        (
+            lambda: points_2d.pinwheel(3, rng=RNG, arms=0),
+            ValueError,
+            "pinwheel: expected `arms` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: points_2d.pinwheel(3, rng=RNG, radial=-1),
+            ValueError,
+            "pinwheel: expected `radial` ≥ 0, got -1",
+        ),
+        (
+            lambda: points_2d.pinwheel(3, rng=RNG, tangential=-1),
+            ValueError,
+            "pinwheel: expected `tangential` ≥ 0, got -1",
+        ),
+        (
+            lambda: points_2d.pinwheel(3, rng=RNG, twist=math.nan),
+            ValueError,
+            "pinwheel: expected a finite `twist`, got nan",
+        ),
+        (
+            lambda: points_2d.checkerboard(3, rng=RNG, side=0),
+            ValueError,
+            "checkerboard: expected `side` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: checkerboard_log_density([[0, 0]], 0),
+            ValueError,
+            "checkerboard_log_density: expected `side` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: checkerboard_log_density([[0, 0, 0]]),
+            ValueError,
+            "checkerboard_log_density: expected `x` of shape (n, 2), got (1, 3)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_set_is_refused(act, error, message):
     with pytest.raises(error) as caught:
         act()

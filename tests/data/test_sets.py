@@ -85,7 +85,8 @@ def test_of_your_own_pictures_one_in_ten_is_for_testing_with_its_label(own):
 def test_a_count_that_is_none_is_refused(name, called, count, few, own):
     name = own if name == "own" else name
     assert refusal(ValueError, data.load, name, **{called: count}) == (
-        f"load: expected `{called}` to be an int ≥ 0 or None, got {count!r}")  # fmt: skip
+        f"load: expected `{called}` to be an int ≥ 0 or None, got {count!r}"
+    )
 
 
 @pytest.mark.parametrize("name", ["mnits", "no/such/folder", ""])
@@ -93,7 +94,8 @@ def test_a_name_of_nothing_is_refused_with_the_names_there_are(name, tmp_path, m
     monkeypatch.chdir(tmp_path)
     assert refusal(data.NotFound, data.load, name) == (
         f'load: expected "mnist", "fashion", "digits", "shapes" or the path of a folder with '
-        f"pictures, got {name!r}, where there is nothing")  # fmt: skip
+        f"pictures, got {name!r}, where there is nothing"
+    )
     assert issubclass(data.NotFound, ValueError)
 
 

@@ -303,8 +303,11 @@ def distance(q, a, b):
 
 
 def test_ink_is_where_the_pen_passed():
-    segments = [((4.0, 5.0), (15.3, 9.2), 1.3), ((15.3, 9.2), (9.9, 18.4), 2.0),
-                ((3.0, 18.0), (3.0, 18.0), 0.8)]  # fmt: skip
+    segments = [
+        ((4.0, 5.0), (15.3, 9.2), 1.3),
+        ((15.3, 9.2), (9.9, 18.4), 2.0),
+        ((3.0, 18.0), (3.0, 18.0), 0.8),
+    ]
     segments += [segments[-1]] * (S - len(segments))  # the last one is a dot
     starts, stops, radius = (np.array([[s[i] for s in segments]], np.float32) for i in range(3))
     (ink,) = drawing._ink(np.concatenate([starts, stops], axis=1), radius)
@@ -335,20 +338,38 @@ RNG = np.random.default_rng(0)
     [
         (lambda: digits(-1, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got -1"),
         (lambda: digits(2.0, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got 2.0"),
-        (lambda: digits(2, rng=0), TypeError,
-         "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
-        (lambda: digits(2, rng=RNG, labels=[1, 2, 3]), ValueError,
-         "expected `labels` to be one digit or 2, got shape (3,)"),
-        (lambda: digits(2, rng=RNG, labels=[1, 10]), ValueError,
-         "expected `labels` from 0 to 9, got 10"),
-        (lambda: digits(2, rng=RNG, labels=-1), ValueError,
-         "expected `labels` from 0 to 9, got -1"),
-        (lambda: digits(2, rng=RNG, labels=[1.0, 2.0]), TypeError,
-         "expected `labels` of integers, got float64"),
-        (lambda: digits(1, rng=RNG, labels="7"), TypeError,
-         "expected `labels` of integers, got <U1"),
+        (
+            lambda: digits(2, rng=0),
+            TypeError,
+            "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
+        ),
+        (
+            lambda: digits(2, rng=RNG, labels=[1, 2, 3]),
+            ValueError,
+            "expected `labels` to be one digit or 2, got shape (3,)",
+        ),
+        (
+            lambda: digits(2, rng=RNG, labels=[1, 10]),
+            ValueError,
+            "expected `labels` from 0 to 9, got 10",
+        ),
+        (
+            lambda: digits(2, rng=RNG, labels=-1),
+            ValueError,
+            "expected `labels` from 0 to 9, got -1",
+        ),
+        (
+            lambda: digits(2, rng=RNG, labels=[1.0, 2.0]),
+            TypeError,
+            "expected `labels` of integers, got float64",
+        ),
+        (
+            lambda: digits(1, rng=RNG, labels="7"),
+            TypeError,
+            "expected `labels` of integers, got <U1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_drawn_is_refused(act, error, message):
     with pytest.raises(error) as caught:
         act()

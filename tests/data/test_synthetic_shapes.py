@@ -55,9 +55,11 @@ POLYGONS = {
     "triangle": (drawing.triangle, corners_of_a_star(3, 0.5)[::2]),
     "star": (drawing.star, corners_of_a_star(5, 0.45)),
     "star of seven": (lambda x, y: drawing.star(x, y, 7, 0.6), corners_of_a_star(7, 0.6)),
-    "hexagon": (lambda x, y: drawing.star(x, y, 6, math.cos(math.pi / 6)),
-                corners_of_a_star(6, 1.0)[::2]),
-}  # fmt: skip
+    "hexagon": (
+        lambda x, y: drawing.star(x, y, 6, math.cos(math.pi / 6)),
+        corners_of_a_star(6, 1.0)[::2],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", POLYGONS)
@@ -153,8 +155,9 @@ def test_neither_threads_nor_blocks_change_anything(monkeypatch, threads, block)
     expected = shapes(50, size=16, rng=np.random.default_rng(1)).images
     monkeypatch.setattr(backend, "threads", threads)
     monkeypatch.setattr(drawing, "BLOCK", block)
-    np.testing.assert_array_equal(shapes(50, size=16, rng=np.random.default_rng(1)).images,
-                                  expected)  # fmt: skip
+    np.testing.assert_array_equal(
+        shapes(50, size=16, rng=np.random.default_rng(1)).images, expected
+    )
 
 
 def test_the_same_picture_is_drawn_at_any_size():
@@ -232,16 +235,19 @@ def test_discs_are_whole_round_and_blurred_over_one_pixel(layers):
 
 def test_discs_are_brightest_above_their_middle_and_to_the_left(layers):
     images, labels, shape, ground = layers(200, 32)
-    for share, layer in zip(shares(images, shape, ground)[labels == 0], shape[labels == 0],
-                            strict=True):  # fmt: skip
+    for share, layer in zip(
+        shares(images, shape, ground)[labels == 0], shape[labels == 0], strict=True
+    ):
         middle = [share.sum(axis=1) @ np.arange(32), share.sum(axis=0) @ np.arange(32)]
         brightest = np.unravel_index((layer @ LUMINANCE).argmax(), (32, 32))
         assert (brightest < np.array(middle) / share.sum()).all()
 
 
 def test_a_shape_covers_as_much_of_a_small_picture_as_of_a_large_one(layers):
-    small, large = ([images, shape, ground] for images, _, shape, ground in
-                    (layers(100, size) for size in (12, 96)))  # fmt: skip
+    small, large = (
+        [images, shape, ground]
+        for images, _, shape, ground in (layers(100, size) for size in (12, 96))
+    )
     areas = [shares(*each).mean(axis=(1, 2)) for each in (small, large)]
     assert areas[0].mean() == pytest.approx(areas[1].mean(), rel=0.02)
 
@@ -307,12 +313,18 @@ RNG = np.random.default_rng(0)
         (lambda: shapes(-1, rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got -1"),
         (lambda: shapes("3", rng=RNG), ValueError, "expected `n` to be an int ≥ 0, got '3'"),
         (lambda: shapes(3, size=7, rng=RNG), ValueError, "expected `size` to be an int ≥ 8, got 7"),
-        (lambda: shapes(3, size=8.0, rng=RNG), ValueError,
-         "expected `size` to be an int ≥ 8, got 8.0"),
-        (lambda: shapes(3, rng=7), TypeError,
-         "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
+        (
+            lambda: shapes(3, size=8.0, rng=RNG),
+            ValueError,
+            "expected `size` to be an int ≥ 8, got 8.0",
+        ),
+        (
+            lambda: shapes(3, rng=7),
+            TypeError,
+            "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_drawn_is_refused(act, error, message):
     with pytest.raises(error) as caught:
         act()

@@ -68,8 +68,18 @@ def filled_in(resample, jump=1, steps=50, x_first=1.5):
     """The second coordinates that are found, where the first is known, and their law"""
     rng, mask = generator(), np.array([1, 0])
     known = np.broadcast_to([x_first, np.pi], (N, 2))  # what is masked must not matter
-    found = last(repaint(CORRELATED.model(SCHEDULE, "v"), rng.standard_normal((N, 2)), known, mask,
-                         steps=steps, resample=resample, jump=jump, rng=rng))  # fmt: skip
+    found = last(
+        repaint(
+            CORRELATED.model(SCHEDULE, "v"),
+            rng.standard_normal((N, 2)),
+            known,
+            mask,
+            steps=steps,
+            resample=resample,
+            jump=jump,
+            rng=rng,
+        )
+    )
     np.testing.assert_array_equal(found[:, 0], x_first)
     slope = 0.6 / 1.0
     return found[:, 1], -0.5 + slope * (x_first - 0.5), 0.7 - slope * 0.6
@@ -96,8 +106,11 @@ def test_what_is_known_of_images_is_kept_to_the_last_bit():
     model = known.model(SCHEDULE)
     y = rng.standard_normal((3, 4, 4, 1)).astype(np.float32)
     mask = rng.random((3, 4, 4, 1)) < 0.5
-    found = last(repaint(model, rng.standard_normal(y.shape, np.float32), y, mask, steps=10,
-                         resample=2, rng=rng))  # fmt: skip
+    found = last(
+        repaint(
+            model, rng.standard_normal(y.shape, np.float32), y, mask, steps=10, resample=2, rng=rng
+        )
+    )
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[mask], y[mask])
     assert not np.isclose(found[~mask], y[~mask]).any()
@@ -105,8 +118,15 @@ def test_what_is_known_of_images_is_kept_to_the_last_bit():
 
 def test_between_what_is_known_has_the_noise_of_its_time():
     y = np.full((N, 2), 2.0)
-    for step in repaint(CORRELATED.model(SCHEDULE), generator().standard_normal((N, 2)), y,
-                        np.array([1, 0]), steps=5, resample=1, rng=generator(1)):  # fmt: skip
+    for step in repaint(
+        CORRELATED.model(SCHEDULE),
+        generator().standard_normal((N, 2)),
+        y,
+        np.array([1, 0]),
+        steps=5,
+        resample=1,
+        rng=generator(1),
+    ):
         x = tg.to_numpy(step.x)[:, 0]
         a, b = SCHEDULE.scales(step.t)
         assert x.mean() == pytest.approx(2 * a, abs=0.05)
@@ -132,23 +152,37 @@ def test_an_enlarged_image_shrinks_to_the_very_one_that_was_given():
     rng, known = generator(), image_gaussian()
     small = rng.normal(size=(3, 2, 2, 1))
     for factor_of in (known.model(SCHEDULE), known.model(SCHEDULE, "eps", clip=0.5)):
-        found = last(super_resolve(factor_of, rng.normal(size=(3, 4, 4, 1)), small, steps=10,
-                                   resample=2, rng=rng))  # fmt: skip
+        found = last(
+            super_resolve(
+                factor_of, rng.normal(size=(3, 4, 4, 1)), small, steps=10, resample=2, rng=rng
+            )
+        )
         np.testing.assert_allclose(tg.to_numpy(downsample(tg.xp.asarray(found), 2)), small)
 
 
 def test_what_the_small_image_leaves_open_follows_its_law_given_it():
     known, rng = image_gaussian(), generator()
-    truth = known.mean + rng.standard_normal(16) @ np.linalg.cholesky(
-        known.covariance + 1e-9 * np.eye(16)).T  # fmt: skip
+    truth = (
+        known.mean
+        + rng.standard_normal(16) @ np.linalg.cholesky(known.covariance + 1e-9 * np.eye(16)).T
+    )
     small = tg.to_numpy(downsample(tg.xp.asarray(truth.reshape(1, 4, 4, 1)), 2))
     A = tg.to_numpy(downsample(tg.xp.asarray(np.eye(16).reshape(16, 4, 4, 1)), 2)).reshape(16, 4).T
     gain = known.covariance @ A.T @ np.linalg.inv(A @ known.covariance @ A.T)
     mean = known.mean + gain @ (small.ravel() - A @ known.mean)
     variance = np.diag(known.covariance - gain @ A @ known.covariance)
     many = np.broadcast_to(small, (1500, 2, 2, 1))
-    found = last(super_resolve(known.model(SCHEDULE), rng.standard_normal((1500, 4, 4, 1)), many,
-                               steps=40, resample=6, jump=2, rng=rng)).reshape(-1, 16)  # fmt: skip
+    found = last(
+        super_resolve(
+            known.model(SCHEDULE),
+            rng.standard_normal((1500, 4, 4, 1)),
+            many,
+            steps=40,
+            resample=6,
+            jump=2,
+            rng=rng,
+        )
+    ).reshape(-1, 16)
     np.testing.assert_allclose(found.mean(axis=0), mean, atol=0.1)
     np.testing.assert_allclose(found.var(axis=0), variance, atol=0.05)
     assert abs(known.mean - mean).max() > 0.5  # so that not any image would do
@@ -158,9 +192,19 @@ def test_the_null_space_of_a_mask_is_inpainting_too():
     mask, rng = tg.xp.asarray([1.0, 0.0]), generator()
     y = np.broadcast_to([1.5, 0.0], (N, 2))
     for resample, tolerance in ((1, 0.5), (12, 0.06)):
-        found = last(null_space(CORRELATED.model(SCHEDULE), rng.standard_normal((N, 2)), y,
-                                lambda x: x * mask, lambda y: y * mask, steps=50,
-                                resample=resample, jump=1, rng=rng))  # fmt: skip
+        found = last(
+            null_space(
+                CORRELATED.model(SCHEDULE),
+                rng.standard_normal((N, 2)),
+                y,
+                lambda x: x * mask,
+                lambda y: y * mask,
+                steps=50,
+                resample=resample,
+                jump=1,
+                rng=rng,
+            )
+        )
         np.testing.assert_allclose(found[:, 0], 1.5)
         assert found[:, 1].mean() == pytest.approx(-0.5 + 0.6, abs=tolerance)
 
@@ -315,29 +359,47 @@ POINTS = np.zeros((2, 2))
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda: last(repaint(MODEL, POINTS, POINTS, POINTS, resample=0, rng=generator())),
-         "resample: expected `resample` to be an int ≥ 1, got 0"),
-        (lambda: last(repaint(MODEL, POINTS, POINTS, POINTS, jump=0, rng=generator())),
-         "resample: expected `jump` to be an int ≥ 1, got 0"),
-        (lambda: super_resolve(MODEL, IMAGES, np.zeros((2, 3, 3, 1)), rng=generator()),
-         "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
-         "(2, 8, 8, 1) and (2, 3, 3, 1)"),
-        (lambda: super_resolve(MODEL, IMAGES, np.zeros((2, 16, 16, 1)), rng=generator()),
-         "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
-         "(2, 8, 8, 1) and (2, 16, 16, 1)"),
-        (lambda: super_resolve(MODEL, IMAGES, np.zeros((1, 4, 4, 1)), rng=generator()),
-         "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
-         "(2, 8, 8, 1) and (1, 4, 4, 1)"),
-        (lambda: downsample(IMAGES, 3),
-         "downsample: expected sides that 3 divides, got (2, 8, 8, 1)"),
-        (lambda: interpolate(MODEL, POINTS, POINTS[:1], 3), "interpolate: expected `x1` of the "
-         "shape of `x0`, got (1, 2) and (2, 2)"),
-        (lambda: interpolate(MODEL, POINTS, POINTS, 0),
-         "interpolate: expected `count` to be an int ≥ 1, got 0"),
-        (lambda: edit(MODEL, POINTS, 201, rng=generator()),
-         "NoiseSchedule: expected `t` from 0 to 200, got 201"),
+        (
+            lambda: last(repaint(MODEL, POINTS, POINTS, POINTS, resample=0, rng=generator())),
+            "resample: expected `resample` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: last(repaint(MODEL, POINTS, POINTS, POINTS, jump=0, rng=generator())),
+            "resample: expected `jump` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: super_resolve(MODEL, IMAGES, np.zeros((2, 3, 3, 1)), rng=generator()),
+            "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
+            "(2, 8, 8, 1) and (2, 3, 3, 1)",
+        ),
+        (
+            lambda: super_resolve(MODEL, IMAGES, np.zeros((2, 16, 16, 1)), rng=generator()),
+            "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
+            "(2, 8, 8, 1) and (2, 16, 16, 1)",
+        ),
+        (
+            lambda: super_resolve(MODEL, IMAGES, np.zeros((1, 4, 4, 1)), rng=generator()),
+            "super_resolve: expected `x_T` some whole times as high and as wide as `small`, got "
+            "(2, 8, 8, 1) and (1, 4, 4, 1)",
+        ),
+        (
+            lambda: downsample(IMAGES, 3),
+            "downsample: expected sides that 3 divides, got (2, 8, 8, 1)",
+        ),
+        (
+            lambda: interpolate(MODEL, POINTS, POINTS[:1], 3),
+            "interpolate: expected `x1` of the shape of `x0`, got (1, 2) and (2, 2)",
+        ),
+        (
+            lambda: interpolate(MODEL, POINTS, POINTS, 0),
+            "interpolate: expected `count` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: edit(MODEL, POINTS, 201, rng=generator()),
+            "NoiseSchedule: expected `t` from 0 to 200, got 201",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(use, message):
     with pytest.raises(ValueError) as caught:
         use()

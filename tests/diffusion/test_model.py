@@ -41,9 +41,14 @@ class Points(nn.Module):
         self.time = nn.Sequential(nn.SinusoidalEmbedding(32), nn.Dense(32, width, rng=rng))
         self.point = nn.Dense(2, width, rng=rng)
         self.table = None if classes is None else nn.Embedding(classes + 1, width, rng=rng)
-        self.body = nn.Sequential(tg.silu, nn.Dense(width, width, rng=rng), tg.silu,
-                                  nn.Dense(width, width, rng=rng), tg.silu,
-                                  nn.Dense(width, 2, rng=rng))  # fmt: skip
+        self.body = nn.Sequential(
+            tg.silu,
+            nn.Dense(width, width, rng=rng),
+            tg.silu,
+            nn.Dense(width, width, rng=rng),
+            tg.silu,
+            nn.Dense(width, 2, rng=rng),
+        )
 
     def forward(self, x, t, classes=None):
         h = self.point(x) + self.time(t)
@@ -124,8 +129,9 @@ def test_a_clipped_guess_stays_in_bounds_and_the_noise_fits_it(predicts):
 
 def test_a_guess_is_made_in_evaluation_mode_and_leaves_no_trace():
     rng = generator()
-    network = nn.Sequential(nn.Dense(2, 8, rng=rng), nn.BatchNorm(8), nn.Dropout(0.5, rng=rng),
-                            nn.Dense(8, 2, rng=rng))  # fmt: skip
+    network = nn.Sequential(
+        nn.Dense(2, 8, rng=rng), nn.BatchNorm(8), nn.Dropout(0.5, rng=rng), nn.Dense(8, 2, rng=rng)
+    )
     model = Diffusion(lambda x, t: network(x), linear(10))
     kept = Diffusion(Bare(network), linear(10))
     x = tg.xp.asarray(rng.standard_normal((6, 2), np.float32))
@@ -171,10 +177,16 @@ def by_hand(model, x_0, seed, weigh):
     x_t = a * x_0 + b * eps
     w = model.network.weight.numpy()
     said = w[0] * x_t + w[1] * t[:, None] / SCHEDULE.T + w[2]
-    guess, noise = {"eps": ((x_t - b * said) / a, said), "x_0": (said, (x_t - a * said) / b),
-                    "v": (a * x_t - b * said, b * x_t + a * said)}[model.predicts]  # fmt: skip
-    errors = {"x_0": x_0 - guess, "eps": eps - noise,
-              "v": (a * eps - b * x_0) - (a * noise - b * guess)}  # fmt: skip
+    guess, noise = {
+        "eps": ((x_t - b * said) / a, said),
+        "x_0": (said, (x_t - a * said) / b),
+        "v": (a * x_t - b * said, b * x_t + a * said),
+    }[model.predicts]
+    errors = {
+        "x_0": x_0 - guess,
+        "eps": eps - noise,
+        "v": (a * eps - b * x_0) - (a * noise - b * guess),
+    }
     return {name: (weigh(a_bar) * error**2).mean() for name, error in errors.items()}
 
 
@@ -224,8 +236,11 @@ def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
     x = 0.3 + math.sqrt(variance) * generator(1).normal(size=(40_000, 2))
     a_bar = schedule.alpha_bar[1:]
     left = variance * (1 - a_bar) / (a_bar * variance + 1 - a_bar)  # of x_0, where x_t is known
-    best = {"x_0": left.mean(), "eps": (left * a_bar / (1 - a_bar)).mean(),
-            "v": (left / (1 - a_bar)).mean()}  # fmt: skip
+    best = {
+        "x_0": left.mean(),
+        "eps": (left * a_bar / (1 - a_bar)).mean(),
+        "v": (left / (1 - a_bar)).mean(),
+    }
     for predicts, expected in best.items():
         model = known.model(schedule, predicts)
         found = float(denoising_loss(model, x, rng=generator()).loss)
@@ -238,8 +253,12 @@ def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
 def test_images_and_points_have_a_loss_of_their_dtype():
     for dtype in (np.float32, np.float64):
         network = Bare(nn.Dense(1, 1, rng=generator())).astype(dtype)
-        terms = denoising_loss(Diffusion(network, linear(10)), np.ones((3, 4, 4, 1), dtype),
-                               rng=generator(), weight=min_snr)  # fmt: skip
+        terms = denoising_loss(
+            Diffusion(network, linear(10)),
+            np.ones((3, 4, 4, 1), dtype),
+            rng=generator(),
+            weight=min_snr,
+        )
         assert terms.loss.dtype == terms.mse.dtype == dtype and terms.loss.shape == ()
 
 
@@ -250,11 +269,16 @@ def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(pre
 
     def loss(x, w):
         network.weight = w
-        return denoising_loss(Diffusion(network, SCHEDULE, predicts), x, rng=generator(7),
-                              weight=weight).loss  # fmt: skip
+        return denoising_loss(
+            Diffusion(network, SCHEDULE, predicts), x, rng=generator(7), weight=weight
+        ).loss
 
-    gradcheck(loss, tensor(X[:3], requires_grad=True), tensor([0.5, -0.7, 0.2], requires_grad=True),
-              order=2)  # fmt: skip
+    gradcheck(
+        loss,
+        tensor(X[:3], requires_grad=True),
+        tensor([0.5, -0.7, 0.2], requires_grad=True),
+        order=2,
+    )
 
 
 # --- labels that are dropped ----------------------------------------------------------------------
@@ -279,8 +303,13 @@ def test_so_many_labels_are_dropped_and_the_others_stay(labels):
 def test_the_loss_tells_the_network_the_labels_and_drops_some_if_there_is_an_any():
     for options, dropped in (({}, 0.0), ({"null": 9}, 0.1), ({"null": 9, "drop": 0.5}, 0.5)):
         network = Linear()
-        denoising_loss(Diffusion(network, linear(4)), np.zeros((4000, 1)), np.arange(4000) % 9,
-                       rng=generator(), **options)  # fmt: skip
+        denoising_loss(
+            Diffusion(network, linear(4)),
+            np.zeros((4000, 1)),
+            np.arange(4000) % 9,
+            rng=generator(),
+            **options,
+        )
         told = host(network.told[0][2])
         assert (told == 9).mean() == pytest.approx(dropped, abs=0.02)
         np.testing.assert_array_equal(told[told < 9], (np.arange(4000) % 9)[told < 9])
@@ -310,8 +339,12 @@ def test_a_loop_over_images_alone_tells_the_network_no_class_and_needs_no_averag
     network = Linear()
     model = Diffusion(network, linear(10))
     start = network.weight.numpy().copy()
-    (terms,) = diffusion.train(model, Batches(X[:1], 1, rng=generator(), epochs=1),
-                               optim.SGD(model.parameters(), 0.1), rng=generator(4))  # fmt: skip
+    (terms,) = diffusion.train(
+        model,
+        Batches(X[:1], 1, rng=generator(), epochs=1),
+        optim.SGD(model.parameters(), 0.1),
+        rng=generator(4),
+    )
     assert len(network.told[0]) == 2
     again = denoising_loss(Diffusion(Linear(), linear(10)), X[:1], rng=generator(4))
     assert float(terms["loss"]) == float(again.loss)
@@ -344,8 +377,10 @@ def test_a_small_network_learns_a_ring_of_four_modes(predicts, schedule):
     other, _ = points_2d.ring(1000, rng=rng, modes=4, std=0.1)
     assert energy_distance(found, truth) < 0.012
     assert energy_distance(noise, truth) > 0.07 and energy_distance(other, truth) < 0.002
-    near = [(np.linalg.norm(x[:, None] - points_2d.ring_means(4), axis=2).min(axis=1) < 0.3).mean()
-            for x in (noise, found, truth)]  # fmt: skip
+    near = [
+        (np.linalg.norm(x[:, None] - points_2d.ring_means(4), axis=2).min(axis=1) < 0.3).mean()
+        for x in (noise, found, truth)
+    ]
     assert near[0] < 0.1 and near[1] > 0.7 and near[2] > 0.98  # evenly along the ring: 0.4
 
 
@@ -356,8 +391,11 @@ def test_the_variational_bound_is_above_the_truth_and_closes_in_on_it_with_T():
     known = Gaussian([0.5, -0.5], [[0.8, 0.3], [0.3, 0.4]])
     x = generator().multivariate_normal(known.mean, known.covariance, 8000)
     d = x - known.mean
-    truth = 0.5 * (2 * math.log(2 * math.pi) + np.linalg.slogdet(known.covariance)[1]
-                   + (d * np.linalg.solve(known.covariance, d.T).T).sum(1))  # fmt: skip
+    truth = 0.5 * (
+        2 * math.log(2 * math.pi)
+        + np.linalg.slogdet(known.covariance)[1]
+        + (d * np.linalg.solve(known.covariance, d.T).T).sum(1)
+    )
     gaps = []
     for T in (32, 128, 512):  # σ grows by the same factor each time
         schedule = NoiseSchedule([1.0, *(1 / (1 + np.geomspace(0.02, 100, T) ** 2))])
@@ -372,17 +410,20 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
     a_bar, x, rng = schedule.alpha_bar, X[:3], generator(2)
 
     def kl(difference, variance, other):
-        return 0.5 * (difference**2 / other + variance / other - 1
-                      - np.log(variance / other)).sum(axis=1)  # fmt: skip
+        return 0.5 * (difference**2 / other + variance / other - 1 - np.log(variance / other)).sum(
+            axis=1
+        )
 
     expected = kl(np.sqrt(a_bar[3]) * x, 1 - a_bar[3], 1.0)
     for t in (3, 2, 1):
-        x_t = (np.sqrt(a_bar[t]) * x
-               + np.sqrt(1 - a_bar[t]) * rng.standard_normal(x.shape, np.float32))  # fmt: skip
+        x_t = np.sqrt(a_bar[t]) * x + np.sqrt(1 - a_bar[t]) * rng.standard_normal(
+            x.shape, np.float32
+        )
         guess = known.denoise(x_t, *np.sqrt([[[a_bar[t]]], [[1 - a_bar[t]]]]))
         if t > 1:
-            (mean, variance), (guessed, _) = (schedule.posterior(each, x_t, t)
-                                              for each in (x, guess))  # fmt: skip
+            (mean, variance), (guessed, _) = (
+                schedule.posterior(each, x_t, t) for each in (x, guess)
+            )
             expected = expected + kl(mean - guessed, variance, variance)
     variance = (1 - a_bar[1]) / a_bar[1]
     expected += 0.5 * ((x - guess) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=1)
@@ -396,23 +437,35 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Diffusion(Linear(), SCHEDULE, "x0"),
-         'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got \'x0\''),
-        (lambda: Diffusion(Linear(), [1.0, 0.5]), "Diffusion: expected `schedule` to be a "
-         "NoiseSchedule, as linear() and cosine() make, got list"),
-        (lambda: Diffusion(Linear(), SCHEDULE, clip=0.0),
-         "Diffusion: expected `clip` > 0 or None, got 0.0"),
-        (lambda: Diffusion(nn.Dense(2, 3, rng=generator()), SCHEDULE)(tensor(X), 1),
-         None),
-        (lambda: Diffusion(lambda x, t: x[:, :1], SCHEDULE)(tensor(X), 1),
-         "Diffusion: expected the network to give (7, 2), as it was given, got "
-         "(7, 1)"),
-        (lambda: diffusion.drop_labels(np.arange(3), 3, 1.5, rng=generator()),
-         "drop_labels: expected `probability` from 0 to 1, got 1.5"),
-        (lambda: denoising_loss(Diffusion(Linear(), SCHEDULE), X, rng=0), "denoising_loss: expected"
-         " `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int"),
+        (
+            lambda: Diffusion(Linear(), SCHEDULE, "x0"),
+            'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got \'x0\'',
+        ),
+        (
+            lambda: Diffusion(Linear(), [1.0, 0.5]),
+            "Diffusion: expected `schedule` to be a "
+            "NoiseSchedule, as linear() and cosine() make, got list",
+        ),
+        (
+            lambda: Diffusion(Linear(), SCHEDULE, clip=0.0),
+            "Diffusion: expected `clip` > 0 or None, got 0.0",
+        ),
+        (lambda: Diffusion(nn.Dense(2, 3, rng=generator()), SCHEDULE)(tensor(X), 1), None),
+        (
+            lambda: Diffusion(lambda x, t: x[:, :1], SCHEDULE)(tensor(X), 1),
+            "Diffusion: expected the network to give (7, 2), as it was given, got (7, 1)",
+        ),
+        (
+            lambda: diffusion.drop_labels(np.arange(3), 3, 1.5, rng=generator()),
+            "drop_labels: expected `probability` from 0 to 1, got 1.5",
+        ),
+        (
+            lambda: denoising_loss(Diffusion(Linear(), SCHEDULE), X, rng=0),
+            "denoising_loss: expected"
+            " `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises((ValueError, TypeError)) as caught:
         make()

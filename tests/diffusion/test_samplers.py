@@ -177,8 +177,9 @@ def test_the_multistep_sampler_is_its_algorithm_in_the_scale_of_the_article_too(
 @every_sampler
 def test_all_predictions_give_the_same_sample(sampler):
     x = generator().normal(size=(6, 2))
-    first, *others = (last(sampler(MODES.model(linear(T), each), x, 20, generator(1)))
-                      for each in PREDICTIONS)  # fmt: skip
+    first, *others = (
+        last(sampler(MODES.model(linear(T), each), x, 20, generator(1))) for each in PREDICTIONS
+    )
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-6, atol=1e-8)
 
@@ -186,8 +187,11 @@ def test_all_predictions_give_the_same_sample(sampler):
 @pytest.mark.parametrize("steps", [1, 7, T])
 def test_ddim_with_all_its_noise_is_ancestral(steps):
     x, model = generator().normal(size=(4, 2)), MODES.model(cosine(T))
-    pairs = zip(ancestral(model, x, steps=steps, rng=generator(1)),
-                ddim(model, x, steps=steps, eta=1.0, rng=generator(1)), strict=True)  # fmt: skip
+    pairs = zip(
+        ancestral(model, x, steps=steps, rng=generator(1)),
+        ddim(model, x, steps=steps, eta=1.0, rng=generator(1)),
+        strict=True,
+    )
     for ours, theirs in pairs:
         assert ours.t == theirs.t
         np.testing.assert_allclose(tg.to_numpy(ours.x), tg.to_numpy(theirs.x), atol=1e-9)
@@ -197,8 +201,9 @@ def test_ancestral_without_a_number_of_steps_takes_all_of_them():
     x, model = generator().normal(size=(4, 2)), MODES.model(linear(30))
     path = list(ancestral(model, x, rng=generator(1)))
     assert [step.t for step in path] == list(range(29, -1, -1))
-    np.testing.assert_array_equal(last(ancestral(model, x, rng=generator(1), steps=30)),
-                                  tg.to_numpy(path[-1].x))  # fmt: skip
+    np.testing.assert_array_equal(
+        last(ancestral(model, x, rng=generator(1), steps=30)), tg.to_numpy(path[-1].x)
+    )
 
 
 def test_with_the_schedules_own_steps_the_ancestral_chain_is_that_of_the_article():
@@ -281,11 +286,14 @@ class Counted(nn.Module):
 
 @pytest.mark.parametrize(
     ("sampler", "calls"),
-    [(lambda m, x: ancestral(m, x, [1, 2], steps=6, rng=generator()), 6),
-     (lambda m, x: ddim(m, x, [1, 2], steps=6), 6),
-     (lambda m, x: heun(m, x, [1, 2], steps=6), 11),
-     (lambda m, x: multistep(m, x, [1, 2], steps=6), 6)],
-    ids=["ancestral", "ddim", "heun", "multistep"])  # fmt: skip
+    [
+        (lambda m, x: ancestral(m, x, [1, 2], steps=6, rng=generator()), 6),
+        (lambda m, x: ddim(m, x, [1, 2], steps=6), 6),
+        (lambda m, x: heun(m, x, [1, 2], steps=6), 11),
+        (lambda m, x: multistep(m, x, [1, 2], steps=6), 6),
+    ],
+    ids=["ancestral", "ddim", "heun", "multistep"],
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_images_come_in_the_dtype_of_the_noise_from_a_network_in_evaluation_mode(
     sampler, calls, dtype
@@ -329,8 +337,10 @@ def test_many_samples_are_the_same_in_parts_of_any_size(sampler):
         seen.append(tg.to_numpy(labels.data).tolist())
         return x * tg.reshape(labels, (-1, 1)) / 10
 
-    for model, labels in [(network.model(cosine(T)), None),
-                          (Diffusion(told, cosine(T), "x_0"), classes)]:  # fmt: skip
+    for model, labels in [
+        (network.model(cosine(T)), None),
+        (Diffusion(told, cosine(T), "x_0"), classes),
+    ]:
         noise = generator().standard_normal((7, 2))
         whole = last(sampler(model, noise, labels, steps=6))
         found = sample(model, noise, labels, sampler=sampler, size=3, steps=6)
@@ -367,7 +377,8 @@ def test_the_grid_lies_within_the_schedule():
     assert edm_sigmas(linear(10**6), 18)[-2] == pytest.approx(0.002)
     for sampler in (heun, multistep):
         assert len(list(sampler(KNOWN.model(coarse), np.ones((2, 2))))) == (
-            18 if sampler is heun else 20)  # fmt: skip
+            18 if sampler is heun else 20
+        )
 
 
 # --- guidance -------------------------------------------------------------------------------------
@@ -386,8 +397,10 @@ class Table(nn.Module):
 
 
 def test_guidance_0_does_not_look_at_the_class_and_1_is_the_network_itself():
-    x, t, c = (tg.Tensor(tg.xp.asarray(each)) for each in
-               (generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2])))  # fmt: skip
+    x, t, c = (
+        tg.Tensor(tg.xp.asarray(each))
+        for each in (generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2]))
+    )
     network, nine = Table(), tg.Tensor(tg.xp.asarray([9, 9, 9]))
     for weight, classes in ((0.0, nine), (1.0, c), (0, nine), (1, c)):
         before = network.calls
@@ -463,26 +476,44 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
         (lambda: last([]), "last: expected a sampler that has not ended yet, got no step"),
         (lambda: last(ddim(MODEL, X)), "times: expected `steps` ≤ `start` ≤ 10, got 50 and 10"),
         (lambda: last(ddim(MODEL, X, steps=5, eta=1.5)), "ddim: expected 0 ≤ `eta` ≤ 1, got 1.5"),
-        (lambda: last(ddim(MODEL, X, steps=5, eta=0.5)), "ddim: expected `rng` to be a NumPy "
-         "Generator, as np.random.default_rng(0) makes, got NoneType"),
-        (lambda: last(ancestral(MODEL, X, rng=3)), "noise_like: expected `rng` to be a NumPy "
-         "Generator, as np.random.default_rng(0) makes, got int"),
+        (
+            lambda: last(ddim(MODEL, X, steps=5, eta=0.5)),
+            "ddim: expected `rng` to be a NumPy "
+            "Generator, as np.random.default_rng(0) makes, got NoneType",
+        ),
+        (
+            lambda: last(ancestral(MODEL, X, rng=3)),
+            "noise_like: expected `rng` to be a NumPy "
+            "Generator, as np.random.default_rng(0) makes, got int",
+        ),
         (lambda: edm_sigmas(linear(), 1), "edm_sigmas: expected `steps` to be an int ≥ 2, got 1"),
         (lambda: edm_sigmas(linear(), 5, low=0.0), "edm_sigmas: expected `low` > 0, got 0.0"),
-        (lambda: edm_sigmas(linear(), 5, low=2.0, high=1.0),
-         "edm_sigmas: expected `high` > `low`, got 1.0"),
+        (
+            lambda: edm_sigmas(linear(), 5, low=2.0, high=1.0),
+            "edm_sigmas: expected `high` > `low`, got 1.0",
+        ),
         (lambda: edm_sigmas(linear(), 5, rho=-1.0), "edm_sigmas: expected `rho` > 0, got -1.0"),
-        (lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])), "NoiseSchedule: expected `sigma` from "
-         "0 to 157.4, at t = 10, got 200"),
-        (lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])), "samplers: expected two `sigmas` or more,"
-         " all > 0 but the last, which may be 0, got [0.0, 1.0]"),
-        (lambda: last(multistep(MODEL, X, sigmas=[1.0])), "samplers: expected two `sigmas` or more,"
-         " all > 0 but the last, which may be 0, got [1.0]"),
+        (
+            lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])),
+            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 10, got 200",
+        ),
+        (
+            lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])),
+            "samplers: expected two `sigmas` or more,"
+            " all > 0 but the last, which may be 0, got [0.0, 1.0]",
+        ),
+        (
+            lambda: last(multistep(MODEL, X, sigmas=[1.0])),
+            "samplers: expected two `sigmas` or more,"
+            " all > 0 but the last, which may be 0, got [1.0]",
+        ),
         (lambda: guided(Table(), math.inf, 9), "guided: expected a finite `weight`, got inf"),
-        (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), tg.Tensor(np.ones(1))),
-         "Guided: expected `classes`, to be guided to, got none"),
+        (
+            lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), tg.Tensor(np.ones(1))),
+            "Guided: expected `classes`, to be guided to, got none",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(use, message):
     with pytest.raises((ValueError, TypeError)) as caught:
         use()

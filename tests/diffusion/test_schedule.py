@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen.diffusion import NoiseSchedule, cosine, linear
 
-SCHEDULES = {"linear": linear(1000), "cosine": cosine(1000), "short": cosine(7),
-             "given": NoiseSchedule([1.0, 0.7, 0.2, 0.01])}  # fmt: skip
+SCHEDULES = {
+    "linear": linear(1000),
+    "cosine": cosine(1000),
+    "short": cosine(7),
+    "given": NoiseSchedule([1.0, 0.7, 0.2, 0.01]),
+}
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
 
@@ -136,8 +140,9 @@ def test_the_posterior_is_that_of_bayes_rule(schedule, data):
     precision = 1 / (1 - at_s) + r2 / (1 - r2)
     expected = (math.sqrt(at_s) * x_0 / (1 - at_s) + math.sqrt(r2) * x_t / (1 - r2)) / precision
     for time_t, time_s in ((t, s), (np.array([t]), np.array([s]))):
-        mean, variance = schedule.posterior(tg.xp.asarray([[x_0]]), tg.xp.asarray([[x_t]]),
-                                            time_t, time_s)  # fmt: skip
+        mean, variance = schedule.posterior(
+            tg.xp.asarray([[x_0]]), tg.xp.asarray([[x_t]]), time_t, time_s
+        )
         assert float(mean[0, 0]) == pytest.approx(expected, rel=1e-7, abs=1e-9)
         assert np.ravel(host(variance)) == pytest.approx([1 / precision], rel=1e-7)
 
@@ -183,31 +188,53 @@ def test_images_keep_their_dtype_and_tensors_stay_tensors(time, dtype):
         (lambda: linear(0), "linear: expected `T` to be an int ≥ 1, got 0"),
         (lambda: cosine(2.5), "cosine: expected `T` to be an int ≥ 1, got 2.5"),
         (lambda: cosine(5, 0.0), "cosine: expected `offset` > 0, got 0.0"),
-        (lambda: NoiseSchedule([1.0]), "NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 "
-         "to T ≥ 1, got shape (1,)"),
-        (lambda: NoiseSchedule([0.9, 0.5]), "NoiseSchedule: expected `alpha_bar` to fall at each "
-         "step, from 1 at t = 0 to a number > 0"),
-        (lambda: NoiseSchedule([1.0, 0.5, 0.5]), "NoiseSchedule: expected `alpha_bar` to fall at "
-         "each step, from 1 at t = 0 to a number > 0"),
-        (lambda: NoiseSchedule([1.0, 0.5, 0.0]), "NoiseSchedule: expected `alpha_bar` to fall at "
-         "each step, from 1 at t = 0 to a number > 0"),
-        (lambda: NoiseSchedule([1.0, math.nan]), "NoiseSchedule: expected `alpha_bar` to fall at "
-         "each step, from 1 at t = 0 to a number > 0"),
+        (
+            lambda: NoiseSchedule([1.0]),
+            "NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 to T ≥ 1, got shape (1,)",
+        ),
+        (
+            lambda: NoiseSchedule([0.9, 0.5]),
+            "NoiseSchedule: expected `alpha_bar` to fall at each "
+            "step, from 1 at t = 0 to a number > 0",
+        ),
+        (
+            lambda: NoiseSchedule([1.0, 0.5, 0.5]),
+            "NoiseSchedule: expected `alpha_bar` to fall at "
+            "each step, from 1 at t = 0 to a number > 0",
+        ),
+        (
+            lambda: NoiseSchedule([1.0, 0.5, 0.0]),
+            "NoiseSchedule: expected `alpha_bar` to fall at "
+            "each step, from 1 at t = 0 to a number > 0",
+        ),
+        (
+            lambda: NoiseSchedule([1.0, math.nan]),
+            "NoiseSchedule: expected `alpha_bar` to fall at "
+            "each step, from 1 at t = 0 to a number > 0",
+        ),
         (lambda: linear(5).scales(6), "NoiseSchedule: expected `t` from 0 to 5, got 6"),
-        (lambda: linear(5).scales(np.array([1, -1])),
-         "NoiseSchedule: expected `t` from 0 to 5, got [ 1 -1]"),
-        (lambda: linear(5).posterior(0.0, 0.0, 0), "NoiseSchedule: expected `t` from 0 to 5, got "
-         "-1"),
-        (lambda: linear(5).time(200.0), "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = "
-         "5, got 200"),
-        (lambda: linear(5).time(-1.0), "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = "
-         "5, got -1"),
+        (
+            lambda: linear(5).scales(np.array([1, -1])),
+            "NoiseSchedule: expected `t` from 0 to 5, got [ 1 -1]",
+        ),
+        (
+            lambda: linear(5).posterior(0.0, 0.0, 0),
+            "NoiseSchedule: expected `t` from 0 to 5, got -1",
+        ),
+        (
+            lambda: linear(5).time(200.0),
+            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 5, got 200",
+        ),
+        (
+            lambda: linear(5).time(-1.0),
+            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 5, got -1",
+        ),
         (lambda: linear(5).times(6), "times: expected `steps` ≤ `start` ≤ 5, got 6 and 5"),
         (lambda: linear(5).times(2, 6), "times: expected `steps` ≤ `start` ≤ 5, got 2 and 6"),
         (lambda: linear(5).times(0), "times: expected `steps` to be an int ≥ 1, got 0"),
         (lambda: linear(5).times(1, 0), "times: expected `start` to be an int ≥ 1, got 0"),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises(ValueError) as caught:
         make()

@@ -24,14 +24,18 @@ def results():
 
 
 def found(results, **measured):
-    scores = {"FID": Score(12.34, 11, 13.06, 0.5), "precision": Score(0.456, 0, 1, 0.9),
-              "recall": Score(0.5, 0, 1, 0.9)}  # fmt: skip
+    scores = {
+        "FID": Score(12.34, 11, 13.06, 0.5),
+        "precision": Score(0.456, 0, 1, 0.9),
+        "recall": Score(0.5, 0, 1, 0.9),
+    }
     usual = {"seconds": 125.4, "parameters": 1234567, "ms_per_sample": 1.0}
     return results.Found(np.zeros((0, 28, 28, 1)), scores, usual | measured)
 
 
-@pytest.mark.parametrize(("ms", "text"), [(0.0213, "0.021"), (9.94, "9.9"), (99.6, "100"),
-                                          (1234.5, "1234")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0.0213, "0.021"), (9.94, "9.9"), (99.6, "100"), (1234.5, "1234")]
+)
 def test_a_row_has_what_was_measured(results, ms, text):
     family = results.Family("a model", "vae_mnist", "vae_mnist")
     assert results.row(family, found(results, ms_per_sample=ms, nll=99.84)) == (

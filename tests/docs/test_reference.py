@@ -16,11 +16,24 @@ ROWS = re.findall(r"^\| `([\w.]+)` \| (.*) \| (.*) \|$", PAGE, re.MULTILINE)
 
 # besides the packages: the files whose names are public under the file's own name
 FILES = [
-    "data.fetch", "data.image_folder", "data.mnist", "data.points_2d", "data.synthetic_digits",
-    "data.synthetic_shapes", "diffusion.editing", "diffusion.samplers", "flow.ode",
-    "flow.optimal_transport", "image.trajectories", "metrics.classifier", "metrics.report",
-    "models.classics", "run.checkpoint", "run.commandline", "vae.vq",
-]  # fmt: skip
+    "data.fetch",
+    "data.image_folder",
+    "data.mnist",
+    "data.points_2d",
+    "data.synthetic_digits",
+    "data.synthetic_shapes",
+    "diffusion.editing",
+    "diffusion.samplers",
+    "flow.ode",
+    "flow.optimal_transport",
+    "image.trajectories",
+    "metrics.classifier",
+    "metrics.report",
+    "models.classics",
+    "run.checkpoint",
+    "run.commandline",
+    "vae.vq",
+]
 UNPROVEN = ["Array", "Shape", "image.trajectories.SHADE"]  # two hints at types, and a grey
 
 
@@ -28,8 +41,9 @@ def public(module):
     """A module's __all__, or else all functions and classes that it defines; no modules."""
     if hasattr(module, "__all__"):
         return [n for n in module.__all__ if not inspect.ismodule(getattr(module, n))]
-    defined = [n for n, v in vars(module).items()
-               if getattr(v, "__module__", None) == module.__name__]  # fmt: skip
+    defined = [
+        n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__
+    ]
     return [n for n in defined if not n.startswith("_")]
 
 

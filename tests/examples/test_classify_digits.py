@@ -22,8 +22,9 @@ def example(monkeypatch, tmp_path):
         parts = runpy.run_path(str(EXAMPLE))
         parts["main"].__globals__.update(constants)
         few = ["--data", "digits", "--train", "120", "--test-images", "30", "--epochs", "1"]
-        monkeypatch.setattr("sys.argv", [str(EXAMPLE), *few, *options.split(), "--out",
-                                         str(tmp_path / out)])  # fmt: skip
+        monkeypatch.setattr(
+            "sys.argv", [str(EXAMPLE), *few, *options.split(), "--out", str(tmp_path / out)]
+        )
         parts["main"]()
         return tmp_path / out
 
@@ -61,8 +62,9 @@ def test_it_stops_when_patience_is_at_an_end_and_judges_the_best_weights(example
     # nothing is so much better than the first epoch
     constants = {"PATIENCE": 2, "EarlyStopping": partial(EarlyStopping, least=1e9)}
     folder = example(options, **constants)
-    steps = {name: checkpoint.read(folder / name)[0]["step"]
-             for name in ("best.npz", "checkpoint.npz")}  # fmt: skip
+    steps = {
+        name: checkpoint.read(folder / name)[0]["step"] for name in ("best.npz", "checkpoint.npz")
+    }
     assert steps == {"best.npz": 6, "checkpoint.npz": 18}  # an epoch is 6
     with np.load(folder / "samples.npz") as samples:
         guess = samples["labels"]
@@ -89,8 +91,11 @@ def test_without_an_epoch_the_network_is_judged_as_it_begins(example):
 def test_what_it_can_not_do_is_refused_before_an_older_run_is_moved(example, tmp_path, capsys):
     example("--epochs 0")
     np.savez(tmp_path / "unnamed.npz", images=np.zeros((9, 28, 28), np.float32))
-    np.savez(tmp_path / "colours.npz", images=np.zeros((30, 28, 28, 3), np.float32),
-             labels=np.zeros(30, int))  # fmt: skip
+    np.savez(
+        tmp_path / "colours.npz",
+        images=np.zeros((30, 28, 28, 3), np.float32),
+        labels=np.zeros(30, int),
+    )
     before = sorted(tmp_path.rglob("*"))
     for options, complaint in {
         "--train 1": "from 2 on",

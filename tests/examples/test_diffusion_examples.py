@@ -16,8 +16,15 @@ from tinygen.diffusion import editing, samplers
 from tinygen.flow import ode
 from tinygen.run import Run, RunError, checkpoint
 
-NAMES = ["diffusion_mnist", "flow_mnist", "diffusion_variants", "flow_variants", "inpaint_mnist",
-         "superres_mnist", "latent_diffusion"]  # fmt: skip
+NAMES = [
+    "diffusion_mnist",
+    "flow_mnist",
+    "diffusion_variants",
+    "flow_variants",
+    "inpaint_mnist",
+    "superres_mnist",
+    "latent_diffusion",
+]
 page, flow_page, variants, flows, inpaint, superres, latents = map(example, NAMES)
 
 SHAPE = (8, 8, 1)
@@ -142,8 +149,11 @@ def test_the_flow_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise(
 
 
 def test_the_sampler_on_the_diffusion_page_is_the_librarys_ddim():
-    net, noise, labels = unet(3), generator(2).standard_normal((5, *SHAPE), np.float32), (
-        np.arange(5) % 3)  # fmt: skip
+    net, noise, labels = (
+        unet(3),
+        generator(2).standard_normal((5, *SHAPE), np.float32),
+        (np.arange(5) % 3),
+    )
     known = diffusion.Diffusion(net, diffusion.cosine(1000), "v", clip=1.0)
     guided = samplers.guided(known, page.GUIDANCE, 3)
     steps = list(samplers.ddim(guided, noise, labels, steps=page.STEPS))
@@ -155,8 +165,11 @@ def test_the_sampler_on_the_diffusion_page_is_the_librarys_ddim():
 
 
 def test_the_solver_on_the_flow_page_is_the_librarys_midpoint_method():
-    net, noise, labels = unet(3), generator(2).standard_normal((5, *SHAPE), np.float32), (
-        np.arange(5) % 3)  # fmt: skip
+    net, noise, labels = (
+        unet(3),
+        generator(2).standard_normal((5, *SHAPE), np.float32),
+        (np.arange(5) % 3),
+    )
     guided = samplers.guided(flow.UnitTime(net), flow_page.GUIDANCE, 3)
     times = np.linspace(0, 1, flow_page.STEPS + 1)
     expected = flow.transport(guided, noise, labels, times=times, step=ode.midpoint)
@@ -246,8 +259,9 @@ def test_a_guidance_of_0_is_the_model_that_is_told_any_class():
 
 def test_what_is_changed_wins_over_the_settings():
     noise = generator(1).standard_normal((2, *SHAPE), np.float32)
-    found, labels = variants.drawn(model(), 2, SHAPE, settings(), None, seed=1, sampler="heun",
-                                   steps=3)  # fmt: skip
+    found, labels = variants.drawn(
+        model(), 2, SHAPE, settings(), None, seed=1, sampler="heun", steps=3
+    )
     expected = samplers.last(samplers.heun(model(), noise, steps=3))
     np.testing.assert_allclose(found, (expected.clip(-1, 1) + 1) / 2, atol=1e-6)
     assert labels is None
@@ -285,8 +299,9 @@ def test_a_finished_run_may_be_drawn_anew_otherwise(monkeypatch, main, tmp_path)
 
 def test_what_draws_is_the_average_and_the_checkpoint_has_both(monkeypatch, main, tmp_path):
     found = {}
-    monkeypatch.setattr(variants, "draw", lambda run, model, *_: found.update(
-        model.network.state_dict()))  # fmt: skip
+    monkeypatch.setattr(
+        variants, "draw", lambda run, model, *_: found.update(model.network.state_dict())
+    )
     main(variants, tmp_path, "--data", "digits", "--train", "64")
     saved = parts(tmp_path)
     for name, array in found.items():
@@ -354,8 +369,18 @@ def test_bits_are_of_the_probability_of_256_grey_values():
 
 def test_both_stages_of_flows_go_on_where_they_were(monkeypatch, main, tmp_path):
     monkeypatch.setattr(flows, "PAIR_STEPS", 1)
-    options = ["--data", "digits", "--train", "64", "--epochs", "1", "--pairs", "32",
-               "--reflow-epochs", "2"]  # fmt: skip
+    options = [
+        "--data",
+        "digits",
+        "--train",
+        "64",
+        "--epochs",
+        "1",
+        "--pairs",
+        "32",
+        "--reflow-epochs",
+        "2",
+    ]
     main(flows, tmp_path / "a", *options, "--reflow")
     main(flows, tmp_path / "b", *options)
     with monkeypatch.context() as patch:
@@ -418,8 +443,9 @@ def test_what_is_known_is_a_half_all_but_a_square_or_one_pixel_in_four():
 
 def test_a_completion_keeps_what_is_known_and_the_rest_differs_from_one_to_the_next():
     x, mask = held_out(), inpaint.masks(SHAPE, generator())["half"]
-    found = [inpaint.completed(model(), None, x, mask, settings(), generator(seed))
-             for seed in (1, 2)]  # fmt: skip
+    found = [
+        inpaint.completed(model(), None, x, mask, settings(), generator(seed)) for seed in (1, 2)
+    ]
     for each in found:
         np.testing.assert_allclose(mask * each, mask * x, atol=1e-6)
         assert 0 <= each.min() < each.max() <= 1
@@ -470,8 +496,19 @@ def test_a_trained_model_is_the_average_of_its_weights(module, main, tmp_path):
 
 @each_stage
 def test_a_model_of_another_variant_is_opened_as_it_was_trained(module, main, tmp_path):
-    main(variants, tmp_path, "--data", "digits", "--train", "64", "--predicts", "eps",
-         "--schedule", "linear", "--unconditional")  # fmt: skip
+    main(
+        variants,
+        tmp_path,
+        "--data",
+        "digits",
+        "--train",
+        "64",
+        "--predicts",
+        "eps",
+        "--schedule",
+        "linear",
+        "--unconditional",
+    )
     known, null, *_ = module.trained(settings(quick=False, model=tmp_path))
     saved = parts(tmp_path)
     for key, array in known.network.state_dict().items():
@@ -540,7 +577,8 @@ def test_the_conditional_network_sees_the_small_image_of_the_one_it_learns(monke
     for x, small in seen:
         np.testing.assert_allclose(x.reshape(-1, 2, 4, 2, 4, 1).mean(axis=(2, 4)), small, atol=1e-6)
     assert sorted(np.concatenate([x for x, _ in seen]).sum(axis=(1, 2, 3))) == pytest.approx(
-        sorted((2 * known - 1).sum(axis=(1, 2, 3))), abs=1e-3)  # fmt: skip
+        sorted((2 * known - 1).sum(axis=(1, 2, 3))), abs=1e-3
+    )
     random_weights(trained)
     small = editing.downsample(known[:2], 4)
     found = [superres.conditioned(trained, x, args, generator(1)) for x in (small, 1 - small)]

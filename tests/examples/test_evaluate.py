@@ -22,8 +22,9 @@ def evaluate(monkeypatch, tmp_path):
     main = runpy.run_path(str(EXAMPLE))["main"]
 
     def run(arguments):
-        monkeypatch.setattr("sys.argv", [str(EXAMPLE), *arguments.split(), "--out", "out",
-                                         "--times", "2"])  # fmt: skip
+        monkeypatch.setattr(
+            "sys.argv", [str(EXAMPLE), *arguments.split(), "--out", "out", "--times", "2"]
+        )
         main()
         return json.loads(Path("out/scores.json").read_text("utf-8"))
 
@@ -58,8 +59,9 @@ def test_the_scores_are_those_of_the_library(evaluate):
     reader = classifier.pretrained("digits")
     real = data.load("digits", train=0, test=160)[1].images
     real = real[np.random.default_rng(3).permutation(160)]
-    expected = metrics.evaluate(reader.read(REAL[:70]), reader.read(real), times=2,
-                                rng=np.random.default_rng(3))  # fmt: skip
+    expected = metrics.evaluate(
+        reader.read(REAL[:70]), reader.read(real), times=2, rng=np.random.default_rng(3)
+    )
     assert found == {name: score._asdict() for name, score in expected.items()}
 
 
@@ -93,8 +95,9 @@ def test_some_real_images_are_any_of_a_set_and_not_its_first(evaluate, monkeypat
 def test_training_images_are_taken_where_they_are_asked_for(evaluate):
     finished_run("run", REAL[:70])
     assert evaluate("run --real 150 --training")["real"] == 80
-    x = runpy.run_path(str(EXAMPLE))["images_of"]("digits", 28, 9, True,
-                                                 rng=np.random.default_rng(0)).images  # fmt: skip
+    x = runpy.run_path(str(EXAMPLE))["images_of"](
+        "digits", 28, 9, True, rng=np.random.default_rng(0)
+    ).images
     train = data.load("digits", train=9, test=0)[0].images
     assert sorted(x.sum(axis=(1, 2, 3))) == sorted(train.sum(axis=(1, 2, 3)))
 
@@ -103,8 +106,9 @@ def test_too_few_samples_are_refused(evaluate):
     finished_run("run", REAL[:64])
     with pytest.raises(ValueError) as caught:
         evaluate("run --real 200")
-    assert str(caught.value) == ("64 samples are too few: expected at least 65 of each run, and "
-                                 "twice as many real images")  # fmt: skip
+    assert str(caught.value) == (
+        "64 samples are too few: expected at least 65 of each run, and twice as many real images"
+    )
 
 
 def test_fewer_samples_are_judged_where_real_images_are_few(evaluate, capsys):
@@ -167,6 +171,8 @@ def test_runs_of_different_sets_are_compared_only_with_one_that_is_named(evaluat
     finished_run("b", REAL[:70], data="mnist")
     with pytest.raises(ValueError) as caught:
         evaluate("a b")
-    assert str(caught.value) == ("the runs learnt from different sets, a from digits, b from mnist;"
-                                 " compare runs of one set, or name one by --data")  # fmt: skip
+    assert str(caught.value) == (
+        "the runs learnt from different sets, a from digits, b from mnist;"
+        " compare runs of one set, or name one by --data"
+    )
     assert evaluate("a b --data digits --real 150")["data"] == "digits"

@@ -82,8 +82,9 @@ def test_an_example_leaves_pictures_and_says_where(example: str, tmp_path: Path)
     assert pictures
     for picture in pictures:
         assert_is_a_picture(picture)
-    assert any(str(picture) in output or f"see {picture.parent}\n" in output
-               for picture in pictures)  # fmt: skip
+    assert any(
+        str(picture) in output or f"see {picture.parent}\n" in output for picture in pictures
+    )
     outside = [path.name for path in tmp_path.iterdir() if path.name != "out"]
     assert outside == []  # nothing but `--out` was written to
 

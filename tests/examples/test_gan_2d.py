@@ -152,12 +152,21 @@ def test_a_clipped_critic_stays_within_its_limits_and_no_other():
 def test_recipes_are_of_the_losses_they_are_named_for():
     names = {name: type(recipe.loss()).__name__ for name, recipe in gan_2d.RECIPES.items()}
     assert names == {
-        "minimax": "Minimax", "non-saturating": "NonSaturating", "least-squares": "LeastSquares",
-        "hinge": "Hinge", "wasserstein": "Wasserstein", "wgan-gp": "Wasserstein",
-        "r1": "NonSaturating", "packed": "NonSaturating", "spectral": "NonSaturating",
-    }  # fmt: skip
-    penalised = {name: recipe.penalty.func.__name__
-                 for name, recipe in gan_2d.RECIPES.items() if recipe.penalty}  # fmt: skip
+        "minimax": "Minimax",
+        "non-saturating": "NonSaturating",
+        "least-squares": "LeastSquares",
+        "hinge": "Hinge",
+        "wasserstein": "Wasserstein",
+        "wgan-gp": "Wasserstein",
+        "r1": "NonSaturating",
+        "packed": "NonSaturating",
+        "spectral": "NonSaturating",
+    }
+    penalised = {
+        name: recipe.penalty.func.__name__
+        for name, recipe in gan_2d.RECIPES.items()
+        if recipe.penalty
+    }
     assert penalised == {"wgan-gp": "gradient_penalty", "r1": "r1"}
 
 
@@ -219,9 +228,9 @@ def test_a_game_alone_is_the_same_as_among_all(monkeypatch, tmp_path):
             assert alone[f"{name} {what}"] == together[f"{name} {what}"]
 
 
-@pytest.mark.parametrize("options", [
-    ["--loss", "wgan-gp"], ["--paper", "--packing", "2", "--train", "800"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [["--loss", "wgan-gp"], ["--paper", "--packing", "2", "--train", "800"]]
+)
 def test_a_run_that_is_resumed_is_the_one_never_stopped(monkeypatch, tmp_path, options):
     whole = play(monkeypatch, tmp_path / "a", *options)
     counted, judge = [], metrics.modes
@@ -252,15 +261,22 @@ def test_games_of_more_steps_end_with_the_shortest_and_stay_there(monkeypatch, t
     some = {name: gan_2d.RECIPES[name] for name in ("hinge", "wasserstein")}
     monkeypatch.setattr(gan_2d, "RECIPES", some)
     options = ["--packing", "3", "--train", "3700"]
-    assert [gan_2d.Game(each._replace(packing=3), "ring", 3700, 1, seed=0).steps
-            for each in some.values()] == [18, 15]  # fmt: skip
+    assert [
+        gan_2d.Game(each._replace(packing=3), "ring", 3700, 1, seed=0).steps
+        for each in some.values()
+    ] == [18, 15]
     weights = []
     for again in ([], ["--resume"]):
         *_, steps, _ = play(monkeypatch, tmp_path / "a", *options, *again)
         assert steps[-1] == 15
         with np.load(tmp_path / "a" / "checkpoint.npz") as checkpoint:
-            weights.append({name: checkpoint[name] for name in checkpoint.files
-                            if name.startswith("hinge, model")})  # fmt: skip
+            weights.append(
+                {
+                    name: checkpoint[name]
+                    for name in checkpoint.files
+                    if name.startswith("hinge, model")
+                }
+            )
     assert weights[0]
     np.testing.assert_equal(weights[0], weights[1])
 
@@ -268,23 +284,24 @@ def test_games_of_more_steps_end_with_the_shortest_and_stay_there(monkeypatch, t
 def test_the_papers_game_is_named_for_its_packing_and_set_beside_the_table(
     monkeypatch, tmp_path, capsys
 ):
-    results, rows, *_ = play(monkeypatch, tmp_path / "a", "--paper", "--data", "grid",
-                             "--packing", "4", "--train", "400")  # fmt: skip
+    results, rows, *_ = play(
+        monkeypatch, tmp_path / "a", "--paper", "--data", "grid", "--packing", "4", "--train", "400"
+    )
     assert len(rows) == 1 + 400 // 100
     assert set(results) == {"PacGAN4 modes", "PacGAN4 good", "parameters"}
     assert "published         24.8 ± 0.2" in capsys.readouterr().out
     found = {"GAN": metrics.Modes(3, 0.125, np.zeros(8))}
     table = gan_2d.table(found, gan_2d.PUBLISHED["ring", 1]).splitlines()
     assert [row.split() for row in table] == [
-        ["modes", "good", "samples"], ["GAN", "3", "of", "8", "12.5%"],
+        ["modes", "good", "samples"],
+        ["GAN", "3", "of", "8", "12.5%"],
         ["published", "6.3", "±", "0.5", "98.2", "%"],
-    ]  # fmt: skip
+    ]
     assert len(gan_2d.table(found, None).splitlines()) == 2
 
 
 def test_the_papers_recipe_is_the_default_of_no_other(monkeypatch, tmp_path):
-    Args = type("Args", (), {"paper": True, "packing": None, "critic_steps": None,
-                              "loss": "all"})  # fmt: skip
+    Args = type("Args", (), {"paper": True, "packing": None, "critic_steps": None, "loss": "all"})
     recipes = gan_2d.chosen(Args)
     assert list(recipes) == ["GAN"]
     assert recipes["GAN"].batch == 100

@@ -53,8 +53,9 @@ def main(monkeypatch, tmp_path):
 
         monkeypatch.setattr(gan, "train", watched)
         few = [] if "--resume" in options else FEW[module]
-        monkeypatch.setattr(sys, "argv", [module.__name__, *few, *options.split(),
-                                          "--out", str(played.folder)])  # fmt: skip
+        monkeypatch.setattr(
+            sys, "argv", [module.__name__, *few, *options.split(), "--out", str(played.folder)]
+        )
         module.main()
         return played
 
@@ -68,19 +69,39 @@ def small(channels, rng):
     def spread(x):
         return tg.broadcast_to(x, (len(x), side, side, channels))
 
-    painter = nn.Sequential(nn.Dense(gan_shapes.LATENT, channels, rng=rng), nn.Tanh(),
-                            nn.Reshape(1, 1, channels), spread)  # fmt: skip
-    critic = nn.Sequential(nn.Conv2d(channels, 2, 4, 4, rng=rng), nn.LeakyReLU(0.2), nn.Flatten(),
-                           nn.Dense(side * side // 8, 1, rng=rng))  # fmt: skip
+    painter = nn.Sequential(
+        nn.Dense(gan_shapes.LATENT, channels, rng=rng),
+        nn.Tanh(),
+        nn.Reshape(1, 1, channels),
+        spread,
+    )
+    critic = nn.Sequential(
+        nn.Conv2d(channels, 2, 4, 4, rng=rng),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Dense(side * side // 8, 1, rng=rng),
+    )
     return painter, critic
 
 
 SMALL = {gan_shapes: small}
 FEW = {
-    gan_variants: ["--data", "digits", "--train", "40", "--test-images", "20", "--batch-size", "8",
-                "--width", "2", "--epochs", "1"],
+    gan_variants: [
+        "--data",
+        "digits",
+        "--train",
+        "40",
+        "--test-images",
+        "20",
+        "--batch-size",
+        "8",
+        "--width",
+        "2",
+        "--epochs",
+        "1",
+    ],
     gan_shapes: ["--train", "9", "--batch-size", "3", "--epochs", "1"],
-}  # fmt: skip
+}
 
 
 def log(played):
@@ -105,8 +126,9 @@ def front(monkeypatch, tmp_path):
         monkeypatch.setattr(image, name, lambda *_, **__: None)
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
     monkeypatch.setattr(gan_mnist, "WIDTH", 2)
-    return lambda options, out="run", stop_at=None: run_front(gan_mnist, options, tmp_path / out,
-                                                              stop_at)  # fmt: skip
+    return lambda options, out="run", stop_at=None: run_front(
+        gan_mnist, options, tmp_path / out, stop_at
+    )
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -114,8 +136,10 @@ def test_the_written_out_losses_are_the_librarys_and_so_are_their_gradients(size
     values = size * generator().standard_normal((2, 6, 1))
     r, f = (tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in values)
     library = gan.NonSaturating()
-    pairs = [(gan_mnist.discriminator_loss(r, f), library.critic(r, f), (r, f)),
-             (gan_mnist.generator_loss(f), library.generator(f), (f,))]  # fmt: skip
+    pairs = [
+        (gan_mnist.discriminator_loss(r, f), library.critic(r, f), (r, f)),
+        (gan_mnist.generator_loss(f), library.generator(f), (f,)),
+    ]
     for ours, theirs, logits in pairs:
         assert float(ours) == pytest.approx(float(theirs), rel=1e-12)
         for a, b in zip(tg.grad(ours, logits), tg.grad(theirs, logits), strict=True):
@@ -129,8 +153,9 @@ def test_the_written_out_equilibrium_is_the_librarys():
 def test_the_written_out_loop_trains_as_the_librarys_does(front, monkeypatch, tmp_path):
     ours = outcome(front(f"{SMALLEST} --samples 3"))
     monkeypatch.setattr(image, "strip", lambda *_, **__: None)
-    theirs = outcome(run_front(gan_variants, f"{SMALLEST} --samples 3 --width 2",
-                               tmp_path / "theirs"))  # fmt: skip
+    theirs = outcome(
+        run_front(gan_variants, f"{SMALLEST} --samples 3 --width 2", tmp_path / "theirs")
+    )
     assert len(ours["discriminator_loss"]) == 5
     ours["critic_loss"] = ours["discriminator_loss"]
     for name in ("critic_loss", "generator_loss", "accuracy", "images"):
@@ -186,7 +211,9 @@ def test_every_loss_is_trained_by_its_recipe(main, loss):
     assert ("distance" in columns) == (recipe.loss is gan.Wasserstein)
     kinds = {type(layer) for layer in played.model.critic.layers}
     assert (nn.BatchNorm in kinds, nn.SpectralNorm in kinds) == (
-        recipe.norm == "batch", recipe.norm == "spectral")  # fmt: skip
+        recipe.norm == "batch",
+        recipe.norm == "spectral",
+    )
     for optimizer in played.optimizers:
         assert vars(optimizer).items() >= settings(recipe, optimizer.params).items()
     if recipe.clip_at:
@@ -202,9 +229,12 @@ def settings(recipe, params):
 
 @pytest.mark.parametrize(
     ("name", "build", "ends"),
-    [("one-layer-gan", "one_layer_gan", (-1, 1)), ("dense-gan", "dense_gan", (0, 1)),
-     ("dcgan-28", "dcgan_28", (-1, 1))],
-)  # fmt: skip
+    [
+        ("one-layer-gan", "one_layer_gan", (-1, 1)),
+        ("dense-gan", "dense_gan", (0, 1)),
+        ("dcgan-28", "dcgan_28", (-1, 1)),
+    ],
+)
 def test_classic_networks_are_whole_and_see_images_in_the_range_that_they_make(
     main, name, build, ends
 ):
@@ -271,8 +301,14 @@ def test_the_balance_shows_samples_in_rows_and_how_often_each_digit_comes(monkey
     with Run(tmp_path / "run") as run:
         gan_variants.draw_balance(run, gan_variants.Verdict({}, labels, samples))
     assert shown["path"] == tmp_path / "run" / "balance.png"
-    names = ["0: 16.0%", "1: 0.0%", "2: 0.0%", "3: 80.0%", *(f"{i}: 0.0%" for i in range(4, 9)),
-             "9: 4.0%"]  # fmt: skip
+    names = [
+        "0: 16.0%",
+        "1: 0.0%",
+        "2: 0.0%",
+        "3: 80.0%",
+        *(f"{i}: 0.0%" for i in range(4, 9)),
+        "9: 4.0%",
+    ]
     assert list(shown["rows"]) == names
     rows = np.stack([shown["rows"][name] for name in names])[..., 0, 0, 0] * 50
     assert rows[3].tolist() == [*range(15)]
@@ -356,31 +392,47 @@ def test_a_run_that_was_stopped_and_resumed_is_one_never_stopped(main, module, o
     resumed = main(module, "--resume")
     assert log(resumed) == log(whole)
     assert len(log(resumed)[1]) > stops
-    for a, b in zip(np.load(whole.folder / "samples.npz").values(),
-                    np.load(resumed.folder / "samples.npz").values(), strict=True):  # fmt: skip
+    for a, b in zip(
+        np.load(whole.folder / "samples.npz").values(),
+        np.load(resumed.folder / "samples.npz").values(),
+        strict=True,
+    ):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
-        (gan_variants, "--smooth 2", "argument --smooth: expected a number above 0, 1 at most, got "
-         "2"),
+        (
+            gan_variants,
+            "--smooth 2",
+            "argument --smooth: expected a number above 0, 1 at most, got 2",
+        ),
         (gan_variants, "--smooth 0", "argument --smooth: expected a number above 0, got '0'"),
-        (gan_variants, "--smooth 0.9 --loss hinge", "--smooth works only with losses of "
-         "probabilities, not with hinge"),
+        (
+            gan_variants,
+            "--smooth 0.9 --loss hinge",
+            "--smooth works only with losses of probabilities, not with hinge",
+        ),
         (gan_variants, "--classic dcgan-28", "--classic takes no --width"),  # narrow
         (gan_variants, "--classic dcgan-28 --width 64 --packing 2", "--classic takes no --width"),
         (gan_variants, "--classic dcgan-28 --quick --width 64", "--classic takes no --width"),
-        (gan_variants, "--classic dcgan-28 --width 64 --data shapes", "--classic networks take "
-         "images of shape (28, 28, 1), but those of shapes have (28, 28, 3)"),
-        (gan_variants, "--critic-steps 6", "one generator update needs 6 discriminator updates, "
-         "but there are only 5 batches"),
+        (
+            gan_variants,
+            "--classic dcgan-28 --width 64 --data shapes",
+            "--classic networks take "
+            "images of shape (28, 28, 1), but those of shapes have (28, 28, 3)",
+        ),
+        (
+            gan_variants,
+            "--critic-steps 6",
+            "one generator update needs 6 discriminator updates, but there are only 5 batches",
+        ),
         (gan_variants, "--packing 41", "--packing 41: there are only 40 images"),
         (gan_shapes, "--classic --data digits", "made for colours, and those of digits are grey"),
         (gan_shapes, "--gamma 0", "argument --gamma: expected a number above 0, got '0'"),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_done_is_refused_before_an_older_run_is_moved(
     main, capsys, tmp_path, module, options, message
 ):

@@ -42,8 +42,10 @@ def known_model(predicts="eps"):
     schedule = diffusion.cosine()
 
     def network(x, times):
-        a, b = (tg.xp.asarray(each[:, None], x.dtype)
-                for each in schedule.scales(np.clip(host(times), 0, 1000)))  # fmt: skip
+        a, b = (
+            tg.xp.asarray(each[:, None], x.dtype)
+            for each in schedule.scales(np.clip(host(times), 0, 1000))
+        )
         mean = tg.xp.asarray(MEAN)
         eps = (x - a * mean) * (b / (a * a * DEVIATION**2 + b * b))
         x_0 = (x - eps * b) / a
@@ -57,8 +59,9 @@ def known_model(predicts="eps"):
 
 @each_set
 def test_both_learn_the_same_sets_which_are_about_as_large_as_the_noise(name):
-    x, y = (module.SETS[name].draw(5000, rng=generator()).points
-            for module in (diffusion_2d, flow_2d))  # fmt: skip
+    x, y = (
+        module.SETS[name].draw(5000, rng=generator()).points for module in (diffusion_2d, flow_2d)
+    )
     np.testing.assert_array_equal(x, y)
     assert 0.4 < x.std() < 1.3
     assert np.abs(x).max() < trajectories.REACH
@@ -101,8 +104,21 @@ def run(module, monkeypatch, folder, *options, drawn=False):
 
 
 def test_a_diffusion_model_comes_near_the_truth_in_a_short_training(monkeypatch, tmp_path):
-    found = run(diffusion_2d, monkeypatch, tmp_path / "a", "--data", "mixture", "--train", "20000",
-                "--epochs", "8", "--test", "1000", "--steps", "20")  # fmt: skip
+    found = run(
+        diffusion_2d,
+        monkeypatch,
+        tmp_path / "a",
+        "--data",
+        "mixture",
+        "--train",
+        "20000",
+        "--epochs",
+        "8",
+        "--test",
+        "1000",
+        "--steps",
+        "20",
+    )
     missing = found["true_log_likelihood"] - found["log_likelihood"]
     assert -0.03 < missing < 0.1  # nats; of one Gaussian it is 0.5
     assert found["bound"] < found["log_likelihood"] + 0.03
@@ -115,8 +131,21 @@ def test_a_flow_comes_near_the_truth_in_a_short_training_and_reflow_makes_it_str
     monkeypatch, tmp_path
 ):
     monkeypatch.setattr(flow_2d, "TOLERANCE", 1e-3)
-    found = run(flow_2d, monkeypatch, tmp_path / "a", "--data", "mixture", "--train", "10000",
-                "--epochs", "12", "--test", "1000", "--reflow", "1")  # fmt: skip
+    found = run(
+        flow_2d,
+        monkeypatch,
+        tmp_path / "a",
+        "--data",
+        "mixture",
+        "--train",
+        "10000",
+        "--epochs",
+        "12",
+        "--test",
+        "1000",
+        "--reflow",
+        "1",
+    )
     missing = found["true_log_likelihood"] - found["log_likelihood"]
     assert -0.03 < missing < 0.1
     assert found["energy_distance"] < 0.01
@@ -158,8 +187,9 @@ def test_networks_that_are_wanted_later_are_trained_beside_those_that_are_there(
     monkeypatch, tmp_path
 ):
     monkeypatch.setattr(flow_2d, "TOLERANCE", 0.1)
-    whole = run(flow_2d, monkeypatch, tmp_path / "a", *SHORT, "--epochs", "1", "--coupled",
-                "--reflow", "2")  # fmt: skip
+    whole = run(
+        flow_2d, monkeypatch, tmp_path / "a", *SHORT, "--epochs", "1", "--coupled", "--reflow", "2"
+    )
     run(flow_2d, monkeypatch, tmp_path / "b", *SHORT, "--epochs", "1", "--reflow", "1")
     train, steps = flow.train, []
 
@@ -192,7 +222,8 @@ def test_the_density_found_along_the_equation_is_the_closed_form(predicts):
     expected = 2 * math.log(ratio) - (x_T * x_T).sum(axis=1) / 2 - math.log(2 * math.pi)
     np.testing.assert_allclose(samplers.log_likelihood(model, x), expected, atol=5e-3)
     truth = -((x - MEAN) ** 2).sum(axis=1) / (2 * DEVIATION**2) - math.log(
-        2 * math.pi * DEVIATION**2)  # fmt: skip
+        2 * math.pi * DEVIATION**2
+    )
     np.testing.assert_allclose(expected, truth, atol=0.03)
 
 
@@ -227,8 +258,10 @@ def test_the_arrows_of_a_score_point_up_the_density(monkeypatch, tmp_path):
     assert len(drawn) == len(diffusion_2d.TIMES)
     for t, (x, y, u, v) in zip(diffusion_2d.TIMES, drawn, strict=True):
         a, b = model.schedule.scales(t)
-        score = [-(at.ravel() - a * mean) / (a * a * DEVIATION**2 + b * b)
-                 for at, mean in zip((x, y), MEAN, strict=True)]  # fmt: skip
+        score = [
+            -(at.ravel() - a * mean) / (a * a * DEVIATION**2 + b * b)
+            for at, mean in zip((x, y), MEAN, strict=True)
+        ]
         np.testing.assert_allclose([u, v], b * np.array(score), atol=1e-4)
 
 
@@ -247,20 +280,41 @@ def test_lines_between_coupled_pairs_are_shorter_and_have_the_same_ends(monkeypa
     seen = {}
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     monkeypatch.setattr(flow_2d, "judged", lambda *_: None)
-    monkeypatch.setattr(flow_2d, "draw", lambda run, known, networks, lines, test, noise:
-                        seen.update(lines=lines, test=test, noise=noise, networks=networks)
-                        )  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["flow_2d.py", "--out", str(tmp_path / "a"), *SHORT,
-                                      "--epochs", "1", "--coupled", "--reflow", "1"])  # fmt: skip
+    monkeypatch.setattr(
+        flow_2d,
+        "draw",
+        lambda run, known, networks, lines, test, noise: seen.update(
+            lines=lines, test=test, noise=noise, networks=networks
+        ),
+    )
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "flow_2d.py",
+            "--out",
+            str(tmp_path / "a"),
+            *SHORT,
+            "--epochs",
+            "1",
+            "--coupled",
+            "--reflow",
+            "1",
+        ],
+    )
     flow_2d.main()
     lines, noise = seen["lines"], seen["noise"]
-    length = {name: ((ends[:100] - noise[: len(ends[:100])]) ** 2).sum(axis=1).mean()
-              for name, ends in lines.items()}  # fmt: skip
+    length = {
+        name: ((ends[:100] - noise[: len(ends[:100])]) ** 2).sum(axis=1).mean()
+        for name, ends in lines.items()
+    }
     assert length["coupled pairs"] < 0.5 * length["random pairs"]
-    np.testing.assert_array_equal(np.sort(lines["coupled pairs"], axis=0),
-                                  np.sort(seen["test"][:50], axis=0))  # fmt: skip
-    ends = flow.transport(seen["networks"]["random pairs"], noise[:100],
-                          times=flow_2d.REFLOWED, step=ode.heun)  # fmt: skip
+    np.testing.assert_array_equal(
+        np.sort(lines["coupled pairs"], axis=0), np.sort(seen["test"][:50], axis=0)
+    )
+    ends = flow.transport(
+        seen["networks"]["random pairs"], noise[:100], times=flow_2d.REFLOWED, step=ode.heun
+    )
     np.testing.assert_allclose(lines["reflow 1"][:100], ends, atol=1e-3)
 
 

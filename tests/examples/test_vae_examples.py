@@ -133,8 +133,16 @@ def test_variants_stopped_and_resumed_log_what_a_run_never_stopped_logs(variants
 def test_variants_refuse_what_they_can_not_do_before_they_move_an_older_run(variants, tmp_path):
     variants("--epochs 0")
     before = sorted(tmp_path.rglob("*"))
-    for options in ("--k 0", "--latent 0", "--beta -1", "--free-bits nan", "--train -5",
-                    "--test-images 0", "--beta much", "--k 2 --beta 2"):  # fmt: skip
+    for options in (
+        "--k 0",
+        "--latent 0",
+        "--beta -1",
+        "--free-bits nan",
+        "--train -5",
+        "--test-images 0",
+        "--beta much",
+        "--k 2 --beta 2",
+    ):
         with pytest.raises(SystemExit):
             variants(options)
     with pytest.raises(ValueError, match="where there is nothing"):
@@ -152,9 +160,14 @@ def test_variants_do_with_little(variants, options):
 
 @pytest.mark.parametrize(
     "options",
-    ["--net conv", "--k 3", "--beta 4 --free-bits 0.5", "--likelihood gaussian",
-     "--likelihood learned --conditional"],
-)  # fmt: skip
+    [
+        "--net conv",
+        "--k 3",
+        "--beta 4 --free-bits 0.5",
+        "--likelihood gaussian",
+        "--likelihood learned --conditional",
+    ],
+)
 def test_every_variant_learns(variants, no_pictures, options):
     folder = variants(f"{options} --train 40 --batch-size 8 --epochs 4")
     loss = logbook.columns(folder / "log.csv")["loss"]
@@ -263,8 +276,21 @@ def test_surroundings_are_the_mean_pixels_about_a_codes_places():
 def run_vqvae(monkeypatch, folder, *options):
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)  # pictures take long
     monkeypatch.setattr(vqvae_mnist, "draw", lambda *_: None)
-    arguments = ["--data", "digits", "--train", "96", "--test-images", "20", "--batch-size", "32",
-                 "--codes", "8", "--out", str(folder), *options]  # fmt: skip
+    arguments = [
+        "--data",
+        "digits",
+        "--train",
+        "96",
+        "--test-images",
+        "20",
+        "--batch-size",
+        "32",
+        "--codes",
+        "8",
+        "--out",
+        str(folder),
+        *options,
+    ]
     monkeypatch.setattr(sys, "argv", ["vqvae_mnist.py", *arguments])
     vqvae_mnist.main()
     return json.loads((folder / "results.json").read_text("utf-8"))
@@ -305,8 +331,11 @@ def test_all_codes_begin_where_vectors_are(monkeypatch, tmp_path):
 
     images = data.digits(40, rng=generator()).images
     monkeypatch.setattr(vae, "train", no_training)
-    args = type("Args", (), {"seed": 0, "codebook": "mean", "codes": 8, "batch_size": 8,
-                             "epochs": 1, "lr": 1e-3})  # fmt: skip
+    args = type(
+        "Args",
+        (),
+        {"seed": 0, "codebook": "mean", "codes": 8, "batch_size": 8, "epochs": 1, "lr": 1e-3},
+    )
     with vqvae_mnist.Run(tmp_path / "run") as run:
         _, more = vqvae_mnist.learn_codes(run, args, images)
     assert not more
@@ -366,7 +395,8 @@ def test_the_mean_of_k_elbos_is_that_and_lies_below_the_importance_weighted_boun
     assert float(terms.loss) > float(vae.iwae(model, x, k=7, rng=generator(1)).loss) + 1
     one = iwae_table.mean_elbo(model, x, k=1, rng=generator(1))
     assert float(one.loss) == pytest.approx(
-        float(vae.iwae(model, x, k=1, rng=generator(1)).loss), rel=1e-5)  # fmt: skip
+        float(vae.iwae(model, x, k=1, rng=generator(1)).loss), rel=1e-5
+    )
 
 
 def test_the_stages_are_the_papers():
@@ -424,13 +454,17 @@ def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
 
 
 def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
-    args = SimpleNamespace(objective="iwae", k=5, data="mnist", train=59_600, test_images=2000,
-                           draws=500)  # fmt: skip
+    args = SimpleNamespace(
+        objective="iwae", k=5, data="mnist", train=59_600, test_images=2000, draws=500
+    )
     rows = iwae_table.table(args, {"nll_1": 114.5, "nll_4": 100.8, "seconds": 3}).splitlines()
     assert [row.split() for row in rows[1:]] == [
-        ["1", "114.50", "114.65"], ["4", "100.80", "102.62"], ["13", "–", "95.33"],
-        ["40", "–", "91.55"], ["3,280", "–", "85.54"],
-    ]  # fmt: skip
+        ["1", "114.50", "114.65"],
+        ["4", "100.80", "102.62"],
+        ["13", "–", "95.33"],
+        ["40", "–", "91.55"],
+        ["3,280", "–", "85.54"],
+    ]
     for change in ({"k": 7, "draws": 500}, {"data": "digits"}, {"train": 100}, {"draws": 5}):
         other = SimpleNamespace(**vars(args) | change)
         rows = iwae_table.table(other, {"nll_1": 114.5}).splitlines()[1:]
@@ -440,9 +474,28 @@ def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
 
 def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     def came_to(name, stages, *more):
-        monkeypatch.setattr(sys, "argv", [
-            "iwae_table.py", "--data", "digits", "--train", "60", "--test-images", "5", "--draws",
-            "7", "--k", "2", "--stages", stages, "--out", str(tmp_path / name), *more])  # fmt: skip
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "iwae_table.py",
+                "--data",
+                "digits",
+                "--train",
+                "60",
+                "--test-images",
+                "5",
+                "--draws",
+                "7",
+                "--k",
+                "2",
+                "--stages",
+                stages,
+                "--out",
+                str(tmp_path / name),
+                *more,
+            ],
+        )
         iwae_table.main()
         found = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))
         return {key: value for key, value in found.items() if key.startswith("nll")}
@@ -483,8 +536,19 @@ def test_codes_are_drawn_from_the_posteriors_of_the_images():
 def run_shapes(monkeypatch, folder, *options):
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     monkeypatch.setattr(vae_shapes, "draw", lambda *_: None)
-    arguments = ["--train", "40", "--test-images", "8", "--batch-size", "20", "--prior-steps", "6",
-                 "--out", str(folder), *options]  # fmt: skip
+    arguments = [
+        "--train",
+        "40",
+        "--test-images",
+        "8",
+        "--batch-size",
+        "20",
+        "--prior-steps",
+        "6",
+        "--out",
+        str(folder),
+        *options,
+    ]
     monkeypatch.setattr(sys, "argv", ["vae_shapes.py", *arguments])
     vae_shapes.main()
     second = (folder / "prior" / "log.csv").read_text("utf-8").splitlines()

@@ -37,13 +37,15 @@ class Seen:
         self.x, self.t, self.classes = host(x), host(t), [host(c) for c in classes]
         return x * 0.0
 
+
 # --- the loss -------------------------------------------------------------------------------------
 
 
 def test_the_loss_is_its_formula():
     x_0, x_1, t = normal(5, D), normal(5, D, seed=1), np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-    found = matching_loss(lambda x, t: x * 2.0 + tg.reshape(t, (-1, 1)), here(x_0), here(x_1),
-                          here(t))  # fmt: skip
+    found = matching_loss(
+        lambda x, t: x * 2.0 + tg.reshape(t, (-1, 1)), here(x_0), here(x_1), here(t)
+    )
     total = 0.0
     for a, b, s in zip(x_0, x_1, t, strict=True):
         x_t = [(1 - s) * a[d] + s * b[d] for d in range(D)]
@@ -62,8 +64,12 @@ def test_noise_is_at_time_0_and_data_at_time_1():
 
 def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
     c = np.array([3.0, -1.0])
-    found = matching_loss(lambda x, t: (here(c) - x) / (1 - tg.reshape(t, (-1, 1))),
-                          here(normal(6, D)), here(np.tile(c, (6, 1))), here(np.arange(6) / 6))
+    found = matching_loss(
+        lambda x, t: (here(c) - x) / (1 - tg.reshape(t, (-1, 1))),
+        here(normal(6, D)),
+        here(np.tile(c, (6, 1))),
+        here(np.arange(6) / 6),
+    )
     assert float(found) == pytest.approx(0, abs=1e-24)
 
 
@@ -117,15 +123,20 @@ def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(los
 def test_the_loss_of_pairs_has_the_gradients_that_it_says():
     model, pairs = Small(3).astype(float), normal(4, 2, D)
     _check_gradients(model, lambda: reflow_loss(model, here(pairs), rng=generator(3)))
-    gradcheck(lambda p: reflow_loss(model, p, rng=generator(3)),
-              tg.Tensor(tg.xp.asarray(pairs), requires_grad=True))  # fmt: skip
+    gradcheck(
+        lambda p: reflow_loss(model, p, rng=generator(3)),
+        tg.Tensor(tg.xp.asarray(pairs), requires_grad=True),
+    )
 
 
 def test_the_loss_has_the_gradients_it_says_with_respect_to_noise_data_and_times():
     model = Small(3).astype(float)
     inputs = [normal(4, D), normal(4, D, seed=1), np.array([0.1, 0.4, 0.6, 0.95])]
-    gradcheck(partial(matching_loss, model),
-              *(tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in inputs), order=2)
+    gradcheck(
+        partial(matching_loss, model),
+        *(tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in inputs),
+        order=2,
+    )
 
 
 def _check_gradients(model, loss):
@@ -154,6 +165,7 @@ def test_pairs_are_taken_as_noise_first_and_data_second():
     np.testing.assert_allclose(seen.x, (1 - t) * pairs[:, 0] + t * pairs[:, 1])
     assert float(loss) == pytest.approx(((pairs[:, 1] - pairs[:, 0]) ** 2).mean())
 
+
 # --- the coupling ---------------------------------------------------------------------------------
 
 
@@ -170,9 +182,11 @@ def test_a_coupled_loss_keeps_data_and_classes_together():
 
 def test_coupled_lines_are_shorter_and_the_loss_of_the_best_guess_is_less():
     x_1, _ = TWO.sample(256, generator())
-    losses = [float(flow_loss(Seen(), here(x_1), rng=generator(1), coupled=c))
-              for c in (False, True)]  # fmt: skip
+    losses = [
+        float(flow_loss(Seen(), here(x_1), rng=generator(1), coupled=c)) for c in (False, True)
+    ]
     assert losses[1] < 0.6 * losses[0]
+
 
 # --- the loop -------------------------------------------------------------------------------------
 
@@ -203,17 +217,23 @@ def test_what_reflow_learns_is_straighter():
     pairs = flow.reflow_pairs(TWO.velocity, x_0).astype(np.float32)
     np.testing.assert_array_equal(pairs[:, 0], x_0.astype(np.float32))
     student = Small(48)
-    for _ in flow.train(student, Batches(pairs, 128, rng=generator(), epochs=40),
-                        optim.Adam(student.parameters(), optim.cosine(1e-2, 620)),
-                        rng=generator(), loss=reflow_loss):  # fmt: skip
+    for _ in flow.train(
+        student,
+        Batches(pairs, 128, rng=generator(), epochs=40),
+        optim.Adam(student.parameters(), optim.cosine(1e-2, 620)),
+        rng=generator(),
+        loss=reflow_loss,
+    ):
         pass
     before = flow.straightness(TWO.velocity, x_0[:500], steps=40)
     after = flow.straightness(student, x_0[:500].astype(np.float32), steps=40)
     assert after < 0.2 * before
     fresh = normal(500, D, seed=9)
     ends = flow.transport(TWO.velocity, fresh)
-    one = {"teacher": flow.transport(TWO.velocity, fresh, step=ode.euler),
-           "student": flow.transport(student, fresh.astype(np.float32), step=ode.euler)}
+    one = {
+        "teacher": flow.transport(TWO.velocity, fresh, step=ode.euler),
+        "student": flow.transport(student, fresh.astype(np.float32), step=ode.euler),
+    }
     error = {name: ((x - ends) ** 2).mean() for name, x in one.items()}
     assert error["student"] < 0.2 * error["teacher"]
 
@@ -227,8 +247,9 @@ def test_a_network_of_classes_is_told_them_and_some_are_dropped():
             return super().forward(x, t, classes)
 
     model = Told(4, classes=6)
-    batches = Batches(np.zeros((4000, D), np.float32), 2000, rng=generator(), labels=labels,
-                      epochs=1)  # fmt: skip
+    batches = Batches(
+        np.zeros((4000, D), np.float32), 2000, rng=generator(), labels=labels, epochs=1
+    )
     loss = partial(flow_loss, null=5, drop=0.2)
     optimizer = optim.SGD(model.parameters(), 0.1)
     assert len(list(flow.train(model, batches, optimizer, rng=generator(), loss=loss))) == 2
@@ -242,10 +263,12 @@ def test_the_average_follows_after_each_step():
     ema = optim.EMA(model.parameters(), 0.5, warm_up=False)
     average = host(model.body[0].weight).astype(float)
     batches = Batches(normal(64, D).astype(np.float32), 16, rng=generator(), epochs=1)
-    for _ in flow.train(model, batches, optim.SGD(model.parameters(), 0.5), rng=generator(),
-                        ema=ema):  # fmt: skip
+    for _ in flow.train(
+        model, batches, optim.SGD(model.parameters(), 0.5), rng=generator(), ema=ema
+    ):
         average = 0.5 * average + 0.5 * host(model.body[0].weight)
     np.testing.assert_allclose(host(ema.state["average"][0]), average, rtol=1e-5)
+
 
 # --- samples and densities ------------------------------------------------------------------------
 
@@ -255,11 +278,19 @@ def test_mean_and_covariance_are_reproduced_to_the_order_of_the_step(step, order
     """A flow that is linear in x: what it does to 0 and to the axes is what it does to N(0, I)"""
     errors = []
     for n in (50, 100):
-        ends = flow.transport(GAUSSIAN.velocity, np.array([[0.0, 0], [1, 0], [0, 1]]),
-                              times=np.linspace(0, 1, n + 1), step=step)  # fmt: skip
+        ends = flow.transport(
+            GAUSSIAN.velocity,
+            np.array([[0.0, 0], [1, 0], [0, 1]]),
+            times=np.linspace(0, 1, n + 1),
+            step=step,
+        )
         mean, axes = ends[0], ends[1:] - ends[0]
-        errors.append([np.abs(mean - GAUSSIAN.means[0]).max(),
-                       np.abs(axes.T @ axes - GAUSSIAN.covariances[0]).max()])  # fmt: skip
+        errors.append(
+            [
+                np.abs(mean - GAUSSIAN.means[0]).max(),
+                np.abs(axes.T @ axes - GAUSSIAN.covariances[0]).max(),
+            ]
+        )
     (m0, c0), (m1, c1) = errors
     assert c1 < 0.05 and math.log2(c0 / c1) > order - 0.15
     assert m1 < 1e-9 or math.log2(m0 / m1) > order - 0.15
@@ -288,8 +319,9 @@ def test_from_data_back_to_noise_and_again():
 
 def test_pairs_are_noise_and_where_the_flow_takes_it():
     x_0 = normal(5, D)
-    found = flow.reflow_pairs(lambda x, t: x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0, x_0,
-                              size=2)  # fmt: skip
+    found = flow.reflow_pairs(
+        lambda x, t: x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0, x_0, size=2
+    )
     np.testing.assert_array_equal(found[:, 0], x_0)
     np.testing.assert_allclose(found[:, 1], x_0 + 4, rtol=1e-6)  # ∫ (2t + 3) dt
 
@@ -302,8 +334,17 @@ def test_rows_travel_with_their_classes_however_they_are_cut_up():
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
     other = flow.transport(model, x, (labels + 1) % 3, times=np.linspace(0, 1, 5), step=ode.heun)
     assert np.abs(other - whole).min(axis=1).max() > 0.01
-    likely = [flow.log_likelihood(model, x, tg.Tensor(tg.xp.asarray(labels)), size=size,
-                                  times=np.linspace(1, 0, 5), step=ode.heun) for size in (4, 11)]
+    likely = [
+        flow.log_likelihood(
+            model,
+            x,
+            tg.Tensor(tg.xp.asarray(labels)),
+            size=size,
+            times=np.linspace(1, 0, 5),
+            step=ode.heun,
+        )
+        for size in (4, 11)
+    ]
     np.testing.assert_allclose(*likely, rtol=1e-5)
 
 
@@ -313,8 +354,9 @@ def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
     found = flow.log_likelihood(TWO.velocity, x.reshape(shape), step=ode.Adaptive(1e-7, 1e-7))
     np.testing.assert_allclose(found, TWO.log_density(x), atol=1e-5)
     many = np.repeat(x[:1], 1000, axis=0).reshape(1000, *shape[1:])
-    estimates = flow.log_likelihood(TWO.velocity, many, probes=2, rng=generator(),
-                                    times=np.linspace(1, 0, 31), step=ode.heun)  # fmt: skip
+    estimates = flow.log_likelihood(
+        TWO.velocity, many, probes=2, rng=generator(), times=np.linspace(1, 0, 31), step=ode.heun
+    )
     assert abs(estimates.mean() - found[0]) < 4 * estimates.std() / 1000**0.5 + 0.02
 
 
@@ -381,15 +423,24 @@ def test_a_u_net_learns_and_samples_images():
     model = flow.UnitTime(net)
     x = np.tile(np.array([-0.5, 0.5], np.float32)[:, None, None, None], (20, 8, 8, 1))
     batches = Batches(x, 20, rng=generator(), labels=np.arange(40) % 2, epochs=20)
-    losses = [float(r["loss"]) for r in flow.train(
-        model, batches, optim.Adam(model.parameters(), 5e-3), rng=generator(),
-        loss=partial(flow_loss, coupled=True, null=2))]  # fmt: skip
+    losses = [
+        float(r["loss"])
+        for r in flow.train(
+            model,
+            batches,
+            optim.Adam(model.parameters(), 5e-3),
+            rng=generator(),
+            loss=partial(flow_loss, coupled=True, null=2),
+        )
+    ]
     assert np.mean(losses[-3:]) < 0.4 * losses[0]
     drawn = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
     assert drawn.shape == (6, 8, 8, 1) and drawn.dtype == np.float32
     assert drawn[3:].mean() > drawn[:3].mean() + 0.4
-    assert flow.log_likelihood(model, drawn[:2], [0, 1], probes=1, rng=generator(), step=ode.heun
-                               ).shape == (2,)  # fmt: skip
+    assert flow.log_likelihood(
+        model, drawn[:2], [0, 1], probes=1, rng=generator(), step=ode.heun
+    ).shape == (2,)
+
 
 # --- straightness ---------------------------------------------------------------------------------
 
@@ -405,6 +456,7 @@ def test_straightness_is_the_integral_along_the_paths():
     still = flow.straightness(lambda x, t: x * 0.0 + 3.0, x_0, steps=10)
     assert still == pytest.approx(0, abs=1e-20)
 
+
 # --- what can't be meant --------------------------------------------------------------------------
 
 X = np.zeros((3, D))
@@ -413,36 +465,57 @@ X = np.zeros((3, D))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)),
-         "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
-         "(2, 2) and (3,)"),
-        (lambda: matching_loss(Seen(), X, X, np.zeros((3, 1))),
-         "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
-         "(3, 2) and (3, 1)"),
-        (lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()),
-         "flow: expected the network to give (3, 2), as `x` is, got (3, 1)"),
-        (lambda: reflow_loss(Seen(), X, rng=generator()),
-         "reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got (3, 2)"),
-        (lambda: flow.transport(Seen(), X[:0]),
-         "transport: expected at least one row, got shape (0, 2)"),
-        (lambda: flow.transport(Seen(), X, size=0),
-         "transport: expected `size` to be an int ≥ 1, got 0"),
-        (lambda: flow.log_likelihood(Seen(), X, [0, 1]),
-         "log_likelihood: expected a class for each of 3 rows, got `classes` (2,)"),
-        (lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0),
-         "sample: expected `steps` to be an int ≥ 1, got 0"),
-        (lambda: flow.straightness(Seen(), X, steps=0),
-         "straightness: expected `steps` to be an int ≥ 1, got 0"),
-        (lambda: couple(X, X[:2]),
-         "couple: expected `x_0` and `x_1` of one shape, got (3, 2) and (2, 2)"),
-        (lambda: couple(X, X, [0, 1]),
-         "couple: expected `classes` (3,), one for each row, got (2,)"),
+        (
+            lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)),
+            "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
+            "(2, 2) and (3,)",
+        ),
+        (
+            lambda: matching_loss(Seen(), X, X, np.zeros((3, 1))),
+            "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
+            "(3, 2) and (3, 1)",
+        ),
+        (
+            lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()),
+            "flow: expected the network to give (3, 2), as `x` is, got (3, 1)",
+        ),
+        (
+            lambda: reflow_loss(Seen(), X, rng=generator()),
+            "reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got (3, 2)",
+        ),
+        (
+            lambda: flow.transport(Seen(), X[:0]),
+            "transport: expected at least one row, got shape (0, 2)",
+        ),
+        (
+            lambda: flow.transport(Seen(), X, size=0),
+            "transport: expected `size` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: flow.log_likelihood(Seen(), X, [0, 1]),
+            "log_likelihood: expected a class for each of 3 rows, got `classes` (2,)",
+        ),
+        (
+            lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0),
+            "sample: expected `steps` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: flow.straightness(Seen(), X, steps=0),
+            "straightness: expected `steps` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: couple(X, X[:2]),
+            "couple: expected `x_0` and `x_1` of one shape, got (3, 2) and (2, 2)",
+        ),
+        (
+            lambda: couple(X, X, [0, 1]),
+            "couple: expected `classes` (3,), one for each row, got (2,)",
+        ),
         (lambda: assignment(np.zeros((2, 3))), "assignment: expected `cost` (n, n), got (2, 3)"),
         (lambda: assignment([[math.nan]]), "assignment: expected finite costs"),
-        (lambda: flow.UnitTime(Seen(), 0.0),
-         "UnitTime: expected `scale` > 0, got 0.0"),
+        (lambda: flow.UnitTime(Seen(), 0.0), "UnitTime: expected `scale` > 0, got 0.0"),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises(ValueError) as caught:
         make()

@@ -15,8 +15,12 @@ from tinygen.flow import ode
 from tinygen.flow.ode import Adaptive, euler, heun, midpoint, path, solve
 from tinygen.metrics import bits_per_dimension
 
-STEPS = {"euler": (euler, 1), "midpoint": (midpoint, 2), "heun": (heun, 2),
-         "Dormand and Prince": (Adaptive(rtol=0.0, atol=1e9), 5)}  # fmt: skip
+STEPS = {
+    "euler": (euler, 1),
+    "midpoint": (midpoint, 2),
+    "heun": (heun, 2),
+    "Dormand and Prince": (Adaptive(rtol=0.0, atol=1e9), 5),
+}
 each_step = pytest.mark.parametrize(("step", "order"), STEPS.values(), ids=STEPS)
 
 
@@ -44,8 +48,10 @@ def orders(f, x, times, truth, step, counts):
     for n in counts:
         found = tg.to_numpy(solve(f, array(x), np.linspace(*times, n + 1), step))
         errors.append(np.abs(found - truth).max())
-    return [math.log(a / b) / math.log(m / n) for (a, n), (b, m) in
-            itertools.pairwise(zip(errors, counts, strict=True))]  # fmt: skip
+    return [
+        math.log(a / b) / math.log(m / n)
+        for (a, n), (b, m) in itertools.pairwise(zip(errors, counts, strict=True))
+    ]
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -96,8 +102,9 @@ def test_dormand_and_princes_table_fulfils_the_conditions_of_its_order():
     np.testing.assert_allclose(a.sum(1), c, atol=1e-14)
     for k in range(5):
         assert b @ c**k == pytest.approx(1 / (k + 1), abs=1e-14)
-        assert (b - e) @ c**k == pytest.approx(1 / (k + 1) if k < 4 else 1 / 5, abs=1e-14 if k < 4
-                                               else 1e-2)  # fmt: skip
+        assert (b - e) @ c**k == pytest.approx(
+            1 / (k + 1) if k < 4 else 1 / 5, abs=1e-14 if k < 4 else 1e-2
+        )
     assert b @ a @ c == pytest.approx(1 / 6)
     assert b @ a @ a @ c == pytest.approx(1 / 24)
     assert b @ a @ a @ a @ c == pytest.approx(1 / 120)
@@ -193,8 +200,9 @@ def test_float32_stays_float32_and_its_tolerance_can_be_met():
     for step in (euler, midpoint, heun, Adaptive()):
         found = solve(swing, x, (0, 1), step)
         assert found.dtype == np.float32
-    np.testing.assert_allclose(tg.to_numpy(found), tg.to_numpy(x) * math.exp(math.sin(1)),
-                               rtol=1e-4)  # fmt: skip
+    np.testing.assert_allclose(
+        tg.to_numpy(found), tg.to_numpy(x) * math.exp(math.sin(1)), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
@@ -206,7 +214,8 @@ def test_a_field_that_is_not_finite_is_an_error_and_not_a_loop_without_end(wrong
         solve(f, array([1.0]), (0, 1), Adaptive())
     assert str(caught.value) == (
         "Adaptive: at t = 0.625 no step is short enough; is the field finite there, and `rtol` = "
-        "1e-05 or `atol` = 1e-05 within float64's precision?")  # fmt: skip
+        "1e-05 or `atol` = 1e-05 within float64's precision?"
+    )
 
 
 def test_a_first_step_that_overshoots_is_tried_again_without_a_warning():
@@ -223,10 +232,12 @@ def test_a_path_is_the_states_at_the_times_with_the_first_as_it_was(step):
     states = list(path(spiral, x, times, step))
     assert len(states) == 4 and states[0] is x
     for (a, t), (b, u) in itertools.pairwise(zip(states, times, strict=True)):
-        np.testing.assert_allclose(tg.to_numpy(b), tg.to_numpy(solve(spiral, a, (t, u), step)),
-                                   rtol=1e-12)  # fmt: skip
-    np.testing.assert_array_equal(tg.to_numpy(states[-1]),
-                                  tg.to_numpy(solve(spiral, x, times, step)))  # fmt: skip
+        np.testing.assert_allclose(
+            tg.to_numpy(b), tg.to_numpy(solve(spiral, a, (t, u), step)), rtol=1e-12
+        )
+    np.testing.assert_array_equal(
+        tg.to_numpy(states[-1]), tg.to_numpy(solve(spiral, x, times, step))
+    )
 
 
 @given(st.floats(-2, 2), st.floats(-2, 2).filter(lambda t: abs(t) > 0.01))
@@ -237,19 +248,24 @@ def test_back_is_where_one_came_from(start, way):
     np.testing.assert_allclose(tg.to_numpy(back), tg.to_numpy(x), atol=1e-7)
 
 
-@pytest.mark.parametrize("times", [[], [1.0], [0.0, 0.0], [0.0, 1.0, 0.5], [1.0, 0.5, 0.5],
-                                   [0.0, math.nan], [0.0, math.inf]])  # fmt: skip
+@pytest.mark.parametrize(
+    "times",
+    [[], [1.0], [0.0, 0.0], [0.0, 1.0, 0.5], [1.0, 0.5, 0.5], [0.0, math.nan], [0.0, math.inf]],
+)
 def test_times_that_do_not_go_one_way_are_refused(times):
-    for use in (lambda: solve(swing, array([1.0]), times),
-                lambda: list(path(swing, array([1.0]), times))):  # fmt: skip
+    for use in (
+        lambda: solve(swing, array([1.0]), times),
+        lambda: list(path(swing, array([1.0]), times)),
+    ):
         with pytest.raises(ValueError, match=r"expected `times` that rise, or fall, two of them"):
             use()
 
 
 # --- densities ------------------------------------------------------------------------------------
 
-TWIST = np.array([[0.3, -1.0, 0.2, 0.0], [0.5, 0.1, 0.0, 1.0], [0.0, 2.0, -0.7, 0.3],
-                  [0.4, 0.0, 0.6, 0.9]])  # fmt: skip
+TWIST = np.array(
+    [[0.3, -1.0, 0.2, 0.0], [0.5, 0.1, 0.0, 1.0], [0.0, 2.0, -0.7, 0.3], [0.4, 0.0, 0.6, 0.9]]
+)
 
 
 def twisted(x, t):
@@ -293,8 +309,9 @@ def test_a_field_whose_gradient_is_lost_is_refused():
     with pytest.raises(ValueError) as caught:
         ode.divergence(lambda x, t: twisted(x, t).data, x, 1.0)
     kind = type(x).__name__
-    assert str(caught.value) == (f"divergence: expected `f` to give a Tensor of shape (2, 4), got "
-                                 f"{kind} (2, 4)")  # fmt: skip
+    assert str(caught.value) == (
+        f"divergence: expected `f` to give a Tensor of shape (2, 4), got {kind} (2, 4)"
+    )
     with pytest.raises(ValueError, match="`y` is a constant"):
         ode.divergence(lambda x, t: twisted(x, t).detach(), x, 1.0)
     with pytest.raises(ValueError, match=r"expected `f` to give a Tensor of shape \(2, 4\)"):
@@ -309,8 +326,9 @@ def test_log_likelihoods_equal_the_closed_form(known):
     x, _ = known.sample(20, generator())
     found = ode.log_likelihood(known.velocity, array(x), step=Adaptive(1e-8, 1e-8))
     np.testing.assert_allclose(found, known.log_density(x), atol=1e-6)
-    np.testing.assert_allclose(ode.log_likelihood(known.velocity, array(x)),
-                               known.log_density(x), atol=1e-3)  # fmt: skip
+    np.testing.assert_allclose(
+        ode.log_likelihood(known.velocity, array(x)), known.log_density(x), atol=1e-3
+    )
 
 
 def test_on_the_way_the_density_is_that_of_the_time():
@@ -331,22 +349,25 @@ def test_the_error_of_a_log_likelihood_falls_with_the_order_of_the_step():
 def test_probes_estimate_a_log_likelihood_without_bias():
     x, _ = GAUSSIAN.sample(2, generator())
     many = array(np.repeat(x, 2000, axis=0))
-    found = ode.log_likelihood(GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=1, step=heun,
-                               rng=generator(1)).reshape(2, 2000)  # fmt: skip
+    found = ode.log_likelihood(
+        GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=1, step=heun, rng=generator(1)
+    ).reshape(2, 2000)
     exact = ode.log_likelihood(GAUSSIAN.velocity, array(x), np.linspace(1, 0, 41), step=heun)
     deviation = found.std(axis=1)
     assert deviation.min() > 0.1
     np.testing.assert_allclose(found.mean(axis=1), exact, atol=4 * deviation.max() / 2000**0.5)
-    four = ode.log_likelihood(GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=4, step=heun,
-                              rng=generator(1)).reshape(2, 2000)  # fmt: skip
+    four = ode.log_likelihood(
+        GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=4, step=heun, rng=generator(1)
+    ).reshape(2, 2000)
     np.testing.assert_allclose(four.std(axis=1), deviation / 2, rtol=0.1)
 
 
 def test_where_entries_do_not_mix_one_probe_of_signs_is_exact():
     known = known_flows.Mixture([[1.0, -2.0]], [np.diag([0.5, 0.2])])
     x, _ = known.sample(5, generator())
-    found = ode.log_likelihood(known.velocity, array(x), probes=1, rng=generator(),
-                               step=Adaptive(1e-8, 1e-8))  # fmt: skip
+    found = ode.log_likelihood(
+        known.velocity, array(x), probes=1, rng=generator(), step=Adaptive(1e-8, 1e-8)
+    )
     np.testing.assert_allclose(found, known.log_density(x), atol=1e-6)
 
 
@@ -358,9 +379,13 @@ def test_any_times_and_prior_will_do():
         return -0.5 * (x * x / variance + math.log(2 * math.pi * variance)).sum(1)
 
     x = s * generator().standard_normal((6, 3))
-    found = ode.log_likelihood(lambda x, t: x * (t / (s * s + t * t)), array(x), (low, high),
-                               log_prior=lambda x: log_normal(x, s * s + high * high),
-                               step=Adaptive(1e-8, 1e-8))  # fmt: skip
+    found = ode.log_likelihood(
+        lambda x, t: x * (t / (s * s + t * t)),
+        array(x),
+        (low, high),
+        log_prior=lambda x: log_normal(x, s * s + high * high),
+        step=Adaptive(1e-8, 1e-8),
+    )
     np.testing.assert_allclose(found, log_normal(x, s * s + low * low), atol=1e-6)
 
 
@@ -378,15 +403,24 @@ def test_a_standard_normal_that_stays_where_it_is_has_the_bits_of_its_entropy():
         (lambda: Adaptive(-1.0), ValueError, "Adaptive: expected `rtol` ≥ 0, got -1.0"),
         (lambda: Adaptive(atol=0.0), ValueError, "Adaptive: expected `atol` > 0, got 0.0"),
         (lambda: Adaptive(math.nan), ValueError, "Adaptive: expected `rtol` ≥ 0, got nan"),
-        (lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=0, rng=generator()),
-         ValueError, "log_likelihood: expected `probes` to be an int ≥ 1, got 0"),
-        (lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=1), TypeError,
-         "log_likelihood: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
-         "makes, got NoneType"),
-        (lambda: solve(swing, array([1.0]), [0.5]), ValueError,
-         "solve: expected `times` that rise, or fall, two of them or more, got [0.5]"),
+        (
+            lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=0, rng=generator()),
+            ValueError,
+            "log_likelihood: expected `probes` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=1),
+            TypeError,
+            "log_likelihood: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
+            "makes, got NoneType",
+        ),
+        (
+            lambda: solve(swing, array([1.0]), [0.5]),
+            ValueError,
+            "solve: expected `times` that rise, or fall, two of them or more, got [0.5]",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, error, message):
     with pytest.raises(error) as caught:
         make()

@@ -34,9 +34,11 @@ def test_an_assignment_is_the_best_of_all(n, seed, with_ties):
 def test_a_larger_assignment_is_what_scipy_finds(n, seed, kind):
     optimize = pytest.importorskip("scipy.optimize")
     rng = generator(seed)
-    cost = {"points": lambda: -rng.standard_normal((n, 2)) @ rng.standard_normal((2, n)),
-            "far": lambda: np.exp(2 * rng.standard_normal((n, n))),
-            "ties": lambda: rng.integers(0, 3, (n, n))}[kind]()  # fmt: skip
+    cost = {
+        "points": lambda: -rng.standard_normal((n, 2)) @ rng.standard_normal((2, n)),
+        "far": lambda: np.exp(2 * rng.standard_normal((n, n))),
+        "ties": lambda: rng.integers(0, 3, (n, n)),
+    }[kind]()
     found = assignment(cost)
     assert sorted(found) == list(range(n))
     rows, columns = optimize.linear_sum_assignment(cost)
@@ -70,8 +72,10 @@ def test_coupling_moves_the_noise_and_nothing_else():
 
 def test_rows_that_are_noise_already_are_their_own_partners():
     x_1, order = normal(50, 3), generator().permutation(50)
-    np.testing.assert_array_equal(couple(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
-                                  (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)])
+    np.testing.assert_array_equal(
+        couple(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
+        (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)],
+    )
 
 
 def test_each_class_gets_noise_that_knows_nothing_of_it():
@@ -86,6 +90,7 @@ def test_each_class_gets_noise_that_knows_nothing_of_it():
         assert sorted(told[labels == k, 0]) == sorted(x_0[labels == k, 0])
         one = x_0[labels == k]
         np.testing.assert_array_equal(told[labels == k], couple(one, x_1[labels == k]))
+
 
 def test_nothing_is_assigned_to_nothing():
     assert optimal_transport.assignment(np.zeros((0, 0))).shape == (0,)

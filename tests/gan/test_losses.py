@@ -28,6 +28,7 @@ every_loss = pytest.mark.parametrize("loss", EVERY, ids=lambda x: f"{type(x).__n
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
+
 # --- the losses -----------------------------------------------------------------------------------
 
 R, F = np.array([2.0, -0.5, 1.0]), np.array([-1.0, 0.25, 3.0])
@@ -39,24 +40,31 @@ P_R, P_F = sigmoid(R), sigmoid(F)
     [
         (Minimax(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), np.log(1 - P_F).mean()),
         (NonSaturating(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), -np.log(P_F).mean()),
-        (NonSaturating(0.9),
-         -(0.9 * np.log(P_R) + 0.1 * np.log(1 - P_R)).mean() - np.log(1 - P_F).mean(),
-         -np.log(P_F).mean()),
+        (
+            NonSaturating(0.9),
+            -(0.9 * np.log(P_R) + 0.1 * np.log(1 - P_R)).mean() - np.log(1 - P_F).mean(),
+            -np.log(P_F).mean(),
+        ),
         (LeastSquares(), ((R - 1) ** 2).mean() / 2 + (F**2).mean() / 2, ((F - 1) ** 2).mean() / 2),
-        (LeastSquares(0.9), ((R - 0.9) ** 2).mean() / 2 + (F**2).mean() / 2,
-         ((F - 1) ** 2).mean() / 2),
+        (
+            LeastSquares(0.9),
+            ((R - 0.9) ** 2).mean() / 2 + (F**2).mean() / 2,
+            ((F - 1) ** 2).mean() / 2,
+        ),
         (Hinge(), (0 + 1.5 + 0 + 0 + 1.25 + 4) / 3, -2.25 / 3),
         (Wasserstein(), 2.25 / 3 - 2.5 / 3, -2.25 / 3),
     ],
-)  # fmt: skip
+)
 def test_every_loss_is_its_formula(loss, critic, generator_):
     assert float(loss.critic(tensor(R), tensor(F))) == pytest.approx(critic)
     assert float(loss.generator(tensor(F))) == pytest.approx(generator_)
 
 
 @every_loss
-@given(r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
-       f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]))  # fmt: skip
+@given(
+    r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
+    f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
+)
 def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
     real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
     loss_c, loss_g = loss.critic(real, fake), loss.generator(fake)
@@ -96,6 +104,7 @@ def test_at_rest_is_where_the_best_critic_of_equal_distributions_is(loss):
 def test_a_label_is_a_probability(make, real):
     with pytest.raises(ValueError, match=f"^{make.__name__}: expected 0 < `real` ≤ 1, got {real}"):
         make(real)
+
 
 # --- what the critic finds ------------------------------------------------------------------------
 
@@ -156,9 +165,16 @@ def test_a_penalised_critic_of_two_points_finds_their_distance():
     batches = (tensor(np.zeros((16, 2))) for _ in range(600))
     fading = optim.Adam(critic.parameters(), lambda t: 0.02 * 0.995**t, (0.5, 0.9))
     optimizers = optim.SGD(model.generator.parameters(), 1e-12), fading
-    *_, last = gan.train(model, batches, *optimizers, rng=generator(), loss=Wasserstein(),
-                         penalty=partial(gradient_penalty, weight=100.0))  # fmt: skip
+    *_, last = gan.train(
+        model,
+        batches,
+        *optimizers,
+        rng=generator(),
+        loss=Wasserstein(),
+        penalty=partial(gradient_penalty, weight=100.0),
+    )
     assert float(last["distance"]) == pytest.approx(5, rel=0.03)
+
 
 # --- the Dirac-GAN: both players have one number --------------------------------------------------
 
@@ -207,6 +223,7 @@ def test_the_gradient_penalty_does_not_make_them_meet():
     way = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
     assert np.hypot(*way[-500:].T).max() > 0.1
 
+
 # --- the penalties --------------------------------------------------------------------------------
 
 
@@ -216,9 +233,14 @@ def dense_critic(seed=0):
 
 def conv_critic(seed=0):
     rng = generator(seed)
-    return nn.Sequential(nn.Conv2d(2, 3, 3, 2, 1, rng=rng), nn.LeakyReLU(0.2),
-                         nn.Conv2d(3, 2, 2, rng=rng), nn.Tanh(), nn.Flatten(),
-                         nn.Dense(8, 1, rng=rng)).astype(float), (3, 6, 6, 2)  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, 2, 1, rng=rng),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(3, 2, 2, rng=rng),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Dense(8, 1, rng=rng),
+    ).astype(float), (3, 6, 6, 2)
 
 
 def slopes(critic, x):
@@ -301,6 +323,9 @@ def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
 
 
 def test_as_many_fakes_as_real_images_are_needed():
-    with pytest.raises(ValueError, match=r"^gradient_penalty: expected as many `fake` as `real` im"
-                       r"ages, of one shape, got \(2, 3\) and \(4, 3\)$"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"^gradient_penalty: expected as many `fake` as `real` im"
+        r"ages, of one shape, got \(2, 3\) and \(4, 3\)$",
+    ):
         gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())

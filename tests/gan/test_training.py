@@ -22,10 +22,12 @@ def test_a_clipped_critic_of_two_points_finds_their_distance():
     model = GAN(Point(2.5), critic, 1)
     batches = (tensor(np.full((4, 1), 1.0)) for _ in range(200))
     optimizers = optim.SGD(model.generator.parameters(), 1e-12), optim.SGD(critic.parameters(), 0.1)
-    *_, last = gan.train(model, batches, *optimizers, rng=generator(), loss=Wasserstein(),
-                         clip_at=1.0)  # fmt: skip
+    *_, last = gan.train(
+        model, batches, *optimizers, rng=generator(), loss=Wasserstein(), clip_at=1.0
+    )
     assert float(last["distance"]) == pytest.approx(1.5)  # of slope 1 at most: |2.5 − 1|
     assert float(critic.weight[0, 0]) == -1
+
 
 # --- the model ------------------------------------------------------------------------------------
 
@@ -41,8 +43,11 @@ def test_packing_sets_the_channels_of_images_side_by_side():
 
 
 def test_what_cannot_be_packed_is_said():
-    with pytest.raises(ValueError, match=r"^pack: expected a multiple of 4 rows, to judge 4 at once"
-                       r", got 6; have the batches drop the last$"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"^pack: expected a multiple of 4 rows, to judge 4 at once"
+        r", got 6; have the batches drop the last$",
+    ):
         gan.pack(tensor(np.ones((6, 2))), 4)
 
 
@@ -108,8 +113,11 @@ class Counting(nn.Module):
 
 
 def test_noise_is_in_the_dtype_of_the_networks_first_floats():
-    for network, dtype in [(lambda z: z, "f4"), (Counting(), "f4"),
-                           (nn.Sequential(Counting(), Point(1.0)), "f8")]:  # fmt: skip
+    for network, dtype in [
+        (lambda z: z, "f4"),
+        (Counting(), "f4"),
+        (nn.Sequential(Counting(), Point(1.0)), "f8"),
+    ]:
         model = GAN(network, None, 3)
         z = model.noise(50, rng=generator())
         assert z.dtype == dtype
@@ -134,43 +142,71 @@ def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
     ("call", "message"),
     [
         (lambda: GAN(None, None, 0), "GAN: expected `latent` to be an int ≥ 1, got 0"),
-        (lambda: GAN(None, None, 2, packing=1.5),
-         "GAN: expected `packing` to be an int ≥ 1, got 1.5"),
-        (lambda: GAN(None, None, 2, classes=-1),
-         "GAN: expected `classes` to be an int ≥ 0, got -1"),
-        (lambda: GAN(Point(1.0), None, 2, classes=3).generate(tensor(np.ones((2, 2)))),
-         "GAN: expected `labels`, for the model is conditional on 3 classes"),
-        (lambda: GAN(Point(1.0), None, 2, classes=3).sample(2, [0, 3], rng=generator()),
-         "GAN: expected `labels` from 0 to 2, got 0 to 3"),
-        (lambda: GAN(None, lambda x: x, 1).judge(tensor(np.ones((2, 3)))),
-         r"GAN: expected the critic to give \(2, 1\), a number for each of what it judges, got "
-         r"\(2, 3\)"),
-        (lambda: next(gan.train(GAN(Point(1.0), Slope(1.0), 1), [], None, None, rng=generator(),
-                                critic_steps=0)),
-         "train: expected `critic_steps` to be an int ≥ 1, got 0"),
+        (
+            lambda: GAN(None, None, 2, packing=1.5),
+            "GAN: expected `packing` to be an int ≥ 1, got 1.5",
+        ),
+        (
+            lambda: GAN(None, None, 2, classes=-1),
+            "GAN: expected `classes` to be an int ≥ 0, got -1",
+        ),
+        (
+            lambda: GAN(Point(1.0), None, 2, classes=3).generate(tensor(np.ones((2, 2)))),
+            "GAN: expected `labels`, for the model is conditional on 3 classes",
+        ),
+        (
+            lambda: GAN(Point(1.0), None, 2, classes=3).sample(2, [0, 3], rng=generator()),
+            "GAN: expected `labels` from 0 to 2, got 0 to 3",
+        ),
+        (
+            lambda: GAN(None, lambda x: x, 1).judge(tensor(np.ones((2, 3)))),
+            r"GAN: expected the critic to give \(2, 1\), a number for each of what it judges, got "
+            r"\(2, 3\)",
+        ),
+        (
+            lambda: next(
+                gan.train(
+                    GAN(Point(1.0), Slope(1.0), 1), [], None, None, rng=generator(), critic_steps=0
+                )
+            ),
+            "train: expected `critic_steps` to be an int ≥ 1, got 0",
+        ),
         (lambda: one_step(np.zeros((4, 1)), clip_at=0), "train: expected `clip_at` > 0, got 0"),
         (lambda: gan.clip([], 0), "clip: expected `limit` > 0, got 0"),
         (lambda: gan.clip([], math.nan), "clip: expected `limit` > 0, got nan"),
-        (lambda: gan.pack(tensor(np.ones((2, 2))), 0),
-         "pack: expected `m` to be an int ≥ 1, got 0"),
-        (lambda: gan.pack(tensor(np.ones((2, 2))), 1.5),
-         "pack: expected `m` to be an int ≥ 1, got 1.5"),
-        (lambda: GAN(None, None, 1).noise(-1, rng=generator()),
-         "GAN: expected `n` to be an int ≥ 1, got -1"),
-        (lambda: GAN(Point(1.0), None, 1).sample(2, [0, 1], rng=generator()),
-         "GAN: expected no `labels`, for the model has no classes"),
-        (lambda: gradient_penalty(Slope(1.0), *ONES, rng=generator(), weight=-1),
-         "gradient_penalty: expected `weight` ≥ 0, got -1"),
-        (lambda: r1(Slope(1.0), ONES[0], weight=math.nan),
-         "r1: expected `weight` ≥ 0, got nan"),
-        (lambda: gradient_penalty(tg.mean, *ONES, rng=generator()),
-         r"gradient_penalty: expected the critic to give \(4, 1\), a number for each of what it "
-         r"judges, got \(\)"),
-        (lambda: r1(lambda x: x, ONES[0]),
-         r"r1: expected the critic to give \(4, 1\), a number for each of what it judges, got "
-         r"\(4, 3\)"),
+        (
+            lambda: gan.pack(tensor(np.ones((2, 2))), 0),
+            "pack: expected `m` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: gan.pack(tensor(np.ones((2, 2))), 1.5),
+            "pack: expected `m` to be an int ≥ 1, got 1.5",
+        ),
+        (
+            lambda: GAN(None, None, 1).noise(-1, rng=generator()),
+            "GAN: expected `n` to be an int ≥ 1, got -1",
+        ),
+        (
+            lambda: GAN(Point(1.0), None, 1).sample(2, [0, 1], rng=generator()),
+            "GAN: expected no `labels`, for the model has no classes",
+        ),
+        (
+            lambda: gradient_penalty(Slope(1.0), *ONES, rng=generator(), weight=-1),
+            "gradient_penalty: expected `weight` ≥ 0, got -1",
+        ),
+        (lambda: r1(Slope(1.0), ONES[0], weight=math.nan), "r1: expected `weight` ≥ 0, got nan"),
+        (
+            lambda: gradient_penalty(tg.mean, *ONES, rng=generator()),
+            r"gradient_penalty: expected the critic to give \(4, 1\), a number for each of what it "
+            r"judges, got \(\)",
+        ),
+        (
+            lambda: r1(lambda x: x, ONES[0]),
+            r"r1: expected the critic to give \(4, 1\), a number for each of what it judges, got "
+            r"\(4, 3\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_at_the_door(call, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         call()
@@ -193,15 +229,22 @@ def test_a_loss_is_an_object_and_no_name_or_class(loss, shown):
 
 @pytest.mark.parametrize("batch", [[np.zeros((4, 1)), np.zeros(4, int)], (np.zeros((4, 1)),) * 3])
 def test_a_batch_is_images_or_a_pair(batch):
-    with pytest.raises(TypeError, match=r"^expected a batch to be images, or a tuple \(images, "
-                       rf"labels\), got a {type(batch).__name__} of {len(batch)}$"):  # fmt: skip
+    with pytest.raises(
+        TypeError,
+        match=r"^expected a batch to be images, or a tuple \(images, "
+        rf"labels\), got a {type(batch).__name__} of {len(batch)}$",
+    ):
         one_step(batch)
 
 
 def test_bytes_are_no_images_to_learn_from():
-    with pytest.raises(TypeError, match="^train: expected images in floating point, got uint8; of "
-                       r"bytes take images / np.float32\(255\)$"):  # fmt: skip
+    with pytest.raises(
+        TypeError,
+        match="^train: expected images in floating point, got uint8; of "
+        r"bytes take images / np.float32\(255\)$",
+    ):
         one_step((np.zeros((4, 1), np.uint8), np.zeros(4, int)))
+
 
 # --- the loop -------------------------------------------------------------------------------------
 
@@ -312,8 +355,9 @@ class Square(nn.Module):
 def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
     model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
-    found = next(gan.train(model, [tensor(x)], *optimizers, rng=generator(),
-                           penalty=partial(r1, weight=4.0)))  # fmt: skip
+    found = next(
+        gan.train(model, [tensor(x)], *optimizers, rng=generator(), penalty=partial(r1, weight=4.0))
+    )
     assert float(found["penalty"]) == pytest.approx(2 * (9 * x * x).mean())
 
 
@@ -340,8 +384,9 @@ def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
     model = GAN(Point(5.0), Together(), 1, packing=2)
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
     batch = tensor([[1.0], [2.0], [3.0], [5.0]])
-    found = next(gan.train(model, [batch], *optimizers, rng=generator(),
-                           penalty=partial(r1, weight=2.0)))  # fmt: skip
+    found = next(
+        gan.train(model, [batch], *optimizers, rng=generator(), penalty=partial(r1, weight=2.0))
+    )
     assert float(found["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
 
 
@@ -396,12 +441,17 @@ def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
 def test_every_game_moves_a_blob_onto_the_data(loss):
     rng = generator()
     data = (rng.standard_normal((2000, 2)) * 0.3 + [2.0, -1.0]).astype("f4")
-    model = GAN(models.mlp([2, 16, 2], rng=rng), models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng),
-                2)  # fmt: skip
-    options = {"penalty": partial(gradient_penalty, weight=1.0)} if loss == "wasserstein" else {
-        "penalty": partial(r1, weight=0.1)}  # fmt: skip
-    optimizers = [optim.Adam(m.parameters(), 5e-3, (0.5, 0.9))
-                  for m in (model.generator, model.critic)]  # fmt: skip
+    model = GAN(
+        models.mlp([2, 16, 2], rng=rng), models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng), 2
+    )
+    options = (
+        {"penalty": partial(gradient_penalty, weight=1.0)}
+        if loss == "wasserstein"
+        else {"penalty": partial(r1, weight=0.1)}
+    )
+    optimizers = [
+        optim.Adam(m.parameters(), 5e-3, (0.5, 0.9)) for m in (model.generator, model.critic)
+    ]
     batches = Batches(data, 100, rng=rng, epochs=20)
     for _ in gan.train(model, batches, *optimizers, rng=rng, loss=LOSSES[loss](), **options):
         pass

@@ -18,8 +18,9 @@ from tinygen import image
 
 def frames_of(path):
     with Image.open(path) as film:
-        found = [(np.asarray(f.convert("RGB")), f.info["duration"])
-                 for f in ImageSequence.Iterator(film)]  # fmt: skip
+        found = [
+            (np.asarray(f.convert("RGB")), f.info["duration"]) for f in ImageSequence.Iterator(film)
+        ]
         return [f for f, _ in found], [d for _, d in found], film.info["loop"]
 
 
@@ -84,8 +85,10 @@ def test_a_pattern_keeps_a_colours_mean_and_leaves_greys_alone():
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 def test_frames_may_be_single_pictures(kind, tmp_path, rng):
-    pictures = [(rng.uniform(size=(5, 9, 3)) * (255 if kind == np.uint8 else 1)).astype(kind)
-                for _ in range(2)]  # fmt: skip
+    pictures = [
+        (rng.uniform(size=(5, 9, 3)) * (255 if kind == np.uint8 else 1)).astype(kind)
+        for _ in range(2)
+    ]
     image.animation(tmp_path / "a.gif", iter(pictures), scale=2)
     frames, _, _ = frames_of(tmp_path / "a.gif")
     assert len(frames) == 2 and frames[0].shape == (10 + 4 + 2 * EDGE, 18 + 2 * EDGE, 3)
@@ -157,32 +160,65 @@ def test_frames_are_kept_as_bytes_of_their_own_one_for_each_grey_pixel():
 @pytest.mark.parametrize(
     ("act", "error", "said"),
     [
-        (lambda f: image.Animation(1), ValueError,
-         "Animation: expected `most` to be an int ≥ 2, got 1"),
-        (lambda f: f.append(np.zeros((2, 4, 4, 1))), ValueError,
-         "Animation.append: expected `frame` (1, 2, 2, 3) as the first was, got (2, 4, 4, 3)"),
-        (lambda f: f.append(np.zeros((4, 4))), ValueError,
-         "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of them 0, got "
-         "(4, 4)"),
-        (lambda f: f.save("a.png"), ValueError,
-         "Animation.save: expected a path that ends in .gif, got a.png"),
-        (lambda f: f.save(Figure().subplots()), TypeError,
-         "Animation.save: expected a path, got Axes"),
-        (lambda f: f.save("a.gif", fps=0), ValueError,
-         "Animation.save: expected 0 < `fps` ≤ 50, got 0"),
-        (lambda f: f.save("a.gif", hold=-1), ValueError,
-         "Animation.save: expected 0 ≤ `hold` ≤ 600 seconds, got -1"),
-        (lambda f: image.Animation().save("a.gif"), ValueError,
-         "Animation.save: expected frames, got none; append some first"),
-        (lambda f: f.load_state_dict({"seen": 1}), ValueError,
-         "Animation.load_state_dict: expected every, frames, kept, seen, texts, got seen"),
-        (lambda f: f.load_state_dict(f.state_dict() | {"texts": np.array(["a"])}), ValueError,
-         "Animation.load_state_dict: expected 3 uint8 `frames` (F, N, H, W, C) and a text for "
-         "each, got uint8 (3, 1, 2, 2, 1) and (1,)"),
-        (lambda f: image.animation("a.gif", [GREY], texts=[]), ValueError,
-         "animation: expected 1 `texts`, got 0"),
+        (
+            lambda f: image.Animation(1),
+            ValueError,
+            "Animation: expected `most` to be an int ≥ 2, got 1",
+        ),
+        (
+            lambda f: f.append(np.zeros((2, 4, 4, 1))),
+            ValueError,
+            "Animation.append: expected `frame` (1, 2, 2, 3) as the first was, got (2, 4, 4, 3)",
+        ),
+        (
+            lambda f: f.append(np.zeros((4, 4))),
+            ValueError,
+            "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of them 0, got "
+            "(4, 4)",
+        ),
+        (
+            lambda f: f.save("a.png"),
+            ValueError,
+            "Animation.save: expected a path that ends in .gif, got a.png",
+        ),
+        (
+            lambda f: f.save(Figure().subplots()),
+            TypeError,
+            "Animation.save: expected a path, got Axes",
+        ),
+        (
+            lambda f: f.save("a.gif", fps=0),
+            ValueError,
+            "Animation.save: expected 0 < `fps` ≤ 50, got 0",
+        ),
+        (
+            lambda f: f.save("a.gif", hold=-1),
+            ValueError,
+            "Animation.save: expected 0 ≤ `hold` ≤ 600 seconds, got -1",
+        ),
+        (
+            lambda f: image.Animation().save("a.gif"),
+            ValueError,
+            "Animation.save: expected frames, got none; append some first",
+        ),
+        (
+            lambda f: f.load_state_dict({"seen": 1}),
+            ValueError,
+            "Animation.load_state_dict: expected every, frames, kept, seen, texts, got seen",
+        ),
+        (
+            lambda f: f.load_state_dict(f.state_dict() | {"texts": np.array(["a"])}),
+            ValueError,
+            "Animation.load_state_dict: expected 3 uint8 `frames` (F, N, H, W, C) and a text for "
+            "each, got uint8 (3, 1, 2, 2, 1) and (1,)",
+        ),
+        (
+            lambda f: image.animation("a.gif", [GREY], texts=[]),
+            ValueError,
+            "animation: expected 1 `texts`, got 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_animated_is_refused_and_changes_nothing(act, error, said):
     film = film_of(3, 4)
     assert message(error, act, film) == said

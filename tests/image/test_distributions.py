@@ -34,9 +34,10 @@ def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
     assert counts.sum() == 500 and ax.get_ylabel() == "count" and ax.get_xlabel() == "z, nats"
     assert texts(ax) == ["1 not finite"]
     for values, expected in (
-        ({"a": x, "b": x[:90]}, None), (x, np.ones_like),
+        ({"a": x, "b": x[:90]}, None),
+        (x, np.ones_like),
         ({"a": x, "b": x[:90]}, lambda at: at * 0 + 2),
-    ):  # fmt: skip
+    ):
         ax = Figure().subplots()
         image.histogram(ax, values, expected=expected)
         for patch in ax.patches:
@@ -85,9 +86,10 @@ def test_a_density_lies_where_the_function_says_and_rows_go_upwards():
     image.density(ax, f, extent=(0, 3, -6, 0))
     (p,) = seen
     side = math.isqrt(len(p))
-    np.testing.assert_allclose(p[[0, 1, side, -1]] * side, [
-        [1.5, -6 * side + 3], [4.5, -6 * side + 3], [1.5, -6 * side + 9], [3 * side - 1.5, -3]
-    ])  # fmt: skip
+    np.testing.assert_allclose(
+        p[[0, 1, side, -1]] * side,
+        [[1.5, -6 * side + 3], [4.5, -6 * side + 3], [1.5, -6 * side + 9], [3 * side - 1.5, -3]],
+    )
     (shown,) = ax.images
     assert shown.origin == "lower" and tuple(shown.get_extent()) == (0, 3, -6, 0)
     np.testing.assert_array_equal(shown.get_array().ravel(), f(p))
@@ -113,8 +115,10 @@ def test_classes_have_their_colours_and_their_names_at_their_medians():
     ax = Figure().subplots()
     image.plane(ax, CLOUD, labels, names="abcdefghij")
     cloud = ax.collections[0]
-    found = {tuple(p): tuple(c[:3]) for p, c in
-             zip(cloud.get_offsets().tolist(), cloud.get_facecolors(), strict=True)}  # fmt: skip
+    found = {
+        tuple(p): tuple(c[:3])
+        for p, c in zip(cloud.get_offsets().tolist(), cloud.get_facecolors(), strict=True)
+    }
     assert len(found) == 40
     for point, label in zip(CLOUD, labels, strict=True):
         assert found[tuple(point)] == pytest.approx(to_rgb(style.COLOURS[label]))
@@ -131,29 +135,49 @@ def test_classes_have_their_colours_and_their_names_at_their_medians():
         (lambda w: image.histogram(w, [math.nan]), "histogram: `values` has no finite value"),
         (lambda w: image.histogram(w, {"a": []}), "histogram: `a` has no finite value"),
         (lambda w: image.points(w, {}), "points: expected sets of points, got none"),
-        (lambda w: image.points(w, np.ones((3, 3))),
-         "points: expected `sets` (n, 2) with n ≥ 1, got (3, 3)"),
-        (lambda w: image.points(w, {"a": CLOUD[:0]}),
-         "points: expected `a` (n, 2) with n ≥ 1, got (0, 2)"),
+        (
+            lambda w: image.points(w, np.ones((3, 3))),
+            "points: expected `sets` (n, 2) with n ≥ 1, got (3, 3)",
+        ),
+        (
+            lambda w: image.points(w, {"a": CLOUD[:0]}),
+            "points: expected `a` (n, 2) with n ≥ 1, got (0, 2)",
+        ),
         (lambda w: image.points(w, np.full((2, 2), math.nan)), "points: no point is finite"),
-        (lambda w: image.points(w, CLOUD, extent=(1, 0, 0, 1)),
-         "points: expected `extent` (left, right, bottom, top), got (1, 0, 0, 1)"),
-        (lambda w: image.density(w, gaussian),
-         "density: expected `extent`, (left, right, bottom, top), or samples"),
-        (lambda w: image.density(w, lambda p: p, CLOUD),
-         "density: expected `f` to give 90000 densities for as many points, got (90000, 2)"),
-        (lambda w: image.density(w, np.ones(4), CLOUD),
-         "density: expected `f` (rows, columns), or a function, got (4,)"),
-        (lambda w: image.density(w, lambda p: -gaussian(p), CLOUD),
-         "density: expected finite densities ≥ 0, not all 0; for a log-density, give its exp"),
-        (lambda w: image.plane(w, CLOUD, np.arange(3)),
-         "plane: expected `labels` to be 40 ints, one for each row of `z`, got int64 (3,)"),
-        (lambda w: image.plane(w, CLOUD, np.arange(40)),
-         "plane: expected `labels` from 0 to 9, got 0 to 39"),
-        (lambda w: image.plane(w, CLOUD, np.full(40, 2), names=["a", "b"]),
-         "plane: expected `names` for 3 classes, got 2"),
+        (
+            lambda w: image.points(w, CLOUD, extent=(1, 0, 0, 1)),
+            "points: expected `extent` (left, right, bottom, top), got (1, 0, 0, 1)",
+        ),
+        (
+            lambda w: image.density(w, gaussian),
+            "density: expected `extent`, (left, right, bottom, top), or samples",
+        ),
+        (
+            lambda w: image.density(w, lambda p: p, CLOUD),
+            "density: expected `f` to give 90000 densities for as many points, got (90000, 2)",
+        ),
+        (
+            lambda w: image.density(w, np.ones(4), CLOUD),
+            "density: expected `f` (rows, columns), or a function, got (4,)",
+        ),
+        (
+            lambda w: image.density(w, lambda p: -gaussian(p), CLOUD),
+            "density: expected finite densities ≥ 0, not all 0; for a log-density, give its exp",
+        ),
+        (
+            lambda w: image.plane(w, CLOUD, np.arange(3)),
+            "plane: expected `labels` to be 40 ints, one for each row of `z`, got int64 (3,)",
+        ),
+        (
+            lambda w: image.plane(w, CLOUD, np.arange(40)),
+            "plane: expected `labels` from 0 to 9, got 0 to 39",
+        ),
+        (
+            lambda w: image.plane(w, CLOUD, np.full(40, 2), names=["a", "b"]),
+            "plane: expected `names` for 3 classes, got 2",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_distribution_is_refused(draw, said, tmp_path):
     assert message(ValueError, draw, tmp_path / "a.png") == said
     assert list(tmp_path.iterdir()) == []

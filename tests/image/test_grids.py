@@ -28,10 +28,13 @@ from tinygen import image
 
 
 @given(
-    n=st.integers(1, 7), columns=st.integers(1, 8), scale=st.integers(1, 3),
+    n=st.integers(1, 7),
+    columns=st.integers(1, 8),
+    scale=st.integers(1, 3),
     size=st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 3])),
-    seed=st.integers(0, 9), texts=st.booleans(),
-)  # fmt: skip
+    seed=st.integers(0, 9),
+    texts=st.booleans(),
+)
 def test_image_k_stands_in_its_row_and_column_pixel_by_pixel_and_nothing_beside_it(
     tmp_path_factory, n, columns, scale, size, seed, texts
 ):
@@ -49,8 +52,13 @@ def test_image_k_stands_in_its_row_and_column_pixel_by_pixel_and_nothing_beside_
 
 
 def test_labels_stand_above_their_images_and_within_their_width(tmp_path):
-    image.grid(tmp_path / "a.png", np.ones((4, 20, 20, 1)), columns=2, scale=2,
-               labels=np.array([7, 123456789, 0, 8]))  # fmt: skip
+    image.grid(
+        tmp_path / "a.png",
+        np.ones((4, 20, 20, 1)),
+        columns=2,
+        scale=2,
+        labels=np.array([7, 123456789, 0, 8]),
+    )
     picture = read(tmp_path / "a.png")
     wide, high = 42, HEAD + 42
     for k in range(4):
@@ -85,13 +93,21 @@ SHAPE = "expected `images` (N, H, W, C) with C = 1 or 3 and none of them 0, got 
 @pytest.mark.parametrize(
     ("images", "more", "error", "said"),
     [
-        (np.zeros((8, 28, 28)), {}, ValueError, SHAPE + "(8, 28, 28); images[..., None] adds the "
-         "channel"),
+        (
+            np.zeros((8, 28, 28)),
+            {},
+            ValueError,
+            SHAPE + "(8, 28, 28); images[..., None] adds the channel",
+        ),
         (np.zeros((28, 28, 3)), {}, ValueError, SHAPE + "(28, 28, 3)"),
         (np.zeros((8, 2, 5, 5)), {}, ValueError, SHAPE + "(8, 2, 5, 5)"),
         (np.zeros((0, 5, 5, 1)), {}, ValueError, SHAPE + "(0, 5, 5, 1)"),
-        (np.zeros((1, 5, 5, 1), complex), {}, TypeError,
-         "expected `images` to hold numbers, got dtype complex128"),
+        (
+            np.zeros((1, 5, 5, 1), complex),
+            {},
+            TypeError,
+            "expected `images` to hold numbers, got dtype complex128",
+        ),
         (GREY, {"columns": 0}, ValueError, "expected `columns` to be an int ≥ 1, got 0"),
         (GREY, {"columns": 2.0}, ValueError, "expected `columns` to be an int ≥ 1, got 2.0"),
         (GREY, {"scale": 0}, ValueError, "expected `scale` to be an int ≥ 1, got 0"),
@@ -99,7 +115,7 @@ SHAPE = "expected `images` (N, H, W, C) with C = 1 or 3 and none of them 0, got 
         (GREY, {"labels": [1, 2]}, ValueError, "expected 6 `labels`, got 2"),
         (GREY, {"labels": "sixsix"}, TypeError, "expected `labels` to be a sequence of 6, got str"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_grid_is_refused(images, more, error, said, tmp_path):
     assert message(error, image.grid, tmp_path / "a.png", images, **more) == f"grid: {said}"
     assert list(tmp_path.iterdir()) == []
@@ -177,24 +193,37 @@ def test_names_stand_beside_the_middles_of_their_rows():
     high = 4 * 5 + 6
     assert places(image.strip, rows) == [("up", GAP + 10), ("down", GAP + high + 10)]
     assert places(image.strip, rows, labels=range(6))[:2] == [
-        ("up", HEAD + GAP + 10), ("down", HEAD + GAP + high + 10)
-    ]  # fmt: skip
+        ("up", HEAD + GAP + 10),
+        ("down", HEAD + GAP + high + 10),
+    ]
 
 
 @pytest.mark.parametrize(
     ("draw", "rows", "error", "said"),
     [
-        (image.compare, GREY, TypeError,
-         "compare: expected a dict from names to images, got ndarray"),
+        (
+            image.compare,
+            GREY,
+            TypeError,
+            "compare: expected a dict from names to images, got ndarray",
+        ),
         (image.compare, {}, ValueError, "compare: expected rows of images, got none"),
-        (image.compare, {"a": GREY, "b": GREY[:2]}, ValueError,
-         "compare: expected as many images of one size in each row, got `a` (6, 5, 4), "
-         "`b` (2, 5, 4)"),
-        (image.compare, {"b": GREY[0]}, ValueError,
-         "compare: expected `b` (N, H, W, C) with C = 1 or 3 and none of them 0, got (5, 4, 1)"),
+        (
+            image.compare,
+            {"a": GREY, "b": GREY[:2]},
+            ValueError,
+            "compare: expected as many images of one size in each row, got `a` (6, 5, 4), "
+            "`b` (2, 5, 4)",
+        ),
+        (
+            image.compare,
+            {"b": GREY[0]},
+            ValueError,
+            "compare: expected `b` (N, H, W, C) with C = 1 or 3 and none of them 0, got (5, 4, 1)",
+        ),
         (image.strip, GREY, ValueError, "strip: expected `rows` (R, T, H, W, C), got (6, 5, 4, 1)"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_rows_is_refused(draw, rows, error, said):
     assert message(error, draw, "a.png", rows) == said
 
@@ -230,16 +259,27 @@ def test_quantiles_are_symmetric_and_those_of_the_gaussian():
 @pytest.mark.parametrize(
     ("decode", "more", "said"),
     [
-        (lambda z: np.zeros((3, 2, 2, 1)), {}, "expected `decode` to give an image for each row of "
-         "z (16, 2), all of one size, got (3, 2, 2, 3)"),
-        (lambda z: np.zeros((len(z), 2, len(z), 1)), {"batch": 9}, "expected `decode` to give an "
-         "image for each row of z (7, 2), all of one size, got (7, 2, 7, 3)"),
-        (lambda z: np.zeros((len(z), 4)), {}, "expected `decode(z)` (N, H, W, C) with C = 1 or 3 "
-         "and none of them 0, got (16, 4)"),
+        (
+            lambda z: np.zeros((3, 2, 2, 1)),
+            {},
+            "expected `decode` to give an image for each row of "
+            "z (16, 2), all of one size, got (3, 2, 2, 3)",
+        ),
+        (
+            lambda z: np.zeros((len(z), 2, len(z), 1)),
+            {"batch": 9},
+            "expected `decode` to give an "
+            "image for each row of z (7, 2), all of one size, got (7, 2, 7, 3)",
+        ),
+        (
+            lambda z: np.zeros((len(z), 4)),
+            {},
+            "expected `decode(z)` (N, H, W, C) with C = 1 or 3 and none of them 0, got (16, 4)",
+        ),
         (None, {"side": 0}, "expected `side` to be an int ≥ 1, got 0"),
         (None, {"batch": 0}, "expected `batch` to be an int ≥ 1, got 0"),
     ],
-)  # fmt: skip
+)
 def test_a_decoder_that_gives_no_images_is_refused(decode, more, said):
     more = {"side": 4} | more
     assert message(ValueError, image.manifold, "a.png", decode, **more) == f"manifold: {said}"

@@ -45,9 +45,16 @@ def test_smoothing_neither_lags_behind_a_slope_nor_weighs_more_than_its_span():
 
 @pytest.mark.parametrize(
     ("values", "log"),
-    [([1, 99.9], False), ([1, 100], True), ([0, 1000], False), ([-1, 1000], False), ([], False),
-     ([5], False), ([1e-9, 1e-6, 1e-7], True)],
-)  # fmt: skip
+    [
+        ([1, 99.9], False),
+        ([1, 100], True),
+        ([0, 1000], False),
+        ([-1, 1000], False),
+        ([], False),
+        ([5], False),
+        ([1e-9, 1e-6, 1e-7], True),
+    ],
+)
 def test_an_axis_is_logarithmic_where_all_is_positive_and_a_hundredfold(values, log):
     assert plots.spans_decades(np.array(values, float)) is log
     if values:
@@ -167,14 +174,24 @@ def test_a_line_of_a_hundred_thousand_keeps_its_extremes_and_few_points(rng):
         ([1.0], {}, TypeError, "expected `series` to be a dict from names to values, got list"),
         ({}, {}, ValueError, "expected `series`, got none"),
         ({"a": []}, {}, ValueError, "`a` has no values"),
-        ({"a": np.ones((2, 2))}, {}, ValueError, "expected `a` to be values (n,) or a tuple of "
-         "steps (n,) and values (n,), got (4,) and (2, 2)"),
-        ({"a": ([1, 2], [1.0])}, {}, ValueError, "expected `a` to be values (n,) or a tuple of "
-         "steps (n,) and values (n,), got (2,) and (1,)"),
+        (
+            {"a": np.ones((2, 2))},
+            {},
+            ValueError,
+            "expected `a` to be values (n,) or a tuple of "
+            "steps (n,) and values (n,), got (4,) and (2, 2)",
+        ),
+        (
+            {"a": ([1, 2], [1.0])},
+            {},
+            ValueError,
+            "expected `a` to be values (n,) or a tuple of "
+            "steps (n,) and values (n,), got (2,) and (1,)",
+        ),
         ({"a": [1.0]}, {"smooth": 0}, ValueError, "expected `smooth` ≥ 1, got 0"),
         ({"a": [1.0]}, {"smooth": "9"}, ValueError, "expected `smooth` ≥ 1, got '9'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_series_is_refused(series, more, error, said):
     assert message(error, image.curves, "a.png", series, **more) == f"curves: {said}"
 

@@ -44,8 +44,9 @@ def test_ways_are_lines_between_their_ends():
 
 def test_a_moment_shows_points_on_the_left_and_guesses_on_the_right():
     x, guess, other = generator().normal(size=(3, 20, 2))
-    shown, moved, guessed = (trajectories.moment("t", *each) for each in
-                             ((x, guess), (other, guess), (x, other)))  # fmt: skip
+    shown, moved, guessed = (
+        trajectories.moment("t", *each) for each in ((x, guess), (other, guess), (x, other))
+    )
     assert shown.shape[2] == 3 and 0 <= shown.min() < shown.max() <= 1
     middle = shown.shape[1] // 2
     for picture, changed in ((moved, slice(middle)), (guessed, slice(middle, None))):

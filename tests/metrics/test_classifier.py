@@ -308,20 +308,35 @@ def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((2, 8, 9, 1)), "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
-         "numbers, got float64 of shape (2, 8, 9, 1)"),
-        (np.zeros((8, 8, 1)), "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
-         "numbers, got float64 of shape (8, 8, 1)"),
-        (np.zeros((2, 8, 8, 1), np.uint8), "Classifier: expected `images` (N, 8, 8, 1) of "
-         "floating-point numbers, got uint8 of shape (2, 8, 8, 1)"),
-        (np.linspace(-1, 1, 64).reshape(1, 8, 8, 1),
-         "Classifier: expected `images` in [0, 1], got values from -1 to 1"),
-        (np.full((1, 8, 8, 1), 1.5),
-         "Classifier: expected `images` in [0, 1], got values from 1.5 to 1.5"),
-        (np.full((1, 8, 8, 1), math.nan),
-         "Classifier: expected `images` in [0, 1], got values from nan to nan"),
+        (
+            np.zeros((2, 8, 9, 1)),
+            "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
+            "numbers, got float64 of shape (2, 8, 9, 1)",
+        ),
+        (
+            np.zeros((8, 8, 1)),
+            "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
+            "numbers, got float64 of shape (8, 8, 1)",
+        ),
+        (
+            np.zeros((2, 8, 8, 1), np.uint8),
+            "Classifier: expected `images` (N, 8, 8, 1) of "
+            "floating-point numbers, got uint8 of shape (2, 8, 8, 1)",
+        ),
+        (
+            np.linspace(-1, 1, 64).reshape(1, 8, 8, 1),
+            "Classifier: expected `images` in [0, 1], got values from -1 to 1",
+        ),
+        (
+            np.full((1, 8, 8, 1), 1.5),
+            "Classifier: expected `images` in [0, 1], got values from 1.5 to 1.5",
+        ),
+        (
+            np.full((1, 8, 8, 1), math.nan),
+            "Classifier: expected `images` in [0, 1], got values from nan to nan",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_batch_of_its_images_is_refused(images, message):
     for given in (images, iter([images])):
         with pytest.raises(ValueError) as caught:
@@ -332,9 +347,10 @@ def test_what_is_no_batch_of_its_images_is_refused(images, message):
 def test_there_is_no_classifier_for_a_set_of_another_name():
     with pytest.raises(ValueError) as caught:
         pretrained("mine")
-    assert str(caught.value) == ('pretrained: expected "mnist", "digits", "fashion" or "shapes", '
-                                 "got 'mine'; for images of your own train a `Classifier`"
-                                 )  # fmt: skip
+    assert str(caught.value) == (
+        'pretrained: expected "mnist", "digits", "fashion" or "shapes", '
+        "got 'mine'; for images of your own train a `Classifier`"
+    )
 
 
 def test_what_is_not_at_hand_and_can_not_be_had_is_unavailable(tmp_path, monkeypatch):

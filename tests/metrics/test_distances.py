@@ -156,8 +156,9 @@ def test_fid_of_equal_distributions_has_the_bias_of_first_order_in_1_over_n(n, d
 def test_fid_takes_statistics_or_features_or_one_of_each(rng):
     x, y = rng.normal(size=(2, 30, 3))
     expected = fid(x, y)
-    for a, b in itertools.product((x, Statistics(x), tg.Tensor(tg.xp.asarray(x))),
-                                  (y, Statistics(y))):  # fmt: skip
+    for a, b in itertools.product(
+        (x, Statistics(x), tg.Tensor(tg.xp.asarray(x))), (y, Statistics(y))
+    ):
         assert fid(a, b) == expected
 
 
@@ -169,17 +170,23 @@ def naive_kid(x, y):
         return (sum(p * q for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3
 
     n, m = len(x), len(y)
-    return (sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-            + sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-            - 2 * sum(k(a, b) for a in x for b in y) / (n * m))  # fmt: skip
+    return (
+        sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+        + sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+        - 2 * sum(k(a, b) for a in x for b in y) / (n * m)
+    )
 
 
 def naive_error(x, y):
     """The jackknife's, by leaving each point out in earnest."""
     without_x = [naive_kid(np.delete(x, i, 0), y) for i in range(len(x))]
     without_y = [naive_kid(x, np.delete(y, j, 0)) for j in range(len(y))]
-    return math.sqrt(sum((len(v) - 1) / len(v) * sum((a - np.mean(v)) ** 2 for a in v)
-                         for v in (without_x, without_y)))  # fmt: skip
+    return math.sqrt(
+        sum(
+            (len(v) - 1) / len(v) * sum((a - np.mean(v)) ** 2 for a in v)
+            for v in (without_x, without_y)
+        )
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 3), (4, 9), (10, 5)])
@@ -218,10 +225,13 @@ def test_kid_of_gaussians_in_one_dimension_is_known(rng):
 
 def naive_share(points, cloud, k):
     """The share of points within the k-th neighbour's distance of one of the cloud."""
-    reach = [sorted(math.dist(a, b) for j, b in enumerate(cloud) if j != i)[k - 1]
-             for i, a in enumerate(cloud)]  # fmt: skip
-    return np.mean([any(math.dist(p, c) <= r for c, r in zip(cloud, reach, strict=True))
-                    for p in points])  # fmt: skip
+    reach = [
+        sorted(math.dist(a, b) for j, b in enumerate(cloud) if j != i)[k - 1]
+        for i, a in enumerate(cloud)
+    ]
+    return np.mean(
+        [any(math.dist(p, c) <= r for c, r in zip(cloud, reach, strict=True)) for p in points]
+    )
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -262,8 +272,11 @@ def mean(pairs):
 
 def by_loops(x, y):
     """The definition, pair by pair"""
-    return (2 * mean(itertools.product(x, y)) - mean(itertools.permutations(x, 2))
-            - mean(itertools.permutations(y, 2)))  # fmt: skip
+    return (
+        2 * mean(itertools.product(x, y))
+        - mean(itertools.permutations(x, 2))
+        - mean(itertools.permutations(y, 2))
+    )
 
 
 @given(n=st.integers(2, 9), m=st.integers(2, 9), d=st.integers(1, 4), seed=st.integers(0, 99))
@@ -334,42 +347,80 @@ X = np.zeros((9, 3))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: fid(X[:3], X), "fid: expected `samples` to be at least 4 rows, for features of 3 "
-         "numbers, got 3"),
-        (lambda: fid(X, X[:1]), "fid: expected `real` to be at least 4 rows, for features of 3 "
-         "numbers, got 1"),
-        (lambda: fid(X, Statistics()), "fid: expected `real` to be at least 1 rows, for features "
-         "of 0 numbers, got 0"),
-        (lambda: fid(X, X[:, :2]), "fid: expected features of one length, got 3 numbers in "
-         "`samples` and 2 in `real`"),
-        (lambda: Statistics(X).update(X[:, :2]),
-         "Statistics: expected features of 3 numbers, got 2"),
-        (lambda: Statistics(X[:1]).covariance,
-         "Statistics: expected 2 rows of features or more, got 1"),
-        (lambda: Statistics(X[0]), "Statistics: expected `features` of shape (n, d) with n ≥ 1, "
-         "got float64 of shape (3,)"),
-        (lambda: Statistics(X[:0]), "Statistics: expected `features` of shape (n, d) with n ≥ 1, "
-         "got float64 of shape (0, 3)"),
-        (lambda: Statistics(X.astype(str)), "Statistics: expected `features` of shape (n, d) with "
-         "n ≥ 1, got <U32 of shape (9, 3)"),
-        (lambda: Statistics([[0, math.nan], [math.inf, 0]]),
-         "Statistics: expected finite `features`, got 2 nan or inf in 4"),
-        (lambda: kid(X[:2], X), "kid: expected `samples` of shape (n, d) with n ≥ 3, got float64 "
-         "of shape (2, 3)"),
-        (lambda: kid(X, X[:2]), "kid: expected `real` of shape (n, d) with n ≥ 3, got float64 "
-         "of shape (2, 3)"),
-        (lambda: kid(X, X[:, :2]), "kid: expected rows of one length, got `samples` (9, 3) and "
-         "`real` (9, 2)"),
-        (lambda: precision_recall(X, X[:, :2]), "precision_recall: expected rows of one length, "
-         "got `samples` (9, 3) and `real` (9, 2)"),
-        (lambda: precision_recall(X, X[:3]), "precision_recall: expected `k` to be an int from 1 "
-         "to below the number of rows, 3, got 3"),
-        (lambda: precision_recall(X, X, 0), "precision_recall: expected `k` to be an int from 1 "
-         "to below the number of rows, 9, got 0"),
-        (lambda: precision_recall(X, X, True), "precision_recall: expected `k` to be an int from 1 "
-         "to below the number of rows, 9, got True"),
+        (
+            lambda: fid(X[:3], X),
+            "fid: expected `samples` to be at least 4 rows, for features of 3 numbers, got 3",
+        ),
+        (
+            lambda: fid(X, X[:1]),
+            "fid: expected `real` to be at least 4 rows, for features of 3 numbers, got 1",
+        ),
+        (
+            lambda: fid(X, Statistics()),
+            "fid: expected `real` to be at least 1 rows, for features of 0 numbers, got 0",
+        ),
+        (
+            lambda: fid(X, X[:, :2]),
+            "fid: expected features of one length, got 3 numbers in `samples` and 2 in `real`",
+        ),
+        (
+            lambda: Statistics(X).update(X[:, :2]),
+            "Statistics: expected features of 3 numbers, got 2",
+        ),
+        (
+            lambda: Statistics(X[:1]).covariance,
+            "Statistics: expected 2 rows of features or more, got 1",
+        ),
+        (
+            lambda: Statistics(X[0]),
+            "Statistics: expected `features` of shape (n, d) with n ≥ 1, got float64 of shape (3,)",
+        ),
+        (
+            lambda: Statistics(X[:0]),
+            "Statistics: expected `features` of shape (n, d) with n ≥ 1, "
+            "got float64 of shape (0, 3)",
+        ),
+        (
+            lambda: Statistics(X.astype(str)),
+            "Statistics: expected `features` of shape (n, d) with n ≥ 1, got <U32 of shape (9, 3)",
+        ),
+        (
+            lambda: Statistics([[0, math.nan], [math.inf, 0]]),
+            "Statistics: expected finite `features`, got 2 nan or inf in 4",
+        ),
+        (
+            lambda: kid(X[:2], X),
+            "kid: expected `samples` of shape (n, d) with n ≥ 3, got float64 of shape (2, 3)",
+        ),
+        (
+            lambda: kid(X, X[:2]),
+            "kid: expected `real` of shape (n, d) with n ≥ 3, got float64 of shape (2, 3)",
+        ),
+        (
+            lambda: kid(X, X[:, :2]),
+            "kid: expected rows of one length, got `samples` (9, 3) and `real` (9, 2)",
+        ),
+        (
+            lambda: precision_recall(X, X[:, :2]),
+            "precision_recall: expected rows of one length, got `samples` (9, 3) and `real` (9, 2)",
+        ),
+        (
+            lambda: precision_recall(X, X[:3]),
+            "precision_recall: expected `k` to be an int from 1 "
+            "to below the number of rows, 3, got 3",
+        ),
+        (
+            lambda: precision_recall(X, X, 0),
+            "precision_recall: expected `k` to be an int from 1 "
+            "to below the number of rows, 9, got 0",
+        ),
+        (
+            lambda: precision_recall(X, X, True),
+            "precision_recall: expected `k` to be an int from 1 "
+            "to below the number of rows, 9, got True",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_compared_is_refused(make, message):
     with pytest.raises(ValueError) as caught:
         make()
@@ -379,16 +430,28 @@ def test_what_can_not_be_compared_is_refused(make, message):
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.zeros((1, 2)), np.zeros((3, 2)),
-         "energy_distance: expected `x` of shape (n, d) with n ≥ 2, got float64 of shape (1, 2)"),
-        (np.zeros((3, 2)), np.zeros(3),
-         "energy_distance: expected `y` of shape (n, d) with n ≥ 2, got float64 of shape (3,)"),
-        (np.zeros((3, 2)), np.zeros((3, 4)),
-         "energy_distance: expected rows of one length, got `x` (3, 2) and `y` (3, 4)"),
-        (np.zeros((3, 2)), np.array([[0, 1], [math.nan, 0]]),
-         "energy_distance: expected finite `y`, got 1 nan or inf in 4"),
+        (
+            np.zeros((1, 2)),
+            np.zeros((3, 2)),
+            "energy_distance: expected `x` of shape (n, d) with n ≥ 2, got float64 of shape (1, 2)",
+        ),
+        (
+            np.zeros((3, 2)),
+            np.zeros(3),
+            "energy_distance: expected `y` of shape (n, d) with n ≥ 2, got float64 of shape (3,)",
+        ),
+        (
+            np.zeros((3, 2)),
+            np.zeros((3, 4)),
+            "energy_distance: expected rows of one length, got `x` (3, 2) and `y` (3, 4)",
+        ),
+        (
+            np.zeros((3, 2)),
+            np.array([[0, 1], [math.nan, 0]]),
+            "energy_distance: expected finite `y`, got 1 nan or inf in 4",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_energy_distance_is_refused(x, y, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         energy_distance(x, y)

@@ -44,8 +44,9 @@ def test_the_inception_score_is_its_formula_also_of_small_probabilities(rng):
     p = rng.dirichlet(np.full(5, 0.1), size=30) + 1e-4
     p /= p.sum(axis=1, keepdims=True)
     marginal = [sum(row[k] for row in p) / 30 for k in range(5)]
-    divergences = [sum(q * math.log(q / r) for q, r in zip(row, marginal, strict=True))
-                   for row in p]  # fmt: skip
+    divergences = [
+        sum(q * math.log(q / r) for q, r in zip(row, marginal, strict=True)) for row in p
+    ]
     assert inception_score(p) == pytest.approx(math.exp(sum(divergences) / 30), rel=1e-12)
 
 
@@ -167,8 +168,9 @@ def test_every_score_is_that_of_its_own_function_and_its_floor_of_real_images(rn
 
 def test_the_same_generator_gives_the_same_scores_and_another_another_interval(rng):
     samples, real = reading(50, rng), reading(100, rng)
-    first, again, other = (evaluate(samples, real, rng=np.random.default_rng(seed))
-                           for seed in (0, 0, 1))  # fmt: skip
+    first, again, other = (
+        evaluate(samples, real, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
+    )
     assert first == again
     assert first["FID"].low != other["FID"].low
 
@@ -185,12 +187,15 @@ def test_scores_of_pairs_take_so_many_images_and_no_more(rng, monkeypatch):
 
 def test_intervals_hold_what_the_scores_are_in_the_mean(rng):
     means, inside = {}, {}
-    tried = [evaluate(reading(60, rng, mean=0.4), reading(500, rng), rng=rng, times=40)
-             for _ in range(60)]  # fmt: skip
+    tried = [
+        evaluate(reading(60, rng, mean=0.4), reading(500, rng), rng=rng, times=40)
+        for _ in range(60)
+    ]
     for name in ("FID", "KID", "precision", "inception score", "classes"):
         means[name] = np.mean([scores[name].value for scores in tried])
-        inside[name] = np.mean([scores[name].low <= means[name] <= scores[name].high
-                                for scores in tried])  # fmt: skip
+        inside[name] = np.mean(
+            [scores[name].low <= means[name] <= scores[name].high for scores in tried]
+        )
     assert inside["FID"] > 0.8 and inside["KID"] > 0.8 and inside["classes"] > 0.7
     assert inside["inception score"] > 0.7
     assert inside["precision"] > 0.6  # the reaches of real images vary too, and are not redrawn
@@ -265,49 +270,77 @@ IMAGES = np.zeros((2, 4, 4, 1))
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda rng: evaluate(reading(40, rng), reading(79, rng), rng=rng),
-         "evaluate: expected 2 n real images or more, for n = 40 samples, got 79: half stand in "
-         "for samples, and half are what these are compared with"),
-        (lambda rng: evaluate(reading(6, rng), reading(20, rng), rng=rng),
-         "fid: expected `samples` to be at least 7 rows, for features of 6 numbers, got 6"),
-        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=1),
-         "evaluate: expected `times` to be an int ≥ 2, got 1"),
-        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=True),
-         "evaluate: expected `times` to be an int ≥ 2, got True"),
-        (lambda rng: inception_score([[0.5, 0.4]]),
-         "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from 0.4 "
-         "on, and sums from 0.9 to 0.9"),
-        (lambda rng: inception_score([[1.5, -0.5]]),
-         "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from -0.5 "
-         "on, and sums from 1 to 1"),
-        (lambda rng: inception_score([0.5, 0.5]),
-         "inception_score: expected `probabilities` of shape (n, d) with n ≥ 1, got float64 of "
-         "shape (2,)"),
+        (
+            lambda rng: evaluate(reading(40, rng), reading(79, rng), rng=rng),
+            "evaluate: expected 2 n real images or more, for n = 40 samples, got 79: half stand in "
+            "for samples, and half are what these are compared with",
+        ),
+        (
+            lambda rng: evaluate(reading(6, rng), reading(20, rng), rng=rng),
+            "fid: expected `samples` to be at least 7 rows, for features of 6 numbers, got 6",
+        ),
+        (
+            lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=1),
+            "evaluate: expected `times` to be an int ≥ 2, got 1",
+        ),
+        (
+            lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=True),
+            "evaluate: expected `times` to be an int ≥ 2, got True",
+        ),
+        (
+            lambda rng: inception_score([[0.5, 0.4]]),
+            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from 0.4 "
+            "on, and sums from 0.9 to 0.9",
+        ),
+        (
+            lambda rng: inception_score([[1.5, -0.5]]),
+            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from -0.5 "
+            "on, and sums from 1 to 1",
+        ),
+        (
+            lambda rng: inception_score([0.5, 0.5]),
+            "inception_score: expected `probabilities` of shape (n, d) with n ≥ 1, got float64 of "
+            "shape (2,)",
+        ),
         (lambda rng: balance([0, 4], 4), "balance: expected `labels` from 0 to 3, got 0 to 4"),
         (lambda rng: balance([-1, 0], 4), "balance: expected `labels` from 0 to 3, got -1 to 0"),
-        (lambda rng: balance([], 4),
-         "balance: expected `labels` to be ints (n,), got float64 of shape (0,)"),
-        (lambda rng: balance([0.0], 4),
-         "balance: expected `labels` to be ints (n,), got float64 of shape (1,)"),
-        (lambda rng: balance([[0]], 4),
-         "balance: expected `labels` to be ints (n,), got int64 of shape (1, 1)"),
+        (
+            lambda rng: balance([], 4),
+            "balance: expected `labels` to be ints (n,), got float64 of shape (0,)",
+        ),
+        (
+            lambda rng: balance([0.0], 4),
+            "balance: expected `labels` to be ints (n,), got float64 of shape (1,)",
+        ),
+        (
+            lambda rng: balance([[0]], 4),
+            "balance: expected `labels` to be ints (n,), got int64 of shape (1, 1)",
+        ),
         (lambda rng: balance([0], 0), "balance: expected `classes` to be an int ≥ 1, got 0"),
         (lambda rng: balance([0], True), "balance: expected `classes` to be an int ≥ 1, got True"),
-        (lambda rng: modes(X, X[:, :2], 1.0), "modes: expected rows of one length, got `points` "
-         "(9, 3) and `means` (9, 2)"),
+        (
+            lambda rng: modes(X, X[:, :2], 1.0),
+            "modes: expected rows of one length, got `points` (9, 3) and `means` (9, 2)",
+        ),
         (lambda rng: modes(X, X, 0), "modes: expected `std` > 0, got 0"),
         (lambda rng: modes(X, X, math.nan), "modes: expected `std` > 0, got nan"),
         (lambda rng: modes(X, X, 1.0, within=-1), "modes: expected `within` > 0, got -1"),
-        (lambda rng: modes([[math.nan, 0]], [[0, 0]], 1.0),
-         "modes: expected finite `points`, got 1 nan or inf in 2"),
-        (lambda rng: metrics.squared_error(IMAGES, IMAGES[:1]),
-         "squared_error: expected as many images of one shape in both, got (2, 4, 4, 1) and "
-         "(1, 4, 4, 1)"),
-        (lambda rng: metrics.psnr(IMAGES[:0], IMAGES[:0]),
-         "squared_error: expected as many images of one shape in both, got (0, 4, 4, 1) and "
-         "(0, 4, 4, 1)"),
+        (
+            lambda rng: modes([[math.nan, 0]], [[0, 0]], 1.0),
+            "modes: expected finite `points`, got 1 nan or inf in 2",
+        ),
+        (
+            lambda rng: metrics.squared_error(IMAGES, IMAGES[:1]),
+            "squared_error: expected as many images of one shape in both, got (2, 4, 4, 1) and "
+            "(1, 4, 4, 1)",
+        ),
+        (
+            lambda rng: metrics.psnr(IMAGES[:0], IMAGES[:0]),
+            "squared_error: expected as many images of one shape in both, got (0, 4, 4, 1) and "
+            "(0, 4, 4, 1)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_score_is_refused(make, message, rng):
     with pytest.raises(ValueError) as caught:
         make(rng)

@@ -50,11 +50,14 @@ CLASSIC_COUNTS = {
     ),
     "dcgan_64": (
         dense(100, 8 * 8 * 128)
-        + conv(4, 128, 128) + conv(4, 128, 256) + conv(4, 256, 512) + conv(5, 512, 3),
+        + conv(4, 128, 128)
+        + conv(4, 128, 256)
+        + conv(4, 256, 512)
+        + conv(5, 512, 3),
         conv(4, 3, 64) + conv(4, 64, 128) + conv(4, 128, 128) + dense(8 * 8 * 128, 1),
     ),
     "conv_vae": (69_076, 65_089),  # as Keras prints them in the example
-}  # fmt: skip
+}
 
 
 @each_classic
@@ -67,6 +70,7 @@ def test_a_classic_has_the_parameters_of_its_architecture_and_of_the_table(name,
 
 def test_every_classic_stands_here():
     assert sorted(CLASSICS) == sorted(classics.__all__)
+
 
 # --- the classics ---------------------------------------------------------------------------------
 
@@ -116,10 +120,18 @@ LINEAR_AND_BENT = {  # L for a layer with weights, a for an activation
 
 @each_classic
 def test_a_classic_has_its_activations_between_its_layers(name, rng):
-    letters = {nn.Dense: "L", nn.Conv2d: "L", nn.ConvTranspose2d: "L",
-               nn.ReLU: "a", nn.LeakyReLU: "a", nn.ELU: "a"}  # fmt: skip
-    found = tuple("".join(letters.get(type(layer), "") for layer in model)
-                  for model in getattr(classics, name)(rng=rng))  # fmt: skip
+    letters = {
+        nn.Dense: "L",
+        nn.Conv2d: "L",
+        nn.ConvTranspose2d: "L",
+        nn.ReLU: "a",
+        nn.LeakyReLU: "a",
+        nn.ELU: "a",
+    }
+    found = tuple(
+        "".join(letters.get(type(layer), "") for layer in model)
+        for model in getattr(classics, name)(rng=rng)
+    )
     assert found == LINEAR_AND_BENT[name]
 
 
@@ -143,6 +155,7 @@ def test_batch_norm_turns_the_elu_of_the_classic_dcgan_into_selu(rng):
     )
     z = batch(rng, 4, 100)
     assert_close(generator(z), selu(z).numpy(), 1e-4)
+
 
 # --- everything is connected ----------------------------------------------------------------------
 

@@ -106,32 +106,42 @@ def test_a_shifted_image_has_shifted_features_in_a_conv_encoder(rng):
     assert np.abs(here.numpy()).max() > 0.01
     assert_close(there, np.roll(here.numpy(), 1, axis=1))
 
+
 # --- counts, by hand ------------------------------------------------------------------------------
 
 
 def test_dcgans_have_the_parameters_of_their_architecture(rng):
     assert count(dcgan_generator(rng=rng)) == (
-        100 * 7 * 7 * 128 + 2 * 128  # no biases before a batch norm, which has γ and β
-        + 4 * 4 * 128 * 64 + 2 * 64
+        100 * 7 * 7 * 128
+        + 2 * 128  # no biases before a batch norm, which has γ and β
+        + 4 * 4 * 128 * 64
+        + 2 * 64
         + conv(4, 64, 1)
-    )  # fmt: skip
+    )
     assert count(dcgan_discriminator(rng=rng)) == (
         conv(4, 1, 64) + 4 * 4 * 64 * 128 + 2 * 128 + dense(7 * 7 * 128, 1)
     )
     assert count(dcgan_generator((64, 64, 3), rng=rng)) == (
-        100 * 4 * 4 * 512 + 2 * 512
-        + 4 * 4 * 512 * 256 + 2 * 256
-        + 4 * 4 * 256 * 128 + 2 * 128
-        + 4 * 4 * 128 * 64 + 2 * 64
+        100 * 4 * 4 * 512
+        + 2 * 512
+        + 4 * 4 * 512 * 256
+        + 2 * 256
+        + 4 * 4 * 256 * 128
+        + 2 * 128
+        + 4 * 4 * 128 * 64
+        + 2 * 64
         + conv(4, 64, 3)
-    )  # fmt: skip
+    )
     assert count(dcgan_discriminator((64, 64, 3), rng=rng)) == (
         conv(4, 3, 64)
-        + 4 * 4 * 64 * 128 + 2 * 128
-        + 4 * 4 * 128 * 256 + 2 * 256
-        + 4 * 4 * 256 * 512 + 2 * 512
+        + 4 * 4 * 64 * 128
+        + 2 * 128
+        + 4 * 4 * 128 * 256
+        + 2 * 256
+        + 4 * 4 * 256 * 512
+        + 2 * 512
         + dense(4 * 4 * 512, 1)
-    )  # fmt: skip
+    )
 
 
 def test_the_encoder_and_decoder_have_the_parameters_of_their_architecture(rng):
@@ -147,6 +157,7 @@ def test_the_encoder_and_decoder_have_the_parameters_of_their_architecture(rng):
     assert count(conv_decoder((64, 64, 3), 6, 8, rng=rng)) == (
         dense(6, 4 * 4 * 64) + conv(4, 64, 32) + conv(4, 32, 16) + conv(4, 16, 8) + conv(4, 8, 3)
     )
+
 
 # --- everything is connected ----------------------------------------------------------------------
 
@@ -189,6 +200,7 @@ def test_gradient_descent_brings_the_loss_down(name, rng):
     assert (np.diff(losses) < 0).all()
     assert losses[-1] < 0.9 * losses[0]
 
+
 # --- how weights begin ----------------------------------------------------------------------------
 
 
@@ -214,6 +226,7 @@ def test_the_same_rng_makes_the_same_networks():
     for build in [lambda rng: tiny_unet(rng), lambda rng: classics.conv_vae(rng=rng)[1]]:
         a, b = (build(np.random.default_rng(5)).state_dict() for _ in range(2))
         assert all((a[name] == b[name]).all() for name in a)
+
 
 # --- against PyTorch, with the same weights -------------------------------------------------------
 
@@ -248,6 +261,7 @@ def test_the_dcgan_discriminator_agrees_with_pytorch(training, rng):
     y = w.dense("layers.6", h.permute(0, 2, 3, 1).reshape(4, 3 * 3 * 6))
     w.agree(model, [(x, xt)], model(x), y, rng)
 
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -267,41 +281,66 @@ def test_an_image_that_cannot_be_halved_is_refused(build, image, rng):
     ("build", "message"),
     [
         (lambda rng: mlp([3], rng=rng), "mlp: expected two `sizes` or more, inputs first, got [3]"),
-        (lambda rng: dcgan_generator(latent=0, rng=rng),
-         "dcgan_generator: expected `latent` to be an int ≥ 1, got 0"),
-        (lambda rng: dcgan_generator(width=6.5, rng=rng),
-         "dcgan_generator: expected `width` to be an int ≥ 1, got 6.5"),
-        (lambda rng: dcgan_discriminator(width=0, rng=rng),
-         "dcgan_discriminator: expected `width` to be an int ≥ 1, got 0"),
-        (lambda rng: conv_encoder(outputs=-2, rng=rng),
-         "conv_encoder: expected `outputs` to be an int ≥ 1, got -2"),
-        (lambda rng: conv_decoder(latent="2", rng=rng),
-         "conv_decoder: expected `latent` to be an int ≥ 1, got '2'"),
-        (lambda rng: UNet(width=5, rng=rng),
-         "UNet: expected `width` to be an even int ≥ 4, got 5"),
+        (
+            lambda rng: dcgan_generator(latent=0, rng=rng),
+            "dcgan_generator: expected `latent` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda rng: dcgan_generator(width=6.5, rng=rng),
+            "dcgan_generator: expected `width` to be an int ≥ 1, got 6.5",
+        ),
+        (
+            lambda rng: dcgan_discriminator(width=0, rng=rng),
+            "dcgan_discriminator: expected `width` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda rng: conv_encoder(outputs=-2, rng=rng),
+            "conv_encoder: expected `outputs` to be an int ≥ 1, got -2",
+        ),
+        (
+            lambda rng: conv_decoder(latent="2", rng=rng),
+            "conv_decoder: expected `latent` to be an int ≥ 1, got '2'",
+        ),
+        (lambda rng: UNet(width=5, rng=rng), "UNet: expected `width` to be an even int ≥ 4, got 5"),
         (lambda rng: UNet(depth=0, rng=rng), "UNet: expected `depth` to be an int ≥ 1, got 0"),
         (lambda rng: UNet(classes=0, rng=rng), "UNet: expected `classes` to be an int ≥ 1, got 0"),
         (lambda rng: UNet(heads=0, rng=rng), "UNet: expected `heads` to be an int ≥ 1, got 0"),
-        (lambda rng: UNet(multipliers=(1, 0.5), rng=rng),
-         "UNet: expected `multipliers[1]` to be an int ≥ 1, got 0.5"),
-        (lambda rng: UNet(multipliers=(), rng=rng),
-         "UNet: expected one of `multipliers` or more, got ()"),
-        (lambda rng: UNet((28, 30, 1), rng=rng),
-         "UNet: expected an `image` whose sides halve 2 times, for 3 `multipliers`, got "
-         "(28, 30, 1)"),
-        (lambda rng: UNet((6, 6, 1), rng=rng),
-         "UNet: expected an `image` whose sides halve 2 times, for 3 `multipliers`, got "
-         "(6, 6, 1)"),
-        (lambda rng: UNet((32, 32, 3), rng=rng),
-         "UNet: expected `attention_at` to list some of the heights [32, 16, 8], got (7,)"),
-        (lambda rng: UNet(attention_at=7, rng=rng),
-         "UNet: expected `attention_at` to list some of the heights [28, 14, 7], got 7"),
-        (lambda rng: UNet(width=12, rng=rng),
-         "GroupNorm: expected `groups` to divide 12 channels, got 8"),
-        (lambda rng: UNet(heads=3, rng=rng),
-         "SelfAttention: expected `heads` to divide 64 channels, got 3"),
+        (
+            lambda rng: UNet(multipliers=(1, 0.5), rng=rng),
+            "UNet: expected `multipliers[1]` to be an int ≥ 1, got 0.5",
+        ),
+        (
+            lambda rng: UNet(multipliers=(), rng=rng),
+            "UNet: expected one of `multipliers` or more, got ()",
+        ),
+        (
+            lambda rng: UNet((28, 30, 1), rng=rng),
+            "UNet: expected an `image` whose sides halve 2 times, for 3 `multipliers`, got "
+            "(28, 30, 1)",
+        ),
+        (
+            lambda rng: UNet((6, 6, 1), rng=rng),
+            "UNet: expected an `image` whose sides halve 2 times, for 3 `multipliers`, got "
+            "(6, 6, 1)",
+        ),
+        (
+            lambda rng: UNet((32, 32, 3), rng=rng),
+            "UNet: expected `attention_at` to list some of the heights [32, 16, 8], got (7,)",
+        ),
+        (
+            lambda rng: UNet(attention_at=7, rng=rng),
+            "UNet: expected `attention_at` to list some of the heights [28, 14, 7], got 7",
+        ),
+        (
+            lambda rng: UNet(width=12, rng=rng),
+            "GroupNorm: expected `groups` to divide 12 channels, got 8",
+        ),
+        (
+            lambda rng: UNet(heads=3, rng=rng),
+            "SelfAttention: expected `heads` to divide 64 channels, got 3",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_network_that_cannot_be_is_refused(build, message, rng):
     with pytest.raises(ValueError) as caught:
         build(rng)
@@ -316,6 +355,7 @@ def test_a_seed_in_place_of_a_generator_is_refused():
             "Dense: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, "
             "got int"
         )
+
 
 # --- a critic's norm ------------------------------------------------------------------------------
 

@@ -46,30 +46,44 @@ def block(a, b, embedded):
 def test_the_default_unet_has_597345_parameters(rng):
     e = 128
     by_hand = (
-        dense(32, e) + dense(e, e)  # the time
+        dense(32, e)
+        + dense(e, e)  # the time
         + conv(3, 1, 32)
-        + block(32, 32, e) + conv(3, 32, 64)  # 28 × 28
-        + block(64, 64, e) + conv(3, 64, 64)  # 14 × 14
-        + 2 * block(64, 64, e) + 2 * attention(64)  # 7 × 7
-        + conv(3, 64, 64) + block(128, 64, e)
-        + conv(3, 64, 32) + block(64, 32, e)
-        + norm(32) + conv(3, 32, 1)
-    )  # fmt: skip
+        + block(32, 32, e)
+        + conv(3, 32, 64)  # 28 × 28
+        + block(64, 64, e)
+        + conv(3, 64, 64)  # 14 × 14
+        + 2 * block(64, 64, e)
+        + 2 * attention(64)  # 7 × 7
+        + conv(3, 64, 64)
+        + block(128, 64, e)
+        + conv(3, 64, 32)
+        + block(64, 32, e)
+        + norm(32)
+        + conv(3, 32, 1)
+    )
     assert count(UNet(rng=rng)) == by_hand == 597_345
 
 
 def test_a_unet_grows_with_its_depth_multipliers_and_classes(rng):
     e = 32
     by_hand = (
-        dense(8, e) + dense(e, e) + 11 * e  # ten classes and "any"
+        dense(8, e)
+        + dense(e, e)
+        + 11 * e  # ten classes and "any"
         + conv(3, 3, 16)
-        + 2 * block(16, 16, e) + 4 * attention(16) + conv(3, 16, 24)
+        + 2 * block(16, 16, e)
+        + 4 * attention(16)
+        + conv(3, 16, 24)
         + 4 * block(24, 24, e)
-        + conv(3, 24, 16) + 2 * block(32, 16, e)
-        + norm(16) + conv(3, 16, 3)
-    )  # fmt: skip
+        + conv(3, 24, 16)
+        + 2 * block(32, 16, e)
+        + norm(16)
+        + conv(3, 16, 3)
+    )
     unet = UNet((16, 16, 3), 8, (2, 3), depth=2, attention_at=(16,), classes=10, rng=rng)
     assert count(unet) == by_hand
+
 
 # --- everything is connected ----------------------------------------------------------------------
 
@@ -81,6 +95,7 @@ def test_a_new_unet_learns_though_most_of_it_begins_cut_off(rng):
     assert (np.diff(descend(unet, (x, t), 6)) < 0).all()
     still = {name for name, each in unet.state_dict().items() if (each == before[name]).all()}
     assert {name for name in still if not name.endswith("key.bias")} == set()
+
 
 # --- the U-Net ------------------------------------------------------------------------------------
 
@@ -175,6 +190,7 @@ def test_a_unet_may_have_a_single_level(rng, monkeypatch):
     )
     assert calls == 2 * [((5, 5, 8), (5, 5, 8))]
 
+
 # --- against PyTorch, with the same weights -------------------------------------------------------
 
 
@@ -199,9 +215,12 @@ def torch_block(w, name, x, e, groups, heads=0):
 def test_the_unet_agrees_with_pytorch(rng):
     torch = pytest.importorskip("torch")
     model = shaken(
-        UNet((8, 4, 3), 4, (1, 3), depth=2, attention_at=(4,), classes=5, heads=3, groups=2,
-             rng=rng), rng, by=0.2,
-    )  # fmt: skip
+        UNet(
+            (8, 4, 3), 4, (1, 3), depth=2, attention_at=(4,), classes=5, heads=3, groups=2, rng=rng
+        ),
+        rng,
+        by=0.2,
+    )
     classes = np.array([0, 5, 2])
     w, (x, xt) = Weights(torch, model), both(torch, rng.standard_normal((3, 8, 4, 3)))
     t, tt = both(torch, np.array([0.3, 20.0, 999.0]))
@@ -223,6 +242,7 @@ def test_the_unet_agrees_with_pytorch(rng):
     y = w.conv("head", w.F.silu(w.group_norm("norm", 2, h)), padding=1).permute(0, 2, 3, 1)
 
     w.agree(model, [(x, xt), (t, tt)], model(x, t, xp.asarray(classes)), y, rng)
+
 
 # --- errors ---------------------------------------------------------------------------------------
 
@@ -253,11 +273,15 @@ def test_what_is_no_shape_of_an_image_is_refused(build, image, rng):
         ((2, 8, 8, 3), (2,), None, ": expected `x` of shape (N, 8, 8, 1), got (2, 8, 8, 3)"),
         ((2, 16, 16, 1), (2,), None, ": expected `x` of shape (N, 8, 8, 1), got (2, 16, 16, 1)"),
         ((2, 8, 8, 1), (), None, ": expected `t` of shape (2,), a time for each image, got ()"),
-        ((2, 8, 8, 1), (2, 1), None,
-         ": expected `t` of shape (2,), a time for each image, got (2, 1)"),
+        (
+            (2, 8, 8, 1),
+            (2, 1),
+            None,
+            ": expected `t` of shape (2,), a time for each image, got (2, 1)",
+        ),
         ((2, 8, 8, 1), (2,), [0, 1], ": expected no `classes`: this network was made without"),
     ],
-)  # fmt: skip
+)
 def test_a_unet_refuses_what_does_not_fit(x, t, classes, message, rng):
     with pytest.raises(ValueError) as caught:
         tiny_unet(rng)(xp.zeros(x), xp.zeros(t), classes)
@@ -267,20 +291,18 @@ def test_a_unet_refuses_what_does_not_fit(x, t, classes, message, rng):
 @pytest.mark.parametrize(
     ("classes", "error", "message"),
     [
-        (None, ValueError,
-         "UNet: expected `classes`, one for each image, got none"),
-        (1, ValueError,
-         "UNet: expected `classes` of shape (2,), one for each image, got ()"),
-        ([1, 2, 3], ValueError,
-         "UNet: expected `classes` of shape (2,), one for each image, got (3,)"),
-        ([0, 4], ValueError,
-         "Embedding: expected indices from 0 to 3, got some from 0 to 4"),
-        ([-1, 0], ValueError,
-         "Embedding: expected indices from 0 to 3, got some from -1 to 0"),
-        ([0.0, 1.0], TypeError,
-         "Embedding: expected indices that are integers, got dtype float64"),
+        (None, ValueError, "UNet: expected `classes`, one for each image, got none"),
+        (1, ValueError, "UNet: expected `classes` of shape (2,), one for each image, got ()"),
+        (
+            [1, 2, 3],
+            ValueError,
+            "UNet: expected `classes` of shape (2,), one for each image, got (3,)",
+        ),
+        ([0, 4], ValueError, "Embedding: expected indices from 0 to 3, got some from 0 to 4"),
+        ([-1, 0], ValueError, "Embedding: expected indices from 0 to 3, got some from -1 to 0"),
+        ([0.0, 1.0], TypeError, "Embedding: expected indices that are integers, got dtype float64"),
     ],
-)  # fmt: skip
+)
 def test_a_unet_with_classes_refuses_others(classes, error, message, rng):
     with pytest.raises(error) as caught:
         tiny_unet(rng, classes=3)(xp.zeros((2, 8, 8, 1)), xp.zeros(2), classes)
@@ -291,9 +313,9 @@ def test_a_unet_refuses_another_dtype(rng):
     with pytest.raises(TypeError) as caught:
         tiny_unet(rng)(tg.Tensor(xp.zeros((2, 8, 8, 1))), xp.zeros(2))
     assert str(caught.value) == (
-        "images and times: dtypes differ, float32 and float64; convert "
-        "with .astype"
+        "images and times: dtypes differ, float32 and float64; convert with .astype"
     )
+
 
 # --- folding --------------------------------------------------------------------------------------
 
@@ -311,13 +333,19 @@ def test_folded_pixels_are_channels_and_come_back_where_they_were(rng):
 def test_the_small_unet_has_two_levels_and_attends_on_the_lower(rng):
     e = 4 * 8
     by_hand = (
-        dense(8, e) + dense(e, e) + 4 * e  # the time; three classes, and any
+        dense(8, e)
+        + dense(e, e)
+        + 4 * e  # the time; three classes, and any
         + conv(3, 4, 8)  # 2 × 2 pixels as four channels
-        + block(8, 8, e) + conv(3, 8, 16)  # 6 × 4
-        + 2 * block(16, 16, e) + 2 * attention(16)  # 3 × 2
-        + conv(3, 16, 8) + block(16, 8, e)
-        + norm(8) + conv(3, 8, 4)
-    )  # fmt: skip
+        + block(8, 8, e)
+        + conv(3, 8, 16)  # 6 × 4
+        + 2 * block(16, 16, e)
+        + 2 * attention(16)  # 3 × 2
+        + conv(3, 16, 8)
+        + block(16, 8, e)
+        + norm(8)
+        + conv(3, 8, 4)
+    )
     net = small_unet((12, 8, 1), 8, 3, rng=rng)
     assert count(net) == by_hand
     x, t = xp.zeros((2, 12, 8, 1), "f4"), xp.ones(2, "f4")

@@ -37,8 +37,11 @@ def test_attention_takes_arrays_and_broadcasts_its_batches(rng):
     q, k, v = (Tensor(rng.standard_normal(s).astype("f4")) for s in ((2, 1, 4, 3), (5, 3), (5, 2)))
     z = nn.attend(q, array(k.numpy()), v)
     assert (z.shape, z.dtype) == ((2, 1, 4, 2), np.float32)
-    np.testing.assert_allclose(z.numpy()[1, 0], naive_attention(*(
-        each.numpy().astype(float) for each in (q[1, 0], k, v))), rtol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        z.numpy()[1, 0],
+        naive_attention(*(each.numpy().astype(float) for each in (q[1, 0], k, v))),
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3])
@@ -53,11 +56,18 @@ def test_self_attention_is_attention_of_each_head_side_by_side(heads, rng):
         return x @ f.weight.numpy() + f.bias.numpy()
 
     q, k, v = (dense(f, tokens) for f in (layer.query, layer.key, layer.value))
-    gathered = np.concatenate([
-        np.stack([naive_attention(q[n, :, i : i + d], k[n, :, i : i + d], v[n, :, i : i + d])
-                  for n in range(2)])
-        for i in range(0, 6, d)
-    ], axis=2)  # fmt: skip
+    gathered = np.concatenate(
+        [
+            np.stack(
+                [
+                    naive_attention(q[n, :, i : i + d], k[n, :, i : i + d], v[n, :, i : i + d])
+                    for n in range(2)
+                ]
+            )
+            for i in range(0, 6, d)
+        ],
+        axis=2,
+    )
     expected = dense(layer.mix, gathered).reshape(x.shape)
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-10)
 

@@ -121,21 +121,36 @@ LINEAR = {
     "Dense": (lambda **how: nn.Dense(400, 300, **how), (300, 400), ALL, ALL),
     "Conv2d": (lambda **how: nn.Conv2d(20, 30, 3, **how), (8, 22, 22, 20), ALL, slice(2, -2)),
     "Conv2d, stride 2": (
-        lambda **how: nn.Conv2d(20, 30, 4, 2, **how), (8, 26, 26, 20), ALL, slice(4, -4),
+        lambda **how: nn.Conv2d(20, 30, 4, 2, **how),
+        (8, 26, 26, 20),
+        ALL,
+        slice(4, -4),
     ),
     "Conv2d, stride above its size": (
-        lambda **how: nn.Conv2d(40, 40, 2, 3, **how), (8, 30, 30, 40), ALL, ALL,
+        lambda **how: nn.Conv2d(40, 40, 2, 3, **how),
+        (8, 30, 30, 40),
+        ALL,
+        ALL,
     ),
     "ConvTranspose2d": (
-        lambda **how: nn.ConvTranspose2d(20, 30, 3, **how), (8, 20, 20, 20), slice(2, -2), ALL,
+        lambda **how: nn.ConvTranspose2d(20, 30, 3, **how),
+        (8, 20, 20, 20),
+        slice(2, -2),
+        ALL,
     ),
     "ConvTranspose2d, stride 2": (
-        lambda **how: nn.ConvTranspose2d(20, 30, 4, 2, **how), (8, 14, 14, 20), slice(4, -4), ALL,
+        lambda **how: nn.ConvTranspose2d(20, 30, 4, 2, **how),
+        (8, 14, 14, 20),
+        slice(4, -4),
+        ALL,
     ),
     "ConvTranspose2d, an uneven stride": (
-        lambda **how: nn.ConvTranspose2d(40, 30, 4, 3, **how), (8, 14, 14, 40), slice(3, 39), ALL,
+        lambda **how: nn.ConvTranspose2d(40, 30, 4, 3, **how),
+        (8, 14, 14, 40),
+        slice(3, 39),
+        ALL,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -158,7 +173,8 @@ def test_the_fan_out_keeps_the_variance_of_what_goes_back(name, rng):
 
 def test_he_keeps_the_mean_square_through_ten_layers_of_relu(rng):
     x = Tensor(rng.standard_normal((500, 400)).astype("f4"))
-    model = nn.Sequential(*(f for _ in range(10) for f in (
-        nn.Dense(400, 400, rng=rng, init=nn.he_normal), tg.relu)))  # fmt: skip
+    model = nn.Sequential(
+        *(f for _ in range(10) for f in (nn.Dense(400, 400, rng=rng, init=nn.he_normal), tg.relu))
+    )
     z = nn.Sequential(*model.layers[:-1])(x).numpy()
     assert 0.7 < (z**2).mean() / 2 < 1.4  # a relu then halves it

@@ -151,8 +151,15 @@ def test_a_dense_layer_is_a_product_and_a_sum_over_the_last_axis(rng):
     layer = nn.Dense(3, 2, rng=rng).astype(float)
     layer.bias.data = array([10.0, 20.0])
     x, w = rng.standard_normal((4, 5, 3)), layer.weight.numpy()
-    expected = np.array([[[sum(row[i] * w[i, o] for i in range(3)) + 10 * (o + 1) for o in (0, 1)]
-                          for row in page] for page in x])  # fmt: skip
+    expected = np.array(
+        [
+            [
+                [sum(row[i] * w[i, o] for i in range(3)) + 10 * (o + 1) for o in (0, 1)]
+                for row in page
+            ]
+            for page in x
+        ]
+    )
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(layer(Tensor(x[0, 0])).numpy(), expected[0, 0], rtol=1e-12)
 
@@ -376,58 +383,122 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
     [
         (lambda: nn.Dense(0, 3, rng=RNG), ValueError, "Dense: " + NOT_INT.format("inputs", 0)),
         (lambda: nn.Dense(3, 2.0, rng=RNG), ValueError, "Dense: " + NOT_INT.format("outputs", 2.0)),
-        (lambda: nn.Dense(3, 2, rng=0), TypeError,
-         "Dense: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
-         "int"),
-        (lambda: nn.Dense(3, 2, rng=RNG)(zeros(4, 5)), ValueError,
-         "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"),
-        (lambda: nn.Dense(3, 2, rng=RNG)(Tensor(np.zeros((4, 3)))), TypeError,
-         "affine: dtypes differ, float32 and float64; convert with .astype"),
-        (lambda: nn.Conv2d(3, -1, 3, rng=RNG), ValueError,
-         "Conv2d: " + NOT_INT.format("outputs", -1)),
-        (lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG), ValueError,
-         "Conv2d: expected `size` to be an int ≥ 1 or a pair of them, got (3, 0)"),
-        (lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG), ValueError,
-         "Conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0"),
-        (lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)), ValueError,
-         "conv2d: `x` has 2 channels but `w` expects 1 (x (1, 5, 5, "
-         "2), w (3, 3, 1, 2))"),
-        (lambda: nn.ConvTranspose2d(3, 1, 3, "2", rng=RNG), ValueError,
-         "ConvTranspose2d: expected `stride` to be an int ≥ 1 or a pair of them, got '2'"),
-        (lambda: nn.Embedding(0, 2, rng=RNG), ValueError,
-         "Embedding: " + NOT_INT.format("count", 0)),
-        (lambda: nn.Embedding(5, 2, rng=RNG)([1, 5, -1]), ValueError,
-         "Embedding: expected indices from 0 to 4, got some from -1 to 5"),
-        (lambda: nn.Embedding(5, 2, rng=RNG)(5), ValueError,
-         "Embedding: expected indices from 0 to 4, got some from 5 to 5"),
-        (lambda: nn.Embedding(5, 2, rng=RNG)([0, -1]), ValueError,
-         "Embedding: expected indices from 0 to 4, got some from -1 to 0"),
-        (lambda: nn.Embedding(5, 2, rng=RNG)([1.0]), TypeError,
-         "Embedding: expected indices that are integers, got dtype float64"),
-        (lambda: nn.SinusoidalEmbedding(5), ValueError,
-         "SinusoidalEmbedding: expected `features` to be an even int ≥ 4, got 5"),
-        (lambda: nn.Dropout(1, rng=RNG), ValueError,
-         "Dropout: expected `p` from 0 to below 1, got 1"),
-        (lambda: nn.Dropout(0.5, rng=np.random), TypeError,
-         "Dropout: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
-         "module"),
+        (
+            lambda: nn.Dense(3, 2, rng=0),
+            TypeError,
+            "Dense: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
+            "int",
+        ),
+        (
+            lambda: nn.Dense(3, 2, rng=RNG)(zeros(4, 5)),
+            ValueError,
+            "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))",
+        ),
+        (
+            lambda: nn.Dense(3, 2, rng=RNG)(Tensor(np.zeros((4, 3)))),
+            TypeError,
+            "affine: dtypes differ, float32 and float64; convert with .astype",
+        ),
+        (
+            lambda: nn.Conv2d(3, -1, 3, rng=RNG),
+            ValueError,
+            "Conv2d: " + NOT_INT.format("outputs", -1),
+        ),
+        (
+            lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG),
+            ValueError,
+            "Conv2d: expected `size` to be an int ≥ 1 or a pair of them, got (3, 0)",
+        ),
+        (
+            lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG),
+            ValueError,
+            "Conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0",
+        ),
+        (
+            lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)),
+            ValueError,
+            "conv2d: `x` has 2 channels but `w` expects 1 (x (1, 5, 5, 2), w (3, 3, 1, 2))",
+        ),
+        (
+            lambda: nn.ConvTranspose2d(3, 1, 3, "2", rng=RNG),
+            ValueError,
+            "ConvTranspose2d: expected `stride` to be an int ≥ 1 or a pair of them, got '2'",
+        ),
+        (
+            lambda: nn.Embedding(0, 2, rng=RNG),
+            ValueError,
+            "Embedding: " + NOT_INT.format("count", 0),
+        ),
+        (
+            lambda: nn.Embedding(5, 2, rng=RNG)([1, 5, -1]),
+            ValueError,
+            "Embedding: expected indices from 0 to 4, got some from -1 to 5",
+        ),
+        (
+            lambda: nn.Embedding(5, 2, rng=RNG)(5),
+            ValueError,
+            "Embedding: expected indices from 0 to 4, got some from 5 to 5",
+        ),
+        (
+            lambda: nn.Embedding(5, 2, rng=RNG)([0, -1]),
+            ValueError,
+            "Embedding: expected indices from 0 to 4, got some from -1 to 0",
+        ),
+        (
+            lambda: nn.Embedding(5, 2, rng=RNG)([1.0]),
+            TypeError,
+            "Embedding: expected indices that are integers, got dtype float64",
+        ),
+        (
+            lambda: nn.SinusoidalEmbedding(5),
+            ValueError,
+            "SinusoidalEmbedding: expected `features` to be an even int ≥ 4, got 5",
+        ),
+        (
+            lambda: nn.Dropout(1, rng=RNG),
+            ValueError,
+            "Dropout: expected `p` from 0 to below 1, got 1",
+        ),
+        (
+            lambda: nn.Dropout(0.5, rng=np.random),
+            TypeError,
+            "Dropout: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
+            "module",
+        ),
         (lambda: nn.Flatten()(1.0), ValueError, "Flatten: expected a batch, got a number"),
-        (lambda: nn.Reshape(2, 3)(zeros(4, 5)), ValueError,
-         "Reshape: expected 6 entries for each of a batch, got `x` of shape (4, 5)"),
-        (lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)), ValueError,
-         "max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
-         "with padding ((0, 0), (0, 0))"),
-        (lambda: nn.SelfAttention(6, 4, rng=RNG), ValueError,
-         "SelfAttention: expected `heads` to divide 6 channels, got 4"),
-        (lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 6)), ValueError,
-         "SelfAttention: expected `x` of shape (N, …, C) with positions between, got "
-         "(2, 6)"),
-        (lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 3, 4)), ValueError,
-         "affine: expected `x` of shape (…, 6), got (2, 3, 4) (w (6, 6))"),
-        (lambda: nn.attend(zeros(3, 2), zeros(4, 3), zeros(4, 1)), ValueError,
-         "attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got (3, 2), (4, 3) and (4, 1)"),
+        (
+            lambda: nn.Reshape(2, 3)(zeros(4, 5)),
+            ValueError,
+            "Reshape: expected 6 entries for each of a batch, got `x` of shape (4, 5)",
+        ),
+        (
+            lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)),
+            ValueError,
+            "max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
+            "with padding ((0, 0), (0, 0))",
+        ),
+        (
+            lambda: nn.SelfAttention(6, 4, rng=RNG),
+            ValueError,
+            "SelfAttention: expected `heads` to divide 6 channels, got 4",
+        ),
+        (
+            lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 6)),
+            ValueError,
+            "SelfAttention: expected `x` of shape (N, …, C) with positions between, got (2, 6)",
+        ),
+        (
+            lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 3, 4)),
+            ValueError,
+            "affine: expected `x` of shape (…, 6), got (2, 3, 4) (w (6, 6))",
+        ),
+        (
+            lambda: nn.attend(zeros(3, 2), zeros(4, 3), zeros(4, 1)),
+            ValueError,
+            "attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got (3, 2), (4, 3) and (4, 1)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_named_with_what_came(call, error, text):
     with pytest.raises(error) as caught:
         call()

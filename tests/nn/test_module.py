@@ -48,13 +48,24 @@ class Everything(nn.Module):
 
 
 PARAMETERS = {
-    "first": 1, "part.w": 2, "listed.0.w": 3, "listed.1": 4, "listed.2.0": 5, "tupled.0": 6,
-    "tupled.1.w": 7, "by_name.left": 8, "by_name.right.0.w": 9,
-}  # fmt: skip
+    "first": 1,
+    "part.w": 2,
+    "listed.0.w": 3,
+    "listed.1": 4,
+    "listed.2.0": 5,
+    "tupled.0": 6,
+    "tupled.1.w": 7,
+    "by_name.left": 8,
+    "by_name.right.0.w": 9,
+}
 OTHERS = {
-    "constant": 10, "count": 2, "part.seen": 2, "listed.0.seen": 3, "tupled.1.seen": 7,
+    "constant": 10,
+    "count": 2,
+    "part.seen": 2,
+    "listed.0.seen": 3,
+    "tupled.1.seen": 7,
     "by_name.right.0.seen": 9,
-}  # fmt: skip
+}
 
 
 def copied(model):
@@ -88,8 +99,11 @@ def test_modules_are_named_by_the_way_each_before_its_parts():
     assert names == ["", "part", "listed.0", "tupled.1", "by_name.right.0"]
     nested = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh())
     assert [name for name, _ in nested.named_modules()] == [
-        "", "layers.0", "layers.0.layers.0", "layers.1",
-    ]  # fmt: skip
+        "",
+        "layers.0",
+        "layers.0.layers.0",
+        "layers.1",
+    ]
 
 
 def test_names_are_the_same_in_every_instance_and_in_the_order_of_assignment():
@@ -325,7 +339,8 @@ def test_an_error_notes_the_layers_it_passed_through(rng):
 def test_an_error_in_a_function_notes_the_function_and_its_options():
     model = nn.Sequential(nn.ReLU(), nn.Function(tg.softmax, axis=3))
     assert notes(ValueError, lambda: model(array(np.ones((2, 2))))) == [
-        "in softmax(axis=3)", "in `layers.1` of Sequential",
+        "in softmax(axis=3)",
+        "in `layers.1` of Sequential",
     ]
 
 
@@ -335,9 +350,7 @@ def test_an_error_in_a_module_that_is_no_part_is_noted_without_a_name(rng):
         def forward(self, x):
             return nn.Dense(3, 2, rng=rng)(x)
 
-    assert notes(ValueError, lambda: Outer()(array(np.ones((4, 5))))) == [
-        "in Dense", "in Outer",
-    ]
+    assert notes(ValueError, lambda: Outer()(array(np.ones((4, 5))))) == ["in Dense", "in Outer"]
 
 
 @with_notes
@@ -352,8 +365,9 @@ def test_an_error_of_ones_own_is_noted_too_and_keeps_its_text():
     model = nn.Sequential(Mine())
     assert message(TypeError, lambda: model(1)) == "no"
     assert notes(TypeError, lambda: model(1)) == [
-        "in Mine(sizes=(2, (3, 4)), rate=0.5, on=True)", "in `layers.0` of Sequential",
-    ]  # fmt: skip
+        "in Mine(sizes=(2, (3, 4)), rate=0.5, on=True)",
+        "in `layers.0` of Sequential",
+    ]
 
 
 def test_a_module_without_forward_says_so():
@@ -434,8 +448,9 @@ def test_repr_shows_a_shared_layer_once_and_counts_what_is_shared_once(rng):
 
 def columns(table):
     """The table as lists of cells."""
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()]
-            for line in table.splitlines()]  # fmt: skip
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in table.splitlines()
+    ]
 
 
 def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng):
@@ -474,8 +489,11 @@ def test_summary_counts_the_multiplications_of_attention(rng):
 def test_summary_counts_shared_parameters_once_and_calls_twice(rng):
     layer = nn.Dense(3, 3, rng=rng, bias=False)
     rows = columns(nn.summary(nn.Sequential(layer, layer), array(np.zeros((2, 3)))))
-    assert rows[2:] == [["layers.0 Dense", "(2, 3)", "9", "18"], ["layers.0 Dense", "(2, 3)", "18"],
-                        ["total", "9", "36"]]  # fmt: skip
+    assert rows[2:] == [
+        ["layers.0 Dense", "(2, 3)", "9", "18"],
+        ["layers.0 Dense", "(2, 3)", "18"],
+        ["total", "9", "36"],
+    ]
 
 
 def test_summary_counts_every_normed_layer(rng):
@@ -547,8 +565,10 @@ def test_two_of_one_name_are_refused(rng):
             self.parts = {0: tg.Tensor([1.0], requires_grad=True)}
             self.parts |= {"0": tg.Tensor([2.0], requires_grad=True)}
 
-    text = ("Doubled: two different parameters or arrays are called `parts.0`; rename a key or an "
-            "attribute")  # fmt: skip
+    text = (
+        "Doubled: two different parameters or arrays are called `parts.0`; rename a key or an "
+        "attribute"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         Doubled().state_dict()
 

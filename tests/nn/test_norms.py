@@ -240,9 +240,7 @@ GRADIENTS = {
     "μ held constant": lambda h, z, r: r * (h - z * mean(h * z)),
     "both held constant": lambda h, z, r: r * h,
     "the mean over n − 1": lambda h, z, r: r * (h - mean(h) - z * mean(h * z) * 6 / 5),
-    "1/σ held constant the second time": lambda h, z, r: (
-        r.data * (h - mean(h) - z * mean(h * z))
-    ),
+    "1/σ held constant the second time": lambda h, z, r: r.data * (h - mean(h) - z * mean(h * z)),
     "z held constant the second time": lambda h, z, r: (
         r * (h - mean(h) - z.data * mean(h * z.data))
     ),
@@ -271,9 +269,12 @@ def test_the_checker_rejects_a_norm_whose_gradient_lacks_a_term(name, rng):
 NORMED = {
     "Dense": (lambda rng: nn.Dense(4, 6, rng=rng), (3, 4), (0, 1)),
     "Conv2d": (lambda rng: nn.Conv2d(2, 5, 3, rng=rng), (2, 4, 4, 2), (0, 1, 2, 3)),
-    "ConvTranspose2d": (lambda rng: nn.ConvTranspose2d(5, 2, 3, rng=rng), (2, 4, 4, 5),
-                        (0, 1, 3, 2)),
-}  # fmt: skip
+    "ConvTranspose2d": (
+        lambda rng: nn.ConvTranspose2d(5, 2, 3, rng=rng),
+        (2, 4, 4, 5),
+        (0, 1, 3, 2),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", NORMED)
@@ -333,9 +334,7 @@ def test_after_an_error_the_weight_is_back(rng):
     weight, layer = inner.weight, nn.SpectralNorm(inner, rng=rng)
     with pytest.raises(ValueError) as caught:
         layer(array(np.ones((4, 5))))
-    assert str(caught.value) == (
-        "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"
-    )
+    assert str(caught.value) == ("affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))")
     assert inner.weight is weight
 
 
@@ -347,35 +346,71 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: nn.BatchNorm(0), ValueError,
-         "BatchNorm: expected `channels` to be an int ≥ 1, got 0"),
-        (lambda: nn.LayerNorm((3, 4)), ValueError,
-         "LayerNorm: expected `channels` to be an int ≥ 1, got (3, 4)"),
+        (
+            lambda: nn.BatchNorm(0),
+            ValueError,
+            "BatchNorm: expected `channels` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: nn.LayerNorm((3, 4)),
+            ValueError,
+            "LayerNorm: expected `channels` to be an int ≥ 1, got (3, 4)",
+        ),
         (lambda: nn.LayerNorm(3, eps=0), ValueError, "LayerNorm: expected `eps` > 0, got 0"),
-        (lambda: nn.BatchNorm(3, momentum=0), ValueError,
-         "BatchNorm: expected `momentum` above 0 and up to 1, got 0"),
-        (lambda: nn.GroupNorm(3, 4), ValueError,
-         "GroupNorm: expected `groups` to divide 4 channels, got 3"),
-        (lambda: nn.BatchNorm(3)(array(np.ones((2, 4)), "f4")), ValueError,
-         "BatchNorm: expected `x` of shape (N, …, 3), got (2, 4)"),
-        (lambda: nn.GroupNorm(1, 3)(array(np.ones(3), "f4")), ValueError,
-         "GroupNorm: expected `x` of shape (N, …, 3), got (3,)"),
-        (lambda: nn.LayerNorm(3)(array(np.ones(4), "f4")), ValueError,
-         "LayerNorm: expected `x` of shape (…, 3), got (4,)"),
-        (lambda: nn.LayerNorm(3)(Tensor(np.ones(3))), TypeError,
-         "norm: dtypes differ, float32 and float64; convert with .astype"),
-        (lambda: nn.SpectralNorm(nn.ReLU(), rng=RNG), TypeError,
-         "SpectralNorm: expected a layer with a `weight` of two axes or more, got ReLU"),
-        (lambda: nn.SpectralNorm(nn.Dense(2, 2, rng=RNG), 0, rng=RNG), ValueError,
-         "SpectralNorm: expected `iterations` to be an int ≥ 1, got 0"),
-        (lambda: nn.SpectralNorm(nn.Dense(2, 2, rng=RNG), rng=1), TypeError,
-         "SpectralNorm: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, "
-         "got int"),
-        (lambda: normalise(np_ones(2, 3), np_ones(3), np_ones(3)), ValueError,
-         "normalise: expected `x` (A, B, G, D), `gamma` and `beta` (G, D), got (2, 3), (3,) and "
-         "(3,)"),
+        (
+            lambda: nn.BatchNorm(3, momentum=0),
+            ValueError,
+            "BatchNorm: expected `momentum` above 0 and up to 1, got 0",
+        ),
+        (
+            lambda: nn.GroupNorm(3, 4),
+            ValueError,
+            "GroupNorm: expected `groups` to divide 4 channels, got 3",
+        ),
+        (
+            lambda: nn.BatchNorm(3)(array(np.ones((2, 4)), "f4")),
+            ValueError,
+            "BatchNorm: expected `x` of shape (N, …, 3), got (2, 4)",
+        ),
+        (
+            lambda: nn.GroupNorm(1, 3)(array(np.ones(3), "f4")),
+            ValueError,
+            "GroupNorm: expected `x` of shape (N, …, 3), got (3,)",
+        ),
+        (
+            lambda: nn.LayerNorm(3)(array(np.ones(4), "f4")),
+            ValueError,
+            "LayerNorm: expected `x` of shape (…, 3), got (4,)",
+        ),
+        (
+            lambda: nn.LayerNorm(3)(Tensor(np.ones(3))),
+            TypeError,
+            "norm: dtypes differ, float32 and float64; convert with .astype",
+        ),
+        (
+            lambda: nn.SpectralNorm(nn.ReLU(), rng=RNG),
+            TypeError,
+            "SpectralNorm: expected a layer with a `weight` of two axes or more, got ReLU",
+        ),
+        (
+            lambda: nn.SpectralNorm(nn.Dense(2, 2, rng=RNG), 0, rng=RNG),
+            ValueError,
+            "SpectralNorm: expected `iterations` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: nn.SpectralNorm(nn.Dense(2, 2, rng=RNG), rng=1),
+            TypeError,
+            "SpectralNorm: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, "
+            "got int",
+        ),
+        (
+            lambda: normalise(np_ones(2, 3), np_ones(3), np_ones(3)),
+            ValueError,
+            "normalise: expected `x` (A, B, G, D), `gamma` and `beta` (G, D), got (2, 3), (3,) and "
+            "(3,)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_named_with_what_came(call, error, text):
     with pytest.raises(error) as caught:
         call()
@@ -396,8 +431,9 @@ def test_an_empty_batch_gives_an_empty_batch(layer):
 
 
 def test_a_cotangent_that_has_changed_gives_another_gradient(rng):
-    x, gamma, beta = (Tensor(rng.normal(size=s), requires_grad=True)
-                      for s in [(1, 5, 2, 1), (2, 1), (2, 1)])  # fmt: skip
+    x, gamma, beta = (
+        Tensor(rng.normal(size=s), requires_grad=True) for s in [(1, 5, 2, 1), (2, 1), (2, 1)]
+    )
     y = tg.normalise(x, gamma, beta)[0]
     g = Tensor(rng.normal(size=y.shape))
     before = tg.grad(y, [x, gamma, beta], cotangent=g)

@@ -149,7 +149,5 @@ def test_state_of_other_parameters_does_not_fit_an_average():
     with pytest.raises(ValueError) as caught:
         optim.EMA({"w": P}).load_state_dict(optim.EMA({"u": P}).state_dict())
     assert str(caught.value) == (
-        "load_state_dict: the state does not fit EMA\n"
-        "  missing: average.w\n"
-        "  unexpected: average.u"
+        "load_state_dict: the state does not fit EMA\n  missing: average.w\n  unexpected: average.u"
     )

@@ -398,11 +398,14 @@ def test_parameters_may_be_a_list_a_generator_or_a_dict():
         ([Tensor(1.0)], ValueError, "parameter 0 of shape () does not require gradients"),
         ({"w": Tensor(1.0)}, ValueError, "`w` does not require gradients"),
         ([P, Q, P], ValueError, "`p` is the same Tensor as `p`"),
-        ([Q, P, Q], ValueError,
-         "parameter 2 of shape (2, 3) is the same Tensor as parameter 0 of shape (2, 3)"),
+        (
+            [Q, P, Q],
+            ValueError,
+            "parameter 2 of shape (2, 3) is the same Tensor as parameter 0 of shape (2, 3)",
+        ),
         ({"a": P, "b": P}, ValueError, "`b` is the same Tensor as `a`"),
     ],
-)  # fmt: skip
+)
 def test_parameters_that_can_not_be_are_refused(make, params, error, message):
     with pytest.raises(error) as caught:
         make(params)
@@ -417,39 +420,67 @@ def test_parameters_that_can_not_be_are_refused(make, params, error, message):
         (lambda: optim.SGD([P], math.nan), ValueError, "SGD: expected `lr` > 0, got nan"),
         (lambda: optim.SGD([P], math.inf), ValueError, "SGD: expected `lr` > 0, got inf"),
         (lambda: optim.SGD([P], "fast"), TypeError, "SGD: expected `lr` > 0, got str"),
-        (lambda: optim.SGD([P], 1, 1.0), ValueError,
-         "SGD: expected 0 ≤ `momentum` < 1, got 1.0"),
-        (lambda: optim.SGD([P], 1, -0.1), ValueError,
-         "SGD: expected 0 ≤ `momentum` < 1, got -0.1"),
-        (lambda: optim.SGD([P], 1, nesterov=True), ValueError,
-         "SGD: `nesterov` needs a `momentum` > 0"),
+        (lambda: optim.SGD([P], 1, 1.0), ValueError, "SGD: expected 0 ≤ `momentum` < 1, got 1.0"),
+        (lambda: optim.SGD([P], 1, -0.1), ValueError, "SGD: expected 0 ≤ `momentum` < 1, got -0.1"),
+        (
+            lambda: optim.SGD([P], 1, nesterov=True),
+            ValueError,
+            "SGD: `nesterov` needs a `momentum` > 0",
+        ),
         (lambda: optim.Adagrad([P], eps=0), ValueError, "Adagrad: expected `eps` > 0, got 0"),
         (lambda: optim.RMSprop([P], eps=0), ValueError, "RMSprop: expected `eps` > 0, got 0"),
-        (lambda: optim.RMSprop([P], alpha=1), ValueError,
-         "RMSprop: expected 0 ≤ `alpha` < 1, got 1"),
+        (
+            lambda: optim.RMSprop([P], alpha=1),
+            ValueError,
+            "RMSprop: expected 0 ≤ `alpha` < 1, got 1",
+        ),
         (lambda: optim.Adam([P], eps=0), ValueError, "Adam: expected `eps` > 0, got 0"),
-        (lambda: optim.Adam([P], betas=(1, 0.9)), ValueError,
-         "Adam: expected 0 ≤ β₁ < 1 in `betas`, got 1"),
-        (lambda: optim.Adam([P], betas=(0.9, -1)), ValueError,
-         "Adam: expected 0 ≤ β₂ < 1 in `betas`, got -1"),
+        (
+            lambda: optim.Adam([P], betas=(1, 0.9)),
+            ValueError,
+            "Adam: expected 0 ≤ β₁ < 1 in `betas`, got 1",
+        ),
+        (
+            lambda: optim.Adam([P], betas=(0.9, -1)),
+            ValueError,
+            "Adam: expected 0 ≤ β₂ < 1 in `betas`, got -1",
+        ),
         (lambda: optim.Adam([P], betas=0.9), TypeError, "Adam: expected `betas` (β₁, β₂), got 0.9"),
-        (lambda: optim.Adam([P], betas=(0.9,)), TypeError,
-         "Adam: expected `betas` (β₁, β₂), got (0.9,)"),
+        (
+            lambda: optim.Adam([P], betas=(0.9,)),
+            TypeError,
+            "Adam: expected `betas` (β₁, β₂), got (0.9,)",
+        ),
         (lambda: optim.Adam([P], l1=-1), ValueError, "Adam: expected `l1` ≥ 0, got -1"),
         (lambda: optim.Adam([P], l2=-1), ValueError, "Adam: expected `l2` ≥ 0, got -1"),
-        (lambda: optim.Adam([P], weight_decay=-1), ValueError,
-         "Adam: expected `weight_decay` ≥ 0, got -1"),
+        (
+            lambda: optim.Adam([P], weight_decay=-1),
+            ValueError,
+            "Adam: expected `weight_decay` ≥ 0, got -1",
+        ),
         (lambda: optim.EMA([P], decay=1), ValueError, "EMA: expected 0 ≤ `decay` < 1, got 1"),
-        (lambda: optim.clip_by_global_norm([P], 0), ValueError,
-         "clip_by_global_norm: expected `max_norm` > 0, got 0"),
-        (lambda: optim.clip_by_global_norm(P, 1), TypeError,
-         "clip_by_global_norm: expected a sequence of gradients, got Tensor"),
-        (lambda: optim.clip_values([P], -1), ValueError,
-         "clip_values: expected `limit` > 0, got -1"),
-        (lambda: optim.clip_values([P, None], 1), TypeError,
-         "clip_values: expected gradient 1 to be a Tensor, got NoneType"),
+        (
+            lambda: optim.clip_by_global_norm([P], 0),
+            ValueError,
+            "clip_by_global_norm: expected `max_norm` > 0, got 0",
+        ),
+        (
+            lambda: optim.clip_by_global_norm(P, 1),
+            TypeError,
+            "clip_by_global_norm: expected a sequence of gradients, got Tensor",
+        ),
+        (
+            lambda: optim.clip_values([P], -1),
+            ValueError,
+            "clip_values: expected `limit` > 0, got -1",
+        ),
+        (
+            lambda: optim.clip_values([P, None], 1),
+            TypeError,
+            "clip_values: expected gradient 1 to be a Tensor, got NoneType",
+        ),
     ],
-)  # fmt: skip
+)
 def test_settings_that_can_not_be_are_refused(make, error, message):
     with pytest.raises(error) as caught:
         make()
@@ -471,13 +502,19 @@ def test_there_is_no_optimiser_without_an_update():
         ([ONES, ONES, ONES], ValueError, "expected 2 gradients, one for each parameter, got 3"),
         ([ONES, None], TypeError, "expected gradient 1 to be a Tensor, got NoneType"),
         ([ONES, np.ones((2, 3))], TypeError, "expected gradient 1 to be a Tensor, got ndarray"),
-        ([ONES, Tensor(np.ones((3, 2)))], ValueError,
-         "expected the gradient of parameter 1 of shape (2, 3) to be float64 of shape (2, 3), got "
-         "float64 of shape (3, 2)"),
-        ([Tensor(np.ones(2, "f4")), Tensor(np.ones((2, 3)))], ValueError,
-         "expected the gradient of `w` to be float64 of shape (2,), got float32 of shape (2,)"),
+        (
+            [ONES, Tensor(np.ones((3, 2)))],
+            ValueError,
+            "expected the gradient of parameter 1 of shape (2, 3) to be float64 of shape (2, 3), got "
+            "float64 of shape (3, 2)",
+        ),
+        (
+            [Tensor(np.ones(2, "f4")), Tensor(np.ones((2, 3)))],
+            ValueError,
+            "expected the gradient of `w` to be float64 of shape (2,), got float32 of shape (2,)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_gradients_that_do_not_fit_are_refused(grads, error, message):
     params = [leaf(np.ones(2), "w"), leaf(np.ones((2, 3)))]
     with pytest.raises(error) as caught:
@@ -506,9 +543,12 @@ def test_a_parameter_that_has_become_another_since_is_refused(act):
 @each_optimiser
 @pytest.mark.parametrize(
     ("entries", "count"),
-    [([math.nan], "1 nan and 0 inf"), ([math.inf], "0 nan and 1 inf"),
-     ([-math.inf, math.nan, math.inf], "1 nan and 2 inf")],
-)  # fmt: skip
+    [
+        ([math.nan], "1 nan and 0 inf"),
+        ([math.inf], "0 nan and 1 inf"),
+        ([-math.inf, math.nan, math.inf], "1 nan and 2 inf"),
+    ],
+)
 def test_a_gradient_that_is_not_finite_is_refused_by_name_and_nothing_changes(make, entries, count):
     params = {"first": leaf(np.ones(3)), "second": leaf(np.ones((2, 5)))}
     optimizer = make(params, weight_decay=0.1)
@@ -663,9 +703,7 @@ def test_state_of_momentum_does_not_fit_an_optimiser_without():
     state = optim.SGD([P], 0.1, momentum=0.9).state_dict()
     with pytest.raises(ValueError) as caught:
         optim.SGD([P], 0.1).load_state_dict(state)
-    assert str(caught.value) == (
-        "load_state_dict: the state does not fit SGD\n  unexpected: b.p"
-    )
+    assert str(caught.value) == ("load_state_dict: the state does not fit SGD\n  unexpected: b.p")
 
 
 # --- the names ------------------------------------------------------------------------------------

@@ -52,9 +52,13 @@ def test_schedules_that_fall_fall_and_end_where_they_should(peak, share, steps, 
 
 @pytest.mark.parametrize(
     "schedule",
-    [optim.exponential(1.0, 1000, 0.01), optim.cosine(1.0, 1000), optim.one_cycle(1.0, 1000),
-     optim.warm_up(optim.cosine(1.0, 900), 100)],
-)  # fmt: skip
+    [
+        optim.exponential(1.0, 1000, 0.01),
+        optim.cosine(1.0, 1000),
+        optim.one_cycle(1.0, 1000),
+        optim.warm_up(optim.cosine(1.0, 900), 100),
+    ],
+)
 def test_smooth_schedules_have_no_jump(schedule):
     rates = [schedule(t) for t in range(1200)]
     assert max(abs(a - b) for a, b in itertools.pairwise(rates)) < 0.011
@@ -79,22 +83,34 @@ def test_cosine_is_pytorchs_cosine():
         (lambda: optim.constant(0), ValueError, "constant: expected `lr` > 0, got 0"),
         (lambda: optim.step_decay(1, 0), ValueError, "step_decay: expected `every` ≥ 1, got 0"),
         (lambda: optim.step_decay(1, 9, 0), ValueError, "step_decay: expected `factor` > 0, got 0"),
-        (lambda: optim.exponential(1, 9, 0), ValueError,
-         "exponential: expected `final` > 0, got 0"),
+        (
+            lambda: optim.exponential(1, 9, 0),
+            ValueError,
+            "exponential: expected `final` > 0, got 0",
+        ),
         (lambda: optim.cosine(-1, 9), ValueError, "cosine: expected `peak` > 0, got -1"),
         (lambda: optim.cosine(1, 0), ValueError, "cosine: expected `steps` ≥ 1, got 0"),
         (lambda: optim.cosine(1, 9, -1), ValueError, "cosine: expected `final` ≥ 0, got -1"),
         (lambda: optim.cosine("1", 9), TypeError, "cosine: expected `peak` > 0, got str"),
         (lambda: optim.warm_up(1, 0), ValueError, "warm_up: expected `steps` ≥ 1, got 0"),
-        (lambda: optim.warm_up(-1, 9), ValueError,
-         "warm_up: expected a function or a rate `schedule` > 0, got -1"),
+        (
+            lambda: optim.warm_up(-1, 9),
+            ValueError,
+            "warm_up: expected a function or a rate `schedule` > 0, got -1",
+        ),
         (lambda: optim.one_cycle(1, 9, -1), ValueError, "one_cycle: expected `start` ≥ 0, got -1"),
-        (lambda: optim.one_cycle(1, 9, rise=2), ValueError,
-         "one_cycle: expected 0 ≤ `rise` ≤ 1, got 2"),
-        (lambda: optim.one_cycle(1, 9, final=-1), ValueError,
-         "one_cycle: expected `final` ≥ 0, got -1"),
+        (
+            lambda: optim.one_cycle(1, 9, rise=2),
+            ValueError,
+            "one_cycle: expected 0 ≤ `rise` ≤ 1, got 2",
+        ),
+        (
+            lambda: optim.one_cycle(1, 9, final=-1),
+            ValueError,
+            "one_cycle: expected `final` ≥ 0, got -1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_schedules_that_can_not_be_are_refused(make, error, message):
     with pytest.raises(error) as caught:
         make()

@@ -18,8 +18,11 @@ from tinygen.run.checkpoint import CheckpointError
 
 def parts(seed=0, width=4):
     rng = np.random.default_rng(seed)
-    model = nn.Sequential(nn.Dense(3, width, rng=rng), nn.BatchNorm(width),
-                          nn.Dropout(0.5, rng=np.random.default_rng(seed + 10)))  # fmt: skip
+    model = nn.Sequential(
+        nn.Dense(3, width, rng=rng),
+        nn.BatchNorm(width),
+        nn.Dropout(0.5, rng=np.random.default_rng(seed + 10)),
+    )
     optimizer = optim.Adam(model.parameters(), 0.1)
     x = tg.Tensor(tg.xp.asarray(rng.standard_normal((5, 3)), np.float32))
     optimizer.step(tg.grad(tg.mean(model(x)), model.parameters()))
@@ -27,8 +30,11 @@ def parts(seed=0, width=4):
 
 
 def states(of):
-    return {f"{part}/{name}": np.asarray(array) for part, each in of.items()
-            for name, array in checkpoint.state(each).items()}  # fmt: skip
+    return {
+        f"{part}/{name}": np.asarray(array)
+        for part, each in of.items()
+        for name, array in checkpoint.state(each).items()
+    }
 
 
 def assert_equal(a, b):
@@ -82,16 +88,26 @@ def test_nothing_in_it_needs_pickle(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.pop("rng"), "{} is of another run; its parts are ['model', 'optimizer', "
-         "'rng']\n  unexpected: rng"),
-        (lambda p: p.update(ema=p["optimizer"]), "{} is of another run; its parts are ['model', "
-         "'optimizer', 'rng']\n  missing: ema"),
-        (lambda p: p.update(rng=np.random.Generator(np.random.MT19937(0))), "{} does not fit: "
-         "rng: restore: the state is of a PCG64 generator, and `rng` is a MT19937"),
-        (lambda p: p.update(optimizer=optim.SGD(p["model"].parameters(), 0.1)), "{} does not fit: "
-         "optimizer: load_state_dict: the state does not fit SGD\n  unexpected: m.0"),
+        (
+            lambda p: p.pop("rng"),
+            "{} is of another run; its parts are ['model', 'optimizer', 'rng']\n  unexpected: rng",
+        ),
+        (
+            lambda p: p.update(ema=p["optimizer"]),
+            "{} is of another run; its parts are ['model', 'optimizer', 'rng']\n  missing: ema",
+        ),
+        (
+            lambda p: p.update(rng=np.random.Generator(np.random.MT19937(0))),
+            "{} does not fit: "
+            "rng: restore: the state is of a PCG64 generator, and `rng` is a MT19937",
+        ),
+        (
+            lambda p: p.update(optimizer=optim.SGD(p["model"].parameters(), 0.1)),
+            "{} does not fit: "
+            "optimizer: load_state_dict: the state does not fit SGD\n  unexpected: m.0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_of_another_run_is_refused_and_no_part_is_changed(saved, change, message):
     ours, content = parts(1), saved.read_bytes()
     change(ours)
@@ -151,8 +167,11 @@ def write_pickle(path):
 
 def write_object_array(path):
     with open(path, "wb") as file:
-        np.savez(file, about=np.array(json.dumps({"format": checkpoint.FORMAT, "parts": []})),
-                 trap=np.array([Trap()], dtype=object))  # fmt: skip
+        np.savez(
+            file,
+            about=np.array(json.dumps({"format": checkpoint.FORMAT, "parts": []})),
+            trap=np.array([Trap()], dtype=object),
+        )
 
 
 def write_npy(path):
@@ -175,8 +194,14 @@ def write_other_about(path):
         np.savez(file, about=np.ones(3))
 
 
-FOREIGN = [write_pickle, write_object_array, write_npy, write_other_npz, write_other_zip,
-           write_other_about]  # fmt: skip
+FOREIGN = [
+    write_pickle,
+    write_object_array,
+    write_npy,
+    write_other_npz,
+    write_other_zip,
+    write_other_about,
+]
 
 
 @pytest.mark.parametrize("write", FOREIGN)
@@ -197,7 +222,8 @@ def test_the_format_of_another_version_is_named(tmp_path):
         checkpoint.load(tmp_path / "a.npz", {})
     assert str(caught.value) == (
         f"{tmp_path / 'a.npz'} has the format 'tinygen checkpoint 9'; this version of tinygen "
-        f"reads 'tinygen checkpoint 1'")  # fmt: skip
+        f"reads 'tinygen checkpoint 1'"
+    )
 
 
 def test_a_checkpoint_that_is_not_there_is_just_that(tmp_path):
@@ -208,12 +234,19 @@ def test_a_checkpoint_that_is_not_there_is_just_that(tmp_path):
 @pytest.mark.parametrize(
     ("kept", "error", "message"),
     [
-        ({"a/b": np.random.default_rng(0)}, ValueError, "checkpoint: a part can not be called "
-         "'a/b'"),
-        ({"rate": 0.1}, TypeError, "checkpoint: expected the part `rate` to be a generator, or to "
-         "have state_dict() and load_state_dict(), got a float"),
+        (
+            {"a/b": np.random.default_rng(0)},
+            ValueError,
+            "checkpoint: a part can not be called 'a/b'",
+        ),
+        (
+            {"rate": 0.1},
+            TypeError,
+            "checkpoint: expected the part `rate` to be a generator, or to "
+            "have state_dict() and load_state_dict(), got a float",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_state_is_refused_at_once(kept, error, message):
     with pytest.raises(error) as caught:
         checkpoint.check(kept)

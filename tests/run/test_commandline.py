@@ -22,8 +22,11 @@ def nowhere(monkeypatch, tmp_path):
 
 
 def parser(**more):
-    p = commandline.parser("Does this.\n\nAnd says more.", out="runs/x",
-                           **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more})  # fmt: skip
+    p = commandline.parser(
+        "Does this.\n\nAnd says more.",
+        out="runs/x",
+        **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more},
+    )
     p.add_argument("--width", type=int, default=32)
     p.add_argument("--price", type=commandline.from_zero, default=1.0)
     return p
@@ -34,9 +37,20 @@ def parse(*argv, **more):
 
 
 def test_without_arguments_all_settings_are_the_defaults():
-    assert parse() == {"data": "digits", "epochs": 10, "batch_size": 128, "lr": 1e-3, "seed": 0,
-                       "backend": None, "out": Path("runs/x"), "resume": False, "samples": 0,
-                       "quick": False, "width": 32, "price": 1.0}  # fmt: skip
+    assert parse() == {
+        "data": "digits",
+        "epochs": 10,
+        "batch_size": 128,
+        "lr": 1e-3,
+        "seed": 0,
+        "backend": None,
+        "out": Path("runs/x"),
+        "resume": False,
+        "samples": 0,
+        "quick": False,
+        "width": 32,
+        "price": 1.0,
+    }
 
 
 def test_a_part_of_the_images_may_be_asked_for():
@@ -113,10 +127,14 @@ def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
     ("argv", "message"),
     [
         (["--epochs", "-1"], "argument --epochs: expected a whole number from 0 on, got '-1'"),
-        (["--batch-size", "0"], "argument --batch-size: expected a whole number from 1 on, got "
-         "'0'"),
-        (["--batch-size", "x"], "argument --batch-size: expected a whole number from 1 on, got "
-         "'x'"),
+        (
+            ["--batch-size", "0"],
+            "argument --batch-size: expected a whole number from 1 on, got '0'",
+        ),
+        (
+            ["--batch-size", "x"],
+            "argument --batch-size: expected a whole number from 1 on, got 'x'",
+        ),
         (["--lr", "0"], "argument --lr: expected a number above 0, got '0'"),
         (["--lr", "nan"], "argument --lr: expected a number above 0, got 'nan'"),
         (["--lr", "inf"], "argument --lr: expected a number above 0, got 'inf'"),
@@ -126,7 +144,7 @@ def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
         (["--price", "inf"], "argument --price: expected a number from 0 on, got 'inf'"),
         (["--price", "much"], "argument --price: expected a number from 0 on, got 'much'"),
     ],
-)  # fmt: skip
+)
 def test_bad_settings_are_refused_with_what_was_expected(argv, message, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(*argv)
@@ -153,11 +171,27 @@ def test_help_names_every_option_with_its_default(capsys):
         parse("--help")
     told = " ".join(capsys.readouterr().out.split())
     assert "Does this." in told and "And says more." in told
-    for option in ("--data SET", "--epochs", "--batch-size", "--lr", "--seed", "--backend",
-                   "--out", "--resume", "--samples N", "--quick"):  # fmt: skip
+    for option in (
+        "--data SET",
+        "--epochs",
+        "--batch-size",
+        "--lr",
+        "--seed",
+        "--backend",
+        "--out",
+        "--resume",
+        "--samples N",
+        "--quick",
+    ):
         assert option in told
-    for default in ("default: auto", "default: 10", "default: 128", "default: 0.001",
-                    "default: 0", "default: runs/x"):  # fmt: skip
+    for default in (
+        "default: auto",
+        "default: 10",
+        "default: 128",
+        "default: 0.001",
+        "default: 0",
+        "default: runs/x",
+    ):
         assert f"({default})" in told
 
 
@@ -191,8 +225,14 @@ def test_any_other_error_is_shown_with_its_traceback():
 
 
 def test_ctrl_c_ends_a_program_without_a_traceback():
-    code = ("from tinygen.run import commandline\n"
-            "def f(): raise KeyboardInterrupt\ncommandline.main(f)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          cwd=Path(__file__).resolve().parents[2], check=False)  # fmt: skip
+    code = (
+        "from tinygen.run import commandline\ndef f(): raise KeyboardInterrupt\ncommandline.main(f)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        check=False,
+    )
     assert done.returncode == 130 and done.stderr == ""

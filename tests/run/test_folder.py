@@ -21,21 +21,37 @@ def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
     assert {"begun", "python"} <= config.keys()
     main(whole, resume=True)  # at its end there is nothing to do but to note it
     assert len(log(whole)) == STEPS
-    assert [each["step"] for each in json.loads((whole / "config.json").read_text())["resumed"]
-            ] == [STEPS]  # fmt: skip
+    assert [
+        each["step"] for each in json.loads((whole / "config.json").read_text())["resumed"]
+    ] == [STEPS]
 
 
 def test_settings_are_kept_as_plain_json(tmp_path):
-    settings = {"lr": np.float64(0.5), "n": np.int64(3), "out": Path("a") / "b", "many": (1, "x"),
-                "none": None, "on": True, "nested": {"a": [np.float32(0.25)]}}  # fmt: skip
+    settings = {
+        "lr": np.float64(0.5),
+        "n": np.int64(3),
+        "out": Path("a") / "b",
+        "many": (1, "x"),
+        "none": None,
+        "on": True,
+        "nested": {"a": [np.float32(0.25)]},
+    }
     Run(tmp_path / "run", settings).__exit__(None, None, None)
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
-    assert kept == {"lr": 0.5, "n": 3, "out": str(Path("a") / "b"), "many": [1, "x"],
-                    "none": None, "on": True, "nested": {"a": [0.25]}}  # fmt: skip
+    assert kept == {
+        "lr": 0.5,
+        "n": 3,
+        "out": str(Path("a") / "b"),
+        "many": [1, "x"],
+        "none": None,
+        "on": True,
+        "nested": {"a": [0.25]},
+    }
     with pytest.raises(TypeError) as caught:
         Run(tmp_path / "other", {"model": nn.ReLU()})
-    assert str(caught.value) == ("expected the setting `model` to be a number, text, or lists of "
-                                 "such, got ReLU")  # fmt: skip
+    assert str(caught.value) == (
+        "expected the setting `model` to be a number, text, or lists of such, got ReLU"
+    )
     assert not (tmp_path / "other").exists()
 
 
@@ -48,7 +64,8 @@ def test_a_new_run_does_not_write_over_an_older_one(tmp_path, whole, capsys):
     assert log(tmp_path / "run-1") == old
     assert [len(log(tmp_path / name)) for name in ("run-1", "run-2", "run")] == [7, 14, 21]
     assert f"The run that was in {folder} is in {tmp_path / 'run-2'} now." in (
-        capsys.readouterr().err)  # fmt: skip
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.npz", "log.csv"])
@@ -98,9 +115,11 @@ def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
         for resume in (True, False):
             with pytest.raises(RunError) as caught:
                 Run(tmp_path / "run", {"a": 1}, resume=resume)
-            assert str(caught.value) == (f"another process is busy with the run in "
-                                         f"{tmp_path / 'run'}; wait for it, or choose another "
-                                         f"folder")  # fmt: skip
+            assert str(caught.value) == (
+                f"another process is busy with the run in "
+                f"{tmp_path / 'run'}; wait for it, or choose another "
+                f"folder"
+            )
     Run(tmp_path / "run", {"a": 1}, resume=True).__exit__(None, None, None)
 
 
@@ -114,8 +133,9 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 def test_a_run_that_is_not_there_can_not_be_resumed(tmp_path):
     with pytest.raises(RunError) as caught:
         Run(tmp_path / "run", {}, resume=True)
-    assert str(caught.value) == (f"there is no run to resume in {tmp_path / 'run'}: it has no "
-                                 f"config.json")  # fmt: skip
+    assert str(caught.value) == (
+        f"there is no run to resume in {tmp_path / 'run'}: it has no config.json"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -126,8 +146,9 @@ def test_a_damaged_config_is_named_and_left_alone(text, tmp_path):
     path.write_text(text)
     with pytest.raises(RunError) as caught:
         main(tmp_path / "run", epochs=1, resume=True)
-    assert str(caught.value) == (f"{path} is damaged, or not a run's: expected JSON with "
-                                 f"`settings` and `resumed`")  # fmt: skip
+    assert str(caught.value) == (
+        f"{path} is damaged, or not a run's: expected JSON with `settings` and `resumed`"
+    )
     assert path.read_text() == text
 
 
@@ -147,7 +168,8 @@ def test_a_run_is_not_resumed_with_other_settings(tmp_path):
         main(tmp_path / "run", resume=True, epochs=2, lr=0.2, beta=1)
     assert str(caught.value) == (
         f"the run in {tmp_path / 'run'} has other settings, and would not be the same run with "
-        f"these; begin another, in another folder\n  lr: was 0.1, now 0.2\n  beta: was 2, now 1")
+        f"these; begin another, in another folder\n  lr: was 0.1, now 0.2\n  beta: was 2, now 1"
+    )
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 

@@ -39,7 +39,10 @@ def test_a_number_that_comes_later_makes_a_column_and_leaves_the_others_empty(tm
     with open(tmp_path / "run" / "log.csv") as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["loss"], row["test"]) for row in rows] == [
-        ("1", "3.0", ""), ("2", "2.0", "0.5"), ("3", "1.0", "")]  # fmt: skip
+        ("1", "3.0", ""),
+        ("2", "2.0", "0.5"),
+        ("3", "1.0", ""),
+    ]
     read = logbook.columns(tmp_path / "run" / "log.csv")
     np.testing.assert_array_equal(read["test"], [math.nan, 0.5, math.nan])
     np.testing.assert_array_equal(read["step"], [1, 2, 3])
@@ -51,8 +54,9 @@ def test_logged_floats_come_back_bit_for_bit(tmp_path):
     single, double = single.astype(np.float32), rng.standard_normal(50) * 1e-200
     with Run(tmp_path / "run") as run:
         run.keep()
-        for _ in run.track({"a": tg.Tensor(a), "b": b} for a, b in zip(single, double,
-                                                                       strict=True)):  # fmt: skip
+        for _ in run.track(
+            {"a": tg.Tensor(a), "b": b} for a, b in zip(single, double, strict=True)
+        ):
             pass
     read = logbook.columns(tmp_path / "run" / "log.csv")
     np.testing.assert_array_equal(read["a"].astype(np.float32), single)
@@ -63,5 +67,7 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError) as caught:
         logbook.read(tmp_path / "log.csv")
-    assert str(caught.value) == (f"{tmp_path / 'log.csv'} is not the log of a run: it should begin "
-                                 f"with the columns step, epoch, seconds")  # fmt: skip
+    assert str(caught.value) == (
+        f"{tmp_path / 'log.csv'} is not the log of a run: it should begin "
+        f"with the columns step, epoch, seconds"
+    )

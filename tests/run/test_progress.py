@@ -52,8 +52,11 @@ def test_at_a_terminal_progress_is_a_bar(tmp_path):
     leader, follower = pty.openpty()
     code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import training_run; training_run.main({str(tmp_path / 'run')!r})"  # noqa: E501
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=follower, stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"})  # fmt: skip
+        [sys.executable, "-c", code],
+        stderr=follower,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent), "COLUMNS": "120"},
+    )
     os.close(follower)
     text = b""
     with contextlib.suppress(OSError):  # the end, on Linux

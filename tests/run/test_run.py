@@ -97,16 +97,23 @@ def test_a_best_checkpoint_may_be_saved_within_a_step_and_numbers_added_after(tm
 def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_gives(tmp_path, whole):
     """SIGKILL, at moments that the process can't foresee: while it saves, logs, computes."""
     zygote = subprocess.Popen(  # imports once, and forks a process for each attempt
-        [sys.executable, "-c", ZYGOTE, tmp_path / "run"], cwd=HERE,
+        [sys.executable, "-c", ZYGOTE, tmp_path / "run"],
+        cwd=HERE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     random_ = random.Random(0)
     kills = finished = 0
     steps = set()
     while not finished:
-        print("resume" if (tmp_path / "run" / "config.json").exists() else "begin", flush=True,
-              file=zygote.stdin)  # fmt: skip
+        print(
+            "resume" if (tmp_path / "run" / "config.json").exists() else "begin",
+            flush=True,
+            file=zygote.stdin,
+        )
         pid = int(zygote.stdout.readline())
         status = "step"
         for _ in range(random_.randint(1, 6) if kills < 20 else STEPS):
@@ -164,13 +171,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
     rows = np.zeros((4, 1), np.float32)
     batches = Batches(rows, 1, rng=np.random.default_rng(0), epochs=5)
     losses = [1.0, 2.0, 3.0, value, 5.0]
-    with (
-        pytest.raises(NotFinite) as caught,
-        Run(tmp_path / "run", steps=2) as run,
-    ):
+    with pytest.raises(NotFinite) as caught, Run(tmp_path / "run", steps=2) as run:
         run.keep(part=part, batches=batches)
-        for record in run.track({"d": tg.Tensor(1.0), "g": tg.Tensor(loss)}
-                                for _, loss in zip(batches, losses, strict=False)):  # fmt: skip
+        for record in run.track(
+            {"d": tg.Tensor(1.0), "g": tg.Tensor(loss)}
+            for _, loss in zip(batches, losses, strict=False)
+        ):
             assert record.step < 4, "what is wrong is not shown to the caller"
     assert str(caught.value) == f"`g` was {text} at step 4, in epoch 1.00"
     path = tmp_path / "run" / "checkpoint.npz"
@@ -193,8 +199,10 @@ def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, cap
         run.keep(optimizer=optimizer)
         for _ in run.track(loop()):
             pass
-    assert str(caught.value) == ("step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf in 1 "
-                                 "entries; nothing was changed")  # fmt: skip
+    assert str(caught.value) == (
+        "step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf in 1 "
+        "entries; nothing was changed"
+    )
     assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
 
 
@@ -289,8 +297,9 @@ def test_the_logs_own_columns_are_no_names_for_losses(tmp_path):
         run.keep()
         with pytest.raises(ValueError) as caught:
             next(run.track(iter([{"step": 1.0}])))
-    assert str(caught.value) == ("track: `step` is a column of its own in the log; expected "
-                                 "another name")  # fmt: skip
+    assert str(caught.value) == (
+        "track: `step` is a column of its own in the log; expected another name"
+    )
 
 
 def test_a_record_gives_numbers_whatever_the_loop_yielded():
@@ -311,7 +320,10 @@ def test_results_gather_beside_those_that_are_there(tmp_path):
         run.results(loss=np.float32(0.5), name="vae")
         run.results(fid=12.0, name="VAE")
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == {
-        "loss": 0.5, "name": "VAE", "fid": 12.0}  # fmt: skip
+        "loss": 0.5,
+        "name": "VAE",
+        "fid": 12.0,
+    }
 
 
 def test_samples_are_written_as_images_and_labels(tmp_path):
@@ -327,15 +339,27 @@ def test_samples_are_written_as_images_and_labels(tmp_path):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((2, 4, 4)), None, "samples: expected `images` (N, H, W, C) in [0, 1], with 1 or "
-         "3 channels, got shape (2, 4, 4), from 0 to 0"),
-        (np.full((1, 2, 2, 1), 1.5), None, "samples: expected `images` (N, H, W, C) in [0, 1], "
-         "with 1 or 3 channels, got shape (1, 2, 2, 1), from 1.5 to 1.5"),
-        (np.full((1, 2, 2, 1), np.nan), None, "samples: expected `images` (N, H, W, C) in [0, 1], "
-         "with 1 or 3 channels, got shape (1, 2, 2, 1), from nan to nan"),
+        (
+            np.zeros((2, 4, 4)),
+            None,
+            "samples: expected `images` (N, H, W, C) in [0, 1], with 1 or "
+            "3 channels, got shape (2, 4, 4), from 0 to 0",
+        ),
+        (
+            np.full((1, 2, 2, 1), 1.5),
+            None,
+            "samples: expected `images` (N, H, W, C) in [0, 1], "
+            "with 1 or 3 channels, got shape (1, 2, 2, 1), from 1.5 to 1.5",
+        ),
+        (
+            np.full((1, 2, 2, 1), np.nan),
+            None,
+            "samples: expected `images` (N, H, W, C) in [0, 1], "
+            "with 1 or 3 channels, got shape (1, 2, 2, 1), from nan to nan",
+        ),
         (np.zeros((2, 4, 4, 1)), [1], "samples: 2 images have labels of shape (1,)"),
     ],
-)  # fmt: skip
+)
 def test_samples_that_are_no_images_are_refused(images, labels, message, tmp_path):
     with Run(tmp_path / "run") as run, pytest.raises(ValueError) as caught:
         run.samples(images, labels)
@@ -357,7 +381,8 @@ def test_what_comes_in_the_wrong_order_is_said(tmp_path):
 def test_early_stopping_counts_the_calls_since_the_best():
     stop = EarlyStopping(2, least=0.1)
     assert [stop(x) for x in (3.0, 2.0, 1.95, tg.Tensor(1.0), 1.5, 0.95)] == (
-        [False, False, False, False, False, True])  # fmt: skip
+        [False, False, False, False, False, True]
+    )
     assert stop.best == 1.0 and not stop.improved
     with pytest.raises(ValueError, match=r"^EarlyStopping: expected `patience` to be an "):
         EarlyStopping(0)

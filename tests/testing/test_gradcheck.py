@@ -25,8 +25,17 @@ def test_the_zoo_is_large_and_its_diagnoses_recur():
     names = [m.diagnosis for m in ZOO]
     assert len(ZOO) >= 40
     assert len({m.name for m in ZOO}) == len(ZOO)
-    for diagnosis in ("sign", "factor", "zero", "transpose", "broadcast", "first order only",
-                      "nondeterministic", "flip", "shift"):  # fmt: skip
+    for diagnosis in (
+        "sign",
+        "factor",
+        "zero",
+        "transpose",
+        "broadcast",
+        "first order only",
+        "nondeterministic",
+        "flip",
+        "shift",
+    ):
         assert names.count(diagnosis) >= 2, diagnosis
 
 
@@ -93,10 +102,11 @@ RIGHT = {
     "a large offset": (lambda x: 1e6 + x * x, lambda g, x: 2 * x * g),
     "a fast oscillation": (lambda x: np.sin(300 * x), lambda g, x: 300 * np.cos(300 * x) * g),
     "a steep sigmoid": (
-        lambda x: np.tanh(50 * x), lambda g, x: 50 * (1 - np.tanh(50 * x) ** 2) * g,
+        lambda x: np.tanh(50 * x),
+        lambda g, x: 50 * (1 - np.tanh(50 * x) ** 2) * g,
     ),
     "defined on one side only": (np.sqrt, lambda g, x: g / (2 * np.sqrt(x))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -343,21 +353,39 @@ def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: gradcheck(tg.exp, 1.0, order=0), ValueError,
-         "gradcheck: expected order and entries ≥ 1, got 0 and 512"),
-        (lambda: gradcheck(np.sin, np.array([1, 2]), vjp=lambda g, x: g), ValueError,
-         "gradcheck: no input of sin is floating-point"),
-        (lambda: gradcheck(tg.exp, np.array([1, 2])), ValueError,
-         "gradcheck: no input of exp is floating-point, nor any `params`"),
-        (lambda: gradcheck(lambda x: 1.0, np.ones(2)), TypeError,
-         "gradcheck: <lambda> returned float, no Tensor; for a plain NumPy function pass its vjp "
-         "too"),
-        (lambda: gradcheck(np.add, np.ones(2), np.ones(2), vjp=lambda g, x, y: g), TypeError,
-         "gradcheck: vjp returned 1 arrays for 2 inputs"),
-        (lambda: gradcheck(np.sin, np.ones(2), vjp=lambda g, x: g, params=[]), TypeError,
-         "gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy"),
+        (
+            lambda: gradcheck(tg.exp, 1.0, order=0),
+            ValueError,
+            "gradcheck: expected order and entries ≥ 1, got 0 and 512",
+        ),
+        (
+            lambda: gradcheck(np.sin, np.array([1, 2]), vjp=lambda g, x: g),
+            ValueError,
+            "gradcheck: no input of sin is floating-point",
+        ),
+        (
+            lambda: gradcheck(tg.exp, np.array([1, 2])),
+            ValueError,
+            "gradcheck: no input of exp is floating-point, nor any `params`",
+        ),
+        (
+            lambda: gradcheck(lambda x: 1.0, np.ones(2)),
+            TypeError,
+            "gradcheck: <lambda> returned float, no Tensor; for a plain NumPy function pass its vjp "
+            "too",
+        ),
+        (
+            lambda: gradcheck(np.add, np.ones(2), np.ones(2), vjp=lambda g, x, y: g),
+            TypeError,
+            "gradcheck: vjp returned 1 arrays for 2 inputs",
+        ),
+        (
+            lambda: gradcheck(np.sin, np.ones(2), vjp=lambda g, x: g, params=[]),
+            TypeError,
+            "gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_named(call, error, text):
     with pytest.raises(error) as caught:
         call()

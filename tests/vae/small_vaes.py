@@ -36,16 +36,20 @@ def linear_model(wrong=0.0, seed=0):
     b = rng.standard_normal(P)
     posterior = 1 / (1 + (w * w).sum(1) / SIGMA**2)  # its variances
     gain = (w / SIGMA**2).T * posterior  # (P, D)
-    encoder = Affine(np.hstack([gain, np.zeros((P, D))]),
-                     np.concatenate([-b @ gain, np.log(posterior)]) + wrong)  # fmt: skip
+    encoder = Affine(
+        np.hstack([gain, np.zeros((P, D))]), np.concatenate([-b @ gain, np.log(posterior)]) + wrong
+    )
     return VAE(encoder, Affine(w, b), D, likelihood=Gaussian(SIGMA)).astype(float), w, b
 
 
 def true_log_likelihood(x, w, b):
     covariance = w.T @ w + SIGMA**2 * np.eye(P)
     d = x - b
-    return -0.5 * (P * math.log(2 * math.pi) + np.linalg.slogdet(covariance)[1]
-                   + (d * np.linalg.solve(covariance, d.T).T).sum(1))  # fmt: skip
+    return -0.5 * (
+        P * math.log(2 * math.pi)
+        + np.linalg.slogdet(covariance)[1]
+        + (d * np.linalg.solve(covariance, d.T).T).sum(1)
+    )
 
 
 def data(n, w, b, seed=1):
@@ -68,8 +72,9 @@ def small_model(likelihood=None, classes=None, seed=0):
                 return self.plain(x) + self.table(one_hot)
 
         encoder = Both()
-    model = VAE(encoder, nn.Dense(D + (classes or 0), P, rng=rng), D, likelihood=likelihood,
-                classes=classes)  # fmt: skip
+    model = VAE(
+        encoder, nn.Dense(D + (classes or 0), P, rng=rng), D, likelihood=likelihood, classes=classes
+    )
     return model.astype(float)
 
 

@@ -43,16 +43,21 @@ def test_the_kl_equals_quadrature(mu, log_var):
 
 def test_a_reparameterised_sample_has_the_moments_that_the_kl_assumes():
     mu, log_var = np.array([1.0, -2.0]), np.array([math.log(4.0), math.log(0.25)])
-    z = tg.to_numpy(vae.reparameterise(tensor(mu), tensor(log_var),
-                                       tensor(generator().standard_normal((200_000, 2)))).data)
+    z = tg.to_numpy(
+        vae.reparameterise(
+            tensor(mu), tensor(log_var), tensor(generator().standard_normal((200_000, 2)))
+        ).data
+    )
     np.testing.assert_allclose(z.mean(0), mu, atol=0.02)
     np.testing.assert_allclose(z.var(0), np.exp(log_var), rtol=0.02)
 
 
 def test_the_density_of_a_normal_is_its_formula():
     z, mu, variance = [1.0, 2.0], [0.5, -1.0], [0.25, 4.0]
-    expected = sum(math.log(math.exp(-((a - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v))
-                   for a, m, v in zip(z, mu, variance, strict=True))  # fmt: skip
+    expected = sum(
+        math.log(math.exp(-((a - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v))
+        for a, m, v in zip(z, mu, variance, strict=True)
+    )
     found = log_normal(tensor(z), tensor(mu), tensor(np.log(variance)))
     assert float(found) == pytest.approx(expected)
     assert float(log_normal(tensor([0.0, 0.0]))) == pytest.approx(-math.log(2 * math.pi))
@@ -89,8 +94,10 @@ def test_bernoulli_pixels_are_finite_at_any_logit():
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 3.0])
 def test_gaussian_pixels_are_a_density(sigma):
     x, m = [[0.2, 0.9]], [[0.5, 0.5]]
-    expected = sum(-((a - b) ** 2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi))
-                   for a, b in zip(x[0], m[0], strict=True))  # fmt: skip
+    expected = sum(
+        -((a - b) ** 2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi))
+        for a, b in zip(x[0], m[0], strict=True)
+    )
     likelihood = Gaussian(sigma).astype(float)
     found = float(likelihood.log_prob(tensor(x), tensor(m))[0])
     assert found == pytest.approx(expected, rel=1e-5)
@@ -103,6 +110,7 @@ def test_a_learned_sigma_has_its_optimum_at_the_root_mean_square_error():
     assert float(g) == pytest.approx(0, abs=1e-6)
     assert Gaussian(0.5).parameters() == []
 
+
 # --- the bounds, where the truth is known ---------------------------------------------------------
 
 
@@ -113,10 +121,12 @@ def test_with_the_true_posterior_every_weight_is_p_of_x_and_the_elbo_is_tight():
     truth = true_log_likelihood(x, w, b)
     np.testing.assert_allclose(tg.to_numpy(log_w.data), np.tile(truth, (5, 1)), rtol=1e-5)
     many = np.repeat(x, 4000, axis=0)
-    assert float(elbo(model, tensor(many), rng=generator()).loss) == pytest.approx(-truth.mean(),
-                                                                                   abs=0.02)
-    assert float(iwae(model, tensor(x), k=3, rng=generator()).loss) == pytest.approx(-truth.mean(),
-                                                                                     abs=1e-5)
+    assert float(elbo(model, tensor(many), rng=generator()).loss) == pytest.approx(
+        -truth.mean(), abs=0.02
+    )
+    assert float(iwae(model, tensor(x), k=3, rng=generator()).loss) == pytest.approx(
+        -truth.mean(), abs=1e-5
+    )
 
 
 def test_the_bounds_rise_with_k_to_log_p_and_never_above():
@@ -158,6 +168,7 @@ def test_the_gradient_of_iwae_is_that_of_the_log_weights_weighted_by_their_softm
     uniform = tg.grad(-tg.sum(log_w) / 12, model.parameters())  # which would be the mean of ELBOs
     assert not np.allclose(tg.to_numpy(ours[0].data), tg.to_numpy(uniform[0].data), rtol=0.01)
 
+
 # --- the losses at their formulas -----------------------------------------------------------------
 
 
@@ -193,8 +204,9 @@ def test_each_of_k_draws_for_an_image_is_told_that_images_label():
     model, x, labels = small_model(classes=3), tensor(generator(1).random((3, P))), [2, 0, 1]
     found, *_ = log_weights(model, x, labels, k=4, rng=generator(5))
     mu, log_var = model.encode(x, labels)
-    for log_w, eps in zip(found.numpy(), generator(5).standard_normal((4, 3, D), np.float32),
-                          strict=True):  # fmt: skip
+    for log_w, eps in zip(
+        found.numpy(), generator(5).standard_normal((4, 3, D), np.float32), strict=True
+    ):
         z = tensor(mu.numpy() + np.exp(log_var.numpy() / 2) * eps)
         given_z = Bernoulli().log_prob(x, model.decode(z, labels))
         expected = given_z + log_normal(z) - log_normal(z, mu, log_var)
@@ -211,9 +223,7 @@ OBJECTIVES = {
 
 @pytest.mark.parametrize("likelihood", [Bernoulli, partial(Gaussian, 0.7, learned=True)])
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(
-    objective, likelihood
-):
+def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(objective, likelihood):
     model = small_model(likelihood())
     x = tensor(generator(3).random((3, P)), requires_grad=True)
     names = [name for name, _ in model.named_parameters()]
@@ -222,8 +232,9 @@ def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(
         with replaced(model, dict(zip(names, values, strict=True))):
             return objective(model, x, rng=generator(7)).loss
 
-    gradcheck(loss, x, *(tensor(p.numpy(), requires_grad=True) for p in model.parameters()),
-              order=2)
+    gradcheck(
+        loss, x, *(tensor(p.numpy(), requires_grad=True) for p in model.parameters()), order=2
+    )
 
 
 class replaced:
@@ -246,14 +257,19 @@ class replaced:
         for owner, name, old, _ in self.places:
             setattr(owner, name, old)
 
+
 # --- the loop -------------------------------------------------------------------------------------
 
 
 def test_training_raises_the_bound_towards_the_truth():
     _, w, b = linear_model()
     x = data(512, w, b)
-    model = VAE(nn.Dense(P, 2 * D, rng=generator()), nn.Dense(D, P, rng=generator()), D,
-                likelihood=Gaussian(SIGMA)).astype(float)  # fmt: skip
+    model = VAE(
+        nn.Dense(P, 2 * D, rng=generator()),
+        nn.Dense(D, P, rng=generator()),
+        D,
+        likelihood=Gaussian(SIGMA),
+    ).astype(float)
     batches = Batches(x, 64, rng=generator(), epochs=60)
     optimizer = optim.Adam(model.parameters(), 0.02)
     records = list(vae.train(model, batches, optimizer, rng=generator()))
@@ -269,21 +285,38 @@ def test_a_loop_over_labelled_batches_tells_only_a_conditional_model_the_labels(
     for classes in (None, 3):
         model = small_model(classes=classes)
         batches = Batches(x, 4, rng=generator(), labels=labels, epochs=1)
-        assert len(list(vae.train(model, batches, optim.SGD(model.parameters(), 0.1),
-                                  rng=generator(), bound=partial(iwae, k=2)))) == 2  # fmt: skip
+        assert (
+            len(
+                list(
+                    vae.train(
+                        model,
+                        batches,
+                        optim.SGD(model.parameters(), 0.1),
+                        rng=generator(),
+                        bound=partial(iwae, k=2),
+                    )
+                )
+            )
+            == 2
+        )
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli, Gaussian])
 @pytest.mark.parametrize("bound", [elbo, partial(iwae, k=2)])
 def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(likelihood, bound):
-    model = VAE(nn.Sequential(nn.Flatten(), nn.Dense(784, 2 * D, rng=generator())),
-                nn.Dense(D, 784, rng=generator()), D, likelihood=likelihood())  # fmt: skip
+    model = VAE(
+        nn.Sequential(nn.Flatten(), nn.Dense(784, 2 * D, rng=generator())),
+        nn.Dense(D, 784, rng=generator()),
+        D,
+        likelihood=likelihood(),
+    )
     x = tg.Tensor(tg.xp.zeros((1, 28, 28, 1), "f4"))
     n = 1 if bound is elbo else 2  # draws
     with pytest.raises(ValueError) as caught:
         bound(model, x, rng=generator())
-    assert str(caught.value) == (f"VAE: expected the decoder to give ({n}, 28, 28, 1), as the "
-                                 f"images are, got ({n}, 784)")  # fmt: skip
+    assert str(caught.value) == (
+        f"VAE: expected the decoder to give ({n}, 28, 28, 1), as the images are, got ({n}, 784)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,90 +324,165 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
     [
         (lambda: VAE(None, None, 0), "VAE: expected `latent` to be an int ≥ 1, got 0"),
         (lambda: VAE(None, None, True), "VAE: expected `latent` to be an int ≥ 1, got True"),
-        (lambda: VAE(None, None, D, classes=-1),
-         "VAE: expected `classes` to be an int ≥ 0, got -1"),
-        (lambda: VAE(None, None, D, classes=True),
-         "VAE: expected `classes` to be an int ≥ 0, got True"),
-        (lambda: VAE(None, None, D, classes=2.0),
-         "VAE: expected `classes` to be an int ≥ 0, got 2.0"),
-        (lambda: iwae(small_model(), tensor(X), k=0, rng=generator()),
-         "log_weights: expected `k` to be an int ≥ 1, got 0"),
-        (lambda: log_weights(small_model(), tensor(X), k=1.5, rng=generator()),
-         "log_weights: expected `k` to be an int ≥ 1, got 1.5"),
-        (lambda: vae.log_likelihood(small_model(), X, k=0, rng=generator()),
-         "log_likelihood: expected `k` to be an int ≥ 1, got 0"),
-        (lambda: vae.log_likelihood(small_model(), X, size=0, rng=generator()),
-         "log_likelihood: expected `size` to be an int ≥ 1, got 0"),
-        (lambda: vae.evaluate(small_model(), X, size=0, rng=generator()),
-         "evaluate: expected `size` to be an int ≥ 1, got 0"),
-        (lambda: vae.unit_kl(small_model(), X, size=-3),
-         "unit_kl: expected `size` to be an int ≥ 1, got -3"),
-        (lambda: vae.evaluate(small_model(), X[:0], rng=generator()),
-         "evaluate: expected at least one row, got shape (0, 4)"),
-        (lambda: vae.log_likelihood(small_model(), X[:0], k=2, rng=generator()),
-         "log_likelihood: expected at least one row, got shape (0, 4)"),
-        (lambda: vae.unit_kl(small_model(), X[:0]),
-         "unit_kl: expected at least one row, got shape (0, 4)"),
+        (
+            lambda: VAE(None, None, D, classes=-1),
+            "VAE: expected `classes` to be an int ≥ 0, got -1",
+        ),
+        (
+            lambda: VAE(None, None, D, classes=True),
+            "VAE: expected `classes` to be an int ≥ 0, got True",
+        ),
+        (
+            lambda: VAE(None, None, D, classes=2.0),
+            "VAE: expected `classes` to be an int ≥ 0, got 2.0",
+        ),
+        (
+            lambda: iwae(small_model(), tensor(X), k=0, rng=generator()),
+            "log_weights: expected `k` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: log_weights(small_model(), tensor(X), k=1.5, rng=generator()),
+            "log_weights: expected `k` to be an int ≥ 1, got 1.5",
+        ),
+        (
+            lambda: vae.log_likelihood(small_model(), X, k=0, rng=generator()),
+            "log_likelihood: expected `k` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: vae.log_likelihood(small_model(), X, size=0, rng=generator()),
+            "log_likelihood: expected `size` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: vae.evaluate(small_model(), X, size=0, rng=generator()),
+            "evaluate: expected `size` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: vae.unit_kl(small_model(), X, size=-3),
+            "unit_kl: expected `size` to be an int ≥ 1, got -3",
+        ),
+        (
+            lambda: vae.evaluate(small_model(), X[:0], rng=generator()),
+            "evaluate: expected at least one row, got shape (0, 4)",
+        ),
+        (
+            lambda: vae.log_likelihood(small_model(), X[:0], k=2, rng=generator()),
+            "log_likelihood: expected at least one row, got shape (0, 4)",
+        ),
+        (
+            lambda: vae.unit_kl(small_model(), X[:0]),
+            "unit_kl: expected at least one row, got shape (0, 4)",
+        ),
         (lambda: small_model().means(X[:0]), "means: expected at least one row, got shape (0, 4)"),
-        (lambda: small_model().generate(X[:0, :D]),
-         "generate: expected at least one row, got shape (0, 2)"),
-        (lambda: small_model().sample(0, rng=generator()),
-         "sample: expected `n` to be an int ≥ 1, got 0"),
-        (lambda: small_model().interpolate(X, X[:2], 3),
-         "interpolate: expected as many images in `x1` as in `x0`, got 2 and 3"),
-        (lambda: small_model().interpolate(X, X, 0),
-         "interpolate: expected `steps` to be an int ≥ 1, got 0"),
-        (lambda: elbo(small_model(), tensor(X), rng=generator(), beta=-1.0),
-         "elbo: expected `beta` ≥ 0, got -1.0"),
-        (lambda: elbo(small_model(), tensor(X), rng=generator(), free_bits=math.nan),
-         "elbo: expected `free_bits` ≥ 0, got nan"),
-        (lambda: elbo(small_model(), tensor(X), rng=generator(), beta="4"),
-         "elbo: expected `beta` ≥ 0, got str"),
+        (
+            lambda: small_model().generate(X[:0, :D]),
+            "generate: expected at least one row, got shape (0, 2)",
+        ),
+        (
+            lambda: small_model().sample(0, rng=generator()),
+            "sample: expected `n` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: small_model().interpolate(X, X[:2], 3),
+            "interpolate: expected as many images in `x1` as in `x0`, got 2 and 3",
+        ),
+        (
+            lambda: small_model().interpolate(X, X, 0),
+            "interpolate: expected `steps` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: elbo(small_model(), tensor(X), rng=generator(), beta=-1.0),
+            "elbo: expected `beta` ≥ 0, got -1.0",
+        ),
+        (
+            lambda: elbo(small_model(), tensor(X), rng=generator(), free_bits=math.nan),
+            "elbo: expected `free_bits` ≥ 0, got nan",
+        ),
+        (
+            lambda: elbo(small_model(), tensor(X), rng=generator(), beta="4"),
+            "elbo: expected `beta` ≥ 0, got str",
+        ),
         (lambda: Gaussian(0.0), "Gaussian: expected `sigma` > 0, got 0.0"),
         (lambda: Gaussian("a"), "Gaussian: expected `sigma` > 0, got str"),
-        (lambda: VAE(None, None, D, likelihood="gaussian"),
-         "VAE: expected `likelihood` to be an object such as Bernoulli(), got 'gaussian'"),
-        (lambda: VAE(None, None, D, likelihood=Gaussian),
-         f"VAE: expected `likelihood` to be an object such as Bernoulli(), got {Gaussian}"),
-        (lambda: small_model().generate(X[:, :D], [0, 1, 2]),
-         "VAE: expected no `labels`, for the model is not conditional"),
-        (lambda: small_model().sample(3, [0, 1, 2], rng=generator()),
-         "VAE: expected no `labels`, for the model is not conditional"),
-        (lambda: elbo(small_model(), tensor(X[:0]), rng=generator()),
-         "VAE: expected at least one image, got shape (0, 4)"),
-        (lambda: iwae(small_model(), tensor(X[:0]), k=2, rng=generator()),
-         "VAE: expected at least one image, got shape (0, 4)"),
-        (lambda: elbo(small_model(Gaussian()), tg.xp.zeros((3, P), "u1"), rng=generator()),
-         "VAE: expected images in floating point, got uint8; divide bytes by 255"),
-        (lambda: log_weights(small_model(), tg.xp.zeros((3, P), "i8"), k=2, rng=generator()),
-         "VAE: expected images in floating point, got int64; divide bytes by 255"),
-        (lambda: gaussian_kl(tensor(X), tensor(X[:, :1])),
-         "gaussian_kl: expected as many units, on the last axis, in each, got (3, 4) and (3, 1)"),
-        (lambda: log_normal(tensor(X[:, :1]), tensor(X), 0.0),
-         "log_normal: expected as many units, on the last axis, in each, got (3, 1) and (3, 4) "
-         "and ()"),
-        (lambda: log_normal(tensor(X), 0.0, tensor(X[:, :1])),
-         "log_normal: expected as many units, on the last axis, in each, got (3, 4) and () and "
-         "(3, 1)"),
-        (lambda: vae.reparameterise(tensor(X[:, :1]), tensor(X), tensor(X)),
-         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), got (3, 4)"),
-        (lambda: vae.reparameterise(tensor(X), tensor(X[:, :1]), tensor(X)),
-         "reparameterise: expected the shape of `eps` to end in that of `log_var`, (3, 1), got "
-         "(3, 4)"),
-        (lambda: vae.reparameterise(tensor(X), tensor(X), tensor(X[:, :1])),
-         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (3, 1)"),
-        (lambda: vae.reparameterise(tensor(X), 0.0, tensor(X[0])),
-         "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (4,)"),
-        (lambda: metrics.bits_per_dimension(1.0, 0),
-         "bits_per_dimension: expected `dimensions` to be an int ≥ 1, got 0"),
-        (lambda: metrics.bits_per_dimension(1.0, 4, levels=0),
-         "bits_per_dimension: expected `levels` to be an int ≥ 1, got 0"),
-        (lambda: VAE(nn.Dense(P, 3, rng=generator()), None, D).encode(
-            tg.Tensor(np.ones((1, P), np.float32))),
-         "VAE: expected the encoder to give (N, 4), the mean and log-variance of 2 units, got "
-         "(1, 3)"),
+        (
+            lambda: VAE(None, None, D, likelihood="gaussian"),
+            "VAE: expected `likelihood` to be an object such as Bernoulli(), got 'gaussian'",
+        ),
+        (
+            lambda: VAE(None, None, D, likelihood=Gaussian),
+            f"VAE: expected `likelihood` to be an object such as Bernoulli(), got {Gaussian}",
+        ),
+        (
+            lambda: small_model().generate(X[:, :D], [0, 1, 2]),
+            "VAE: expected no `labels`, for the model is not conditional",
+        ),
+        (
+            lambda: small_model().sample(3, [0, 1, 2], rng=generator()),
+            "VAE: expected no `labels`, for the model is not conditional",
+        ),
+        (
+            lambda: elbo(small_model(), tensor(X[:0]), rng=generator()),
+            "VAE: expected at least one image, got shape (0, 4)",
+        ),
+        (
+            lambda: iwae(small_model(), tensor(X[:0]), k=2, rng=generator()),
+            "VAE: expected at least one image, got shape (0, 4)",
+        ),
+        (
+            lambda: elbo(small_model(Gaussian()), tg.xp.zeros((3, P), "u1"), rng=generator()),
+            "VAE: expected images in floating point, got uint8; divide bytes by 255",
+        ),
+        (
+            lambda: log_weights(small_model(), tg.xp.zeros((3, P), "i8"), k=2, rng=generator()),
+            "VAE: expected images in floating point, got int64; divide bytes by 255",
+        ),
+        (
+            lambda: gaussian_kl(tensor(X), tensor(X[:, :1])),
+            "gaussian_kl: expected as many units, on the last axis, in each, got (3, 4) and (3, 1)",
+        ),
+        (
+            lambda: log_normal(tensor(X[:, :1]), tensor(X), 0.0),
+            "log_normal: expected as many units, on the last axis, in each, got (3, 1) and (3, 4) "
+            "and ()",
+        ),
+        (
+            lambda: log_normal(tensor(X), 0.0, tensor(X[:, :1])),
+            "log_normal: expected as many units, on the last axis, in each, got (3, 4) and () and "
+            "(3, 1)",
+        ),
+        (
+            lambda: vae.reparameterise(tensor(X[:, :1]), tensor(X), tensor(X)),
+            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), got (3, 4)",
+        ),
+        (
+            lambda: vae.reparameterise(tensor(X), tensor(X[:, :1]), tensor(X)),
+            "reparameterise: expected the shape of `eps` to end in that of `log_var`, (3, 1), got "
+            "(3, 4)",
+        ),
+        (
+            lambda: vae.reparameterise(tensor(X), tensor(X), tensor(X[:, :1])),
+            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (3, 1)",
+        ),
+        (
+            lambda: vae.reparameterise(tensor(X), 0.0, tensor(X[0])),
+            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (4,)",
+        ),
+        (
+            lambda: metrics.bits_per_dimension(1.0, 0),
+            "bits_per_dimension: expected `dimensions` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: metrics.bits_per_dimension(1.0, 4, levels=0),
+            "bits_per_dimension: expected `levels` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: VAE(nn.Dense(P, 3, rng=generator()), None, D).encode(
+                tg.Tensor(np.ones((1, P), np.float32))
+            ),
+            "VAE: expected the encoder to give (N, 4), the mean and log-variance of 2 units, got "
+            "(1, 3)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         make()

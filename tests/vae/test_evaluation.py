@@ -16,8 +16,10 @@ from tinygen.vae import VAE, elbo, log_weights
 def test_the_estimate_does_not_depend_on_how_it_is_cut_up():
     model, w, b = linear_model(wrong=0.3)
     x = data(5, w, b)
-    sizes = [vae.log_likelihood(model, x, k=3000, rng=generator(), size=s).mean()
-             for s in (100, 3000, 7000, 10**6)]  # fmt: skip
+    sizes = [
+        vae.log_likelihood(model, x, k=3000, rng=generator(), size=s).mean()
+        for s in (100, 3000, 7000, 10**6)
+    ]
     np.testing.assert_allclose(sizes, sizes[0], atol=0.02)
     once = vae.log_likelihood(model, x[:1], k=3000, rng=generator(), size=3000)
     by_hand, *_ = log_weights(model, tensor(x[:1]), k=3000, rng=generator())
@@ -31,6 +33,7 @@ def test_the_estimate_is_of_all_draws_of_all_parts():
     parts = [log_weights(model, tensor(x), k=n, rng=rng)[0].numpy() for n in (4, 4, 2)]
     weights = np.exp(np.concatenate(parts))
     assert found[0] == pytest.approx(math.log(weights.mean()), rel=1e-9)
+
 
 # --- the terms and the units ----------------------------------------------------------------------
 
@@ -53,8 +56,9 @@ def lively_model():
     """A model that in training draws at random, and remembers what it has seen."""
     rng = generator()
     encoder = nn.Sequential(nn.Dense(P, 2 * D, rng=rng), nn.BatchNorm(2 * D))
-    decoder = nn.Sequential(nn.Dropout(0.5, rng=generator(1)), nn.Dense(D, P, rng=rng),
-                            nn.BatchNorm(P))  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Dropout(0.5, rng=generator(1)), nn.Dense(D, P, rng=rng), nn.BatchNorm(P)
+    )
     return VAE(encoder, decoder, D)
 
 

@@ -27,11 +27,13 @@ def test_a_conditional_model_is_told_the_label_on_both_sides():
     z = np.ones((4, D))
     np.testing.assert_allclose(
         tg.to_numpy(model.decode(tensor(z), [0, 1, 1, 2]).data),
-        tg.to_numpy(model.decoder(tensor(np.hstack([z, one_hot]))).data))
+        tg.to_numpy(model.decoder(tensor(np.hstack([z, one_hot]))).data),
+    )
     with pytest.raises(ValueError, match=r"^VAE: expected `labels`, for the model is conditional"):
         model.encode(tensor(x))
     log_w, *_ = log_weights(model, tensor(x), [0, 1, 1, 2], k=2, rng=generator())
     assert log_w.shape == (2, 4)
+
 
 # --- images, and the label of each row ------------------------------------------------------------
 
@@ -41,8 +43,9 @@ def test_samples_reconstructions_and_ways_between_are_mean_images():
     x = generator().random((5, P)).astype(np.float32)
     model.astype(np.float32)
     assert model.sample(7, rng=generator()).shape == (7, P)
-    np.testing.assert_array_equal(model.sample(7, rng=generator()),
-                                  model.sample(7, rng=generator()))
+    np.testing.assert_array_equal(
+        model.sample(7, rng=generator()), model.sample(7, rng=generator())
+    )
     back = model.reconstruct(x)
     ways = model.interpolate(x[:2], x[2:4], 5)
     assert back.shape == x.shape and ways.shape == (2, 5, P)
@@ -87,8 +90,9 @@ def test_a_model_that_is_not_conditional_does_not_look_at_the_labels_of_images()
     model, x, y = small_model(), generator(1).random((4, P)), np.arange(4)
     np.testing.assert_array_equal(model.means(x, y), model.means(x))
     np.testing.assert_array_equal(model.reconstruct(x, y), model.reconstruct(x))
-    np.testing.assert_array_equal(model.interpolate(x, x[::-1], 3, y),
-                                  model.interpolate(x, x[::-1], 3))  # fmt: skip
+    np.testing.assert_array_equal(
+        model.interpolate(x, x[::-1], 3, y), model.interpolate(x, x[::-1], 3)
+    )
     np.testing.assert_array_equal(vae.unit_kl(model, x, y), vae.unit_kl(model, x))
 
 
@@ -101,8 +105,10 @@ def test_noise_has_the_dtype_of_the_first_floating_state_and_without_any_is_floa
             return z
 
     linear = Gaussian().astype(float)
-    assert VAE(Counting(), lambda z: z, D, likelihood=linear).sample(
-        2, rng=generator()).dtype == np.float64  # fmt: skip
+    assert (
+        VAE(Counting(), lambda z: z, D, likelihood=linear).sample(2, rng=generator()).dtype
+        == np.float64
+    )
     assert VAE(None, lambda z: z, D).sample(2, rng=generator()).dtype == np.float32
 
 
@@ -123,18 +129,24 @@ def test_labels_may_be_tensors_lists_or_arrays_of_any_int():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.0, 1.0, 2.0], "VAE: expected `labels` to be 3 ints, one for each row, got float64 of "
-         "shape (3,)"),
-        ([True, False, True], "VAE: expected `labels` to be 3 ints, one for each row, got bool of "
-         "shape (3,)"),
+        (
+            [0.0, 1.0, 2.0],
+            "VAE: expected `labels` to be 3 ints, one for each row, got float64 of shape (3,)",
+        ),
+        (
+            [True, False, True],
+            "VAE: expected `labels` to be 3 ints, one for each row, got bool of shape (3,)",
+        ),
         ([0, 1], "VAE: expected `labels` to be 3 ints, one for each row, got int64 of shape (2,)"),
-        ([[0], [1], [2]], "VAE: expected `labels` to be 3 ints, one for each row, got int64 of "
-         "shape (3, 1)"),
+        (
+            [[0], [1], [2]],
+            "VAE: expected `labels` to be 3 ints, one for each row, got int64 of shape (3, 1)",
+        ),
         ([0, 1, 3], "VAE: expected `labels` from 0 to 2, got 0 to 3"),
         ([0, -1, 2], "VAE: expected `labels` from 0 to 2, got -1 to 2"),
         (None, "VAE: expected `labels`, for the model is conditional on 3 classes"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     "use",
     [

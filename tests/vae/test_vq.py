@@ -167,7 +167,8 @@ def test_the_loss_is_its_formula():
     entropy = -sum(c * math.log(c) for c in counts if c)
     assert terms.perplexity == pytest.approx(math.exp(entropy))
     assert float(vq_loss(small(0.9), x, beta=0.5).loss) == pytest.approx(
-        reconstruction + 0.5 * squares)  # fmt: skip
+        reconstruction + 0.5 * squares
+    )
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
@@ -209,8 +210,10 @@ def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
     model = small(decay)
     batches = Batches(images, 16, rng=rng, epochs=100)
     optimizer = optim.Adam(model.parameters(), 0.02)
-    losses = [terms["reconstruction"] for terms in
-              vae.train(model, batches, optimizer, rng=rng, bound=vq_loss)]  # fmt: skip
+    losses = [
+        terms["reconstruction"]
+        for terms in vae.train(model, batches, optimizer, rng=rng, bound=vq_loss)
+    ]
     assert float(losses[-1]) < 0.2 * float(losses[0])
     codes = model.codes(tensor(images[:4]))
     assert codes.shape == (4, 2, 2)
@@ -236,8 +239,15 @@ MEASURES = {
 def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measure):
     model, x = small(0.9), tensor(generator(1).random((3, 4, 4, 1)))
     for part, channels in (("encoder", 3), ("decoder", 1)):  # that draw, and that remember
-        setattr(model, part, nn.Sequential(nn.Dropout(0.5, rng=generator(1)), getattr(model, part),
-                                           nn.BatchNorm(channels).astype(float)))  # fmt: skip
+        setattr(
+            model,
+            part,
+            nn.Sequential(
+                nn.Dropout(0.5, rng=generator(1)),
+                getattr(model, part),
+                nn.BatchNorm(channels).astype(float),
+            ),
+        )
     vq_loss(model, x)  # for averages to have settled
     model.encoder[0].eval()  # of two modes
     before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
@@ -252,49 +262,83 @@ def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measur
 def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
     model = small()
     model.decoder = nn.Sequential(model.decoder, nn.Flatten())
-    with pytest.raises(ValueError, match=r"expected the decoder to give \(1, 4, 4, 1\), as the "
-                                         r"images are, got \(1, 16\)$"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"expected the decoder to give \(1, 4, 4, 1\), as the "
+        r"images are, got \(1, 16\)$",
+    ):
         vq_loss(model, tensor(np.zeros((1, 4, 4, 1))))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: VectorQuantiser(0, 3, rng=generator()),
-         "VectorQuantiser: expected `codes` to be an int ≥ 1, got 0"),
-        (lambda: VectorQuantiser(2, 3, rng=generator(), decay=1.0),
-         "VectorQuantiser: expected `decay` between 0 and 1, got 1.0"),
-        (lambda: VectorQuantiser(2, 3, rng=generator(), decay="0.9"),
-         "VectorQuantiser: expected `decay` between 0 and 1, got str"),
-        (lambda: quantiser()(tensor(np.ones((2, 4)))),
-         "nearest: expected vectors of 3 features on the last axis, one or more, "
-         "got (2, 4)"),
-        (lambda: quantiser().nearest(tensor(np.ones((3, 2)))),  # six numbers: two vectors of 3?
-         "nearest: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
-        (lambda: quantiser().nearest(tensor(np.ones(3))),
-         "nearest: expected vectors of 3 features on the last axis, one or more, got (3,)"),
-        (lambda: quantiser().restart(tensor(np.ones((3, 2))), rng=generator()),
-         "restart: expected vectors of 3 features on the last axis, one or more, got (3, 2)"),
-        (lambda: quantiser().restart(tensor(np.ones((0, 3))), rng=generator()),
-         "restart: expected vectors of 3 features on the last axis, one or more, got (0, 3)"),
-        (lambda: quantiser().restart(tensor(np.ones((2, 3))), rng=generator(), below=math.nan),
-         "restart: expected `below` ≥ 0, got nan"),
-        (lambda: small().images(np.array([[[0, -1]]])),
-         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from -1 to 0"),
-        (lambda: small().images(np.array([[[6, 1]]])),
-         "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from 1 to 6"),
-        (lambda: small().images(np.array([[[0.0, 1.0]]])),
-         "VQVAE: expected `codes` to be ints from 0 to 5, got float64 from 0.0 to 1.0"),
-        (lambda: VQVAE(None, quantiser(), None, likelihood=vae.Bernoulli),
-         f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got {vae.Bernoulli}"),
-        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=-1.0),
-         "vq_loss: expected `beta` ≥ 0, got -1.0"),
-        (lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=math.nan),
-         "vq_loss: expected `beta` ≥ 0, got nan"),
-        (lambda: vq_loss(small(), tg.xp.ones((1, 4, 4, 1), "u1")),
-         "VAE: expected images in floating point, got uint8; divide bytes by 255"),
+        (
+            lambda: VectorQuantiser(0, 3, rng=generator()),
+            "VectorQuantiser: expected `codes` to be an int ≥ 1, got 0",
+        ),
+        (
+            lambda: VectorQuantiser(2, 3, rng=generator(), decay=1.0),
+            "VectorQuantiser: expected `decay` between 0 and 1, got 1.0",
+        ),
+        (
+            lambda: VectorQuantiser(2, 3, rng=generator(), decay="0.9"),
+            "VectorQuantiser: expected `decay` between 0 and 1, got str",
+        ),
+        (
+            lambda: quantiser()(tensor(np.ones((2, 4)))),
+            "nearest: expected vectors of 3 features on the last axis, one or more, got (2, 4)",
+        ),
+        (
+            lambda: quantiser().nearest(tensor(np.ones((3, 2)))),  # six numbers: two vectors of 3?
+            "nearest: expected vectors of 3 features on the last axis, one or more, got (3, 2)",
+        ),
+        (
+            lambda: quantiser().nearest(tensor(np.ones(3))),
+            "nearest: expected vectors of 3 features on the last axis, one or more, got (3,)",
+        ),
+        (
+            lambda: quantiser().restart(tensor(np.ones((3, 2))), rng=generator()),
+            "restart: expected vectors of 3 features on the last axis, one or more, got (3, 2)",
+        ),
+        (
+            lambda: quantiser().restart(tensor(np.ones((0, 3))), rng=generator()),
+            "restart: expected vectors of 3 features on the last axis, one or more, got (0, 3)",
+        ),
+        (
+            lambda: quantiser().restart(tensor(np.ones((2, 3))), rng=generator(), below=math.nan),
+            "restart: expected `below` ≥ 0, got nan",
+        ),
+        (
+            lambda: small().images(np.array([[[0, -1]]])),
+            "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from -1 to 0",
+        ),
+        (
+            lambda: small().images(np.array([[[6, 1]]])),
+            "VQVAE: expected `codes` to be ints from 0 to 5, got int64 from 1 to 6",
+        ),
+        (
+            lambda: small().images(np.array([[[0.0, 1.0]]])),
+            "VQVAE: expected `codes` to be ints from 0 to 5, got float64 from 0.0 to 1.0",
+        ),
+        (
+            lambda: VQVAE(None, quantiser(), None, likelihood=vae.Bernoulli),
+            f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got {vae.Bernoulli}",
+        ),
+        (
+            lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=-1.0),
+            "vq_loss: expected `beta` ≥ 0, got -1.0",
+        ),
+        (
+            lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=math.nan),
+            "vq_loss: expected `beta` ≥ 0, got nan",
+        ),
+        (
+            lambda: vq_loss(small(), tg.xp.ones((1, 4, 4, 1), "u1")),
+            "VAE: expected images in floating point, got uint8; divide bytes by 255",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_meant_is_refused(make, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         make()

@@ -68,16 +68,20 @@ def use(library: str, device: int = 0) -> None:
     if library == name and device == _device:
         return
     if _too_late:
-        raise RuntimeError(f"use({library!r}) comes too late: {_too_late}; call it first, or set "
-                           f"TINYGEN_BACKEND={library} before Python starts")  # fmt: skip
+        raise RuntimeError(
+            f"use({library!r}) comes too late: {_too_late}; call it first, or set "
+            f"TINYGEN_BACKEND={library} before Python starts"
+        )
     if library == "cupy":
         module = cupy.working(device)
     else:
         try:
             module = importlib.import_module(library)
         except ImportError:
-            raise ValueError(f'use: expected "numpy", "cupy" or the name of a module with their '
-                             f"interface, got {library!r}") from None  # fmt: skip
+            raise ValueError(
+                f'use: expected "numpy", "cupy" or the name of a module with their '
+                f"interface, got {library!r}"
+            ) from None
     threads = _count_threads() if module is np else 1
     _chosen, _device, name, on_cpu = module, device, library, module is np
     plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")

@@ -85,9 +85,7 @@ def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array
 # --- the triple -----------------------------------------------------------------------------------
 
 
-def conv2d(
-    x: Any, w: Any, stride: Size = 1, padding: Padding = 0, *, bias: Any = None
-) -> Tensor:
+def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0, *, bias: Any = None) -> Tensor:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
@@ -96,8 +94,10 @@ def conv2d(
     """
     x, w, biases = operands("conv2d", bias, x=x, w=w)
     if x.shape[3] != w.shape[2]:
-        raise ValueError(f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
-                         f"(x {x.shape}, w {w.shape})")  # fmt: skip
+        raise ValueError(
+            f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
+            f"(x {x.shape}, w {w.shape})"
+        )
     s, p = geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
     shape = (x.shape[0], *output_size(x.shape[1:3], w.shape[:2], s, p), w.shape[3])
     return record(
@@ -124,8 +124,10 @@ def conv_transpose2d(
     """
     y, w, biases = operands("conv_transpose2d", bias, y=y, w=w)
     if y.shape[3] != w.shape[3]:
-        raise ValueError(f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
-                         f"{w.shape[3]} (y {y.shape}, w {w.shape})")  # fmt: skip
+        raise ValueError(
+            f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
+            f"{w.shape[3]} (y {y.shape}, w {w.shape})"
+        )
     s = pair_of("conv_transpose2d", "stride", stride, least=1)
     if size is not None:
         size = pair_of("conv_transpose2d", "size", size, least=1)
@@ -133,17 +135,23 @@ def conv_transpose2d(
         size = (y.shape[1] * s[0], y.shape[2] * s[1])
     else:
         (top, bottom), (left, right) = pads_of("conv_transpose2d", padding)
-        size = ((y.shape[1] - 1) * s[0] + w.shape[0] - top - bottom,
-                (y.shape[2] - 1) * s[1] + w.shape[1] - left - right)  # fmt: skip
+        size = (
+            (y.shape[1] - 1) * s[0] + w.shape[0] - top - bottom,
+            (y.shape[2] - 1) * s[1] + w.shape[1] - left - right,
+        )
         if min(size) < 1:
-            raise ValueError(f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
-                             f"{y.shape}, `w` {w.shape}, stride {s}")  # fmt: skip
+            raise ValueError(
+                f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
+                f"{y.shape}, `w` {w.shape}, stride {s}"
+            )
     s, p = geometry("conv_transpose2d", size, w.shape[:2], s, padding)
     expected = output_size(size, w.shape[:2], s, p)
     if y.shape[1:3] != expected:
-        raise ValueError(f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
-                         f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
-                         f"{p})")  # fmt: skip
+        raise ValueError(
+            f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
+            f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
+            f"{p})"
+        )
     shape = (y.shape[0], *size, w.shape[2])
     return record(
         _conv_transpose(y.data, w.data, four_axes("conv_transpose2d", biases, shape), s, p, size),
@@ -153,17 +161,17 @@ def conv_transpose2d(
     )
 
 
-def conv2d_weight(
-    x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size
-) -> Tensor:
+def conv2d_weight(x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size) -> Tensor:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
     x, y, _ = operands("conv2d_weight", None, x=x, y=y)
     K, L = pair_of("conv2d_weight", "size", size, least=1)
     s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
     expected = (x.shape[0], *output_size(x.shape[1:3], (K, L), s, p))
     if y.shape[:3] != expected:
-        raise ValueError(f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
-                         f"W) = {expected}, but `y` has {y.shape[:3]}")  # fmt: skip
+        raise ValueError(
+            f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
+            f"W) = {expected}, but `y` has {y.shape[:3]}"
+        )
     return record(
         _conv_weight(x.data, y.data, s, p, (K, L)),
         (x, lambda g, _: conv_transpose2d(y, g, s, p, size=x.shape[1:3])),
@@ -183,9 +191,7 @@ def _conv(x: Array, w: Array, biases: list[Array], s: Pair, p: Pads) -> Array:
     return sum(biases, start=_join([plain_conv(x[part], w, s, p) for part in parts]))
 
 
-def _conv_transpose(
-    y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair
-) -> Array:
+def _conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     if not backend.plain:
         return fast_conv.conv_transpose(y, w, biases, s, p, size)
     parts = _parts(y, y.shape[1:3], w.shape[:3])

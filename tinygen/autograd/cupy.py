@@ -20,17 +20,22 @@ def working(device: int) -> ModuleType:
     names = {each.name.partition("-")[0].replace("_", "-") for each in folders}
     packages = sorted(each for each in names if re.fullmatch(r"cupy(-(cuda|rocm).*)?", each))
     if len(packages) > 1:
-        raise RuntimeError(f"cupy backend: {' and '.join(packages)} are installed and overwrite "
-                           f"each other; uninstall all, then pip install cupy-cuda12x")  # fmt: skip
+        raise RuntimeError(
+            f"cupy backend: {' and '.join(packages)} are installed and overwrite "
+            f"each other; uninstall all, then pip install cupy-cuda12x"
+        )
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
         if error.name == "cupy":
-            raise RuntimeError("cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' "
-                               "(for CUDA 12)") from error  # fmt: skip
-        raise RuntimeError(f"cupy backend: CuPy is installed but can't be imported "
-                           f"({_gist(error)}); pip install --force-reinstall "
-                           f"cupy-cuda12x") from error  # fmt: skip
+            raise RuntimeError(
+                "cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' (for CUDA 12)"
+            ) from error
+        raise RuntimeError(
+            f"cupy backend: CuPy is installed but can't be imported "
+            f"({_gist(error)}); pip install --force-reinstall "
+            f"cupy-cuda12x"
+        ) from error
     try:
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)

@@ -83,9 +83,7 @@ def conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     return totals[0].reshape(K, L, C, O)
 
 
-def conv_transpose(
-    y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair
-) -> Array:
+def conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o] + biases
 
     Stride s puts y's patches onto s × s interleaved grids. On each grid the operation is a stride-1
@@ -102,8 +100,9 @@ def conv_transpose(
         (a, b): np.ascontiguousarray(
             w[a :: s[0], b :: s[1]][::-1, ::-1].transpose(0, 1, 3, 2)
         ).reshape(-1, C)
-        for a, *_ in down for b, *_ in across
-    }  # fmt: skip
+        for a, *_ in down
+        for b, *_ in across
+    }
     rows = -(-H // s[0])
     taps_down, taps_across = -(-K // s[0]), -(-L // s[1])
     row_bytes = -(-W // s[1]) * taps_down * taps_across * O * y.itemsize
@@ -152,9 +151,7 @@ def _phases(length: int, K: int, s: int, p: int) -> list[tuple[int, int, int, in
 FEW = 4  # channels in per channel out, from which adding patches up is cheaper than copying them
 
 
-def _scatter(
-    y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair
-) -> Array:
+def _scatter(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     """The same for few channels C: y w is a patch for each pixel of y; add the patches up."""
     (N, rows, columns, O), (K, L, C, _), (H, W) = y.shape, w.shape, size
     (top, _), (left, _) = p

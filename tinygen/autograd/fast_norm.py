@@ -104,8 +104,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
     pieces = _in_pieces(of_piece, x, 2)
     n = x.shape[1] * x.shape[3]
     if x.shape[0] > 1 or x.shape[1] == 1:
-        return (np.concatenate([m for _, m, _ in pieces]),
-                np.concatenate([squares for *_, squares in pieces]) / n)  # fmt: skip
+        return (
+            np.concatenate([m for _, m, _ in pieces]),
+            np.concatenate([squares for *_, squares in pieces]) / n,
+        )
     mu = sum(count / n * m for count, m, _ in pieces)
     # around the common mean: Σ (x − μ)² = Σ (x − m)² + n (m − μ)²
     return mu, sum(squares + count * (m - mu) ** 2 for count, m, squares in pieces) / n

@@ -29,10 +29,36 @@ from tinygen.autograd.shaping import broadcast_to, reshape
 from tinygen.autograd.tensor import Axis, Tensor, apply, as_float, as_tensor, meet_either, record
 
 __all__ = [
-    "abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p",
-    "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu", "sigmoid",
-    "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where",
-]  # fmt: skip
+    "abs",
+    "clip",
+    "cos",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "relu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "sum",
+    "tanh",
+    "var",
+    "where",
+]
 
 
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
@@ -229,8 +255,10 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     try:
         z = xp.where(mask, a, b)
     except ValueError:
-        raise ValueError(f"where: shapes {mask.shape}, {getattr(a, 'shape', ())} and "
-                         f"{getattr(b, 'shape', ())} do not broadcast") from None  # fmt: skip
+        raise ValueError(
+            f"where: shapes {mask.shape}, {getattr(a, 'shape', ())} and "
+            f"{getattr(b, 'shape', ())} do not broadcast"
+        ) from None
     return record(z, (x, lambda g, _: where(mask, g, 0)), (y, lambda g, _: where(mask, 0, g)))
 
 
@@ -239,11 +267,7 @@ def maximum(x: Any, y: Any) -> Tensor:
     x, y, a, b = meet_either("maximum", x, y)
     z = apply(xp.maximum, a, b)
     first = a >= b
-    return record(
-        z,
-        (x, lambda g, _: g * first),
-        (y, lambda g, _: g * ~first),
-    )
+    return record(z, (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
 def minimum(x: Any, y: Any) -> Tensor:
@@ -251,11 +275,7 @@ def minimum(x: Any, y: Any) -> Tensor:
     x, y, a, b = meet_either("minimum", x, y)
     z = apply(xp.minimum, a, b)
     first = a <= b
-    return record(
-        z,
-        (x, lambda g, _: g * first),
-        (y, lambda g, _: g * ~first),
-    )
+    return record(z, (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:

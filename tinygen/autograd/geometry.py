@@ -29,14 +29,17 @@ def geometry(
     """Stride and padding in full, after a check that at least one patch fits into the image."""
     s = pair_of(name, "stride", stride, least=1)
     if isinstance(padding, str) and padding == "same":
-        total = [max((-(-n // t) - 1) * t + k - n, 0)
-                 for n, k, t in zip(size, kernel, s, strict=True)]  # fmt: skip
+        total = [
+            max((-(-n // t) - 1) * t + k - n, 0) for n, k, t in zip(size, kernel, s, strict=True)
+        ]
         p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))
     else:
         p = pads_of(name, padding)
     if min(kernel) < 1 or any(n < 1 for n in output_size(size, kernel, s, p)):
-        raise ValueError(f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
-                         f"× {size[1]} pixels with padding {p}")  # fmt: skip
+        raise ValueError(
+            f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
+            f"× {size[1]} pixels with padding {p}"
+        )
     return s, p
 
 
@@ -77,8 +80,9 @@ def four_axes(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
     for b in biases:
         aligned = (1,) * (4 - b.ndim) + b.shape
         if len(aligned) > 4 or any(n not in (1, m) for n, m in zip(aligned, shape, strict=True)):
-            raise ValueError(f"{name}: expected a `bias` that broadcasts to {shape}, got shape "
-                             f"{b.shape}")  # fmt: skip
+            raise ValueError(
+                f"{name}: expected a `bias` that broadcasts to {shape}, got shape {b.shape}"
+            )
     return [b.data.reshape((1,) * (4 - b.ndim) + b.shape) for b in biases]
 
 
@@ -87,8 +91,9 @@ def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:
     pair = (value, value) if isinstance(value, Int) else value
     ok = isinstance(pair, (tuple, list)) and len(pair) == 2
     if not ok or any(not isinstance(n, Int) or n < least for n in pair):
-        raise ValueError(f"{name}: expected `{argument}` to be an int ≥ {least} or a pair of them, "
-                         f"got {value!r}")  # fmt: skip
+        raise ValueError(
+            f"{name}: expected `{argument}` to be an int ≥ {least} or a pair of them, got {value!r}"
+        )
     return (int(pair[0]), int(pair[1]))
 
 
@@ -101,5 +106,7 @@ def pads_of(name: str, padding: Padding) -> Pads:
             if all(isinstance(n, Int) and n >= 0 for q in pairs for n in q):
                 (t, b), (left, right) = pairs
                 return ((int(t), int(b)), (int(left), int(right)))
-    raise ValueError(f'{name}: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, '
-                     f'bottom), (left, right)) or "same", got {padding!r}')  # fmt: skip
+    raise ValueError(
+        f"{name}: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, "
+        f'bottom), (left, right)) or "same", got {padding!r}'
+    )

@@ -31,12 +31,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @overload
-def grad(y: Tensor, xs: Tensor, create_graph: bool = ..., *, cotangent: Tensor | None = ...,
-         allow_unreachable: bool = ...) -> Tensor: ...  # fmt: skip
+def grad(
+    y: Tensor,
+    xs: Tensor,
+    create_graph: bool = ...,
+    *,
+    cotangent: Tensor | None = ...,
+    allow_unreachable: bool = ...,
+) -> Tensor: ...
 @overload
-def grad(y: Tensor, xs: Sequence[Tensor], create_graph: bool = ..., *,
-         cotangent: Tensor | None = ...,
-         allow_unreachable: bool = ...) -> list[Tensor]: ...  # fmt: skip
+def grad(
+    y: Tensor,
+    xs: Sequence[Tensor],
+    create_graph: bool = ...,
+    *,
+    cotangent: Tensor | None = ...,
+    allow_unreachable: bool = ...,
+) -> list[Tensor]: ...
 def grad(
     y: Tensor,
     xs: Tensor | Sequence[Tensor],
@@ -54,16 +65,21 @@ def grad(
     targets = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
     for each, argument in [(y, "y"), (cotangent, "cotangent"), *((x, "xs") for x in targets)]:
         if not isinstance(each, autograd.Tensor) and (each is not None or argument != "cotangent"):
-            raise TypeError(f"grad: expected `{argument}` to be a Tensor, got "
-                            f"{type(each).__name__}")  # fmt: skip
+            raise TypeError(
+                f"grad: expected `{argument}` to be a Tensor, got {type(each).__name__}"
+            )
     if cotangent is None:
         if y.size != 1:
-            raise ValueError(f"grad: `y` has shape {y.shape}, but only a scalar has a gradient; "
-                             f"reduce it, as in y.sum(), or pass `cotangent`")  # fmt: skip
+            raise ValueError(
+                f"grad: `y` has shape {y.shape}, but only a scalar has a gradient; "
+                f"reduce it, as in y.sum(), or pass `cotangent`"
+            )
         cotangent = autograd.tensor.constant(xp.ones(y.shape, y.dtype))
     elif cotangent.shape != y.shape or cotangent.dtype != y.dtype:
-        raise ValueError(f"grad: `cotangent` must be like `y`, {y.dtype} of shape {y.shape}; it is "
-                         f"{cotangent.dtype} of shape {cotangent.shape}")  # fmt: skip
+        raise ValueError(
+            f"grad: `cotangent` must be like `y`, {y.dtype} of shape {y.shape}; it is "
+            f"{cotangent.dtype} of shape {cotangent.shape}"
+        )
     token = recording.set(create_graph)
     try:
         found = walk_back(y, {id(x) for x in targets}, cotangent)
@@ -149,8 +165,10 @@ def walk_back(y: Tensor, targets: set[int], cotangent: Tensor) -> dict[int, Tens
 def _fit(g: Tensor, x: Tensor) -> Tensor:
     """A cotangent in the shape and dtype of `x`: broadcasting is undone by summing."""
     if not isinstance(g, autograd.Tensor):
-        raise TypeError(f"a vjp must return a Tensor, but one returned {type(g).__name__}; "
-                        f"write it in Tensor operations, to differentiate it too")  # fmt: skip
+        raise TypeError(
+            f"a vjp must return a Tensor, but one returned {type(g).__name__}; "
+            f"write it in Tensor operations, to differentiate it too"
+        )
     have, want = g._data.shape, x._data.shape
     if have != want:
         extra = len(have) - len(want)
@@ -169,16 +187,20 @@ def _check_inputs(node: Tensor) -> None:
     for x, _, version in node._inputs:
         _check_unchanged(x, version)
         if x._cut and not x.requires_grad:
-            raise RuntimeError(f"grad: `y` depends on a gradient, or on {x._called()} computed "
-                               f"from one, whose own graph was not kept; pass create_graph=True to "
-                               f"that grad(), or .detach() it if it is a constant")  # fmt: skip
+            raise RuntimeError(
+                f"grad: `y` depends on a gradient, or on {x._called()} computed "
+                f"from one, whose own graph was not kept; pass create_graph=True to "
+                f"that grad(), or .detach() it if it is a constant"
+            )
 
 
 def _check_unchanged(x: Tensor, version: int) -> None:
     """Neither it nor, if it is a view, as a transpose is, what it is a view of."""
     if x._version != version:
-        raise RuntimeError(f"grad: {x._called()} was changed after it was used in this graph; "
-                           f"take the gradient first, then update")  # fmt: skip
+        raise RuntimeError(
+            f"grad: {x._called()} was changed after it was used in this graph; "
+            f"take the gradient first, then update"
+        )
     for y, _, version_then in x._inputs:
         if _shares_memory(x, y):
             _check_unchanged(y, version_then)
@@ -194,11 +216,15 @@ def why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
     if not x.requires_grad:
         return f"grad: {x_is} does not require gradients; make it Tensor(data, requires_grad=True)"
     if y._cut:
-        return (f"grad: `y` was computed from a gradient whose own graph was not kept, so {x_is} "
-                f"can't be reached; pass create_graph=True to the first grad()")  # fmt: skip
+        return (
+            f"grad: `y` was computed from a gradient whose own graph was not kept, so {x_is} "
+            f"can't be reached; pass create_graph=True to the first grad()"
+        )
     if not y.requires_grad:
-        return (f"grad: `y` is a constant: it was computed under no_grad(), or from nothing that "
-                f"requires gradients, so {x_is} can't be reached")  # fmt: skip
+        return (
+            f"grad: `y` is a constant: it was computed under no_grad(), or from nothing that "
+            f"requires gradients, so {x_is} can't be reached"
+        )
     return f"grad: `y` does not depend on {x_is}"
 
 
@@ -220,8 +246,10 @@ class no_grad:
 
     def __call__(self, function: F) -> F:
         if inspect.isgeneratorfunction(function):
-            raise TypeError(f"no_grad: {function.__name__} is a generator; use `with no_grad():` "
-                            f"in it, around what lies between two yields")  # fmt: skip
+            raise TypeError(
+                f"no_grad: {function.__name__} is a generator; use `with no_grad():` "
+                f"in it, around what lies between two yields"
+            )
 
         @functools.wraps(function)
         def silent(*args: Any, **options: Any) -> Any:

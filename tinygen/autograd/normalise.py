@@ -41,8 +41,10 @@ def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor,
     """
     x, gamma, beta = as_alike("normalise", x, gamma, beta)
     if x.ndim != 4 or gamma.shape != x.shape[2:] or beta.shape != x.shape[2:]:
-        raise ValueError(f"normalise: expected `x` (A, B, G, D), `gamma` and `beta` (G, D), got "
-                         f"{x.shape}, {gamma.shape} and {beta.shape}")  # fmt: skip
+        raise ValueError(
+            f"normalise: expected `x` (A, B, G, D), `gamma` and `beta` (G, D), got "
+            f"{x.shape}, {gamma.shape} and {beta.shape}"
+        )
 
     def z_and_r() -> tuple[Tensor, Tensor]:
         """z and r as functions of x, so that a vjp can be differentiated again."""

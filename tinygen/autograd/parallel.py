@@ -114,8 +114,9 @@ def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list
     Each item needs a workspace of `bytes_each`. Results come in order, whichever thread made them.
     """
     share = max(1, -(-count // backend.threads))  # no thread without work
-    pieces = [p for i in range(0, count, share)
-              for p in blocks(i, min(i + share, count), bytes_each)]  # fmt: skip
+    pieces = [
+        p for i in range(0, count, share) for p in blocks(i, min(i + share, count), bytes_each)
+    ]
     results: list[Any] = [None] * len(pieces)
 
     def do(k: int) -> None:
@@ -192,8 +193,10 @@ def product(a: Array, b: Array) -> Array:
 
 
 def _product(a: Array, b: Array, threads: int) -> Array:
-    z = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
-                 np.result_type(a, b))  # fmt: skip
+    z = np.empty(
+        (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
+        np.result_type(a, b),
+    )
     if z.ndim > 2 and len(a) == len(b) == 1 and a.ndim == b.ndim:
         return _product(a[0], b[0], threads)[None]
     if z.ndim == 2:

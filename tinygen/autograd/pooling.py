@@ -37,9 +37,7 @@ def _add_back(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
     return record(add_back(z.data, s, p, size), (z, lambda g, _: patches(g, (K, L), s, p)))
 
 
-def max_pool2d(
-    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
+def max_pool2d(x: Any, size: Size, stride: Size | None = None, padding: Padding = 0) -> Tensor:
     """z = the maximum over each patch; equal largest entries share its gradient
 
     The stride is `size` unless given. Padding never wins.
@@ -50,9 +48,7 @@ def max_pool2d(
     return max_over(patches(x, size, s), axis=(3, 4))
 
 
-def avg_pool2d(
-    x: Any, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
+def avg_pool2d(x: Any, size: Size, stride: Size | None = None, padding: Padding = 0) -> Tensor:
     """z = the mean over those pixels of each patch that lie in the image"""
     x = images_of("avg_pool2d", "x", x)
     size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
@@ -76,6 +72,8 @@ def _pool_geometry(
     kernel = pair_of(name, "size", size, least=1)
     s, p = geometry(name, x.shape[1:3], kernel, kernel if stride is None else stride, padding)
     if any(max(q) >= k for q, k in zip(p, kernel, strict=True)):
-        raise ValueError(f"{name}: padding {p} must be less than the size {kernel}, or a patch "
-                         f"could lie wholly outside the image")  # fmt: skip
+        raise ValueError(
+            f"{name}: padding {p} must be less than the size {kernel}, or a patch "
+            f"could lie wholly outside the image"
+        )
     return kernel, s, p

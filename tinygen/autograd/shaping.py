@@ -23,9 +23,21 @@ from tinygen.autograd.parallel import product
 from tinygen.autograd.tensor import Tensor, apply, as_alike, as_tensor, meet_either, record
 
 __all__ = [
-    "affine", "broadcast_to", "concat", "cumsum", "einsum", "flip", "matmul", "pad", "reshape",
-    "split", "stack", "swapaxes", "take", "transpose",
-]  # fmt: skip
+    "affine",
+    "broadcast_to",
+    "concat",
+    "cumsum",
+    "einsum",
+    "flip",
+    "matmul",
+    "pad",
+    "reshape",
+    "split",
+    "stack",
+    "swapaxes",
+    "take",
+    "transpose",
+]
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -43,8 +55,9 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Tensor:
     try:
         data = x._data.reshape(shape)
     except ValueError:
-        raise ValueError(f"reshape: {x.size} entries of shape {x.shape} do not fill shape "
-                         f"{shape}") from None  # fmt: skip
+        raise ValueError(
+            f"reshape: {x.size} entries of shape {x.shape} do not fill shape {shape}"
+        ) from None
     return record(data, (x, lambda g, _: reshape(g, x.shape)))
 
 
@@ -149,8 +162,10 @@ def pad(x: Any, pad_width: Sequence[tuple[int, int]], constant_values: float = 0
     x = as_tensor(x)
     pad_width = [(int(a), int(b)) for a, b in pad_width]
     if len(pad_width) != x.ndim or any(n < 0 for pair in pad_width for n in pair):
-        raise ValueError(f"pad: expected a pair (before, after) ≥ 0 for each axis of shape "
-                         f"{x.shape}, got {pad_width}")  # fmt: skip
+        raise ValueError(
+            f"pad: expected a pair (before, after) ≥ 0 for each axis of shape "
+            f"{x.shape}, got {pad_width}"
+        )
     inside = tuple(slice(a, a + n) for (a, _), n in zip(pad_width, x.shape, strict=True))
     data = xp.pad(x.data, pad_width, constant_values=constant_values)
     return record(data, (x, lambda g, _: g[inside]))
@@ -186,9 +201,11 @@ def matmul(x: Any, y: Any) -> Tensor:
     if not (isinstance(y, Tensor) and x.ndim and y.ndim):
         raise ValueError("matmul: an operand has no axes; multiply by a number with *")
     if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
-        raise ValueError(f"matmul: the last axis of `x` {x.shape} and the "
-                         f"{'last but one' if y.ndim > 1 else 'only'} of `y` {y.shape} "
-                         f"differ in length")  # fmt: skip
+        raise ValueError(
+            f"matmul: the last axis of `x` {x.shape} and the "
+            f"{'last but one' if y.ndim > 1 else 'only'} of `y` {y.shape} "
+            f"differ in length"
+        )
     if x.ndim == 1:
         z = matmul(reshape(x, (1, -1)), y)
         return reshape(z, z.shape[:-2] + z.shape[-1:] if y.ndim > 1 else z.shape[:-1])
@@ -211,8 +228,9 @@ def affine(x: Any, w: Any, b: Any = None) -> Tensor:
     if w.ndim != 2:
         raise ValueError(f"affine: expected `w` of two axes, inputs and outputs, got {w.shape}")
     if not x.ndim or x.shape[-1] != w.shape[0]:
-        raise ValueError(f"affine: expected `x` of shape (…, {w.shape[0]}), got {x.shape} "
-                         f"(w {w.shape})")  # fmt: skip
+        raise ValueError(
+            f"affine: expected `x` of shape (…, {w.shape[0]}), got {x.shape} (w {w.shape})"
+        )
     if not given:
         return matmul(x, w)
     (b,) = given
@@ -260,8 +278,10 @@ def _contract(terms: list[str], out: str, xs: list[Tensor]) -> Tensor:
         for letter, n in zip(term, x.shape, strict=True):
             if sizes.setdefault(letter, n) != n:
                 if 1 not in (sizes[letter], n):
-                    raise ValueError(f"einsum: {','.join(terms)}->{out}: letter {letter!r} stands "
-                                     f"for lengths {sizes[letter]} and {n}")  # fmt: skip
+                    raise ValueError(
+                        f"einsum: {','.join(terms)}->{out}: letter {letter!r} stands "
+                        f"for lengths {sizes[letter]} and {n}"
+                    )
                 sizes[letter] = sizes[letter] * n
 
     def edge(i: int) -> Any:
@@ -303,6 +323,7 @@ def _explicit_terms(subscripts: str, xs: Sequence[Tensor]) -> tuple[list[str], s
         return terms, dots + "".join(once)
     out = out.replace("...", dots)
     if len(set(out)) < len(out) or not set(out) <= set("".join(terms)):
-        raise ValueError(f"einsum: in {subscripts!r} the output must name letters of the operands, "
-                         f"each once")  # fmt: skip
+        raise ValueError(
+            f"einsum: in {subscripts!r} the output must name letters of the operands, each once"
+        )
     return terms, out

@@ -39,8 +39,16 @@ class Tensor:
     Tensors compare by identity; `<` and `>` give plain arrays of booleans.
     """
 
-    __slots__ = ("__weakref__", "_cut", "_data", "_inputs", "_version", "grad", "name",
-                 "requires_grad")  # fmt: skip
+    __slots__ = (
+        "__weakref__",
+        "_cut",
+        "_data",
+        "_inputs",
+        "_version",
+        "grad",
+        "name",
+        "requires_grad",
+    )
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
     _data: Array
@@ -54,8 +62,10 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
         array = xp.array(data._data if isinstance(data, Tensor) else _real("Tensor", data))
         if requires_grad and array.dtype.kind != "f":
-            raise TypeError(f"Tensor: only floating-point data can require gradients, got dtype "
-                            f"{array.dtype}; convert with .astype(float)")  # fmt: skip
+            raise TypeError(
+                f"Tensor: only floating-point data can require gradients, got dtype "
+                f"{array.dtype}; convert with .astype(float)"
+            )
         backend.seal("tensors exist already")
         self._data, self.requires_grad, self.name = array, requires_grad, name
         self._inputs, self._version, self._cut, self.grad = (), 0, False, None
@@ -79,8 +89,9 @@ class Tensor:
 
     def _set_data(self, array: Array) -> None:
         if not isinstance(array, xp.ndarray):
-            raise TypeError(f"data: expected an array of the {backend.name} backend, got "
-                            f"{type(array).__name__}")  # fmt: skip
+            raise TypeError(
+                f"data: expected an array of the {backend.name} backend, got {type(array).__name__}"
+            )
         self._data, self._version = array, self._version + 1
 
     data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
@@ -128,8 +139,10 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(f"bool(): a tensor of shape {self.shape} is neither true nor false; "
-                             f"reduce a comparison, as in (x > 0).all()")  # fmt: skip
+            raise ValueError(
+                f"bool(): a tensor of shape {self.shape} is neither true nor false; "
+                f"reduce a comparison, as in (x > 0).all()"
+            )
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -261,9 +274,11 @@ class Tensor:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self._inputs or (self.requires_grad and recording.get()):
-            raise TypeError("x[i] = v would change a tensor that gradients are recorded for; write "
-                            "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
-                            "do it under no_grad()")  # fmt: skip
+            raise TypeError(
+                "x[i] = v would change a tensor that gradients are recorded for; write "
+                "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
+                "do it under no_grad()"
+            )
         value = value._data if isinstance(value, Tensor) else xp.asarray(_real("x[i] = v", value))
         self._data[self._index(index)] = value
         self._version += 1
@@ -320,20 +335,25 @@ def as_float(x: Any) -> Tensor:
 def _real(operation: str, x: Any) -> Any:
     """What can be made an array of real numbers, as one; arrays and numbers as they are."""
     if isinstance(x, (list, tuple)) and any(isinstance(i, Tensor) for i in x):
-        raise TypeError(f"{operation}: a list of tensors would lose their gradients; join them "
-                        f"with stack(tensors)")  # fmt: skip
+        raise TypeError(
+            f"{operation}: a list of tensors would lose their gradients; join them "
+            f"with stack(tensors)"
+        )
     array = x if hasattr(x, "dtype") else np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{operation}: expected real numbers, got {type(x).__name__} of dtype "
-                        f"{array.dtype}")  # fmt: skip
+        raise TypeError(
+            f"{operation}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
+        )
     return array
 
 
 def _same_backend(operation: str, x: Any) -> None:
     if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
         if not isinstance(x, (xp.ndarray, np.generic)):
-            raise TypeError(f"{operation}: a {type(x).__module__} array meets tensors of the "
-                            f"{backend.name} backend; move it with Tensor(array)")  # fmt: skip
+            raise TypeError(
+                f"{operation}: a {type(x).__module__} array meets tensors of the "
+                f"{backend.name} backend; move it with Tensor(array)"
+            )
 
 
 def _meet(op: str, x: Tensor, other: Any) -> tuple[Tensor, Any, Array, Any]:
@@ -347,8 +367,9 @@ def _meet(op: str, x: Tensor, other: Any) -> tuple[Tensor, Any, Array, Any]:
         b = other._data
         if a.dtype != b.dtype:
             if a.dtype.kind == b.dtype.kind == "f":
-                raise TypeError(f"{op}: float dtypes differ, {a.dtype} and {b.dtype}; convert "
-                                f"one with .astype")  # fmt: skip
+                raise TypeError(
+                    f"{op}: float dtypes differ, {a.dtype} and {b.dtype}; convert one with .astype"
+                )
             if a.dtype.kind == "f":
                 b = b.astype(a.dtype)
             elif b.dtype.kind == "f":
@@ -381,8 +402,9 @@ def as_alike(name: str, *xs: Any) -> list[Tensor]:
     dtypes = {x.dtype for x in xs if isinstance(x, Tensor) and x.dtype.kind == "f"}
     dtypes = dtypes or {x.dtype for x in tensors}
     if len(dtypes) > 1:
-        raise TypeError(f"{name}: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}; convert "
-                        f"with .astype")  # fmt: skip
+        raise TypeError(
+            f"{name}: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}; convert with .astype"
+        )
     (dtype,) = dtypes
     return [x if x.dtype == dtype else x.astype(dtype) for x in tensors]
 
@@ -395,6 +417,7 @@ def apply(f: Callable[[Any, Any], Array], a: Any, b: Any, name: str = "") -> Arr
         try:
             np.broadcast_shapes(*shapes)
         except ValueError:
-            raise ValueError(f"{name or f.__name__}: shapes {shapes[0]} and {shapes[1]} do not "
-                             f"broadcast") from None  # fmt: skip
+            raise ValueError(
+                f"{name or f.__name__}: shapes {shapes[0]} and {shapes[1]} do not broadcast"
+            ) from None
         raise

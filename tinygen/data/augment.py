@@ -48,8 +48,10 @@ def crop(x: Array, size: int, *, rng: Random, padding: int = 0) -> Array:
     whole("crop", 0, padding=padding)
     room = min(x.shape[1:3]) + 2 * padding
     if size > room:
-        raise ValueError(f"crop: expected `size` ≤ {room}, an image's shorter side and its "
-                         f"padding, got {size} (x {x.shape})")  # fmt: skip
+        raise ValueError(
+            f"crop: expected `size` ≤ {room}, an image's shorter side and its "
+            f"padding, got {size} (x {x.shape})"
+        )
     return _window(x, size, size, padding, rng)
 
 
@@ -113,8 +115,9 @@ def binarize(x: Array, *, rng: Random) -> Array:
     """
     _check("binarize", x, rng, floating=True)
     if x.size and not (x.min() >= 0 and x.max() <= 1):  # so that a nan is refused too
-        raise ValueError(f"binarize: expected `x` in [0, 1], got values from {x.min():.4g} to "
-                         f"{x.max():.4g}")  # fmt: skip
+        raise ValueError(
+            f"binarize: expected `x` in [0, 1], got values from {x.min():.4g} to {x.max():.4g}"
+        )
     return (rng.random(x.shape, np.float32) < x).astype(x.dtype)
 
 

@@ -48,17 +48,24 @@ class Batches(Iterator[Any]):
     ) -> None:
         self.images = _rows("images", images)
         if self.images.dtype.kind not in "fi":
-            how = "images / np.float32(255)" if self.images.dtype == np.uint8 else (
-                "images.astype(np.float32)")  # fmt: skip
-            raise TypeError(f"Batches: expected `images` to be floating point, got "
-                            f"{self.images.dtype}; give it {how}")  # fmt: skip
+            how = (
+                "images / np.float32(255)"
+                if self.images.dtype == np.uint8
+                else ("images.astype(np.float32)")
+            )
+            raise TypeError(
+                f"Batches: expected `images` to be floating point, got "
+                f"{self.images.dtype}; give it {how}"
+            )
         self.labels = None if labels is None else _rows("labels", labels)
         n = len(self.images)
         if self.labels is not None and len(self.labels) != n:
             raise ValueError(f"Batches: {n} images have {len(self.labels)} labels")
         if not isinstance(size, (int, np.integer)) or not 1 <= size <= n:
-            raise ValueError(f"Batches: expected `size` to be an int from 1 to {n}, the number of "
-                             f"images, got {size!r}")  # fmt: skip
+            raise ValueError(
+                f"Batches: expected `size` to be an int from 1 to {n}, the number of "
+                f"images, got {size!r}"
+            )
         if epochs is not None and (not isinstance(epochs, (int, np.integer)) or epochs < 0):
             raise ValueError(f"Batches: expected `epochs` to be an int ≥ 0 or None, got {epochs!r}")
         self.size, self.epochs, self.transform = int(size), epochs, transform
@@ -89,8 +96,9 @@ class Batches(Iterator[Any]):
             self._seed, self._order = int(self.rng.integers(2**63)), None
         if self._order is None:
             n = len(self.images)
-            self._order = (np.random.default_rng(self._seed).permutation(n) if self.shuffle
-                           else np.arange(n))  # fmt: skip
+            self._order = (
+                np.random.default_rng(self._seed).permutation(n) if self.shuffle else np.arange(n)
+            )
         chosen = self._order[self._row : min(self._row + self.size, self.rows)]
         self._row += len(chosen)
         x = self.images[chosen]
@@ -102,8 +110,13 @@ class Batches(Iterator[Any]):
 
     def state_dict(self) -> dict[str, Array]:
         """The position, by name: fit for `np.savez(file, **state)`."""
-        numbers = {"rows": self.rows, "size": self.size, "epoch": self._done, "row": self._row,
-                   "seed": self._seed}  # fmt: skip
+        numbers = {
+            "rows": self.rows,
+            "size": self.size,
+            "epoch": self._done,
+            "row": self._row,
+            "seed": self._seed,
+        }
         return {**{name: np.array(n) for name, n in numbers.items()}, "rng": state_of(self.rng)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -113,8 +126,10 @@ class Batches(Iterator[Any]):
             raise ValueError(f"Batches: the state has {sorted(state)}, expected {sorted(expected)}")
         for name, ours in (("rows", self.rows), ("size", self.size)):
             if int(state[name]) != ours:
-                raise ValueError(f"Batches: the state is of batches with {name} "
-                                 f"{int(state[name])}, and these have {ours}")  # fmt: skip
+                raise ValueError(
+                    f"Batches: the state is of batches with {name} "
+                    f"{int(state[name])}, and these have {ours}"
+                )
         restore(self.rng, state["rng"])
         self._done, self._row, self._seed = (int(state[k]) for k in ("epoch", "row", "seed"))
         self._order = None  # drawn again from its seed
@@ -122,8 +137,9 @@ class Batches(Iterator[Any]):
 
 def _rows(name: str, values: Any) -> Array:
     if isinstance(values, Tensor) or not isinstance(values, np.ndarray):
-        raise TypeError(f"Batches: expected `{name}` to be a NumPy array, got "
-                        f"{type(values).__name__}")  # fmt: skip
+        raise TypeError(
+            f"Batches: expected `{name}` to be a NumPy array, got {type(values).__name__}"
+        )
     if values.ndim == 0 or len(values) == 0:
         raise ValueError(f"Batches: expected `{name}` to have rows, got shape {values.shape}")
     return values

@@ -92,8 +92,11 @@ def fetch(
         for path, reason in wrong.items():
             warnings.warn(f"{path} can't be used: {reason}", stacklevel=2)
     if unkept:
-        warnings.warn(f"{source.name} could not be kept in {unkept}; it is used from memory, and "
-                      f"must be downloaded again next time", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{source.name} could not be kept in {unkept}; it is used from memory, and "
+            f"must be downloaded again next time",
+            stacklevel=2,
+        )
     return files
 
 
@@ -109,8 +112,10 @@ def at_hand(source: Source, *, limit: int = LIMIT) -> bool:
 def _check(source: Source) -> None:
     for name, checksum in source.checksums.items():
         if not re.fullmatch(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", checksum):
-            raise ValueError(f'fetch: expected the checksum of {name} to be "sha256:" or "md5:" '
-                             f"and hexadecimal digits, got {checksum!r}")  # fmt: skip
+            raise ValueError(
+                f'fetch: expected the checksum of {name} to be "sha256:" or "md5:" '
+                f"and hexadecimal digits, got {checksum!r}"
+            )
 
 
 # --- in a folder ----------------------------------------------------------------------------------
@@ -330,11 +335,13 @@ def _report(
         bad = [f"{path.name}: {reason}" for path, reason in wrong.items() if path.parent == folder]
         lines.append(f"  looked in {folder}: {'; '.join(bad) or 'not there'}")
     lines += [f"  asked {mirror}: {reason}" for mirror, reason in refusals.items()]
-    return "\n".join([
-        *lines,
-        "Three ways on:",
-        f"  1. put {', '.join(source.checksums)},",
-        f"     as they are or with .gz, into {[*given, cache][0]}",
-        f"  2. set TINYGEN_DATA to a folder that has them, or has a folder {source.name} with them",
-        "  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            "Three ways on:",
+            f"  1. put {', '.join(source.checksums)},",
+            f"     as they are or with .gz, into {[*given, cache][0]}",
+            f"  2. set TINYGEN_DATA to a folder that has them, or has a folder {source.name} with them",
+            "  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples",
+        ]
+    )

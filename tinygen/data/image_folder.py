@@ -88,9 +88,11 @@ def _check_memory(n: int, shape: tuple[int, ...]) -> None:
     if total > MOST:
         fits = int((MOST / (4 * n * C)) ** 0.5)
         advice = f"`size={fits}` would fit" if fits else "take fewer"
-        raise ValueError(f"pictures: {n} pictures of shape {shape} are {total / 2**30:.1f} GB as "
-                         f"float32, and at most {MOST / 2**30:.1f} GB are allowed; "
-                         f"{advice}")  # fmt: skip
+        raise ValueError(
+            f"pictures: {n} pictures of shape {shape} are {total / 2**30:.1f} GB as "
+            f"float32, and at most {MOST / 2**30:.1f} GB are allowed; "
+            f"{advice}"
+        )
 
 
 def _square(x: Array, size: int | None) -> Array:
@@ -131,16 +133,19 @@ def _from_folder(folder: Path, size: int | None, grey: bool, progress: bool) -> 
                 continue
             x = _to_grey(x) if grey else x
             if read and x.shape[:2] != read[0].shape[:2]:
-                raise ValueError(f"pictures: the pictures in {folder} differ in size: "
-                                 f"{_sizes(files)}; say which `size` they shall have")  # fmt: skip
+                raise ValueError(
+                    f"pictures: the pictures in {folder} differ in size: "
+                    f"{_sizes(files)}; say which `size` they shall have"
+                )
             if not read or x.shape[-1] != read[-1].shape[-1]:
                 _check_memory(len(files), x.shape)
             read.append(x)
             if names:
                 labels.append(names.index(name.parts[0]))
     if not read:
-        raise ValueError(f"pictures: none of the {len(files)} files in {folder} could be read, "
-                         f"{skipped[0]}")  # fmt: skip
+        raise ValueError(
+            f"pictures: none of the {len(files)} files in {folder} could be read, {skipped[0]}"
+        )
     if skipped:
         named, more = ", ".join(skipped[:NAMED]), len(skipped) - NAMED
         text = f"{len(skipped)} of {len(files)} files could not be read: {named}"
@@ -159,9 +164,11 @@ def _files(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     classes = {each.name: _below(each) for each in inside if each.is_dir()}
     classes = {name: files for name, files in classes.items() if files}
     if loose and classes:  # of which class, or of how many, were they? Any guess may be wrong
-        raise ValueError(f"pictures: {folder} has pictures, such as {loose[0].name}, beside the "
-                         f"folders {', '.join(classes)}; move them into a folder too, or give one "
-                         f"of the folders")  # fmt: skip
+        raise ValueError(
+            f"pictures: {folder} has pictures, such as {loose[0].name}, beside the "
+            f"folders {', '.join(classes)}; move them into a folder too, or give one "
+            f"of the folders"
+        )
     return loose + [file for files in classes.values() for file in files], tuple(classes)
 
 
@@ -254,8 +261,10 @@ def _from_arrays(path: Path, size: int | None, grey: bool) -> Pictures:
     if x.ndim == 3:
         x = x[..., None]  # (N, H, W, 1)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or x.size == 0:
-        raise ValueError(f"pictures: expected images of shape (N, H, W), or (N, H, W, C) with C "
-                         f"1 or 3, in {path}, got {found}")  # fmt: skip
+        raise ValueError(
+            f"pictures: expected images of shape (N, H, W), or (N, H, W, C) with C "
+            f"1 or 3, in {path}, got {found}"
+        )
     n, H, W, C = x.shape
     shape = (H, W) if size is None else (size, size)
     _check_memory(n, (*shape, 1 if grey else C))
@@ -289,14 +298,17 @@ def _named(path: Path, arrays: Mapping[str, Array]) -> tuple[Array, Array | None
     names = [name for name in arrays if name != "labels"]
     images = "images" if "images" in arrays else names[0] if len(names) == 1 else None
     if images is None:
-        raise ValueError(f"pictures: expected an array `images` in {path}, got "
-                         f"{', '.join(arrays) or 'none'}")  # fmt: skip
+        raise ValueError(
+            f"pictures: expected an array `images` in {path}, got {', '.join(arrays) or 'none'}"
+        )
     x, labels = arrays[images], arrays.get("labels")
     if labels is None:
         return x, None
     if labels.shape != x.shape[:1] or labels.dtype.kind not in "iu":
-        raise ValueError(f"pictures: expected `labels` to be integers of shape {x.shape[:1]} in "
-                         f"{path}, got {labels.dtype} of shape {labels.shape}")  # fmt: skip
+        raise ValueError(
+            f"pictures: expected `labels` to be integers of shape {x.shape[:1]} in "
+            f"{path}, got {labels.dtype} of shape {labels.shape}"
+        )
     return x, labels.astype(np.int64)
 
 

@@ -109,12 +109,16 @@ def read_idx(data: bytes, axes: int, name: str = "data") -> Array:
     magic, start = bytes([0, 0, 8, axes]), 4 + 4 * axes
     if data[:4] != magic:
         found = data[:4].hex(" ") or "nothing"
-        raise ValueError(f"{name}: expected an IDX file of unsigned bytes with {axes} axes, which "
-                         f"begins {magic.hex(' ')}, got {found}")  # fmt: skip
+        raise ValueError(
+            f"{name}: expected an IDX file of unsigned bytes with {axes} axes, which "
+            f"begins {magic.hex(' ')}, got {found}"
+        )
     if len(data) < start:
         raise ValueError(f"{name}: expected a header of {start} bytes, got {len(data)} in all")
     shape = struct.unpack_from(f">{axes}I", data, 4)
     if len(data) - start != math.prod(shape):
-        raise ValueError(f"{name}: expected {math.prod(shape)} entries for its shape {shape}, got "
-                         f"{len(data) - start}")  # fmt: skip
+        raise ValueError(
+            f"{name}: expected {math.prod(shape)} entries for its shape {shape}, got "
+            f"{len(data) - start}"
+        )
     return np.frombuffer(data, np.uint8)[start:].reshape(shape)

@@ -26,9 +26,21 @@ from tinygen._random import generator
 from tinygen.autograd import Array
 
 __all__ = [
-    "SETS", "PlaneSet", "Points", "checkerboard", "checkerboard_log_density", "grid",
-    "grid_means", "log_density", "mixture", "moons", "pinwheel", "ring", "ring_means", "swirl",
-]  # fmt: skip
+    "SETS",
+    "PlaneSet",
+    "Points",
+    "checkerboard",
+    "checkerboard_log_density",
+    "grid",
+    "grid_means",
+    "log_density",
+    "mixture",
+    "moons",
+    "pinwheel",
+    "ring",
+    "ring_means",
+    "swirl",
+]
 
 Random: TypeAlias = np.random.Generator
 
@@ -114,8 +126,15 @@ def swirl(n: int, *, rng: Random, arms: int = 2, turns: float = 1.5, noise: floa
     return _points(_blurred("swirl", x, noise, rng), labels)
 
 
-def pinwheel(n: int, *, rng: Random, arms: int = 5, radial: float = 0.3, tangential: float = 0.1,
-             twist: float = 0.25) -> Points:  # fmt: skip
+def pinwheel(
+    n: int,
+    *,
+    rng: Random,
+    arms: int = 5,
+    radial: float = 0.3,
+    tangential: float = 0.1,
+    twist: float = 0.25,
+) -> Points:
     """Gaussians beside the middle, bent into a wheel's arms (Johnson et al. 2016)
 
     (u, v) ~ N((1, 0), diag(radial², tangential²)), turned by 2πk/arms + twist·eᵘ; the label is k.

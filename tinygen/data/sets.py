@@ -52,31 +52,43 @@ def load(
     if name in ("mnist", "fashion"):
         sets: Any = mnist.load(name, progress=progress)
     elif name == "digits":
-        sets = (digits(TRAIN if train is None else train, rng=np.random.default_rng(0)),
-                digits(TEST if test is None else test, rng=np.random.default_rng(1)))  # fmt: skip
+        sets = (
+            digits(TRAIN if train is None else train, rng=np.random.default_rng(0)),
+            digits(TEST if test is None else test, rng=np.random.default_rng(1)),
+        )
     elif name == "shapes":
-        sets = (shapes(TRAIN // FEWER if train is None else train, size=size,
-                       rng=np.random.default_rng(0)),
-                shapes(TEST // FEWER if test is None else test, size=size,
-                       rng=np.random.default_rng(1)))  # fmt: skip
+        sets = (
+            shapes(
+                TRAIN // FEWER if train is None else train, size=size, rng=np.random.default_rng(0)
+            ),
+            shapes(
+                TEST // FEWER if test is None else test, size=size, rng=np.random.default_rng(1)
+            ),
+        )
     elif name and Path(name).exists():
         sets = _split(pictures(name, size, progress=progress))
     else:
         known = ", ".join(f'"{each}"' for each in NAMES)
-        raise NotFound(f"load: expected {known} or the path of a folder with pictures, got "
-                       f"{name!r}, where there is nothing")  # fmt: skip
-    first, second = (Labelled(each.images[:count], None if each.labels is None else
-                              each.labels[:count])
-                     for each, count in zip(sets, (train, test), strict=True))  # fmt: skip
+        raise NotFound(
+            f"load: expected {known} or the path of a folder with pictures, got "
+            f"{name!r}, where there is nothing"
+        )
+    first, second = (
+        Labelled(each.images[:count], None if each.labels is None else each.labels[:count])
+        for each, count in zip(sets, (train, test), strict=True)
+    )
     return first, second
 
 
 def _split(own: Any) -> tuple[Labelled, Labelled]:
     order = np.random.default_rng(0).permutation(len(own.images))
     if len(order) < 2:
-        raise ValueError("load: expected at least 2 pictures, one to learn from and one to be "
-                         "judged by, got 1")  # fmt: skip
+        raise ValueError(
+            "load: expected at least 2 pictures, one to learn from and one to be judged by, got 1"
+        )
     count = max(1, len(order) // HELD_OUT)
     parts = (order[count:], order[:count])
-    return tuple(Labelled(own.images[part], None if own.labels is None else own.labels[part])
-                 for part in parts)  # type: ignore[return-value]  # fmt: skip
+    return tuple(
+        Labelled(own.images[part], None if own.labels is None else own.labels[part])
+        for part in parts
+    )  # type: ignore[return-value]

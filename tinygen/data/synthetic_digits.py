@@ -115,7 +115,7 @@ SKELETONS: dict[int, tuple[str, ...]] = {
         "81 40 02 15 55 82 80 86 69 28",  # a hook
         "81 30 03 25 64 81|81 87 58 19",  # a bow
     ),
-}  # fmt: skip
+}
 
 
 class Digits(NamedTuple):
@@ -148,8 +148,9 @@ def digits(n: int, *, rng: Random, labels: Any = None) -> Digits:
 def _digits_of(labels: Any, n: int) -> Array:
     given = np.asarray(labels)
     if given.shape not in {(), (n,)}:
-        raise ValueError(f"digits: expected `labels` to be one digit or {n}, got shape "
-                         f"{given.shape}")  # fmt: skip
+        raise ValueError(
+            f"digits: expected `labels` to be one digit or {n}, got shape {given.shape}"
+        )
     if given.size and given.dtype.kind not in "iu":
         raise TypeError(f"digits: expected `labels` of integers, got {given.dtype}")
     wrong = given[(given < 0) | (given > 9)]
@@ -179,8 +180,10 @@ def _spline(t: Array, K: int) -> Array:
     """
     i = np.minimum(t.astype(int), K - 2)
     u = t - i
-    weights = np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4,
-                        -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3]) / 6  # fmt: skip
+    weights = (
+        np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3])
+        / 6
+    )
     # as if the points went straight on, p₋₁ = 2p₀ − p₁: so the curve begins and ends in one
     points = np.eye(K + 2, K, -1)
     points[0, :2], points[-1, -2:] = (2, -1), (-1, 2)

@@ -24,9 +24,19 @@ from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced, checked
 
 __all__ = [
-    "SHAPES", "Shapes", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square",
-    "star", "triangle",
-]  # fmt: skip
+    "SHAPES",
+    "Shapes",
+    "box",
+    "cross",
+    "disc",
+    "heart",
+    "moon",
+    "ring",
+    "shapes",
+    "square",
+    "star",
+    "triangle",
+]
 
 Distance: TypeAlias = Callable[[Array, Array], Array]
 
@@ -100,9 +110,15 @@ def moon(x: Array, y: Array) -> Array:
 
 
 SHAPES: dict[str, Distance] = {
-    "disc": disc, "ring": ring, "square": square, "triangle": triangle, "star": star,
-    "cross": cross, "heart": heart, "moon": moon,
-}  # fmt: skip
+    "disc": disc,
+    "ring": ring,
+    "square": square,
+    "triangle": triangle,
+    "star": star,
+    "cross": cross,
+    "heart": heart,
+    "moon": moon,
+}
 
 # --- the set --------------------------------------------------------------------------------------
 
@@ -143,12 +159,14 @@ def shapes(n: int, *, size: int = 64, rng: np.random.Generator) -> Shapes:
     return Shapes(images, labels, tuple(SHAPES))
 
 
-def _drawn(size: int, labels: Array, radius: Array, place: Array, turn: Array, slope: Array,
-           colours: Array) -> Array:  # fmt: skip
+def _drawn(
+    size: int, labels: Array, radius: Array, place: Array, turn: Array, slope: Array, colours: Array
+) -> Array:
     """A block of images, from what is random about them: (n, size, size, 3)"""
     at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
-    r, x0, y0, a, b = (each.astype(np.float32)[:, None, None]
-                       for each in (radius, *place, turn, slope))  # fmt: skip
+    r, x0, y0, a, b = (
+        each.astype(np.float32)[:, None, None] for each in (radius, *place, turn, slope)
+    )
     x, y = at[:, None].T, at[:, None]  # (1, size) and (size, 1)
     u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
     p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)

@@ -36,8 +36,18 @@ from tinygen.diffusion.model import Diffusion, noise_like
 from tinygen.diffusion.samplers import Step, ddim, edm_sigmas, heun, last
 from tinygen.nn import Module
 
-__all__ = ["Beside", "downsample", "edit", "encode", "interpolate", "null_space", "repaint",
-           "slerp", "super_resolve", "upsample"]  # fmt: skip
+__all__ = [
+    "Beside",
+    "downsample",
+    "edit",
+    "encode",
+    "interpolate",
+    "null_space",
+    "repaint",
+    "slerp",
+    "super_resolve",
+    "upsample",
+]
 
 Random: TypeAlias = np.random.Generator
 
@@ -126,10 +136,19 @@ def super_resolve(
     factor = max(1, x_T.shape[1] // max(1, small.shape[1]))
     N, H, W, C = small.shape
     if x_T.shape != (N, H * factor, W * factor, C):
-        raise ValueError(f"super_resolve: expected `x_T` some whole times as high and as wide as "
-                         f"`small`, got {x_T.shape} and {small.shape}")  # fmt: skip
-    return null_space(model, x_T, small, lambda x: downsample(x, factor),
-                      lambda y: upsample(y, factor), classes, **options)  # fmt: skip
+        raise ValueError(
+            f"super_resolve: expected `x_T` some whole times as high and as wide as "
+            f"`small`, got {x_T.shape} and {small.shape}"
+        )
+    return null_space(
+        model,
+        x_T,
+        small,
+        lambda x: downsample(x, factor),
+        lambda y: upsample(y, factor),
+        classes,
+        **options,
+    )
 
 
 def downsample(x: Array, factor: int) -> Array:
@@ -184,8 +203,10 @@ def interpolate(
     """
     whole("interpolate", 1, count=count)
     if np.shape(x0) != np.shape(x1):
-        raise ValueError(f"interpolate: expected `x1` of the shape of `x0`, got {np.shape(x1)} and "
-                         f"{np.shape(x0)}")  # fmt: skip
+        raise ValueError(
+            f"interpolate: expected `x1` of the shape of `x0`, got {np.shape(x1)} and "
+            f"{np.shape(x0)}"
+        )
     a, b = (last(encode(model, x, classes, steps=steps)) for x in (x0, x1))
     parts = np.linspace(0, 1, count).tolist()
     ways = [last(heun(model, slerp(a, b, part), classes, steps=steps)) for part in parts]

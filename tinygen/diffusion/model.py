@@ -34,9 +34,18 @@ from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
 __all__ = [
-    "Diffusion", "Terms", "denoising_loss", "min_snr", "noise_like", "simple", "snr", "target",
-    "train", "variational_bound", "x_0_and_eps",
-]  # fmt: skip
+    "Diffusion",
+    "Terms",
+    "denoising_loss",
+    "min_snr",
+    "noise_like",
+    "simple",
+    "snr",
+    "target",
+    "train",
+    "variational_bound",
+    "x_0_and_eps",
+]
 
 Random: TypeAlias = np.random.Generator
 PREDICTIONS = ("eps", "x_0", "v")
@@ -81,11 +90,14 @@ class Diffusion(Module):
         clip: float | None = None,
     ) -> None:
         if predicts not in PREDICTIONS:
-            raise ValueError(f'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got '
-                             f"{predicts!r}")  # fmt: skip
+            raise ValueError(
+                f'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got {predicts!r}'
+            )
         if not isinstance(schedule, NoiseSchedule):
-            raise TypeError(f"Diffusion: expected `schedule` to be a NoiseSchedule, as linear() "
-                            f"and cosine() make, got {type(schedule).__name__}")  # fmt: skip
+            raise TypeError(
+                f"Diffusion: expected `schedule` to be a NoiseSchedule, as linear() "
+                f"and cosine() make, got {type(schedule).__name__}"
+            )
         if clip is not None:
             clip = number("Diffusion: expected `clip` > 0 or None", clip, lambda x: x > 0)
         self.network, self.schedule, self.predicts, self.clip = network, schedule, predicts, clip
@@ -97,8 +109,10 @@ class Diffusion(Module):
         given = () if classes is None else (as_rows(classes),)
         output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *given))
         if output.shape != x_t.shape:
-            raise ValueError(f"Diffusion: expected the network to give {x_t.shape}, as it was "
-                             f"given, got {output.shape}")  # fmt: skip
+            raise ValueError(
+                f"Diffusion: expected the network to give {x_t.shape}, as it was "
+                f"given, got {output.shape}"
+            )
         return output
 
     def denoise(self, x_t: Array, t: float, classes: Any = None) -> tuple[Array, Array]:

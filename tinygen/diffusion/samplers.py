@@ -42,8 +42,19 @@ from tinygen.diffusion.schedule import NoiseSchedule
 from tinygen.flow import ode
 from tinygen.nn import Module, evaluating
 
-__all__ = ["Guided", "Step", "ancestral", "ddim", "edm_sigmas", "guided", "heun", "last",
-           "log_likelihood", "multistep", "sample"]  # fmt: skip
+__all__ = [
+    "Guided",
+    "Step",
+    "ancestral",
+    "ddim",
+    "edm_sigmas",
+    "guided",
+    "heun",
+    "last",
+    "log_likelihood",
+    "multistep",
+    "sample",
+]
 
 Random: TypeAlias = np.random.Generator
 
@@ -207,8 +218,10 @@ def _grid(model: Diffusion, steps: int, sigmas: Sequence[float] | None) -> list[
         return edm_sigmas(model.schedule, steps)
     listed = [float(sigma) for sigma in sigmas]
     if len(listed) < 2 or not min(listed[:-1]) > 0 or not listed[-1] >= 0:
-        raise ValueError(f"samplers: expected two `sigmas` or more, all > 0 but the last, which "
-                         f"may be 0, got {listed}")  # fmt: skip
+        raise ValueError(
+            f"samplers: expected two `sigmas` or more, all > 0 but the last, which "
+            f"may be 0, got {listed}"
+        )
     return listed
 
 
@@ -234,8 +247,10 @@ def sample(
 
     `size` rows are drawn at a time, so that many need no more memory than few.
     """
-    parts = [last(sampler(model, noise[some], part(classes, some), **options))
-             for some in slices("sample", noise, size)]  # fmt: skip
+    parts = [
+        last(sampler(model, noise[some], part(classes, some), **options))
+        for some in slices("sample", noise, size)
+    ]
     return np.concatenate(parts)
 
 
@@ -268,8 +283,14 @@ def log_likelihood(
 
     first, last = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
     with evaluating(model):
-        return ode.log_likelihood(field, xp.asarray(x), np.linspace(first, last, steps + 1),
-                                  step=ode.heun, probes=probes, rng=rng)  # fmt: skip
+        return ode.log_likelihood(
+            field,
+            xp.asarray(x),
+            np.linspace(first, last, steps + 1),
+            step=ode.heun,
+            probes=probes,
+            rng=rng,
+        )
 
 
 # --- classifier-free guidance ---------------------------------------------------------------------

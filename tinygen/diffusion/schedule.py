@@ -67,12 +67,19 @@ class NoiseSchedule:
     def __init__(self, alpha_bar: Any) -> None:
         self.alpha_bar = np.array(alpha_bar, np.float64)
         if self.alpha_bar.ndim != 1 or len(self.alpha_bar) < 2:
-            raise ValueError(f"NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 to T ≥ 1,"
-                             f" got shape {self.alpha_bar.shape}")  # fmt: skip
-        if self.alpha_bar[0] != 1 or not self.alpha_bar[-1] > 0 or not (
-            np.diff(self.alpha_bar) < 0).all():  # fmt: skip
-            raise ValueError("NoiseSchedule: expected `alpha_bar` to fall at each step, from 1 at "
-                             "t = 0 to a number > 0")  # fmt: skip
+            raise ValueError(
+                f"NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 to T ≥ 1,"
+                f" got shape {self.alpha_bar.shape}"
+            )
+        if (
+            self.alpha_bar[0] != 1
+            or not self.alpha_bar[-1] > 0
+            or not (np.diff(self.alpha_bar) < 0).all()
+        ):
+            raise ValueError(
+                "NoiseSchedule: expected `alpha_bar` to fall at each step, from 1 at "
+                "t = 0 to a number > 0"
+            )
         self.T = len(self.alpha_bar) - 1
         self._log = np.log(self.alpha_bar)
 
@@ -105,8 +112,10 @@ class NoiseSchedule:
         """The t, mostly no whole number, at which the noise is σ: log ᾱ_t = −log(1 + σ²)"""
         most = float(self.sigma(self.T))
         if not 0 <= sigma <= most * (1 + 1e-9):
-            raise ValueError(f"NoiseSchedule: expected `sigma` from 0 to {most:.4g}, at t = "
-                             f"{self.T}, got {sigma:.4g}")  # fmt: skip
+            raise ValueError(
+                f"NoiseSchedule: expected `sigma` from 0 to {most:.4g}, at t = "
+                f"{self.T}, got {sigma:.4g}"
+            )
         return float(np.interp(math.log1p(sigma * sigma), -self._log, np.arange(self.T + 1)))
 
     def times(self, steps: int | None = None, start: int | None = None) -> list[int]:
@@ -115,8 +124,9 @@ class NoiseSchedule:
         whole("times", 1, start=start, steps=1 if steps is None else steps)
         steps = start if steps is None else steps
         if not steps <= start <= self.T:
-            raise ValueError(f"times: expected `steps` ≤ `start` ≤ {self.T}, got {steps} and "
-                             f"{start}")  # fmt: skip
+            raise ValueError(
+                f"times: expected `steps` ≤ `start` ≤ {self.T}, got {steps} and {start}"
+            )
         return [round(t) for t in np.linspace(start, 0, steps + 1).tolist()]
 
     # --- its distributions ---
@@ -138,8 +148,9 @@ class NoiseSchedule:
         s = t - 1 if s is None else s
         at_t, at_s = self.log_alpha_bar(t), self.log_alpha_bar(s)
         beta, var_s, var_t = (-np.expm1(log) for log in (at_t - at_s, at_s, at_t))
-        mean = (x_0 * beside(np.exp(at_s / 2) * beta / var_t, x_t)
-                + x_t * beside(np.exp((at_t - at_s) / 2) * var_s / var_t, x_t))  # fmt: skip
+        mean = x_0 * beside(np.exp(at_s / 2) * beta / var_t, x_t) + x_t * beside(
+            np.exp((at_t - at_s) / 2) * var_s / var_t, x_t
+        )
         return mean, beside(beta * var_s / var_t, x_t)
 
 

@@ -40,9 +40,18 @@ from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
 __all__ = [
-    "UnitTime", "flow_loss", "log_likelihood", "matching_loss", "reflow_loss", "reflow_pairs",
-    "sample", "straightness", "train", "transport", "velocity",
-]  # fmt: skip
+    "UnitTime",
+    "flow_loss",
+    "log_likelihood",
+    "matching_loss",
+    "reflow_loss",
+    "reflow_pairs",
+    "sample",
+    "straightness",
+    "train",
+    "transport",
+    "velocity",
+]
 
 Random: TypeAlias = np.random.Generator
 Network: TypeAlias = Callable[..., Any]
@@ -78,8 +87,10 @@ def matching_loss(network: Network, x_0: Any, x_1: Any, t: Any, classes: Any = N
     """
     x_0, x_1, t = as_rows(x_0), as_rows(x_1), as_rows(t)
     if x_0.shape != x_1.shape or t.shape != x_1.shape[:1]:
-        raise ValueError(f"matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` "
-                         f"(N,), got {x_0.shape}, {x_1.shape} and {t.shape}")  # fmt: skip
+        raise ValueError(
+            f"matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` "
+            f"(N,), got {x_0.shape}, {x_1.shape} and {t.shape}"
+        )
     along = reshape(t, (-1,) + (1,) * (x_1.ndim - 1))  # (N, 1, …)
     x_t = (1 - along) * x_0 + along * x_1
     difference = _called(network, x_t, t, classes) - (x_1 - x_0)
@@ -226,16 +237,20 @@ def log_likelihood(
     times, found = list(times), []
     for some, told in _parts("log_likelihood", x, classes, size):
         with _settled(network):
-            found.append(ode.log_likelihood(_field(network, told), some, times, probes=probes,
-                                            rng=rng, step=step))  # fmt: skip
+            found.append(
+                ode.log_likelihood(
+                    _field(network, told), some, times, probes=probes, rng=rng, step=step
+                )
+            )
     return np.concatenate(found)
 
 
 def _parts(owner: str, x: Any, classes: Any, size: int) -> Iterator[tuple[Array, Any]]:
     x, classes = as_rows(x).data, None if classes is None else as_rows(classes).data
     if classes is not None and classes.shape[:1] != x.shape[:1]:
-        raise ValueError(f"{owner}: expected a class for each of {len(x)} rows, got `classes` "
-                         f"{classes.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected a class for each of {len(x)} rows, got `classes` {classes.shape}"
+        )
     for some in slices(owner, x, size):
         yield x[some], part(classes, some)
 
@@ -265,11 +280,13 @@ def reflow_loss(network: Network, pairs: Any, classes: Any = None, *, rng: Rando
     """The matching loss of pairs (N, 2, …), x_0 and x_1, with t ~ U(0, 1)"""
     pairs = as_rows(pairs)
     if pairs.ndim < 3 or pairs.shape[1] != 2:
-        raise ValueError(f"reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got "
-                         f"{pairs.shape}")  # fmt: skip
+        raise ValueError(
+            f"reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got {pairs.shape}"
+        )
     t = generator("reflow_loss", rng).random(len(pairs), np.float32)
-    return matching_loss(network, pairs[:, 0], pairs[:, 1], xp.asarray(t, dtype=pairs.dtype),
-                         classes)  # fmt: skip
+    return matching_loss(
+        network, pairs[:, 0], pairs[:, 1], xp.asarray(t, dtype=pairs.dtype), classes
+    )
 
 
 def straightness(network: Network, x_0: Any, classes: Any = None, *, steps: int = 100) -> float:

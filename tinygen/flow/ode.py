@@ -120,9 +120,11 @@ class Adaptive:
                 self.rejected += 1
             h *= _factor(size)
             if abs(h) < shortest < abs(end - t):
-                raise ValueError(f"Adaptive: at t = {t:.6g} no step is short enough; is the field "
-                                 f"finite there, and `rtol` = {self.rtol:g} or `atol` = "
-                                 f"{self.atol:g} within {x.dtype}'s precision?")  # fmt: skip
+                raise ValueError(
+                    f"Adaptive: at t = {t:.6g} no step is short enough; is the field "
+                    f"finite there, and `rtol` = {self.rtol:g} or `atol` = "
+                    f"{self.atol:g} within {x.dtype}'s precision?"
+                )
         return x
 
 
@@ -172,8 +174,9 @@ def _clock(owner: str, times: Iterable[float]) -> list[float]:
     clock = [float(t) for t in times]
     moves = {math.copysign(1, b - a) if a != b else 0 for a, b in pairwise(clock)}
     if moves not in ({1}, {-1}) or not all(map(math.isfinite, clock)):
-        raise ValueError(f"{owner}: expected `times` that rise, or fall, two of them or more, got "
-                         f"{clock}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `times` that rise, or fall, two of them or more, got {clock}"
+        )
     return clock
 
 
@@ -193,8 +196,10 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     try:
         v = f(x, t)
         if not isinstance(v, Tensor) or v.shape != x.shape:
-            raise ValueError(f"divergence: expected `f` to give a Tensor of shape {x.shape}, got "
-                             f"{type(v).__name__} {getattr(v, 'shape', '')}")  # fmt: skip
+            raise ValueError(
+                f"divergence: expected `f` to give a Tensor of shape {x.shape}, got "
+                f"{type(v).__name__} {getattr(v, 'shape', '')}"
+            )
     finally:
         recording.reset(token)
     N, trace, count = len(x), xp.zeros(len(x), x.dtype), 0

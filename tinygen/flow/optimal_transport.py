@@ -33,12 +33,14 @@ def couple(x_0: Any, x_1: Any, classes: Any = None) -> Host:
     """
     x_0, x_1 = (to_numpy(as_rows(x).data) for x in (x_0, x_1))
     if x_0.shape != x_1.shape:
-        raise ValueError(f"couple: expected `x_0` and `x_1` of one shape, got {x_0.shape} and "
-                         f"{x_1.shape}")  # fmt: skip
+        raise ValueError(
+            f"couple: expected `x_0` and `x_1` of one shape, got {x_0.shape} and {x_1.shape}"
+        )
     label = np.zeros(len(x_1)) if classes is None else to_numpy(as_rows(classes).data)
     if label.shape != x_1.shape[:1]:
-        raise ValueError(f"couple: expected `classes` {x_1.shape[:1]}, one for each row, got "
-                         f"{label.shape}")  # fmt: skip
+        raise ValueError(
+            f"couple: expected `classes` {x_1.shape[:1]}, one for each row, got {label.shape}"
+        )
     order = np.arange(len(x_1))
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (x_0, x_1))
     for each in np.unique(label):

@@ -28,9 +28,15 @@ from tinygen.autograd import Tensor, as_tensor, grad, mean, relu, reshape, softp
 from tinygen.autograd import sum as sum_over
 
 __all__ = [
-    "LOSSES", "Hinge", "LeastSquares", "Minimax", "NonSaturating", "Wasserstein",
-    "gradient_penalty", "r1",
-]  # fmt: skip
+    "LOSSES",
+    "Hinge",
+    "LeastSquares",
+    "Minimax",
+    "NonSaturating",
+    "Wasserstein",
+    "gradient_penalty",
+    "r1",
+]
 
 AtRest = tuple[float | None, float | None]
 
@@ -52,8 +58,9 @@ class Minimax:
     boundary: ClassVar[float | None] = 0.0
 
     def __init__(self, real: float = 1.0) -> None:
-        self.real = number(f"{type(self).__name__}: expected 0 < `real` ≤ 1", real,
-                           lambda x: 0 < x <= 1)  # fmt: skip
+        self.real = number(
+            f"{type(self).__name__}: expected 0 < `real` ≤ 1", real, lambda x: 0 < x <= 1
+        )
 
     def critic(self, r: Any, f: Any) -> Tensor:
         """−V; with smoothing, −E[s log σ(r) + (1 − s) log(1 − σ(r))] − E[log(1 − σ(f))]"""
@@ -150,9 +157,12 @@ class Wasserstein:
 
 
 LOSSES = {
-    "minimax": Minimax, "non-saturating": NonSaturating, "least-squares": LeastSquares,
-    "hinge": Hinge, "wasserstein": Wasserstein,
-}  # fmt: skip
+    "minimax": Minimax,
+    "non-saturating": NonSaturating,
+    "least-squares": LeastSquares,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+}
 
 
 # --- penalties on the critic's slope --------------------------------------------------------------
@@ -162,8 +172,10 @@ def scores(owner: str, critic: Any, x: Any) -> Tensor:
     """D(x), (N,), of a critic that gives (N, 1) or (N,)"""
     score, N = as_tensor(critic(x)), len(x)
     if score.shape not in ((N,), (N, 1)):
-        raise ValueError(f"{owner}: expected the critic to give ({N}, 1), a number for each of "
-                         f"what it judges, got {score.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected the critic to give ({N}, 1), a number for each of "
+            f"what it judges, got {score.shape}"
+        )
     flat: Tensor = reshape(score, (N,))
     return flat
 
@@ -216,6 +228,8 @@ def _squared_slope(owner: str, critic: Any, x: Tensor) -> Tensor:
 def _pair(owner: str, real: Any, fake: Any) -> tuple[Tensor, Tensor]:
     real, fake = as_tensor(real), as_tensor(fake)
     if real.shape != fake.shape:
-        raise ValueError(f"{owner}: expected as many `fake` as `real` images, of one shape, got "
-                         f"{fake.shape} and {real.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected as many `fake` as `real` images, of one shape, got "
+            f"{fake.shape} and {real.shape}"
+        )
     return real, fake

@@ -136,8 +136,10 @@ def pack(x: Any, m: int) -> Tensor:
     if m == 1:
         return rows
     if len(rows) % m:
-        raise ValueError(f"pack: expected a multiple of {m} rows, to judge {m} at once, got "
-                         f"{len(rows)}; have the batches drop the last")  # fmt: skip
+        raise ValueError(
+            f"pack: expected a multiple of {m} rows, to judge {m} at once, got "
+            f"{len(rows)}; have the batches drop the last"
+        )
     n, *pixels, C = rows.shape
     together = swapaxes(reshape(rows, (n // m, m, int(np.prod(pixels)), C)), 1, 2)
     packed: Tensor = reshape(together, (n // m, *pixels, m * C))
@@ -195,8 +197,12 @@ def train(
         r, f = model.judge(x, labels), model.judge(fake.detach(), labels)
         critic_loss = total = loss.critic(r, f)
         if penalty is not None:
-            added = penalty(partial(_judge_packs, model, labels), _packs(x, model.packing),
-                            _packs(fake.detach(), model.packing), rng=rng)  # fmt: skip
+            added = penalty(
+                partial(_judge_packs, model, labels),
+                _packs(x, model.packing),
+                _packs(fake.detach(), model.packing),
+                rng=rng,
+            )
             total = critic_loss + added
         critic_grads = grad(total, critic_optimizer.params)
         critic_optimizer.step(critic_grads)
@@ -209,11 +215,14 @@ def train(
         generator_grads = grad(generator_loss, generator_optimizer.params)
         generator_optimizer.step(generator_grads)
         yield {
-            "critic_loss": critic_loss, "generator_loss": generator_loss, **at_rest,
+            "critic_loss": critic_loss,
+            "generator_loss": generator_loss,
+            **at_rest,
             **_measured(loss.boundary, r.data, f.data),
-            "critic_gradient": _norm(critic_grads), "generator_gradient": _norm(generator_grads),
+            "critic_gradient": _norm(critic_grads),
+            "generator_gradient": _norm(generator_grads),
             **({} if penalty is None else {"penalty": added}),
-        }  # fmt: skip
+        }
 
 
 def clip(params: Iterable[Tensor], limit: float) -> None:

@@ -56,8 +56,9 @@ class Animation:
     so that a resumed run goes on with what an earlier one saw.
     """
 
-    def __init__(self, most: int = 100, *, columns: int | None = None,
-                 scale: int | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, most: int = 100, *, columns: int | None = None, scale: int | None = None
+    ) -> None:
         whole("Animation", 2, most=most)
         given = {"columns": columns, "scale": scale}
         whole("Animation", 1, **{name: n for name, n in given.items() if n is not None})
@@ -73,8 +74,9 @@ class Animation:
         pixels, _ = as_pixels("Animation.append", x[None] if picture else x, "frame")
         first = self._kept[0][0].shape if self._kept else pixels.shape
         if pixels.shape != first:
-            raise ValueError(f"Animation.append: expected `frame` {first} as the first was, got "
-                             f"{pixels.shape}")  # fmt: skip
+            raise ValueError(
+                f"Animation.append: expected `frame` {first} as the first was, got {pixels.shape}"
+            )
         if is_grey(pixels):
             pixels = pixels[..., :1].copy()
             pixels = np.broadcast_to(pixels, first)  # a third of the memory
@@ -95,8 +97,9 @@ class Animation:
             return self._kept
         return [*self._kept, self._latest]
 
-    def save(self, where: Place, *, fps: float = 10, hold: float = 2.0,
-             title: str | None = None) -> None:  # fmt: skip
+    def save(
+        self, where: Place, *, fps: float = 10, hold: float = 2.0, title: str | None = None
+    ) -> None:
         """Write the GIF: `fps` frames a second, and the last for `hold` seconds. It loops."""
         path = path_to("Animation.save", where, ".gif")
         if not 0 < fps <= 50:  # a GIF counts in hundredths, and what is shorter than two is ignored
@@ -111,8 +114,16 @@ class Animation:
         tick = 10 * max(2, round(100 / fps))
         durations = [tick] * (len(images) - 1) + [max(tick, 10 * round(100 * hold))]
         with replacing(path) as file:
-            images[0].save(file, format="GIF", save_all=True, append_images=images[1:], loop=0,
-                           duration=durations, optimize=False, disposal=1)  # fmt: skip
+            images[0].save(
+                file,
+                format="GIF",
+                save_all=True,
+                append_images=images[1:],
+                loop=0,
+                duration=durations,
+                optimize=False,
+                disposal=1,
+            )
 
     def _drawn(self, k: int, title: str | None) -> Array:
         """Frame k with its text below and, on the lower edge, a line as long as k is far."""
@@ -149,18 +160,24 @@ class Animation:
         """Take over what `state_dict` gave. If anything does not fit, nothing is."""
         names = {"seen", "every", "kept", "frames", "texts"}
         if set(state) != names:
-            raise ValueError(f"Animation.load_state_dict: expected {', '.join(sorted(names))}, got "
-                             f"{', '.join(sorted(state))}")  # fmt: skip
+            raise ValueError(
+                f"Animation.load_state_dict: expected {', '.join(sorted(names))}, got "
+                f"{', '.join(sorted(state))}"
+            )
         pixels, texts = np.asarray(state["frames"]), np.asarray(state["texts"])
         seen, every, kept = (int(state[name]) for name in ("seen", "every", "kept"))
         fits = pixels.ndim == 5 and pixels.dtype == np.uint8 and pixels.shape[-1] in (1, 3)
         if not fits or texts.shape != pixels.shape[:1] or not 0 <= len(pixels) - kept <= 1:
-            raise ValueError(f"Animation.load_state_dict: expected {kept} uint8 `frames` "
-                             f"(F, N, H, W, C) and a text for each, got {pixels.dtype} "
-                             f"{pixels.shape} and {texts.shape}")  # fmt: skip
+            raise ValueError(
+                f"Animation.load_state_dict: expected {kept} uint8 `frames` "
+                f"(F, N, H, W, C) and a text for each, got {pixels.dtype} "
+                f"{pixels.shape} and {texts.shape}"
+            )
         full = (*pixels.shape[1:4], 3)
-        frames = [(np.broadcast_to(each, full), str(text))
-                  for each, text in zip(pixels.copy(), texts, strict=True)]  # fmt: skip
+        frames = [
+            (np.broadcast_to(each, full), str(text))
+            for each, text in zip(pixels.copy(), texts, strict=True)
+        ]
         while kept > self.most:
             frames = frames[:kept:2] + frames[kept:]
             kept, every = (kept + 1) // 2, 2 * every
@@ -204,8 +221,10 @@ def _in_one_palette(pictures: list[Array]) -> list[Image.Image]:
             image.putpalette(greys)
         return images
     palette = _palette(pictures)
-    return [Image.fromarray(_dithered(picture)).quantize(palette=palette, dither=Image.Dither.NONE)
-            for picture in pictures]  # fmt: skip
+    return [
+        Image.fromarray(_dithered(picture)).quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in pictures
+    ]
 
 
 def _palette(pictures: list[Array]) -> Image.Image:

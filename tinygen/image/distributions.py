@@ -72,14 +72,26 @@ def histogram(
         for (name, x), colour in zip(finite.items(), itertools.cycle(COLOURS), strict=False):
             counts, _ = np.histogram(x, edges)
             heights = counts / (x.size * np.diff(edges)) if density else counts
-            ax.stairs(heights, edges, fill=True, color=colour, alpha=0.3 if len(finite) > 1 else 1,
-                      linewidth=0)  # fmt: skip
+            ax.stairs(
+                heights,
+                edges,
+                fill=True,
+                color=colour,
+                alpha=0.3 if len(finite) > 1 else 1,
+                linewidth=0,
+            )
             if len(finite) > 1:
                 ax.stairs(heights, edges, color=colour, linewidth=1.5, label=name)
         if expected is not None:
             at = np.linspace(edges[0], edges[-1], 500)
-            ax.plot(at, on_host(expected(at)), color=INK, linewidth=1.4, linestyle=(0, (4, 3)),
-                    label="expected")  # fmt: skip
+            ax.plot(
+                at,
+                on_host(expected(at)),
+                color=INK,
+                linewidth=1.4,
+                linestyle=(0, (4, 3)),
+                label="expected",
+            )
         if len(finite) > 1 or expected is not None:
             ax.legend(loc="upper right")
         if lost:
@@ -133,8 +145,9 @@ def points(
         most = max(len(x) for x in clouds.values())
         for ax, (name, x) in zip(axes, clouds.items(), strict=False):
             if behind is not None:
-                ax.scatter(behind[:, 0], behind[:, 1], s=_size(len(behind)) / 3, color=SHADOW,
-                           linewidths=0)  # fmt: skip
+                ax.scatter(
+                    behind[:, 0], behind[:, 1], s=_size(len(behind)) / 3, color=SHADOW, linewidths=0
+                )
             ax.scatter(x[:, 0], x[:, 1], s=_size(most) / 3, color=BLUE, linewidths=0)
             _say_lost(ax, x)
             _square(ax, extent)
@@ -165,30 +178,54 @@ def density(
         x, y = np.meshgrid(middles(left, right, SIDE), middles(bottom, top, SIDE))
         heights = on_host(f(np.stack([x.ravel(), y.ravel()], axis=1)))
         if heights.size != x.size:
-            raise ValueError(f"density: expected `f` to give {x.size} densities for as many "
-                             f"points, got {heights.shape}")  # fmt: skip
+            raise ValueError(
+                f"density: expected `f` to give {x.size} densities for as many "
+                f"points, got {heights.shape}"
+            )
         heights = heights.reshape(x.shape)
     else:
         heights = on_host(f)
         if heights.ndim != 2 or min(heights.shape) < 2:
-            raise ValueError(f"density: expected `f` (rows, columns), or a function, got "
-                             f"{heights.shape}")  # fmt: skip
+            raise ValueError(
+                f"density: expected `f` (rows, columns), or a function, got {heights.shape}"
+            )
     heights = np.asarray(heights, np.float64)
     if not np.isfinite(heights).all() or heights.min() < 0 or heights.max() == 0:
-        raise ValueError("density: expected finite densities ≥ 0, not all 0; for a log-density, "
-                         "give its exp")  # fmt: skip
+        raise ValueError(
+            "density: expected finite densities ≥ 0, not all 0; for a log-density, give its exp"
+        )
     rows, columns = heights.shape
     with panels("density", where, (5.4, 5.0), title=title) as (ax,):
-        ax.imshow(heights, BLUES, aspect="equal", origin="lower", extent=extent,
-                  vmin=0, interpolation="bilinear")  # fmt: skip
+        ax.imshow(
+            heights,
+            BLUES,
+            aspect="equal",
+            origin="lower",
+            extent=extent,
+            vmin=0,
+            interpolation="bilinear",
+        )
         levels = sorted({holding(heights, mass) for mass in MASSES})
         levels = [level for level in levels if heights.min() < level < heights.max()]
         if levels:
-            ax.contour(middles(left, right, columns), middles(bottom, top, rows), heights, levels,
-                       colors=INK, linewidths=0.7, alpha=0.6)  # fmt: skip
+            ax.contour(
+                middles(left, right, columns),
+                middles(bottom, top, rows),
+                heights,
+                levels,
+                colors=INK,
+                linewidths=0.7,
+                alpha=0.6,
+            )
         if cloud is not None:
-            ax.scatter(cloud[:, 0], cloud[:, 1], s=_size(len(cloud)), color=ORANGE,
-                       linewidths=0.3, edgecolors="white")  # fmt: skip
+            ax.scatter(
+                cloud[:, 0],
+                cloud[:, 1],
+                s=_size(len(cloud)),
+                color=ORANGE,
+                linewidths=0.3,
+                edgecolors="white",
+            )
             _say_lost(ax, cloud)
         _square(ax, extent)
         ax.grid(False)
@@ -216,12 +253,16 @@ def plane(
     """
     z, labels = _points("plane", z, "z"), on_host(labels)
     if labels.shape != z.shape[:1] or labels.dtype.kind not in "iu":
-        raise ValueError(f"plane: expected `labels` to be {len(z)} ints, one for each row of `z`, "
-                         f"got {labels.dtype} {labels.shape}")  # fmt: skip
+        raise ValueError(
+            f"plane: expected `labels` to be {len(z)} ints, one for each row of `z`, "
+            f"got {labels.dtype} {labels.shape}"
+        )
     classes = [int(k) for k in np.unique(labels)]
     if classes and not 0 <= classes[0] <= classes[-1] < len(COLOURS):
-        raise ValueError(f"plane: expected `labels` from 0 to {len(COLOURS) - 1}, got "
-                         f"{classes[0]} to {classes[-1]}")  # fmt: skip
+        raise ValueError(
+            f"plane: expected `labels` from 0 to {len(COLOURS) - 1}, got "
+            f"{classes[0]} to {classes[-1]}"
+        )
     if names is not None and len(names) <= classes[-1]:
         raise ValueError(f"plane: expected `names` for {classes[-1] + 1} classes, got {len(names)}")
     called = {k: str(k if names is None else names[k]) for k in classes}
@@ -235,9 +276,16 @@ def plane(
             own = z[labels == k]
             own = own[np.isfinite(own).all(axis=1)]
             if len(own):
-                ax.annotate(called[k], np.median(own, axis=0), ha="center", va="center",
-                            fontsize=12, fontweight="bold", color=deep(COLOURS[k]),
-                            path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
+                ax.annotate(
+                    called[k],
+                    np.median(own, axis=0),
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    fontweight="bold",
+                    color=deep(COLOURS[k]),
+                    path_effects=[withStroke(linewidth=3, foreground="white")],
+                )
         _say_lost(ax, z)
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2)
         _square(ax, _extent("plane", None, [z]))

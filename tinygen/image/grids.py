@@ -67,10 +67,18 @@ def grid(
     if labels is not None:
         names = _labels("grid", labels, N)
         wide, high = W * scale + GAP, head + H * scale + GAP
-        sheet = written(sheet, *(
-            Text(k % columns * wide + W * scale / 2, k // columns * high + head / 2, "mm",
-                 shortened(name, W * scale)) for k, name in enumerate(names)
-        ))  # fmt: skip
+        sheet = written(
+            sheet,
+            *(
+                Text(
+                    k % columns * wide + W * scale / 2,
+                    k // columns * high + head / 2,
+                    "mm",
+                    shortened(name, W * scale),
+                )
+                for k, name in enumerate(names)
+            ),
+        )
     saved("grid", where, sheet, title, bad)
 
 
@@ -140,10 +148,13 @@ def strip(
         sheet = _named(sheet, names, [r * high + GAP for r in range(R)], H * scale)
     if labels is not None:
         left = sheet.picture.shape[1] - T * wide + gap - GAP
-        sheet = written(padded(sheet, top=HEAD), *(
-            Text(left + t * wide + W * scale / 2, HEAD / 2, "mm", shortened(text, wide))
-            for t, text in enumerate(_labels("strip", labels, T))
-        ))  # fmt: skip
+        sheet = written(
+            padded(sheet, top=HEAD),
+            *(
+                Text(left + t * wide + W * scale / 2, HEAD / 2, "mm", shortened(text, wide))
+                for t, text in enumerate(_labels("strip", labels, T))
+            ),
+        )
     saved("strip", where, sheet, title, bad)
 
 
@@ -171,8 +182,10 @@ def manifold(
         rows = z[start : start + batch]
         pixels, wrong = as_pixels("manifold", decode(rows), "decode(z)")
         if len(pixels) != len(rows) or (parts and pixels.shape[1:] != parts[0].shape[1:]):
-            raise ValueError(f"manifold: expected `decode` to give an image for each row of z "
-                             f"{rows.shape}, all of one size, got {pixels.shape}")  # fmt: skip
+            raise ValueError(
+                f"manifold: expected `decode` to give an image for each row of z "
+                f"{rows.shape}, all of one size, got {pixels.shape}"
+            )
         parts.append(pixels)
         bad += wrong
     pixels = np.concatenate(parts)
@@ -205,8 +218,7 @@ def _labels(owner: str, labels: Sequence[Any], count: int) -> list[str]:
 def _rows(owner: str, rows: Any) -> tuple[list[str], Array, int]:
     """The names of rows, their pixels (R, N, H, W, 3), and how many values were not finite."""
     if not isinstance(rows, Mapping):
-        raise TypeError(f"{owner}: expected a dict from names to images, got "
-                        f"{type(rows).__name__}")  # fmt: skip
+        raise TypeError(f"{owner}: expected a dict from names to images, got {type(rows).__name__}")
     if not rows:
         raise ValueError(f"{owner}: expected rows of images, got none")
     sets = {name: as_pixels(owner, images, str(name)) for name, images in rows.items()}
@@ -221,10 +233,13 @@ def _rows(owner: str, rows: Any) -> tuple[list[str], Array, int]:
 def _named(sheet: Sheet, names: list[str], tops: list[int], height: int) -> Sheet:
     """Room on the left, and in it the names of rows that begin at `tops`, again and again."""
     left = max(width_of(name) for name in names) + 2 * MARGIN
-    return written(padded(sheet, left=left), *(
-        Text(left - MARGIN, top + height / 2, "rm", name)
-        for top, name in zip(tops, itertools.cycle(names), strict=False)
-    ))  # fmt: skip
+    return written(
+        padded(sheet, left=left),
+        *(
+            Text(left - MARGIN, top + height / 2, "rm", name)
+            for top, name in zip(tops, itertools.cycle(names), strict=False)
+        ),
+    )
 
 
 def _with_ticks(sheet: Sheet, q: Array, wide: int, high: int) -> Sheet:
@@ -235,8 +250,10 @@ def _with_ticks(sheet: Sheet, q: Array, wide: int, high: int) -> Sheet:
     values = {k: f"{q[k] + 0:.1f}".replace("-", "−").replace("−0.0", "0.0") for k in ticks}
     height, width, _ = sheet.picture.shape
     left = HEAD + width_of("−0.0") + 2 * MARGIN
-    texts = [Text(left + width / 2, height + 1.5 * HEAD, "mm", "z₁", SMALL + 2),
-             Text(0, height / 2, "lm", "z₂", SMALL + 2)]  # fmt: skip
+    texts = [
+        Text(left + width / 2, height + 1.5 * HEAD, "mm", "z₁", SMALL + 2),
+        Text(0, height / 2, "lm", "z₂", SMALL + 2),
+    ]
     for k, value in values.items():
         x, y = left + (k + 0.5) * wide, height - (k + 0.5) * high
         texts.append(Text(x, height + HEAD / 2 + 1, "mm", value, colour=GREY))

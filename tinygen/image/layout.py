@@ -48,8 +48,10 @@ def as_pixels(owner: str, images: Any, called: str = "images") -> tuple[Array, i
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{owner}: expected `{called}` to hold numbers, got dtype {x.dtype}")
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
-        raise ValueError(f"{owner}: expected `{called}` (N, H, W, C) with C = 1 or 3 and none of "
-                         f"them 0, got {x.shape}{hint}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `{called}` (N, H, W, C) with C = 1 or 3 and none of "
+            f"them 0, got {x.shape}{hint}"
+        )
     if x.dtype == np.uint8:
         return np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x.copy(), 0
     wrong = ~np.isfinite(x)
@@ -94,8 +96,9 @@ def tiled(pixels: Array, columns: int, scale: int, gap: int = GAP, head: int = 0
     return picture[: rows * h - gap, : columns * w - gap]
 
 
-def framed(picture: Array, left: int, top: int, width: int, height: int, colour: str,
-           thick: int = GAP) -> None:  # fmt: skip
+def framed(
+    picture: Array, left: int, top: int, width: int, height: int, colour: str, thick: int = GAP
+) -> None:
     """A frame around a rectangle, outside of it, drawn into the picture."""
     outside = (slice(top - thick, top + height + thick), slice(left - thick, left + width + thick))
     inside = picture[top : top + height, left : left + width].copy()
@@ -172,10 +175,13 @@ def titled(sheet: Sheet, title: str | None, bad: int = 0) -> Sheet:
         step = TITLE + 6
         spare = max(0, *(width_of(line, TITLE) - width for line in lines))
         sheet = padded(sheet, step * len(lines) + MARGIN, spare - spare // 2, 0, spare // 2)
-        sheet = written(sheet, *(
-            Text((width + spare) / 2, step * (k + 0.5) + 1, "mm", line, TITLE)
-            for k, line in enumerate(lines)
-        ))  # fmt: skip
+        sheet = written(
+            sheet,
+            *(
+                Text((width + spare) / 2, step * (k + 0.5) + 1, "mm", line, TITLE)
+                for k, line in enumerate(lines)
+            ),
+        )
     if bad:
         said = f"{bad:,} value{'s' * (bad > 1)} not finite (vermilion)"
         spare = max(0, width_of(said) + MARGIN - sheet.picture.shape[1])
@@ -219,8 +225,15 @@ def _show(ax: Axes, sheet: Sheet) -> None:
     across = {"l": "left", "m": "center", "r": "right"}
     along = {"m": "center", "s": "baseline"}
     for x, y, anchor, text, size, colour in sheet.texts:
-        ax.text(x - 0.5, y - 0.5, text, fontsize=max(size * point, LEGIBLE), color=colour,
-                ha=across[anchor[0]], va=along[anchor[1]])  # fmt: skip
+        ax.text(
+            x - 0.5,
+            y - 0.5,
+            text,
+            fontsize=max(size * point, LEGIBLE),
+            color=colour,
+            ha=across[anchor[0]],
+            va=along[anchor[1]],
+        )
 
 
 def is_grey(picture: Array) -> bool:

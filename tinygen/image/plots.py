@@ -122,8 +122,10 @@ def curves_of(
     chosen = list(columns) if names is None else list(names)
     missing = [name for name in chosen if name not in columns]
     if missing or not chosen:
-        raise ValueError(f"curves_of: expected names among {', '.join(columns)}, got "
-                         f"{', '.join(missing) or 'none'}")  # fmt: skip
+        raise ValueError(
+            f"curves_of: expected names among {', '.join(columns)}, got "
+            f"{', '.join(missing) or 'none'}"
+        )
     lines = []
     for name in chosen:
         cells = [(s, v) for s, v in zip(steps, columns[name], strict=True) if v is not None]
@@ -150,8 +152,10 @@ def _read(owner: str, log_csv: str | os.PathLike[str]) -> dict[str, list[float |
     with open(log_csv, newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     if "step" not in header:
-        raise ValueError(f"{owner}: expected a first line `step,…` in {os.fspath(log_csv)}, got "
-                         f"`{','.join(header)}`")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected a first line `step,…` in {os.fspath(log_csv)}, got "
+            f"`{','.join(header)}`"
+        )
     # a run that was killed may have left half of a last line
     rows = [row for row in rows if len(row) == len(header)]
     columns: dict[str, list[float | None]] = {name: [] for name in header}
@@ -160,8 +164,9 @@ def _read(owner: str, log_csv: str | os.PathLike[str]) -> dict[str, list[float |
             try:
                 columns[name].append(float(cell) if cell.strip() else None)
             except ValueError:
-                raise ValueError(f"{owner}: expected numbers in {os.fspath(log_csv)}, got "
-                                 f"`{cell}` for `{name}`") from None  # fmt: skip
+                raise ValueError(
+                    f"{owner}: expected numbers in {os.fspath(log_csv)}, got `{cell}` for `{name}`"
+                ) from None
     return columns
 
 
@@ -186,8 +191,10 @@ def _of_one_size(lines: list[Line]) -> list[list[Line]]:
 
 def _named(series: Any) -> Mapping[str, Any]:
     if not isinstance(series, Mapping):
-        raise TypeError(f"curves: expected `series` to be a dict from names to values, got "
-                        f"{type(series).__name__}")  # fmt: skip
+        raise TypeError(
+            f"curves: expected `series` to be a dict from names to values, got "
+            f"{type(series).__name__}"
+        )
     if not series:
         raise ValueError("curves: expected `series`, got none")
     return series
@@ -198,8 +205,10 @@ def _line(owner: str, name: str, series: Any, smooth: int | None) -> Line:
     values = np.asarray(on_host(series[1] if pair else series), np.float64)
     steps = np.asarray(on_host(series[0]), np.float64) if pair else np.arange(values.size)
     if values.ndim != 1 or steps.shape != values.shape:
-        raise ValueError(f"{owner}: expected `{name}` to be values (n,) or a tuple of steps (n,) "
-                         f"and values (n,), got {steps.shape} and {values.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `{name}` to be values (n,) or a tuple of steps (n,) "
+            f"and values (n,), got {steps.shape} and {values.shape}"
+        )
     if not values.size:
         raise ValueError(f"{owner}: `{name}` has no values")
     if smooth is not None and not (isinstance(smooth, (int, float)) and smooth >= 1):
@@ -213,8 +222,9 @@ def _line(owner: str, name: str, series: Any, smooth: int | None) -> Line:
 # --- drawing them ---------------------------------------------------------------------------------
 
 
-def _draw_curves(ax: Axes, lines: list[Line], levels: dict[str, float], log: bool | None,
-                 named: bool = True) -> None:  # fmt: skip
+def _draw_curves(
+    ax: Axes, lines: list[Line], levels: dict[str, float], log: bool | None, named: bool = True
+) -> None:
     every = np.concatenate([line.values[np.isfinite(line.values)] for line in lines])
     if log or (log is None and spans_decades(np.append(every, list(levels.values())))):
         ax.set_yscale("log")
@@ -225,17 +235,33 @@ def _draw_curves(ax: Axes, lines: list[Line], levels: dict[str, float], log: boo
     for line, colour in zip(lines, _cycle(len(lines)), strict=True):
         noisy = line.mean is not line.values
         if noisy:
-            ax.plot(*envelope(line.steps, line.values), color=colour, linewidth=0.8,
-                    alpha=0.3 / np.sqrt(len(lines)))  # fmt: skip
+            ax.plot(
+                *envelope(line.steps, line.values),
+                color=colour,
+                linewidth=0.8,
+                alpha=0.3 / np.sqrt(len(lines)),
+            )
         few = "o" if len(line.steps) <= FEW else None
-        ax.plot(*envelope(line.steps, line.mean), color=colour, linewidth=1.8, marker=few,
-                markersize=4, zorder=3, path_effects=[withStroke(linewidth=3, foreground="white")]
-                if noisy else None)  # fmt: skip
+        ax.plot(
+            *envelope(line.steps, line.mean),
+            color=colour,
+            linewidth=1.8,
+            marker=few,
+            markersize=4,
+            zorder=3,
+            path_effects=[withStroke(linewidth=3, foreground="white")] if noisy else None,
+        )
         if len(line.lost):
             crosses = np.unique(np.round((line.lost - left) / max(right - left, 1e-300), 2))
             crosses = left + crosses * (right - left)
-            ax.plot(crosses, np.full(len(crosses), 0.025), "x", color=colour, markersize=5,
-                    transform=ax.get_xaxis_transform())  # fmt: skip
+            ax.plot(
+                crosses,
+                np.full(len(crosses), 0.025),
+                "x",
+                color=colour,
+                markersize=5,
+                transform=ax.get_xaxis_transform(),
+            )
         found = np.isfinite(line.mean)
         if found.any():
             limits += [np.nanmin(line.mean), np.nanmax(line.mean)]
@@ -301,12 +327,23 @@ def _label_ends(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Names at the right end of lines, moved apart where they would touch."""
     low, high = ax.get_ylim()
     scale = np.log if ax.get_yscale() == "log" else np.asarray
-    heights = [float((scale(np.clip(y, low, high)) - scale(low)) / (scale(high) - scale(low)))
-               for y, _, _ in ends]  # fmt: skip
+    heights = [
+        float((scale(np.clip(y, low, high)) - scale(low)) / (scale(high) - scale(low)))
+        for y, _, _ in ends
+    ]
     inches = ax.bbox.height / ax.figure.dpi
     for (_, name, colour), y in zip(ends, apart(heights, 0.17 / inches), strict=True):
-        ax.annotate(name, (1, y), (6, 0), "axes fraction", "offset points", color=colour,
-                    fontsize=9, va="center", annotation_clip=False)  # fmt: skip
+        ax.annotate(
+            name,
+            (1, y),
+            (6, 0),
+            "axes fraction",
+            "offset points",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:

@@ -33,8 +33,13 @@ Place: TypeAlias = str | os.PathLike[str] | Axes  # where a picture goes
 Array: TypeAlias = np.ndarray[Any, Any]
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+)
 INK, GREY, PALE = "#333333", "#757575", "#e6e6e6"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, "#9933FF", "#BBDD88", "#663300")
 
@@ -96,9 +101,18 @@ def deep(colour: str) -> str:
 def note(ax: Axes, corner: tuple[int, int], text: str) -> None:
     """A small remark in a corner of the frame: (0, 0) is the lower left, (1, 1) the upper right."""
     x, y = corner
-    ax.annotate(text, corner, (4 - 8 * x, 4 - 8 * y), "axes fraction", "offset points", fontsize=8,
-                ha="right" if x else "left", va="top" if y else "bottom", color=GREY,
-                path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
+    ax.annotate(
+        text,
+        corner,
+        (4 - 8 * x, 4 - 8 * y),
+        "axes fraction",
+        "offset points",
+        fontsize=8,
+        ha="right" if x else "left",
+        va="top" if y else "bottom",
+        color=GREY,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+    )
 
 
 def on_host(x: Any) -> Array:
@@ -118,8 +132,15 @@ def path_to(owner: str, where: Any, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def panels(owner: str, where: Place, size: tuple[float, float], rows: int = 1, columns: int = 1,
-           title: str | None = None, **options: Any) -> Iterator[list[Axes]]:  # fmt: skip
+def panels(
+    owner: str,
+    where: Place,
+    size: tuple[float, float],
+    rows: int = 1,
+    columns: int = 1,
+    title: str | None = None,
+    **options: Any,
+) -> Iterator[list[Axes]]:
     """Axes to draw in; at the end they are written to the path `where`, as a PNG.
 
     If an Axes is given for `where`, that is the one to draw in, and nothing is written. The same
@@ -145,5 +166,6 @@ def panels(owner: str, where: Place, size: tuple[float, float], rows: int = 1, c
             else:
                 figure.suptitle(lines, fontsize=STYLE["axes.titlesize"], color=INK)
         with replacing(path) as file:
-            figure.savefig(file, format="png", metadata={"Software": None},
-                           pil_kwargs={"optimize": True})  # fmt: skip
+            figure.savefig(
+                file, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True}
+            )

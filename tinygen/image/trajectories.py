@@ -33,13 +33,16 @@ def density(
     middles = extent[0] + (extent[1] - extent[0]) * (np.arange(SIDE) + 0.5) / SIDE
     plane = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2).astype(np.float32)
     learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
-    with panels("density", where, (10, 5.4), 1, 2,
-                sharey=True) as (left, right):  # fmt: skip
+    with panels("density", where, (10, 5.4), 1, 2, sharey=True) as (left, right):
         if known.log_density is None:
             draw_points(left, test, extent=extent, title="held-out points")
         else:
-            draw_density(left, lambda x: np.exp(known.log_density(x)), extent=extent,
-                          title="the true density")  # fmt: skip
+            draw_density(
+                left,
+                lambda x: np.exp(known.log_density(x)),
+                extent=extent,
+                title="the true density",
+            )
         draw_density(right, learnt, extent=extent, title="the model's density")
         if left.images:
             true: Any = left.images[0].get_array()

@@ -48,7 +48,7 @@ __all__ = [
     "pretrained",
     "save",
     "train",
-]  # fmt: skip
+]
 
 Random = np.random.Generator
 
@@ -83,13 +83,22 @@ class Classifier(Module):
     def __init__(self, image: tuple[int, int, int], classes: int, *, rng: Random) -> None:
         (H, W, C), self.image, self.classes = image, image, int(classes)
         self.body = Sequential(
-            Conv2d(C, 16, 5, 2, "same", rng=rng), BatchNorm(16), ReLU(),
-            Conv2d(16, 32, 3, 1, "same", rng=rng), BatchNorm(32), ReLU(),
-            Conv2d(32, 48, 3, 2, "same", rng=rng), BatchNorm(48), ReLU(),
-            Conv2d(48, 32, 3, 2, "same", rng=rng), BatchNorm(32), ReLU(),
+            Conv2d(C, 16, 5, 2, "same", rng=rng),
+            BatchNorm(16),
+            ReLU(),
+            Conv2d(16, 32, 3, 1, "same", rng=rng),
+            BatchNorm(32),
+            ReLU(),
+            Conv2d(32, 48, 3, 2, "same", rng=rng),
+            BatchNorm(48),
+            ReLU(),
+            Conv2d(48, 32, 3, 2, "same", rng=rng),
+            BatchNorm(32),
+            ReLU(),
             Flatten(),  # (N, ⌈H/8⌉ · ⌈W/8⌉ · 32)
-            Dense(-(-H // 8) * -(-W // 8) * 32, FEATURES, rng=rng), BatchNorm(FEATURES),
-        )  # fmt: skip
+            Dense(-(-H // 8) * -(-W // 8) * 32, FEATURES, rng=rng),
+            BatchNorm(FEATURES),
+        )
         self.head = Dense(FEATURES, classes, rng=rng)
 
     def forward(self, x: Any) -> Tensor:
@@ -125,11 +134,15 @@ class Classifier(Module):
         x = np.asarray(host(images))
         H, W, C = self.image
         if x.shape[1:] != self.image or x.dtype.kind != "f":
-            raise ValueError(f"Classifier: expected `images` (N, {H}, {W}, {C}) of floating-point "
-                             f"numbers, got {x.dtype} of shape {x.shape}")  # fmt: skip
+            raise ValueError(
+                f"Classifier: expected `images` (N, {H}, {W}, {C}) of floating-point "
+                f"numbers, got {x.dtype} of shape {x.shape}"
+            )
         if x.size and not (x.min() >= 0 and x.max() <= 1):  # so that a nan is refused too
-            raise ValueError(f"Classifier: expected `images` in [0, 1], got values from "
-                             f"{x.min():.4g} to {x.max():.4g}")  # fmt: skip
+            raise ValueError(
+                f"Classifier: expected `images` in [0, 1], got values from "
+                f"{x.min():.4g} to {x.max():.4g}"
+            )
         return x
 
 
@@ -177,8 +190,10 @@ def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -
     if name in ("mnist", "digits"):
         return _shipped()
     if name not in ("fashion", "shapes"):
-        raise ValueError(f'pretrained: expected "mnist", "digits", "fashion" or "shapes", got '
-                         f"{name!r}; for images of your own train a `Classifier`")  # fmt: skip
+        raise ValueError(
+            f'pretrained: expected "mnist", "digits", "fashion" or "shapes", got '
+            f"{name!r}; for images of your own train a `Classifier`"
+        )
     file = f"shapes-{size}.npz" if name == "shapes" else f"{name}.npz"
     given, cache = fetch.folders("classifiers")
     folders = [*given[:1], cache]
@@ -195,8 +210,9 @@ def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -
             save(folder / file, model)
             return model
         except OSError as error:
-            warnings.warn(f"the classifier can't be kept in {folder} ({error.strerror})",
-                          stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"the classifier can't be kept in {folder} ({error.strerror})", stacklevel=2
+            )
     return model
 
 
@@ -220,9 +236,10 @@ def load(path: str | os.PathLike[str]) -> Classifier:
 def _shipped() -> Classifier:
     found = hashlib.sha256(SHIPPED.read_bytes()).hexdigest() if SHIPPED.exists() else "no file"
     if found != SHA256:
-        raise CheckpointError(f"{SHIPPED} is not what comes with tinygen: expected the SHA-256 "
-                              f"{SHA256[:8]}…, got {found[:8]}…; install tinygen again"
-                              )  # fmt: skip
+        raise CheckpointError(
+            f"{SHIPPED} is not what comes with tinygen: expected the SHA-256 "
+            f"{SHA256[:8]}…, got {found[:8]}…; install tinygen again"
+        )
     return load(SHIPPED)
 
 
@@ -232,12 +249,21 @@ def _learnt(name: str, size: int, progress: bool) -> Classifier:
     learnt, _ = data.load(name, size=size, progress=progress)
     classes, rng = 1 + int(learnt.labels.max()), np.random.default_rng(0)
     model = Classifier(learnt.images.shape[1:], classes, rng=rng)
-    batches = data.Batches(learnt.images, min(BATCH_SIZE, len(learnt.images)), rng=rng,
-                           labels=learnt.labels, epochs=EPOCHS[name],
-                           transform=jittered)  # fmt: skip
+    batches = data.Batches(
+        learnt.images,
+        min(BATCH_SIZE, len(learnt.images)),
+        rng=rng,
+        labels=learnt.labels,
+        epochs=EPOCHS[name],
+        transform=jittered,
+    )
     optimizer = Adam(model.parameters(), cosine(LEARNING_RATE, batches.steps or 1))
-    shown = tqdm(train(model, batches, optimizer), f"training a classifier for {name}, once",
-                 batches.steps, disable=None if progress else True)  # fmt: skip
+    shown = tqdm(
+        train(model, batches, optimizer),
+        f"training a classifier for {name}, once",
+        batches.steps,
+        disable=None if progress else True,
+    )
     for _ in shown:
         pass
     return model

@@ -20,9 +20,15 @@ import numpy as np
 from tinygen._batch import host
 
 __all__ = [
-    "Estimate", "PrecisionRecall", "Statistics", "energy_distance", "fid", "kid", "mean_distance",
+    "Estimate",
+    "PrecisionRecall",
+    "Statistics",
+    "energy_distance",
+    "fid",
+    "kid",
+    "mean_distance",
     "precision_recall",
-]  # fmt: skip
+]
 
 
 Array = np.ndarray[Any, Any]
@@ -61,8 +67,9 @@ class Statistics:
         if not self.n:
             self.mean, self.scatter = np.zeros_like(other.mean), np.zeros_like(other.scatter)
         if self.mean.shape != other.mean.shape:
-            raise ValueError(f"Statistics: expected features of {self.mean.size} numbers, got "
-                             f"{other.mean.size}")  # fmt: skip
+            raise ValueError(
+                f"Statistics: expected features of {self.mean.size} numbers, got {other.mean.size}"
+            )
         n, m, apart = self.n, other.n, other.mean - self.mean
         self.n = n + m
         self.scatter = self.scatter + other.scatter + n * m / (n + m) * np.outer(apart, apart)
@@ -89,13 +96,17 @@ def fid(samples: Any, real: Any) -> float:
     for name, each in (("samples", samples), ("real", real)):
         each = each if isinstance(each, Statistics) else Statistics(each)
         if each.n <= (d := each.mean.size):
-            raise ValueError(f"fid: expected `{name}` to be at least {d + 1} rows, for features of "
-                             f"{d} numbers, got {each.n}")  # fmt: skip
+            raise ValueError(
+                f"fid: expected `{name}` to be at least {d + 1} rows, for features of "
+                f"{d} numbers, got {each.n}"
+            )
         sets.append(each)
     a, b = sets
     if a.mean.size != b.mean.size:
-        raise ValueError(f"fid: expected features of one length, got {a.mean.size} numbers in "
-                         f"`samples` and {b.mean.size} in `real`")  # fmt: skip
+        raise ValueError(
+            f"fid: expected features of one length, got {a.mean.size} numbers in "
+            f"`samples` and {b.mean.size} in `real`"
+        )
     singular = np.linalg.svd(_root(a.covariance) @ _root(b.covariance), compute_uv=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     return max(0.0, float(((a.mean - b.mean) ** 2).sum() + traces - 2 * singular.sum()))
@@ -184,11 +195,14 @@ def among(points: Array, cloud: Array, k: int = 3) -> Array:
     bool (n,). A neighbour is another point of the cloud, wherever it is.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k < len(cloud):
-        raise ValueError(f"precision_recall: expected `k` to be an int from 1 to below the number "
-                         f"of rows, {len(cloud)}, got {k!r}")  # fmt: skip
+        raise ValueError(
+            f"precision_recall: expected `k` to be an int from 1 to below the number "
+            f"of rows, {len(cloud)}, got {k!r}"
+        )
     # the nearest to a point of the cloud is itself, so that its k-th neighbour is number k from 0
-    reach = np.concatenate([np.partition(square, k, axis=1)[:, k]
-                            for square in _squares(cloud, cloud)])  # fmt: skip
+    reach = np.concatenate(
+        [np.partition(square, k, axis=1)[:, k] for square in _squares(cloud, cloud)]
+    )
     reach += 1e-12 * (cloud.astype(np.float64) ** 2).sum(axis=1).max()  # rounding, of equal points
     return np.concatenate([(square <= reach).any(axis=1) for square in _squares(points, cloud)])
 
@@ -240,18 +254,24 @@ def mean_distance(x: Array, y: Array) -> float:
 def checked(owner: str, name: str, x: Any, least: int = 1) -> Array:
     x = np.asarray(host(x))
     if x.ndim != 2 or len(x) < least or x.dtype.kind not in "fiu":
-        raise ValueError(f"{owner}: expected `{name}` of shape (n, d) with n ≥ {least}, got "
-                         f"{x.dtype} of shape {x.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected `{name}` of shape (n, d) with n ≥ {least}, got "
+            f"{x.dtype} of shape {x.shape}"
+        )
     if not np.isfinite(x).all():
-        raise ValueError(f"{owner}: expected finite `{name}`, got "
-                         f"{int((~np.isfinite(x)).sum())} nan or inf in {x.size}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected finite `{name}`, got "
+            f"{int((~np.isfinite(x)).sum())} nan or inf in {x.size}"
+        )
     return x  # type: ignore[no-any-return]
 
 
 def alike(owner: str, x: Array, y: Array, names: tuple[str, str] = ("samples", "real")) -> None:
     if x.shape[1] != y.shape[1]:
-        raise ValueError(f"{owner}: expected rows of one length, got `{names[0]}` {x.shape} and "
-                         f"`{names[1]}` {y.shape}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected rows of one length, got `{names[0]}` {x.shape} and "
+            f"`{names[1]}` {y.shape}"
+        )
 
 
 def rows(x: Array) -> Iterator[Array]:

@@ -35,9 +35,11 @@ class Verdict(NamedTuple):
         precision, recall, classes = (
             self.scores[name].value for name in ("precision", "recall", "classes")
         )
-        return (f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
-                f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
-                f"recall {recall:.2f}; effective number of classes {classes:.1f}")  # fmt: skip
+        return (
+            f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
+            f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
+            f"recall {recall:.2f}; effective number of classes {classes:.1f}"
+        )
 
 
 def judge(
@@ -71,7 +73,11 @@ def judge(
     reader = classifier.pretrained(args.data)
     found, real = reader.read(samples[:n]), reader.read(held_out)
     scores = metrics.evaluate(found, real, rng=np.random.default_rng(0))
-    run.results(fid=scores["FID"].value, fid_floor=scores["FID"].floor,
-                precision=scores["precision"].value, recall=scores["recall"].value,
-                classes=scores["classes"].value)  # fmt: skip
+    run.results(
+        fid=scores["FID"].value,
+        fid_floor=scores["FID"].floor,
+        precision=scores["precision"].value,
+        recall=scores["recall"].value,
+        classes=scores["classes"].value,
+    )
     return Verdict(scores, found.labels, samples[:n])

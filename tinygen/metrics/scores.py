@@ -26,20 +26,21 @@ from tinygen._batch import host
 from tinygen._checks import number, whole
 from tinygen._random import generator
 from tinygen.metrics.classifier import Reading
-from tinygen.metrics.distances import (
-    Estimate,
-    alike,
-    checked,
-    fid,
-    kid,
-    precision_recall,
-    rows,
-)
+from tinygen.metrics.distances import Estimate, alike, checked, fid, kid, precision_recall, rows
 
 __all__ = [
-    "Balance", "Modes", "Score", "balance", "bits_per_dimension", "evaluate", "inception_score",
-    "modes", "psnr", "squared_error", "table",
-]  # fmt: skip
+    "Balance",
+    "Modes",
+    "Score",
+    "balance",
+    "bits_per_dimension",
+    "evaluate",
+    "inception_score",
+    "modes",
+    "psnr",
+    "squared_error",
+    "table",
+]
 
 Array = np.ndarray[Any, Any]
 Random = np.random.Generator
@@ -68,9 +69,11 @@ def _distributions(probabilities: Any) -> Array:
     p = checked("inception_score", "probabilities", probabilities).astype(np.float64)
     sums = p.sum(axis=1, keepdims=True)
     if p.min() < 0 or abs(sums - 1).max() > 1e-3:
-        raise ValueError(f"inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, "
-                         f"got some from {p.min():.4g} on, and sums from {sums.min():.4g} to "
-                         f"{sums.max():.4g}")  # fmt: skip
+        raise ValueError(
+            f"inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, "
+            f"got some from {p.min():.4g} on, and sums from {sums.min():.4g} to "
+            f"{sums.max():.4g}"
+        )
     return p / sums  # type: ignore[no-any-return]
 
 
@@ -94,11 +97,13 @@ def balance(labels: Any, classes: int) -> Balance:
     y = np.asarray(host(labels))
     whole("balance", 1, classes=classes)
     if y.ndim != 1 or not y.size or y.dtype.kind not in "iu":
-        raise ValueError(f"balance: expected `labels` to be ints (n,), got {y.dtype} of shape "
-                         f"{y.shape}")  # fmt: skip
+        raise ValueError(
+            f"balance: expected `labels` to be ints (n,), got {y.dtype} of shape {y.shape}"
+        )
     if not 0 <= y.min() <= y.max() < classes:
-        raise ValueError(f"balance: expected `labels` from 0 to {classes - 1}, got {y.min()} to "
-                         f"{y.max()}")  # fmt: skip
+        raise ValueError(
+            f"balance: expected `labels` from 0 to {classes - 1}, got {y.min()} to {y.max()}"
+        )
     counts = np.bincount(y, minlength=classes)
     share = counts[counts > 0] / y.size
     return Balance(counts, len(share), float(np.exp(-(share * np.log(share)).sum())))
@@ -142,8 +147,10 @@ def squared_error(images: Any, reconstructions: Any) -> Array:
     """The mean of (x − y)² over the pixels of each pair of images: (n,), in float64"""
     x, y = np.asarray(host(images), np.float64), np.asarray(host(reconstructions), np.float64)
     if x.shape != y.shape or x.ndim < 2 or not x.size:
-        raise ValueError(f"squared_error: expected as many images of one shape in both, got "
-                         f"{x.shape} and {y.shape}")  # fmt: skip
+        raise ValueError(
+            f"squared_error: expected as many images of one shape in both, got "
+            f"{x.shape} and {y.shape}"
+        )
     return ((x - y) ** 2).reshape(len(x), -1).mean(axis=1)  # type: ignore[no-any-return]
 
 
@@ -181,13 +188,16 @@ def evaluate(samples: Reading, real: Reading, *, rng: Random, times: int = 100) 
     generator("evaluate", rng)
     n, m = len(samples.features), len(real.features)
     if m < 2 * n:
-        raise ValueError(f"evaluate: expected 2 n real images or more, for n = {n} samples, got "
-                         f"{m}: half stand in for samples, and half are what these are compared "
-                         f"with")  # fmt: skip
+        raise ValueError(
+            f"evaluate: expected 2 n real images or more, for n = {n} samples, got "
+            f"{m}: half stand in for samples, and half are what these are compared "
+            f"with"
+        )
     whole("evaluate", 2, times=times)
     order = rng.permutation(m)
-    stand_in, reference = (Reading(*(each[part] for each in real)) for part in
-                           (order[:n], order[n:]))  # fmt: skip
+    stand_in, reference = (
+        Reading(*(each[part] for each in real)) for part in (order[:n], order[n:])
+    )
     floors = _values(stand_in, reference)
     found = _values(samples, reference)
     intervals = _intervals(samples, reference, found, rng, times)
@@ -207,8 +217,10 @@ def _values(samples: Reading, real: Reading) -> dict[str, Estimate]:
         "recall": recall,
         "classes": balance(samples.labels, K).effective,
     }
-    return {name: each if isinstance(each, Estimate) else Estimate(each, math.nan)
-            for name, each in values.items()}  # fmt: skip
+    return {
+        name: each if isinstance(each, Estimate) else Estimate(each, math.nan)
+        for name, each in values.items()
+    }
 
 
 def _intervals(
@@ -227,8 +239,13 @@ def _intervals(
         for name in ("precision", "recall"):
             drawn[name].append(rng.binomial(some, found[name].value) / some)
     value, error = found["KID"]
-    bounds = {"FID": (0.0, math.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0),
-              "inception score": (1.0, K), "classes": (1.0, K)}  # fmt: skip
+    bounds = {
+        "FID": (0.0, math.inf),
+        "precision": (0.0, 1.0),
+        "recall": (0.0, 1.0),
+        "inception score": (1.0, K),
+        "classes": (1.0, K),
+    }
     return {"KID": (value - 1.96 * error, value + 1.96 * error)} | {
         name: _spread(found[name].value, drawn[name], *ends) for name, ends in bounds.items()
     }

@@ -68,11 +68,7 @@ def dense_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
 
 def one_layer_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     """Generator of one dense layer, (N, 128) → (N, 28, 28, 1); discriminator of convolutions"""
-    generator = Sequential(
-        Dense(128, 784, rng=rng),
-        Tanh(),
-        Reshape(28, 28, 1),
-    )
+    generator = Sequential(Dense(128, 784, rng=rng), Tanh(), Reshape(28, 28, 1))
     discriminator = Sequential(
         Conv2d(1, 64, 5, 2, "same", rng=rng),  # 14 × 14
         LeakyReLU(0.2),

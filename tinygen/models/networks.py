@@ -40,8 +40,13 @@ from tinygen.nn import (
 from tinygen.nn.initializers import Initialiser
 
 __all__ = [
-    "PlaneMLP", "conv_decoder", "conv_encoder", "dcgan_discriminator", "dcgan_generator", "mlp",
-]  # fmt: skip
+    "PlaneMLP",
+    "conv_decoder",
+    "conv_encoder",
+    "dcgan_discriminator",
+    "dcgan_generator",
+    "mlp",
+]
 
 
 def mlp(
@@ -73,8 +78,9 @@ def levels(name: str, image: ImageShape, width: int) -> tuple[int, int, list[int
         channels.append(width)
         width *= 2
     if len(channels) < 2:
-        raise ValueError(f"{name}: expected an `image` with sides that are even and above 4, got "
-                         f"{image}")  # fmt: skip
+        raise ValueError(
+            f"{name}: expected an `image` with sides that are even and above 4, got {image}"
+        )
     return H, W, channels
 
 
@@ -82,11 +88,7 @@ def levels(name: str, image: ImageShape, width: int) -> tuple[int, int, list[int
 
 
 def dcgan_generator(
-    image: ImageShape = (28, 28, 1),
-    latent: int = 100,
-    width: int = 64,
-    *,
-    rng: np.random.Generator,
+    image: ImageShape = (28, 28, 1), latent: int = 100, width: int = 64, *, rng: np.random.Generator
 ) -> Sequential:
     """(N, latent) → (N, H, W, C) in [−1, 1]; channels halve, down to `width`, as sides double"""
     whole("dcgan_generator", 1, latent=latent, width=width)
@@ -121,8 +123,9 @@ def dcgan_discriminator(
     """
     whole("dcgan_discriminator", 1, width=width)
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(f"dcgan_discriminator: expected `norm` \"batch\", \"spectral\" or "
-                         f"\"none\", got {norm!r}")  # fmt: skip
+        raise ValueError(
+            f'dcgan_discriminator: expected `norm` "batch", "spectral" or "none", got {norm!r}'
+        )
     H, W, (C, *channels) = levels("dcgan_discriminator", image, width)
     batch = norm == "batch"
     layers: list[Any] = []
@@ -141,11 +144,7 @@ def dcgan_discriminator(
 
 
 def conv_encoder(
-    image: ImageShape = (28, 28, 1),
-    outputs: int = 32,
-    width: int = 32,
-    *,
-    rng: np.random.Generator,
+    image: ImageShape = (28, 28, 1), outputs: int = 32, width: int = 32, *, rng: np.random.Generator
 ) -> Sequential:
     """(N, H, W, C) → (N, outputs); channels double, from `width` up, as the sides halve
 
@@ -160,11 +159,7 @@ def conv_encoder(
 
 
 def conv_decoder(
-    image: ImageShape = (28, 28, 1),
-    latent: int = 16,
-    width: int = 32,
-    *,
-    rng: np.random.Generator,
+    image: ImageShape = (28, 28, 1), latent: int = 16, width: int = 32, *, rng: np.random.Generator
 ) -> Sequential:
     """(N, latent) → (N, H, W, C), real numbers: the encoder's layers the other way round"""
     whole("conv_decoder", 1, latent=latent, width=width)

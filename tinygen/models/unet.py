@@ -148,20 +148,30 @@ class UNet(Module):
         rng: np.random.Generator,
     ) -> None:
         self.image = H, W, C = image_shape("UNet", image)
-        whole("UNet", 1, depth=depth, classes=1 if classes is None else classes, heads=heads,
-                     **{f"multipliers[{i}]": m for i, m in enumerate(multipliers)})  # fmt: skip
+        whole(
+            "UNet",
+            1,
+            depth=depth,
+            classes=1 if classes is None else classes,
+            heads=heads,
+            **{f"multipliers[{i}]": m for i, m in enumerate(multipliers)},
+        )
         if not isinstance(width, (int, np.integer)) or width < 4 or width % 2:
             raise ValueError(f"UNet: expected `width` to be an even int ≥ 4, got {width!r}")
         if not multipliers:
             raise ValueError(f"UNet: expected one of `multipliers` or more, got {multipliers!r}")
         halvings = len(multipliers) - 1
         if H % 2**halvings or W % 2**halvings:
-            raise ValueError(f"UNet: expected an `image` whose sides halve {halvings} times, for "
-                             f"{halvings + 1} `multipliers`, got {image}")  # fmt: skip
+            raise ValueError(
+                f"UNet: expected an `image` whose sides halve {halvings} times, for "
+                f"{halvings + 1} `multipliers`, got {image}"
+            )
         heights = [H >> i for i in range(halvings + 1)]
         if not isinstance(attention_at, Sequence) or not set(attention_at) <= set(heights):
-            raise ValueError(f"UNet: expected `attention_at` to list some of the heights "
-                             f"{heights}, got {attention_at!r}")  # fmt: skip
+            raise ValueError(
+                f"UNet: expected `attention_at` to list some of the heights "
+                f"{heights}, got {attention_at!r}"
+            )
         channels, embedded = [width * m for m in multipliers], 4 * width
 
         def block_at(height: int) -> Callable[[int, int], Module]:
@@ -170,8 +180,10 @@ class UNet(Module):
 
         self.embed_time = Sequential(
             SinusoidalEmbedding(width),
-            Dense(width, embedded, rng=rng), silu, Dense(embedded, embedded, rng=rng),
-        )  # fmt: skip
+            Dense(width, embedded, rng=rng),
+            silu,
+            Dense(embedded, embedded, rng=rng),
+        )
         self.embed_class = None if classes is None else Embedding(classes + 1, embedded, rng=rng)
         self.stem = Conv2d(C, channels[0], 3, padding="same", rng=rng)
         net: Module = Bottom(channels[-1], block_at(heights[-1]), depth)
@@ -184,19 +196,23 @@ class UNet(Module):
     def forward(self, x: Any, t: Any, classes: Any = None) -> Tensor:
         x, t, _ = as_alike("images and times", x, t, self.stem.weight)
         if x.shape[1:] != self.image:
-            raise ValueError(f"UNet: expected `x` of shape (N, {', '.join(map(str, self.image))}), "
-                             f"got {x.shape}")  # fmt: skip
+            raise ValueError(
+                f"UNet: expected `x` of shape (N, {', '.join(map(str, self.image))}), got {x.shape}"
+            )
         if t.shape != x.shape[:1]:
-            raise ValueError(f"UNet: expected `t` of shape {x.shape[:1]}, a time for each image, "
-                             f"got {t.shape}")  # fmt: skip
+            raise ValueError(
+                f"UNet: expected `t` of shape {x.shape[:1]}, a time for each image, got {t.shape}"
+            )
         e = self.embed_time(t)
         if self.embed_class is not None:
             if classes is None:
                 raise ValueError("UNet: expected `classes`, one for each image, got none")
             classes = as_tensor(classes)
             if classes.shape != t.shape:
-                raise ValueError(f"UNet: expected `classes` of shape {t.shape}, one for each "
-                                 f"image, got {classes.shape}")  # fmt: skip
+                raise ValueError(
+                    f"UNet: expected `classes` of shape {t.shape}, one for each "
+                    f"image, got {classes.shape}"
+                )
             e = e + self.embed_class(classes)
         elif classes is not None:
             raise ValueError("UNet: expected no `classes`: this network was made without")

@@ -30,8 +30,10 @@ def attend(q: Any, k: Any, v: Any) -> Tensor:
     """z = softmax(q kᵀ / √d) v, over the last two axes: q (…, T, d), k (…, S, d), v (…, S, e)"""
     q, k, v = as_alike("attend", q, k, v)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ValueError(f"attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got {q.shape}, "
-                         f"{k.shape} and {v.shape}")  # fmt: skip
+        raise ValueError(
+            f"attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got {q.shape}, "
+            f"{k.shape} and {v.shape}"
+        )
     scores = matmul(q * (1 / math.sqrt(q.shape[-1])), swapaxes(k, -1, -2))  # (…, T, S)
     return matmul(softmax(scores), v)
 
@@ -52,8 +54,9 @@ class SelfAttention(Module):
         init: Initialiser = lecun_normal,
     ) -> None:
         if not isinstance(heads, (int, np.integer)) or heads < 1 or channels % heads:
-            raise ValueError(f"SelfAttention: expected `heads` to divide {channels} channels, got "
-                             f"{heads!r}")  # fmt: skip
+            raise ValueError(
+                f"SelfAttention: expected `heads` to divide {channels} channels, got {heads!r}"
+            )
         self.heads = int(heads)
         self.query = Dense(channels, channels, rng=rng, init=init)
         self.key = Dense(channels, channels, rng=rng, init=init)
@@ -63,8 +66,10 @@ class SelfAttention(Module):
     def forward(self, x: Any) -> Tensor:
         x, _ = as_alike("attention", x, self.query.weight)
         if x.ndim < 3:
-            raise ValueError(f"SelfAttention: expected `x` of shape (N, …, C) with positions "
-                             f"between, got {x.shape}")  # fmt: skip
+            raise ValueError(
+                f"SelfAttention: expected `x` of shape (N, …, C) with positions "
+                f"between, got {x.shape}"
+            )
         tokens = reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))  # (N, T, C)
         q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
         z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)

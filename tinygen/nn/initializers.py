@@ -25,9 +25,17 @@ import numpy as np
 from tinygen.autograd import Shape
 
 __all__ = [
-    "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
-    "lecun_uniform", "normal", "pytorch_uniform", "zeros",
-]  # fmt: skip
+    "constant",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "pytorch_uniform",
+    "zeros",
+]
 
 HostArray: TypeAlias = "np.ndarray[Any, Any]"
 Initialiser: TypeAlias = Callable[[np.random.Generator, Shape, float, float], HostArray]

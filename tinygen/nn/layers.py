@@ -47,10 +47,27 @@ from tinygen.nn.initializers import Initialiser, lecun_normal, normal
 from tinygen.nn.module import Function, Module
 
 __all__ = [
-    "ELU", "GELU", "AvgPool2d", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Embedding",
-    "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "SiLU", "Sigmoid",
-    "SinusoidalEmbedding", "Softmax", "Softplus", "Tanh", "Upsample",
-]  # fmt: skip
+    "ELU",
+    "GELU",
+    "AvgPool2d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "LeakyReLU",
+    "MaxPool2d",
+    "ReLU",
+    "Reshape",
+    "SiLU",
+    "Sigmoid",
+    "SinusoidalEmbedding",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "Upsample",
+]
 
 
 def parameter(array: Any) -> Tensor:
@@ -175,11 +192,14 @@ class Embedding(Module):
     def forward(self, indices: Any) -> Tensor:
         indices, count = as_tensor(indices).data, self.weight.shape[0]
         if indices.dtype.kind not in "iu":
-            raise TypeError(f"Embedding: expected indices that are integers, got dtype "
-                            f"{indices.dtype}")  # fmt: skip
+            raise TypeError(
+                f"Embedding: expected indices that are integers, got dtype {indices.dtype}"
+            )
         if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < count:
-            raise ValueError(f"Embedding: expected indices from 0 to {count - 1}, got some from "
-                             f"{int(indices.min())} to {int(indices.max())}")  # fmt: skip
+            raise ValueError(
+                f"Embedding: expected indices from 0 to {count - 1}, got some from "
+                f"{int(indices.min())} to {int(indices.max())}"
+            )
         return self.weight[indices]
 
 
@@ -195,8 +215,9 @@ class SinusoidalEmbedding(Module):
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
         if not isinstance(features, (int, np.integer)) or features < 4 or features % 2:
-            raise ValueError(f"SinusoidalEmbedding: expected `features` to be an even int ≥ 4, "
-                             f"got {features!r}")  # fmt: skip
+            raise ValueError(
+                f"SinusoidalEmbedding: expected `features` to be an even int ≥ 4, got {features!r}"
+            )
         self.features, self.longest = int(features), float(longest)
 
     def forward(self, t: Any) -> Tensor:
@@ -247,8 +268,10 @@ class Reshape(Module):
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
         if not x.ndim or math.prod(x.shape[1:]) != math.prod(self.shape):
-            raise ValueError(f"Reshape: expected {math.prod(self.shape)} entries for each of a "
-                             f"batch, got `x` of shape {x.shape}")  # fmt: skip
+            raise ValueError(
+                f"Reshape: expected {math.prod(self.shape)} entries for each of a "
+                f"batch, got `x` of shape {x.shape}"
+            )
         return reshape(x, (x.shape[0], *self.shape))
 
 

@@ -83,14 +83,19 @@ class Module:
         names = [name for name, _ in found.values()]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{type(self).__name__}: two different parameters or arrays are "
-                             f"called `{twice}`; rename a key or an attribute")  # fmt: skip
+            raise ValueError(
+                f"{type(self).__name__}: two different parameters or arrays are "
+                f"called `{twice}`; rename a key or an attribute"
+            )
         return list(found.values())
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """The Tensors that require gradients (not the frozen ones), with their dotted names."""
-        return [(name, each) for name, each in self.named_state()
-                if isinstance(each, Tensor) and each.requires_grad]  # fmt: skip
+        return [
+            (name, each)
+            for name, each in self.named_state()
+            if isinstance(each, Tensor) and each.requires_grad
+        ]
 
     def parameters(self) -> list[Tensor]:
         """What to take gradients of, and to pass to an optimiser: see `named_parameters`."""
@@ -109,11 +114,15 @@ class Module:
         for name in [n for n in ours if n in new]:
             have, came = _array(ours[name]), new[name]
             if have.shape != came.shape or have.dtype != came.dtype:
-                problems.append(f"{name}: expected {have.dtype} of shape {have.shape}, got "
-                                f"{came.dtype} of shape {came.shape}")  # fmt: skip
+                problems.append(
+                    f"{name}: expected {have.dtype} of shape {have.shape}, got "
+                    f"{came.dtype} of shape {came.shape}"
+                )
         if problems:
-            raise ValueError(f"load_state_dict: the state does not fit {type(self).__name__}\n  "
-                             + "\n  ".join(problems))  # fmt: skip
+            raise ValueError(
+                f"load_state_dict: the state does not fit {type(self).__name__}\n  "
+                + "\n  ".join(problems)
+            )
         for name, each in ours.items():
             if isinstance(each, Tensor):
                 each.data = xp.array(new[name])
@@ -156,8 +165,11 @@ class Module:
 
     def _title(self) -> str:
         """The class and its settings: attributes that are numbers, words or tuples of these."""
-        settings = [f"{name}={value!r}" for name, value in vars(self).items()
-                    if name != "training" and _is_setting(value)]  # fmt: skip
+        settings = [
+            f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if name != "training" and _is_setting(value)
+        ]
         return type(self).__name__ + (f"({', '.join(settings)})" if settings else "")
 
     def __repr__(self) -> str:
@@ -243,9 +255,11 @@ class Sequential(Module):
         for i, layer in enumerate(layers):
             if not callable(layer) or (isinstance(layer, type) and issubclass(layer, Module)):
                 came = layer.__name__ if isinstance(layer, type) else type(layer).__name__
-                raise TypeError(f"Sequential: expected layers or functions, got "
-                                f"{'the class ' * isinstance(layer, type)}{came} as number "
-                                f"{i}")  # fmt: skip
+                raise TypeError(
+                    f"Sequential: expected layers or functions, got "
+                    f"{'the class ' * isinstance(layer, type)}{came} as number "
+                    f"{i}"
+                )
         self.layers = [f if isinstance(f, Module) else Function(f) for f in layers]
 
     def forward(self, x: Any) -> Any:
@@ -297,8 +311,10 @@ def _run_watched(
 ) -> tuple[list[tuple[str, ...]], tuple[int, int]]:
     global _watch
     names = {id(module): name for name, module in model.named_modules()}
-    own = {id(module): [each for _, each in _inside(module) if isinstance(each, Tensor)]
-           for _, module in model.named_modules()}  # fmt: skip
+    own = {
+        id(module): [each for _, each in _inside(module) if isinstance(each, Tensor)]
+        for _, module in model.named_modules()
+    }
     rows: list[tuple[str, ...]] = []
     counted: set[int] = set()  # a layer may be called twice, and has its parameters once
     totals = [0, 0]

@@ -37,8 +37,9 @@ class _Norm(Module):
         (x, _), C = as_alike("norm", x, self.gamma), self.gamma.shape[0]
         if x.ndim < least or x.shape[-1] != C:
             axes = "N, …" if least > 1 else "…"
-            raise ValueError(f"{type(self).__name__}: expected `x` of shape ({axes}, {C}), got "
-                             f"{x.shape}")  # fmt: skip
+            raise ValueError(
+                f"{type(self).__name__}: expected `x` of shape ({axes}, {C}), got {x.shape}"
+            )
         return x  # type: ignore[no-any-return]
 
 
@@ -53,8 +54,9 @@ class BatchNorm(_Norm):
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__(channels, eps)
         if not 0 < momentum <= 1:
-            raise ValueError(f"BatchNorm: expected `momentum` above 0 and up to 1, got "
-                             f"{momentum!r}")  # fmt: skip
+            raise ValueError(
+                f"BatchNorm: expected `momentum` above 0 and up to 1, got {momentum!r}"
+            )
         self.momentum = float(momentum)
         self.mean, self.variance = xp.zeros(channels, "f4"), xp.ones(channels, "f4")
 
@@ -66,14 +68,18 @@ class BatchNorm(_Norm):
             return x * scale + shift  # type: ignore[no-any-return]
         n = math.prod(x.shape[:-1])
         if n < 2:
-            raise ValueError(f"BatchNorm: expected more than one entry for each channel in "
-                             f"training, got `x` of shape {x.shape}; in evaluation, call "
-                             f"eval() first")  # fmt: skip
+            raise ValueError(
+                f"BatchNorm: expected more than one entry for each channel in "
+                f"training, got `x` of shape {x.shape}; in evaluation, call "
+                f"eval() first"
+            )
         column = (C, 1)
         y, mu, variance = normalise(
-            reshape(x, (1, n, *column)), reshape(self.gamma, column), reshape(self.beta, column),
+            reshape(x, (1, n, *column)),
+            reshape(self.gamma, column),
+            reshape(self.beta, column),
             self.eps,
-        )  # fmt: skip
+        )
         self.mean = self._follow(self.mean, mu.reshape(C))
         self.variance = self._follow(self.variance, variance.reshape(C) * (n / (n - 1)))
         return reshape(y, x.shape)
@@ -93,8 +99,9 @@ class GroupNorm(_Norm):
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
         super().__init__(channels, eps)
         if not isinstance(groups, (int, np.integer)) or groups < 1 or channels % groups:
-            raise ValueError(f"GroupNorm: expected `groups` to divide {channels} channels, got "
-                             f"{groups!r}")  # fmt: skip
+            raise ValueError(
+                f"GroupNorm: expected `groups` to divide {channels} channels, got {groups!r}"
+            )
         self.groups = int(groups)
 
     def forward(self, x: Any) -> Tensor:
@@ -118,8 +125,10 @@ class LayerNorm(_Norm):
         row = (1, C)
         y, _, _ = normalise(
             reshape(x, (math.prod(x.shape[:-1]), 1, *row)),
-            reshape(self.gamma, row), reshape(self.beta, row), self.eps,
-        )  # fmt: skip
+            reshape(self.gamma, row),
+            reshape(self.beta, row),
+            self.eps,
+        )
         return reshape(y, x.shape)
 
 
@@ -135,8 +144,10 @@ class SpectralNorm(Module):
     def __init__(self, layer: Module, iterations: int = 1, *, rng: np.random.Generator) -> None:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2:
-            raise TypeError(f"SpectralNorm: expected a layer with a `weight` of two axes or more, "
-                            f"got {type(layer).__name__}")  # fmt: skip
+            raise TypeError(
+                f"SpectralNorm: expected a layer with a `weight` of two axes or more, "
+                f"got {type(layer).__name__}"
+            )
         whole("SpectralNorm", 1, iterations=iterations)
         self.layer, self.iterations = layer, int(iterations)
         v = generator("SpectralNorm", rng).standard_normal((self._matrix(weight).shape[1], 1))

@@ -75,5 +75,7 @@ class EMA(Stateful):
 
     def _check_not_applied(self, method: str) -> None:
         if self._applied:
-            raise RuntimeError(f"EMA.{method}: the averages are in use as the parameters; leave "
-                               f"`with applied()` first")  # fmt: skip
+            raise RuntimeError(
+                f"EMA.{method}: the averages are in use as the parameters; leave "
+                f"`with applied()` first"
+            )

@@ -46,8 +46,10 @@ class Stateful:
         for kind, arrays in self.state.items():
             for called, p, array in zip(self._called, self.params, arrays, strict=True):
                 if not alike(p, array):
-                    raise ValueError(f"{owner}: {called} has become {kind_of(p)}, its `{kind}` is "
-                                     f"{kind_of(array)}; make a new {owner}")  # fmt: skip
+                    raise ValueError(
+                        f"{owner}: {called} has become {kind_of(p)}, its `{kind}` is "
+                        f"{kind_of(array)}; make a new {owner}"
+                    )
 
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
         """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
@@ -63,15 +65,20 @@ class Stateful:
         new = {name: np.asarray(state[name]) for name in state}
         problems = [f"missing: {name}" for name in ours if name not in new]
         problems += [f"unexpected: {name}" for name in new if name not in ours]
-        problems += [f"{name}: expected {kind_of(ours[name])}, got {kind_of(each)}"
-                     for name, each in new.items()
-                     if name in ours and not alike(each, ours[name])]  # fmt: skip
+        problems += [
+            f"{name}: expected {kind_of(ours[name])}, got {kind_of(each)}"
+            for name, each in new.items()
+            if name in ours and not alike(each, ours[name])
+        ]
         if problems:
-            raise ValueError(f"load_state_dict: the state does not fit {type(self).__name__}\n  "
-                             + "\n  ".join(problems))  # fmt: skip
+            raise ValueError(
+                f"load_state_dict: the state does not fit {type(self).__name__}\n  "
+                + "\n  ".join(problems)
+            )
         self.steps = int(new["steps"])
-        self.state = {kind: [xp.array(new[f"{kind}.{key}"]) for key in self._keys]
-                      for kind in self.state}  # fmt: skip
+        self.state = {
+            kind: [xp.array(new[f"{kind}.{key}"]) for key in self._keys] for kind in self.state
+        }
 
 
 def alike(x: Any, y: Any) -> bool:
@@ -85,8 +92,9 @@ def kind_of(x: Any) -> str:
 def _named(owner: str, params: Params) -> tuple[list[Tensor], list[str], list[str]]:
     """The parameters, what errors call them, and what checkpoints do."""
     if isinstance(params, Tensor) or not isinstance(params, Iterable):
-        raise TypeError(f"{owner}: expected a sequence or dict of Tensors, got "
-                        f"{type(params).__name__}")  # fmt: skip
+        raise TypeError(
+            f"{owner}: expected a sequence or dict of Tensors, got {type(params).__name__}"
+        )
     if isinstance(params, Mapping):
         tensors, names = list(params.values()), list(params)
     else:
@@ -98,8 +106,10 @@ def _named(owner: str, params: Params) -> tuple[list[Tensor], list[str], list[st
     called: dict[int, str] = {}
     for i, (p, name) in enumerate(zip(tensors, names, strict=True)):
         if not isinstance(p, Tensor):
-            raise TypeError(f"{owner}: expected Tensors, but parameter {name or i} is of type "
-                            f"{type(p).__name__}")  # fmt: skip
+            raise TypeError(
+                f"{owner}: expected Tensors, but parameter {name or i} is of type "
+                f"{type(p).__name__}"
+            )
         this = f"`{name}`" if name else f"parameter {i} of shape {p.shape}"
         if not p.requires_grad:
             raise ValueError(f"{owner}: {this} does not require gradients")
@@ -130,8 +140,9 @@ def gradients_of(owner: str, grads: Iterable[Tensor]) -> list[Tensor]:
     listed = list(grads)
     for i, g in enumerate(listed):
         if not isinstance(g, Tensor):
-            raise TypeError(f"{owner}: expected gradient {i} to be a Tensor, got "
-                            f"{type(g).__name__}")  # fmt: skip
+            raise TypeError(
+                f"{owner}: expected gradient {i} to be a Tensor, got {type(g).__name__}"
+            )
     return listed
 
 
@@ -147,8 +158,15 @@ class Optimizer(Stateful, abc.ABC):
     `weight_decay` is λ of p ← (1 − lr·λ) p, done before the update and apart from g.
     """
 
-    def __init__(self, params: Params, lr: float | Schedule, *kinds: str, l1: float = 0.0,
-                 l2: float = 0.0, weight_decay: float = 0.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule,
+        *kinds: str,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, *kinds)
         self.lr = lr if callable(lr) else self._number("`lr` > 0", lr, lambda x: x > 0)
         self.l1 = self._number("`l1` ≥ 0", l1, lambda x: x >= 0)
@@ -189,13 +207,17 @@ class Optimizer(Stateful, abc.ABC):
         owner = f"{type(self).__name__}.step"
         grads = gradients_of(owner, grads)
         if len(grads) != len(self.params):
-            raise ValueError(f"{owner}: expected {len(self.params)} gradients, one for each "
-                             f"parameter, got {len(grads)}")  # fmt: skip
+            raise ValueError(
+                f"{owner}: expected {len(self.params)} gradients, one for each "
+                f"parameter, got {len(grads)}"
+            )
         self.check_unchanged()
         for called, p, g in zip(self._called, self.params, grads, strict=True):
             if not alike(g, p):
-                raise ValueError(f"{owner}: expected the gradient of {called} to be {kind_of(p)}, "
-                                 f"got {kind_of(g)}")  # fmt: skip
+                raise ValueError(
+                    f"{owner}: expected the gradient of {called} to be {kind_of(p)}, "
+                    f"got {kind_of(g)}"
+                )
         # sums of squares take one pass, and wait for a GPU once. A large finite g may overflow
         with np.errstate(all="ignore"), one_blas_thread:
             squares = xp.stack([xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads])
@@ -204,9 +226,11 @@ class Optimizer(Stateful, abc.ABC):
         if bad:
             g = grads[bad[0]].data
             others = f" ({len(bad)} gradients are like that)" if len(bad) > 1 else ""
-            raise NotFinite(f"{owner}: the gradient of {self._called[bad[0]]} has "
-                            f"{int(xp.isnan(g).sum())} nan and {int(xp.isinf(g).sum())} inf in "
-                            f"{g.size} entries{others}; nothing was changed")  # fmt: skip
+            raise NotFinite(
+                f"{owner}: the gradient of {self._called[bad[0]]} has "
+                f"{int(xp.isnan(g).sum())} nan and {int(xp.isinf(g).sum())} inf in "
+                f"{g.size} entries{others}; nothing was changed"
+            )
         return grads
 
 
@@ -238,8 +262,14 @@ class SGD(Optimizer):
     With `nesterov`  b ← μ b + g,  p ← p − lr (g + μ b)  (Nesterov 1983; Sutskever et al. 2013)
     """
 
-    def __init__(self, params: Params, lr: float | Schedule, momentum: float = 0.0,
-                 nesterov: bool = False, **penalties: float) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **penalties: float,
+    ) -> None:
         super().__init__(params, lr, *(["b"] if momentum else []), **penalties)
         self.momentum = self._number("0 ≤ `momentum` < 1", momentum, lambda x: 0 <= x < 1)
         self.nesterov = nesterov
@@ -263,8 +293,9 @@ def _adagrad(p: Array, s: Array, g: Array, lr: float, eps: float) -> None:
 class Adagrad(Optimizer):
     """s ← s + g²;  p ← p − lr·g / (√s + ε)  (Duchi, Hazan & Singer 2011)"""
 
-    def __init__(self, params: Params, lr: float | Schedule = 1e-2, eps: float = 1e-10,
-                 **penalties: float) -> None:  # fmt: skip
+    def __init__(
+        self, params: Params, lr: float | Schedule = 1e-2, eps: float = 1e-10, **penalties: float
+    ) -> None:
         super().__init__(params, lr, "s", **penalties)
         self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
 
@@ -282,8 +313,14 @@ def _rmsprop(p: Array, v: Array, g: Array, lr: float, alpha: float, eps: float) 
 class RMSprop(Optimizer):
     """v ← α v + (1 − α) g²;  p ← p − lr·g / (√v + ε)  (Hinton's lecture 6e, 2012)"""
 
-    def __init__(self, params: Params, lr: float | Schedule = 1e-2, alpha: float = 0.99,
-                 eps: float = 1e-8, **penalties: float) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        **penalties: float,
+    ) -> None:
         super().__init__(params, lr, "v", **penalties)
         self.alpha = self._number("0 ≤ `alpha` < 1", alpha, lambda x: 0 <= x < 1)
         self.eps = self._number("`eps` > 0", eps, lambda x: x > 0)
@@ -309,9 +346,14 @@ class Adam(Optimizer):
     where m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ)  (Kingma & Ba 2015, algorithm 1)
     """
 
-    def __init__(self, params: Params, lr: float | Schedule = 1e-3,
-                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 **penalties: float) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **penalties: float,
+    ) -> None:
         super().__init__(params, lr, "m", "v", **penalties)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"{type(self).__name__}: expected `betas` (β₁, β₂), got {betas!r}")
@@ -328,7 +370,14 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """p ← (1 − lr·λ) p, then Adam's update: its `weight_decay` is on  (Loshchilov & Hutter 2019)"""
 
-    def __init__(self, params: Params, lr: float | Schedule = 1e-3,
-                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, *,
-                 weight_decay: float = 0.01, **penalties: float) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.01,
+        **penalties: float,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay=weight_decay, **penalties)

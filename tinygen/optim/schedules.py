@@ -70,9 +70,7 @@ def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
         after = schedule
     else:
         after = constant(_positive("warm_up: expected a function or a rate `schedule`", schedule))
-    return lambda step: (
-        after(0) * (step + 1) / (steps + 1) if step < steps else after(step - steps)
-    )
+    return lambda step: after(0) * (step + 1) / (steps + 1) if step < steps else after(step - steps)
 
 
 def one_cycle(

@@ -37,8 +37,11 @@ def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -
 
     The old file stays until the new one is whole.
     """
-    arrays = {f"{part}/{name}": array
-              for part, each in parts.items() for name, array in state(each).items()}  # fmt: skip
+    arrays = {
+        f"{part}/{name}": array
+        for part, each in parts.items()
+        for name, array in state(each).items()
+    }
     text = np.array(json.dumps({"format": FORMAT, "parts": list(parts), **about}))
     save_arrays(path, about=text, **arrays)
 
@@ -49,8 +52,9 @@ def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, An
     problems = [f"missing: {name}" for name in parts if name not in about["parts"]]
     problems += [f"unexpected: {name}" for name in about["parts"] if name not in parts]
     if problems:
-        raise CheckpointError(f"{path} is of another run; its parts are {about['parts']}\n  "
-                              + "\n  ".join(problems))  # fmt: skip
+        raise CheckpointError(
+            f"{path} is of another run; its parts are {about['parts']}\n  " + "\n  ".join(problems)
+        )
     before = {name: state(each) for name, each in parts.items()}
     part = ""
     try:
@@ -90,8 +94,15 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError,
-            ValueError, RuntimeError) as error:  # fmt: skip
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is damaged, or no checkpoint: {error}") from error
@@ -101,8 +112,9 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{path} is not a checkpoint of tinygen's") from None
     if not known:
-        raise CheckpointError(f"{path} has the format {about['format']!r}; this version of "
-                              f"tinygen reads {FORMAT!r}")  # fmt: skip
+        raise CheckpointError(
+            f"{path} has the format {about['format']!r}; this version of tinygen reads {FORMAT!r}"
+        )
     return about, arrays
 
 
@@ -116,9 +128,10 @@ def check(parts: Mapping[str, Any]) -> None:
             raise ValueError(f"checkpoint: a part can not be called {name!r}")
         both = hasattr(each, "state_dict") and hasattr(each, "load_state_dict")
         if not both and not isinstance(each, np.random.Generator):
-            raise TypeError(f"checkpoint: expected the part `{name}` to be a generator, or to have "
-                            f"state_dict() and load_state_dict(), got a {type(each).__name__}"
-                            )  # fmt: skip
+            raise TypeError(
+                f"checkpoint: expected the part `{name}` to be a generator, or to have "
+                f"state_dict() and load_state_dict(), got a {type(each).__name__}"
+            )
 
 
 def state(part: Any) -> dict[str, Any]:

@@ -38,47 +38,82 @@ def parser(
     """The shared options, with these defaults; one whose default is None is left out."""
     first, _, rest = (description or "").strip().partition("\n\n")
     p = argparse.ArgumentParser(
-        description=" ".join(first.split()), epilog=rest,
+        description=" ".join(first.split()),
+        epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     if data is not None:
-        p.add_argument("--data", default=data, metavar="SET",
-                       help="training data: auto, mnist, fashion, digits, shapes, or a folder with "
-                            "pictures of your own. auto is MNIST if it is available, otherwise "
-                            f"built-in synthetic digits (default: {data})")  # fmt: skip
+        p.add_argument(
+            "--data",
+            default=data,
+            metavar="SET",
+            help="training data: auto, mnist, fashion, digits, shapes, or a folder with "
+            "pictures of your own. auto is MNIST if it is available, otherwise "
+            f"built-in synthetic digits (default: {data})",
+        )
     if epochs is not None:
-        p.add_argument("--epochs", type=at_least(0), default=epochs,
-                       help=f"passes over the training images (default: {epochs})")  # fmt: skip
+        p.add_argument(
+            "--epochs",
+            type=at_least(0),
+            default=epochs,
+            help=f"passes over the training images (default: {epochs})",
+        )
     if batch_size is not None:
-        p.add_argument("--batch-size", type=at_least(1), default=batch_size,
-                       help=f"images per step (default: {batch_size})")  # fmt: skip
+        p.add_argument(
+            "--batch-size",
+            type=at_least(1),
+            default=batch_size,
+            help=f"images per step (default: {batch_size})",
+        )
     if lr is not None:
-        p.add_argument("--lr", type=positive, default=lr,
-                       help=f"learning rate (default: {lr})")  # fmt: skip
-    p.add_argument("--seed", type=at_least(0), default=0,
-                   help="random seed: the same seed gives the same run (default: 0)")
-    p.add_argument("--backend", choices=backend.LIBRARIES,
-                   help="compute with NumPy on the processor, or with CuPy on a GPU "
-                        "(default: $TINYGEN_BACKEND, else numpy)")  # fmt: skip
-    p.add_argument("--out", type=Path, default=Path(out),
-                   help=f"output folder; an older run in it is renamed "
-                        f"(default: {out})")  # fmt: skip
-    p.add_argument("--resume", action="store_true",
-                   help="continue the run in that folder, with its settings, from its last "
-                        "checkpoint")  # fmt: skip
-    p.add_argument("--samples", type=at_least(0), default=0, metavar="N",
-                   help="also write N samples to samples.npz (default: 0)")  # fmt: skip
-    p.add_argument("--quick", action="store_true",
-                   help="smoke test: finishes in seconds, with poor results")  # fmt: skip
+        p.add_argument("--lr", type=positive, default=lr, help=f"learning rate (default: {lr})")
+    p.add_argument(
+        "--seed",
+        type=at_least(0),
+        default=0,
+        help="random seed: the same seed gives the same run (default: 0)",
+    )
+    p.add_argument(
+        "--backend",
+        choices=backend.LIBRARIES,
+        help="compute with NumPy on the processor, or with CuPy on a GPU "
+        "(default: $TINYGEN_BACKEND, else numpy)",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path(out),
+        help=f"output folder; an older run in it is renamed (default: {out})",
+    )
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in that folder, with its settings, from its last checkpoint",
+    )
+    p.add_argument(
+        "--samples",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="also write N samples to samples.npz (default: 0)",
+    )
+    p.add_argument(
+        "--quick", action="store_true", help="smoke test: finishes in seconds, with poor results"
+    )
     return p
 
 
 def add_subsets(parser: argparse.ArgumentParser) -> None:
     """Options for a part of the images: `--train N` and `--test-images N`."""
-    parser.add_argument("--train", type=at_least(2), metavar="N",
-                        help="training images, at most (default: all)")  # fmt: skip
-    parser.add_argument("--test-images", type=at_least(2), metavar="N",
-                        help="held-out images, at most (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--train", type=at_least(2), metavar="N", help="training images, at most (default: all)"
+    )
+    parser.add_argument(
+        "--test-images",
+        type=at_least(2),
+        metavar="N",
+        help="held-out images, at most (default: all)",
+    )
 
 
 def parse(
@@ -99,8 +134,11 @@ def parse(
         if typed.get("data") == "auto":
             del typed["data"]  # what it was when the run began
         saved = read_config(typed.get("out", settings["out"]))["settings"]
-        settings |= {name: value for name, value in saved.items()
-                     if name in settings and name not in ("out", "backend")}  # fmt: skip
+        settings |= {
+            name: value
+            for name, value in saved.items()
+            if name in settings and name not in ("out", "backend")
+        }
     elif typed.get("quick"):
         settings |= quick or {}
     settings |= typed
@@ -127,9 +165,12 @@ def choose(name: str) -> str:
         if name != "auto":
             raise
         reason = str(error).splitlines()[0].removeprefix("mnist: ")
-        print(f"MNIST is unavailable: {reason}. Using built-in synthetic digits instead; for the "
-              f"real ones set TINYGEN_DATA to a folder with MNIST's four files.",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"MNIST is unavailable: {reason}. Using built-in synthetic digits instead; for the "
+            f"real ones set TINYGEN_DATA to a folder with MNIST's four files.",
+            file=sys.stderr,
+            flush=True,
+        )
         return "digits"
     return wanted
 
@@ -159,8 +200,9 @@ def at_least(least: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got "
-                                             f"{text!r}")  # fmt: skip
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {least} on, got {text!r}"
+            )
         return value
 
     return number

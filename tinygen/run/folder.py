@@ -52,8 +52,12 @@ class Folder:
                 if re.fullmatch(rf"\..+\.\d+-\d+{re.escape(PART)}", part.name):
                     part.unlink(missing_ok=True)
             if not resume:
-                self._config = {"settings": self.settings, "begun": _now(), **_versions(),
-                                "resumed": []}  # fmt: skip
+                self._config = {
+                    "settings": self.settings,
+                    "begun": _now(),
+                    **_versions(),
+                    "resumed": [],
+                }
                 write_json(self.path / CONFIG, self._config)
         except OSError as error:
             raise RunError(f"{self.path} can't be the folder of a run: {error}") from error
@@ -69,14 +73,17 @@ class Folder:
 
     def _compare(self, saved: Mapping[str, Any]) -> None:
         fixed = {name: value for name, value in self.settings.items() if name not in self.free}
-        differ = [name for name, value in fixed.items()
-                  if repr(saved.get(name, value)) != repr(value)]  # fmt: skip
+        differ = [
+            name for name, value in fixed.items() if repr(saved.get(name, value)) != repr(value)
+        ]
         if differ:
-            were = "\n  ".join(f"{name}: was {saved[name]!r}, now {self.settings[name]!r}"
-                               for name in differ)  # fmt: skip
-            raise RunError(f"the run in {self.path} has other settings, and would not be the same "
-                           f"run with these; begin another, in another folder\n  {were}"
-                           )  # fmt: skip
+            were = "\n  ".join(
+                f"{name}: was {saved[name]!r}, now {self.settings[name]!r}" for name in differ
+            )
+            raise RunError(
+                f"the run in {self.path} has other settings, and would not be the same "
+                f"run with these; begin another, in another folder\n  {were}"
+            )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -89,8 +96,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise RunError(f"there is no run to resume in {folder}: it has no {CONFIG}") from None
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path} is damaged, or not a run's: expected JSON with `settings` and "
-                       f"`resumed`") from None  # fmt: skip
+        raise RunError(
+            f"{path} is damaged, or not a run's: expected JSON with `settings` and `resumed`"
+        ) from None
     return config  # type: ignore[no-any-return]
 
 
@@ -110,8 +118,10 @@ def make_room(folder: Path) -> None:
 def _lock(folder: Path) -> Any:
     lock = locked(folder / ".lock")
     if lock is None:
-        raise RunError(f"another process is busy with the run in {folder}; wait for it, or "
-                       f"choose another folder")  # fmt: skip
+        raise RunError(
+            f"another process is busy with the run in {folder}; wait for it, or "
+            f"choose another folder"
+        )
     return lock
 
 
@@ -127,8 +137,10 @@ def plain(name: str, value: Any) -> Any:
         return {str(key): plain(name, each) for key, each in value.items()}
     if value is None or isinstance(value, (str, int, float)):
         return value
-    raise TypeError(f"expected the setting `{name}` to be a number, text, or lists of such, got "
-                    f"{type(value).__name__}")  # fmt: skip
+    raise TypeError(
+        f"expected the setting `{name}` to be a number, text, or lists of such, got "
+        f"{type(value).__name__}"
+    )
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -142,5 +154,9 @@ def _now() -> str:
 
 def _versions() -> dict[str, str]:
     version = sys.modules["tinygen"].__version__
-    return {"tinygen": version, "python": platform.python_version(), "numpy": np.__version__,
-            "backend": backend.describe()}  # fmt: skip
+    return {
+        "tinygen": version,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "backend": backend.describe(),
+    }

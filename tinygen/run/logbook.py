@@ -43,8 +43,12 @@ class Logbook:
             rows = read(self.path)[1]
             self._columns += new
             self._rewrite(rows)
-        row = {"step": step, "epoch": "" if math.isnan(epoch) else f"{epoch:.6g}",
-               "seconds": f"{seconds:.3f}", **values}  # fmt: skip
+        row = {
+            "step": step,
+            "epoch": "" if math.isnan(epoch) else f"{epoch:.6g}",
+            "seconds": f"{seconds:.3f}",
+            **values,
+        }
         # str of a float has the digits that tell it from all others of its type, and no more
         texts = [str(row.get(name, "")) for name in self._columns]
         csv.writer(self._open(), lineterminator="\n").writerow(texts)
@@ -81,11 +85,15 @@ def read(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
     if not lines or lines[0][: len(FIRST)] != FIRST:
-        raise ValueError(f"{path} is not the log of a run: it should begin with the columns "
-                         f"{', '.join(FIRST)}")  # fmt: skip
+        raise ValueError(
+            f"{path} is not the log of a run: it should begin with the columns {', '.join(FIRST)}"
+        )
     columns, *rows = lines
-    return columns, [dict(zip(columns, row, strict=True)) for row in rows
-                     if len(row) == len(columns) and row[0].isdecimal()]  # fmt: skip
+    return columns, [
+        dict(zip(columns, row, strict=True))
+        for row in rows
+        if len(row) == len(columns) and row[0].isdecimal()
+    ]
 
 
 def columns(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -31,8 +31,13 @@ class Progress:
         self._began = self._told = time.monotonic()
         self._bar: Any = None
         if sys.stderr is not None and sys.stderr.isatty():
-            self._bar = tqdm(total=self._total, initial=step, ncols=80, nrows=24,
-                             bar_format=BAR if self._total else ENDLESS)  # fmt: skip
+            self._bar = tqdm(
+                total=self._total,
+                initial=step,
+                ncols=80,
+                nrows=24,
+                bar_format=BAR if self._total else ENDLESS,
+            )
 
     def update(self, record: Any) -> None:
         """After the step of that record; shown only if the last time was long enough ago."""

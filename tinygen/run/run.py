@@ -90,8 +90,9 @@ class Record(Mapping[str, float]):
 def check_names(values: Mapping[str, Any]) -> None:
     for name in values:
         if name in FIRST:
-            raise ValueError(f"track: `{name}` is a column of its own in the log; expected another "
-                             f"name")  # fmt: skip
+            raise ValueError(
+                f"track: `{name}` is a column of its own in the log; expected another name"
+            )
 
 
 def number(name: str, value: Any) -> Any:
@@ -102,8 +103,9 @@ def number(name: str, value: Any) -> Any:
         return value
     array = np.asarray(host(value))
     if array.size != 1 or array.dtype.kind not in "fiub":
-        raise ValueError(f"track: expected numbers, but `{name}` is {array.dtype} of shape "
-                         f"{array.shape}")  # fmt: skip
+        raise ValueError(
+            f"track: expected numbers, but `{name}` is {array.dtype} of shape {array.shape}"
+        )
     return array.reshape(())[()]
 
 
@@ -126,8 +128,10 @@ class Run:
         free: Collection[str] = (),
     ) -> None:
         if not minutes > 0 or (steps is not None and not steps >= 1):
-            raise ValueError(f"Run: expected `minutes` > 0 and `steps` ≥ 1 or None, got "
-                             f"{minutes!r} and {steps!r}")  # fmt: skip
+            raise ValueError(
+                f"Run: expected `minutes` > 0 and `steps` ≥ 1 or None, got "
+                f"{minutes!r} and {steps!r}"
+            )
         self._folder = Folder(folder, settings or {}, resume, free)
         self.folder, self.settings, self.resume = self._folder.path, self._folder.settings, resume
         self.step, self.seconds = 0, 0.0
@@ -254,13 +258,16 @@ class Run:
         within = x.size and x.min() >= 0 and x.max() <= 1
         if x.ndim != 4 or x.shape[3] not in (1, 3) or not within:
             extent = f", from {x.min():.3g} to {x.max():.3g}" if x.size else ""
-            raise ValueError(f"samples: expected `images` (N, H, W, C) in [0, 1], with 1 or 3 "
-                             f"channels, got shape {x.shape}{extent}")  # fmt: skip
+            raise ValueError(
+                f"samples: expected `images` (N, H, W, C) in [0, 1], with 1 or 3 "
+                f"channels, got shape {x.shape}{extent}"
+            )
         if labels is not None:
             arrays["labels"] = np.asarray(host(labels))
             if arrays["labels"].shape != (len(x),):
-                raise ValueError(f"samples: {len(x)} images have labels of shape "
-                                 f"{arrays['labels'].shape}")  # fmt: skip
+                raise ValueError(
+                    f"samples: {len(x)} images have labels of shape {arrays['labels'].shape}"
+                )
         save_arrays(self.path("samples.npz"), compress=True, **arrays)
         return self.path("samples.npz")
 
@@ -273,8 +280,10 @@ class Run:
             if isinstance(each, Module):
                 for called, array in each.state_dict().items():
                     if array.dtype.kind == "f" and not np.isfinite(array).all():
-                        raise NotFinite(f"step {self.step}: `{called}` of `{part}` is not finite; "
-                                        f"it was not saved")  # fmt: skip
+                        raise NotFinite(
+                            f"step {self.step}: `{called}` of `{part}` is not finite; "
+                            f"it was not saved"
+                        )
         if name == CHECKPOINT and self._log is not None:
             self._write_rows()
             self._log.flush()
@@ -315,8 +324,11 @@ class Run:
             by = error.signal if isinstance(error, Stopped) else signal.SIGINT
             raise SystemExit(128 + by) from None
         if isinstance(error, Exception) and self._parts is not None:
-            say("There was no checkpoint yet." if self._saved is None else
-                f"The last good checkpoint: {saved}.")  # fmt: skip
+            say(
+                "There was no checkpoint yet."
+                if self._saved is None
+                else f"The last good checkpoint: {saved}."
+            )
         if failed is not None:
             raise failed
 

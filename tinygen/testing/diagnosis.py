@@ -74,8 +74,9 @@ class Finding(NamedTuple):
         if self.diagnosis:
             lines.append(f"  {SENTENCES[self.diagnosis]}")
         if self.dtype:
-            lines.append(f"  it returned {self.dtype} for float64 inputs: compute in the inputs' "
-                         f"dtype")  # fmt: skip
+            lines.append(
+                f"  it returned {self.dtype} for float64 inputs: compute in the inputs' dtype"
+            )
         if self.detail:
             lines.append(f"  {self.detail}")
         return "\n".join(lines)
@@ -111,9 +112,15 @@ def diagnose(
         diagnosis = "first order only"
     wrong = 1 if numeric is None else max(1, int((~_close_entries(g, numeric)).sum()))
     return finding._replace(
-        diagnosis=diagnosis, detail=detail, analytic=float(g[index]), extrapolated=slope.value,
-        numeric=slope.central, steps=slope.steps, wrong=wrong, total=g.size,
-    )  # fmt: skip
+        diagnosis=diagnosis,
+        detail=detail,
+        analytic=float(g[index]),
+        extrapolated=slope.value,
+        numeric=slope.central,
+        steps=slope.steps,
+        wrong=wrong,
+        total=g.size,
+    )
 
 
 def _marks(
@@ -173,8 +180,13 @@ def _missing_sum(f: Any, i: int, g: Floats, v: list[Floats]) -> Iterator[tuple[s
             place = (slice(None),) * axis + (position,)
             only[place] = v[0][place]
             if _close(g, f.numeric_gradient(i, [only, *(np.zeros_like(w) for w in v[1:])])):
-                yield "broadcast", (f"It holds only what position {position} along axis {axis} of "
-                                    f"the output contributes")  # fmt: skip
+                yield (
+                    "broadcast",
+                    (
+                        f"It holds only what position {position} along axis {axis} of "
+                        f"the output contributes"
+                    ),
+                )
 
 
 def _wrong_shape(g: Floats, shape: tuple[int, ...], numeric: Floats | None) -> tuple[str, str]:
@@ -182,9 +194,7 @@ def _wrong_shape(g: Floats, shape: tuple[int, ...], numeric: Floats | None) -> t
     said = f"It has shape {g.shape}, its input {shape}"
     extra = g.ndim - len(shape)
     if extra >= 0 and all(n in (1, m) for n, m in zip(shape, g.shape[extra:], strict=True)):
-        stretched = tuple(
-            k for k in range(g.ndim) if k < extra or shape[k - extra] != g.shape[k]
-        )
+        stretched = tuple(k for k in range(g.ndim) if k < extra or shape[k - extra] != g.shape[k])
         fits = numeric is not None and _close(g.sum(stretched).reshape(shape), numeric)
         return "broadcast", f"{said}: sum it over {_axes(stretched)}" + (
             ", and it is right" if fits else ""
@@ -217,8 +227,11 @@ def _name_of(factor: float, f: Any, i: int) -> str:
     """The length, or the count of entries, that a factor is equal or inverse to."""
     lengths: dict[int, str] = {}
     outputs = [("output", y) for y in f.here()]
-    for name, a in [*outputs, (f"`{f.names[i]}`", f.inputs[i]),
-                    *((f"`{n}`", x) for n, x in zip(f.names, f.inputs, strict=True))]:  # fmt: skip
+    for name, a in [
+        *outputs,
+        (f"`{f.names[i]}`", f.inputs[i]),
+        *((f"`{n}`", x) for n, x in zip(f.names, f.inputs, strict=True)),
+    ]:
         if a.ndim > 1 or name != "output":
             for axis, n in enumerate(a.shape):
                 batch = ", the batch" if axis == 0 and a.ndim > 1 else ""

@@ -157,9 +157,15 @@ def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _verdict(
-    f: Function, i: int, block: Any, direction: Floats, g: Floats, v: list[Floats],
-    atol: float, rtol: float,
-) -> str:  # fmt: skip
+    f: Function,
+    i: int,
+    block: Any,
+    direction: Floats,
+    g: Floats,
+    v: list[Floats],
+    atol: float,
+    rtol: float,
+) -> str:
     """Whether the slope along a direction is "right", "wrong", at a "kink", or too "coarse"."""
     expected = float(g @ direction)
     if not np.isfinite(expected):

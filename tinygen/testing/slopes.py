@@ -77,8 +77,17 @@ def measure(
     bend = (high - low) / steps[-1] * float(np.abs(f.inputs[i].reshape(-1)[block]).max())
     per_reach = float(np.abs(direction).max()) / typical(f.inputs[i], block)
     scale = max((size or float(everything)) * per_reach, abs(value)) or 1.0
-    return Slope(value, abs(value - once[1]), noise, low, high, bend, scale,
-                 (central[0], central[1], central[2]), steps)  # fmt: skip
+    return Slope(
+        value,
+        abs(value - once[1]),
+        noise,
+        low,
+        high,
+        bend,
+        scale,
+        (central[0], central[1], central[2]),
+        steps,
+    )
 
 
 def typical(x: Floats, block: Any = slice(0)) -> float:
@@ -157,18 +166,26 @@ class TensorFunction(Function):
     """A function of Tensors. Its inputs are live: moving one is setting its data."""
 
     def __init__(
-        self, name: str, order: int, names: list[str], live: list[Tensor],
+        self,
+        name: str,
+        order: int,
+        names: list[str],
+        live: list[Tensor],
         call: Callable[[], list[Tensor]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.order, self.names, self.live, self.call = name, order, names, live, call
         self.inputs = [x.numpy() for x in live]
         self.floors = [0.0] * len(self.here())
 
     @classmethod
     def of(
-        cls, name: str, f: Callable[..., Any], names: list[str], inputs: Sequence[Any],
+        cls,
+        name: str,
+        f: Callable[..., Any],
+        names: list[str],
+        inputs: Sequence[Any],
         parameters: dict[str, Tensor],
-    ) -> TensorFunction:  # fmt: skip
+    ) -> TensorFunction:
         given = [_as_live(x) for x in inputs]
         live = {n: x for n, x in zip(names, given, strict=True) if _is_live(x)} | parameters
         if not live:
@@ -181,8 +198,10 @@ class TensorFunction(Function):
                 raise ValueError(f"gradcheck: {name} returned nothing to differentiate")
             for each in outputs:
                 if not isinstance(each, Tensor):
-                    raise TypeError(f"gradcheck: {name} returned {type(each).__name__}, no Tensor; "
-                                    f"for a plain NumPy function pass its vjp too")  # fmt: skip
+                    raise TypeError(
+                        f"gradcheck: {name} returned {type(each).__name__}, no Tensor; "
+                        f"for a plain NumPy function pass its vjp too"
+                    )
                 if each.dtype != np.float64:
                     raise GradientError(Finding(name, 1, "float32", dtype=str(each.dtype)))
             return outputs
@@ -233,9 +252,13 @@ class NumpyFunction(Function):
     """A function of plain arrays, with a hand-written backward."""
 
     def __init__(
-        self, name: str, f: Callable[..., Any], vjp: Callable[..., Any], names: list[str],
+        self,
+        name: str,
+        f: Callable[..., Any],
+        vjp: Callable[..., Any],
+        names: list[str],
         inputs: Sequence[Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.order, self.f, self.vjp = name, 1, f, vjp
         plain = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
         plain = [np.asarray(x) if isinstance(x, list) else x for x in plain]
@@ -271,8 +294,9 @@ class NumpyFunction(Function):
         if len(found) == len(self.given):
             found = [found[k] for k in self.checked]
         if len(found) != len(self.inputs):
-            raise TypeError(f"gradcheck: vjp returned {len(found)} arrays for "
-                            f"{len(self.given)} inputs")  # fmt: skip
+            raise TypeError(
+                f"gradcheck: vjp returned {len(found)} arrays for {len(self.given)} inputs"
+            )
         return [np.asarray(g, np.float64) for g in found]
 
     def its_vjp(self, v: list[Floats]) -> Function:

@@ -58,8 +58,9 @@ def arrays(
     allowed = [(int(np.ceil(a * 1000)), int(np.floor(b * 1000))) for a, b in pieces]
     numbers = [st.integers(a, b) for a, b in allowed if a <= b]
     if not numbers:
-        raise ValueError(f"arrays: nothing lies between {low} and {high} and {gap} away from "
-                         f"{list(away_from)}")  # fmt: skip
+        raise ValueError(
+            f"arrays: nothing lies between {low} and {high} and {gap} away from {list(away_from)}"
+        )
     count = int(np.prod(size, dtype=int))
     entries = draw(st.lists(st.one_of(numbers), min_size=count, max_size=count))
     return (np.array(entries, np.float64) / 1000).astype(dtype).reshape(size)

@@ -52,9 +52,17 @@ if TYPE_CHECKING:
     from tinygen.vae.model import VAE
 
 __all__ = [
-    "Bernoulli", "Bound", "Gaussian", "elbo", "gaussian_kl", "iwae", "log_normal",
-    "log_weights", "reparameterise", "train",
-]  # fmt: skip
+    "Bernoulli",
+    "Bound",
+    "Gaussian",
+    "elbo",
+    "gaussian_kl",
+    "iwae",
+    "log_normal",
+    "log_weights",
+    "reparameterise",
+    "train",
+]
 
 Random = np.random.Generator
 
@@ -126,8 +134,10 @@ def checked_likelihood(owner: str, likelihood: Any) -> Any:
     """`Bernoulli()`, unless it is another object that has `log_prob`: no class, and no name."""
     likelihood = Bernoulli() if likelihood is None else likelihood
     if isinstance(likelihood, type) or not hasattr(likelihood, "log_prob"):
-        raise TypeError(f"{owner}: expected `likelihood` to be an object such as Bernoulli(), got "
-                        f"{likelihood!r}")  # fmt: skip
+        raise TypeError(
+            f"{owner}: expected `likelihood` to be an object such as Bernoulli(), got "
+            f"{likelihood!r}"
+        )
     return likelihood
 
 
@@ -135,15 +145,19 @@ def _check_draws(eps: Any, **given: Any) -> None:
     """A draw that broadcasts would be shared by units, or by rows."""
     for name, x in given.items():
         if np.shape(eps)[np.ndim(eps) - np.ndim(x) :] != np.shape(x):
-            raise ValueError(f"reparameterise: expected the shape of `eps` to end in that of "
-                             f"`{name}`, {np.shape(x)}, got {np.shape(eps)}")  # fmt: skip
+            raise ValueError(
+                f"reparameterise: expected the shape of `eps` to end in that of "
+                f"`{name}`, {np.shape(x)}, got {np.shape(eps)}"
+            )
 
 
 def _check_units(owner: str, *xs: Any) -> None:
     """One unit that broadcasts, (N, 1) beside (N, D), would give numbers too; a scalar may."""
     if len({np.shape(x)[-1:] for x in xs} - {()}) > 1:
-        raise ValueError(f"{owner}: expected as many units, on the last axis, in each, got "
-                         + " and ".join(str(np.shape(x)) for x in xs))  # fmt: skip
+        raise ValueError(
+            f"{owner}: expected as many units, on the last axis, in each, got "
+            + " and ".join(str(np.shape(x)) for x in xs)
+        )
 
 
 def _check_images(x: Any, decoded: Tensor) -> None:
@@ -154,8 +168,10 @@ def _check_images(x: Any, decoded: Tensor) -> None:
     if np.shape(x)[:1] == (0,):
         raise ValueError(f"VAE: expected at least one image, got shape {np.shape(x)}")
     if decoded.shape != np.shape(x):
-        raise ValueError(f"VAE: expected the decoder to give {np.shape(x)}, as the images are, got "
-                         f"{decoded.shape}")  # fmt: skip
+        raise ValueError(
+            f"VAE: expected the decoder to give {np.shape(x)}, as the images are, got "
+            f"{decoded.shape}"
+        )
 
 
 def _sum_of_image(x: Tensor) -> Tensor:
@@ -232,8 +248,7 @@ def log_weights(
     repeated = None if checked is None else np.tile(checked, k)
     decoded = model.decode(reshape(z, (k * N, model.latent)), repeated)
     given_z = reshape(model.likelihood.log_prob(copies, decoded), (k, N))
-    return (given_z + log_normal(z) - log_normal(z, mu, log_var), given_z,
-            gaussian_kl(mu, log_var))  # fmt: skip
+    return (given_z + log_normal(z) - log_normal(z, mu, log_var), given_z, gaussian_kl(mu, log_var))
 
 
 def _noise(rng: Random, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -50,8 +50,10 @@ class VAE(Module):
         given = (self._one_hot(labels, x),) if self.classes else ()
         h = as_tensor(self.encoder(x, *given))
         if h.ndim != 2 or h.shape[1] != 2 * self.latent:
-            raise ValueError(f"VAE: expected the encoder to give (N, {2 * self.latent}), the mean "
-                             f"and log-variance of {self.latent} units, got {h.shape}")  # fmt: skip
+            raise ValueError(
+                f"VAE: expected the encoder to give (N, {2 * self.latent}), the mean "
+                f"and log-variance of {self.latent} units, got {h.shape}"
+            )
         return h[:, : self.latent], h[:, self.latent :]
 
     def decode(self, z: Any, labels: Any = None) -> Tensor:
@@ -97,8 +99,10 @@ class VAE(Module):
         """
         whole("interpolate", 1, steps=steps)
         if len(x0) != len(x1):
-            raise ValueError(f"interpolate: expected as many images in `x1` as in `x0`, got "
-                             f"{len(x1)} and {len(x0)}")  # fmt: skip
+            raise ValueError(
+                f"interpolate: expected as many images in `x1` as in `x0`, got "
+                f"{len(x1)} and {len(x0)}"
+            )
         a, b = (self.means(x, labels) for x in (x0, x1))
         times, labels = np.linspace(0, 1, steps).tolist(), self._checked(labels, x0)
         ways = [self.generate((1 - t) * a + t * b, labels) for t in times]

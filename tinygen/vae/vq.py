@@ -78,8 +78,12 @@ class VectorQuantiser(Module):
         chosen = self.e[codes]
         if self.training:
             self._count(z.data, codes)
-        return Quantised(z + (chosen - z).detach(), codes,
-                         _squares(z.detach() - chosen), _squares(z - chosen.detach()))  # fmt: skip
+        return Quantised(
+            z + (chosen - z).detach(),
+            codes,
+            _squares(z.detach() - chosen),
+            _squares(z - chosen.detach()),
+        )
 
     def _count(self, z: Array, codes: Array) -> None:
         """N ← γ N + (1 − γ) n,  m ← γ m + (1 − γ) Σ z,  e = m / N  (eq. 6 to 8)"""
@@ -117,8 +121,10 @@ class VectorQuantiser(Module):
         """All vectors in z: (n, D)"""
         z, D = as_tensor(z).data, self.e.shape[1]
         if z.ndim < 2 or z.shape[-1] != D or not z.size:
-            raise ValueError(f"{owner}: expected vectors of {D} features on the last axis, one "
-                             f"or more, got {z.shape}")  # fmt: skip
+            raise ValueError(
+                f"{owner}: expected vectors of {D} features on the last axis, one "
+                f"or more, got {z.shape}"
+            )
         return z.reshape(-1, D)
 
 
@@ -150,8 +156,10 @@ class VQVAE(Module):
         """What these numbers are an image of."""
         chosen, K = np.asarray(host(codes)), len(self.quantiser.e)
         if chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= K)).any():
-            raise ValueError(f"VQVAE: expected `codes` to be ints from 0 to {K - 1}, got "
-                             f"{chosen.dtype} from {chosen.min()} to {chosen.max()}")  # fmt: skip
+            raise ValueError(
+                f"VQVAE: expected `codes` to be ints from 0 to {K - 1}, got "
+                f"{chosen.dtype} from {chosen.min()} to {chosen.max()}"
+            )
         with evaluating(self):
             decoded = self.decoder(self.quantiser.e[chosen])
             return to_numpy(self.likelihood.mean(decoded).data)
@@ -188,5 +196,10 @@ def vq_loss(
         loss = loss + quantised.codebook
     counts = np.bincount(to_numpy(quantised.codes).ravel())
     p = counts[counts > 0] / counts.sum()
-    return VQLoss(loss, reconstruction, quantised.codebook, quantised.commitment,
-                  float(np.exp(-(p * np.log(p)).sum())))  # fmt: skip
+    return VQLoss(
+        loss,
+        reconstruction,
+        quantised.codebook,
+        quantised.commitment,
+        float(np.exp(-(p * np.log(p)).sum())),
+    )
