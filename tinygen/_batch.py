@@ -13,7 +13,8 @@ import numpy as np
 
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, as_tensor, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 
 
 def host(x: Any) -> Any:
@@ -91,7 +92,7 @@ def one_hot(labels: Any, classes: int, dtype: Any) -> Tensor:
     return as_tensor((xp.asarray(labels)[:, None] == xp.arange(classes)).astype(dtype))
 
 
-def drop_labels(classes: Any, null: int, probability: float, *, rng: np.random.Generator) -> Array:
+def drop_labels(classes: Any, null: int, probability: float, *, rng: Rng) -> Array:
     """The labels (N,), each replaced by `null`, "any", with this probability (Ho & Salimans 2022)
 
     A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._types import Array, Rng
 
-def generator(owner: str, rng: Any) -> np.random.Generator:
+
+def generator(owner: str, rng: Any) -> Rng:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"{owner}: expected `rng` to be a NumPy Generator, as "
@@ -21,12 +23,12 @@ def generator(owner: str, rng: Any) -> np.random.Generator:
     return rng
 
 
-def state_of(rng: np.random.Generator) -> np.ndarray[Any, Any]:
+def state_of(rng: Rng) -> Array:
     """The generator's state as text in an array, fit for `np.savez` without pickle."""
     return np.array(json.dumps(rng.bit_generator.state, default=_as_json))
 
 
-def restore(rng: np.random.Generator, state: Any) -> None:
+def restore(rng: Rng, state: Any) -> None:
     """Let `rng` draw what the generator drew next whose state this is. It must be of its kind."""
     saved = json.loads(str(np.asarray(state)[()]), object_hook=_from_json)
     kind, ours = saved.get("bit_generator"), type(rng.bit_generator).__name__
@@ -35,7 +37,7 @@ def restore(rng: np.random.Generator, state: Any) -> None:
     rng.bit_generator.state = saved
 
 
-def _as_json(array: np.ndarray[Any, Any]) -> dict[str, Any]:  # some generators' state has arrays
+def _as_json(array: Array) -> dict[str, Any]:  # some generators' state has arrays
     return {"array": array.tolist(), "dtype": str(array.dtype)}
 
 

@@ -357,7 +357,8 @@ X, W = (8, 28, 28, 3), (3, 3, 3, 16)
         ),
         (
             lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), 2, size=9),
-            "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` has (3, 3) (w "
+            "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` "
+            "has (3, 3) (w "
             "(3, 3, 3, 16), stride (2, 2), padding ((0, 0), (0, 0)))",
         ),
         (
@@ -372,12 +373,14 @@ X, W = (8, 28, 28, 3), (3, 3, 3, 16)
         ),
         (
             lambda: tg.conv2d_weight(np_zeros(X), np_zeros((8, 27, 28, 4)), size=3),
-            "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = (8, 26, 26), "
+            "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = "
+            "(8, 26, 26), "
             "but `y` has (8, 27, 28)",
         ),
         (
             lambda: tg.max_pool2d(np_zeros(X), 2, padding=2),
-            "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a patch could "
+            "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a "
+            "patch could "
             "lie wholly outside the image",
         ),
         (

@@ -505,7 +505,8 @@ def test_a_file_of_several_arrays_has_images_and_may_have_labels(tmp_path, rng, 
         ),
         (
             {"images": np.zeros((0, 8, 8))},
-            "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, got (0, 8, 8)",
+            "expected images of shape (N, H, W), or (N, H, W, C) with C 1 or 3, in {}, "
+            "got (0, 8, 8)",
         ),
         ({"images": np.zeros((2, 8, 8), int)}, "{}: expected bytes (uint8) or floats, got int64"),
         ({"images": np.full((2, 8, 8), -0.5)}, "{}: expected floats from 0 to 1, got -0.5 to -0.5"),

@@ -173,7 +173,8 @@ def test_frames_are_kept_as_bytes_of_their_own_one_for_each_grey_pixel():
         (
             lambda f: f.append(np.zeros((4, 4))),
             ValueError,
-            "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of them 0, got "
+            "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of "
+            "them 0, got "
             "(4, 4)",
         ),
         (

@@ -289,12 +289,14 @@ IMAGES = np.zeros((2, 4, 4, 1))
         ),
         (
             lambda rng: inception_score([[0.5, 0.4]]),
-            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from 0.4 "
+            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got "
+            "some from 0.4 "
             "on, and sums from 0.9 to 0.9",
         ),
         (
             lambda rng: inception_score([[1.5, -0.5]]),
-            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got some from -0.5 "
+            "inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1, got "
+            "some from -0.5 "
             "on, and sums from 1 to 1",
         ),
         (

@@ -462,7 +462,8 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
         (
             lambda: nn.Dropout(0.5, rng=np.random),
             TypeError,
-            "Dropout: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
+            "Dropout: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
+            "makes, got "
             "module",
         ),
         (lambda: nn.Flatten()(1.0), ValueError, "Flatten: expected a batch, got a number"),

@@ -400,7 +400,8 @@ RNG = np.random.default_rng(0)
         (
             lambda: nn.SpectralNorm(nn.Dense(2, 2, rng=RNG), rng=1),
             TypeError,
-            "SpectralNorm: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, "
+            "SpectralNorm: expected `rng` to be a NumPy Generator, as "
+            "np.random.default_rng(0) makes, "
             "got int",
         ),
         (

@@ -505,7 +505,8 @@ def test_there_is_no_optimiser_without_an_update():
         (
             [ONES, Tensor(np.ones((3, 2)))],
             ValueError,
-            "expected the gradient of parameter 1 of shape (2, 3) to be float64 of shape (2, 3), got "
+            "expected the gradient of parameter 1 of shape (2, 3) to be float64 of shape "
+            "(2, 3), got "
             "float64 of shape (3, 2)",
         ),
         (

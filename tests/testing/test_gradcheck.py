@@ -371,7 +371,8 @@ def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):
         (
             lambda: gradcheck(lambda x: 1.0, np.ones(2)),
             TypeError,
-            "gradcheck: <lambda> returned float, no Tensor; for a plain NumPy function pass its vjp "
+            "gradcheck: <lambda> returned float, no Tensor; for a plain NumPy function "
+            "pass its vjp "
             "too",
         ),
         (

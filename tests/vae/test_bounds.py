@@ -451,7 +451,8 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
         ),
         (
             lambda: vae.reparameterise(tensor(X[:, :1]), tensor(X), tensor(X)),
-            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), got (3, 4)",
+            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), "
+            "got (3, 4)",
         ),
         (
             lambda: vae.reparameterise(tensor(X), tensor(X[:, :1]), tensor(X)),
@@ -460,7 +461,8 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
         ),
         (
             lambda: vae.reparameterise(tensor(X), tensor(X), tensor(X[:, :1])),
-            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (3, 1)",
+            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), "
+            "got (3, 1)",
         ),
         (
             lambda: vae.reparameterise(tensor(X), 0.0, tensor(X[0])),

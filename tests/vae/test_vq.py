@@ -323,7 +323,8 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
         ),
         (
             lambda: VQVAE(None, quantiser(), None, likelihood=vae.Bernoulli),
-            f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got {vae.Bernoulli}",
+            f"VQVAE: expected `likelihood` to be an object such as Bernoulli(), got "
+            f"{vae.Bernoulli}",
         ),
         (
             lambda: vq_loss(small(), tensor(np.ones((1, 4, 4, 1))), beta=-1.0),

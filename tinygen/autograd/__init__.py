@@ -1,130 +1,32 @@
 """Automatic differentiation: tensors, gradients of any order, and every differentiable operation.
 
 Reading order: tensor.py and graph.py (what is recorded, and the way back), functions.py and
-shaping.py (the operations), conv.py, pooling.py (geometry.py checks their shapes), normalise.py.
-backend.py and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py and fast_norm.py are
-the CPU's faster versions.
+shaping.py (the operations), conv.py and pooling.py (geometry.py checks their shapes),
+normalisation.py. backend.py and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py
+and fast_norm.py are the CPU's faster versions.
 """
 
-from tinygen.autograd.backend import Array, Shape, describe, keep_memory, to_numpy, use, xp
-from tinygen.autograd.conv import conv2d, conv2d_weight, conv_transpose2d
-from tinygen.autograd.functions import (
-    abs,
-    clip,
-    cos,
-    elu,
-    erf,
-    exp,
-    expm1,
-    gelu,
-    leaky_relu,
-    log,
-    log1p,
-    log_softmax,
-    logsumexp,
-    max,
-    maximum,
-    mean,
-    min,
-    minimum,
-    relu,
-    sigmoid,
-    silu,
-    sin,
-    softmax,
-    softplus,
-    sqrt,
-    sum,
-    tanh,
-    var,
-    where,
+from tinygen.autograd import (
+    backend,
+    conv,
+    functions,
+    graph,
+    normalisation,
+    parallel,
+    pooling,
+    shaping,
+    tensor,
 )
-from tinygen.autograd.graph import grad, is_recording, no_grad
-from tinygen.autograd.normalise import normalise
-from tinygen.autograd.parallel import fused
-from tinygen.autograd.pooling import avg_pool2d, max_pool2d, patches, upsample2d
-from tinygen.autograd.shaping import (
-    affine,
-    broadcast_to,
-    concat,
-    cumsum,
-    einsum,
-    flip,
-    matmul,
-    pad,
-    reshape,
-    split,
-    stack,
-    swapaxes,
-    take,
-    transpose,
-)
-from tinygen.autograd.tensor import Tensor, as_tensor, record
+from tinygen.autograd.backend import *
+from tinygen.autograd.conv import *
+from tinygen.autograd.functions import *
+from tinygen.autograd.graph import *
+from tinygen.autograd.normalisation import *
+from tinygen.autograd.parallel import *
+from tinygen.autograd.pooling import *
+from tinygen.autograd.shaping import *
+from tinygen.autograd.tensor import *
 
-__all__ = [
-    "Array",
-    "Shape",
-    "Tensor",
-    "abs",
-    "affine",
-    "as_tensor",
-    "avg_pool2d",
-    "broadcast_to",
-    "clip",
-    "concat",
-    "conv2d",
-    "conv2d_weight",
-    "conv_transpose2d",
-    "cos",
-    "cumsum",
-    "describe",
-    "einsum",
-    "elu",
-    "erf",
-    "exp",
-    "expm1",
-    "flip",
-    "fused",
-    "gelu",
-    "grad",
-    "is_recording",
-    "keep_memory",
-    "leaky_relu",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "no_grad",
-    "normalise",
-    "pad",
-    "patches",
-    "record",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "silu",
-    "sin",
-    "softmax",
-    "softplus",
-    "split",
-    "sqrt",
-    "stack",
-    "sum",
-    "swapaxes",
-    "take",
-    "tanh",
-    "to_numpy",
-    "transpose",
-    "upsample2d",
-    "use",
-    "var",
-    "where",
-    "xp",
-]
+__all__ = backend.__all__ + conv.__all__ + functions.__all__ + graph.__all__
+__all__ += normalisation.__all__ + parallel.__all__ + pooling.__all__
+__all__ += shaping.__all__ + tensor.__all__

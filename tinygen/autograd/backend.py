@@ -2,7 +2,7 @@
 
 The rest of the library writes `xp.exp(x)` and need not ask which of the two it has; cupy.py proves
 that CuPy works. The difference shows in four other files: parallel.py, which splits large work
-across threads or hands it to the GPU whole; conv.py and normalise.py, which take the faster
+across threads or hands it to the GPU whole; conv.py and normalisation.py, which take the faster
 versions of fast_conv.py and fast_norm.py on a CPU; and run/run.py, which looks at a GPU's losses
 rarely.
 
@@ -19,14 +19,15 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import cupy
 
-Array: TypeAlias = Any  # an `xp.ndarray`; CuPy has no type hints to share with NumPy's
-Shape: TypeAlias = tuple[int, ...]
+__all__ = ["Array", "ArrayLike", "Rng", "Shape", "describe", "keep_memory", "to_numpy", "use", "xp"]
+
 
 LIBRARIES = ("numpy", "cupy")
 
@@ -124,7 +125,7 @@ def queues_work() -> bool:
     return name == "cupy"
 
 
-def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+def to_numpy(array: Array) -> Array:
     """The array on the host. On a GPU this waits for all work on it to be done."""
     return array.get() if hasattr(array, "get") else np.asarray(array)
 

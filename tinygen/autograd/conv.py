@@ -18,11 +18,14 @@ operations; last, where the CPU takes another route to the same numbers (fast_co
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
+from tinygen._types import Array, Shape
 from tinygen.autograd import backend, fast_conv
-from tinygen.autograd.backend import Array, Shape, xp
+from tinygen.autograd.backend import xp
 from tinygen.autograd.geometry import (
     Padding,
     Pads,
@@ -202,7 +205,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     if not backend.plain:
         return fast_conv.conv_weight(x, y, s, p, size)
     parts = _parts(x, y.shape[1:3], (*size, x.shape[3]))
-    return sum(plain_conv_weight(x[part], y[part], s, p, size) for part in parts)
+    return reduce(operator.add, (plain_conv_weight(x[i], y[i], s, p, size) for i in parts))
 
 
 def _parts(images: Array, pixels: Shape, patch: Shape) -> list[slice]:

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinygen._types import Array
 from tinygen.autograd import backend
-from tinygen.autograd.backend import Array
 from tinygen.autograd.geometry import Pads, Pair, output_size
 from tinygen.autograd.parallel import block_bytes, blocks, spread, workspace
 

@@ -1,4 +1,4 @@
-"""Normalisation on a CPU: what normalise.py computes plainly, in few passes over memory.
+"""Normalisation on a CPU: what normalisation.py computes plainly, in few passes over memory.
 
 Mean and variance take one pass, y another. The three gradients share their sums over ȳ and ȳ ⊙ z.
 Given these, x̄ is one more pass, a sum of scaled ȳ, scaled x and a shift:
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd.backend import Array
+from tinygen._types import Array
 from tinygen.autograd.parallel import spread, workspace
 from tinygen.autograd.tensor import Tensor
 
@@ -114,7 +114,7 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
 
 def _scale_and_shift(
-    x: Array, scale: Array, shift: Array, x2: Array = None, scale2: Array = None
+    x: Array, scale: Array, shift: Array, x2: Any = None, scale2: Any = None
 ) -> Array:
     """scale ⊙ x + shift (+ scale₂ ⊙ x₂)"""
     y = np.empty_like(x)

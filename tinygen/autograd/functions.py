@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._types import Array, Shape
 from tinygen.autograd import parallel
-from tinygen.autograd.backend import Array, Shape, xp
+from tinygen.autograd.backend import xp
 from tinygen.autograd.graph import is_recording
 from tinygen.autograd.parallel import fused
 from tinygen.autograd.shaping import broadcast_to, reshape

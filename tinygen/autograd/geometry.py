@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen.autograd.backend import Array, Shape
+from tinygen._types import Array, Shape
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor
 
 Pair: TypeAlias = tuple[int, int]

@@ -21,7 +21,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tinygen import autograd
-from tinygen.autograd.backend import Array, xp
+from tinygen._types import Array
+from tinygen.autograd.backend import xp
+
+__all__ = ["grad", "is_recording", "no_grad"]
 
 if TYPE_CHECKING:
     from tinygen.autograd.tensor import Tensor

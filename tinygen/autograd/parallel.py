@@ -23,8 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._types import Array, Shape
 from tinygen.autograd import backend
-from tinygen.autograd.backend import Array, Shape, xp
+from tinygen.autograd.backend import xp
+
+__all__ = ["fused"]
 
 BLOCK_BYTES = 3 << 20  # what one thread works on at a time: small enough to stay in its cache
 WORKSPACE_BYTES = 12 << 20  # what all the threads' blocks together may take

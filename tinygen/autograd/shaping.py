@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._types import Array, Shape
 from tinygen.autograd import parallel
-from tinygen.autograd.backend import Array, Shape, xp
+from tinygen.autograd.backend import xp
 from tinygen.autograd.parallel import product
 from tinygen.autograd.tensor import Tensor, apply, as_alike, as_tensor, meet_either, record
 

@@ -24,9 +24,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen import autograd
+from tinygen._types import Array, Shape
 from tinygen.autograd import backend
-from tinygen.autograd.backend import Array, Shape, to_numpy, xp
+from tinygen.autograd.backend import to_numpy, xp
 from tinygen.autograd.graph import ancestors, recording
+
+__all__ = ["Tensor", "as_tensor", "record"]
 
 Vjp: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -73,19 +76,19 @@ class Tensor:
     # the array and its properties; `data` may be set anew, which counts as a change in place
     @property
     def shape(self) -> Shape:
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        return self._data.size  # type: ignore[no-any-return]
+        return self._data.size
 
     def _set_data(self, array: Array) -> None:
         if not isinstance(array, xp.ndarray):
@@ -96,7 +99,7 @@ class Tensor:
 
     data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
 
-    def numpy(self) -> np.ndarray[Any, Any]:
+    def numpy(self) -> Array:
         """A copy on the host, as a NumPy array."""
         return np.array(to_numpy(self._data))
 
@@ -126,7 +129,7 @@ class Tensor:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self._data, dtype=dtype)  # CuPy refuses, and says to use .numpy() or .get()
 
     def __len__(self) -> int:

@@ -17,21 +17,19 @@ import numpy as np
 
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array
+from tinygen._types import Array, Rng
 
 __all__ = ["binarize", "crop", "flip", "noise", "rotate", "shift"]
 
-Random = np.random.Generator
 
-
-def flip(x: Array, *, rng: Random) -> Array:
+def flip(x: Array, *, rng: Rng) -> Array:
     """Each image as it is or, as probably, left and right exchanged"""
     _check("flip", x, rng)
     flipped = rng.random(len(x)) < 0.5
     return np.where(flipped[:, None, None, None], x[:, :, ::-1], x)
 
 
-def shift(x: Array, most: int, *, rng: Random) -> Array:
+def shift(x: Array, most: int, *, rng: Rng) -> Array:
     """Each image moved by up to `most` whole pixels, down or up and right or left; then come zeros
 
     Every one of the (2·most + 1)² moves is as probable as another.
@@ -41,7 +39,7 @@ def shift(x: Array, most: int, *, rng: Random) -> Array:
     return _window(x, x.shape[1], x.shape[2], most, rng)
 
 
-def crop(x: Array, size: int, *, rng: Random, padding: int = 0) -> Array:
+def crop(x: Array, size: int, *, rng: Rng, padding: int = 0) -> Array:
     """`size` × `size` pixels from anywhere in each image, after a border of zeros is added"""
     _check("crop", x, rng)
     whole("crop", 1, size=size)
@@ -55,7 +53,7 @@ def crop(x: Array, size: int, *, rng: Random, padding: int = 0) -> Array:
     return _window(x, size, size, padding, rng)
 
 
-def _window(x: Array, height: int, width: int, padding: int, rng: Random) -> Array:
+def _window(x: Array, height: int, width: int, padding: int, rng: Rng) -> Array:
     """A window from anywhere in each image, after zeros are added all around"""
     x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     N, H, W, _ = x.shape
@@ -65,7 +63,7 @@ def _window(x: Array, height: int, width: int, padding: int, rng: Random) -> Arr
     return x[np.arange(N)[:, None, None], rows, columns]
 
 
-def rotate(x: Array, degrees: float, *, rng: Random, fill: float = 0.0) -> Array:
+def rotate(x: Array, degrees: float, *, rng: Rng, fill: float = 0.0) -> Array:
     """Each image turned about its middle, by an angle ~ U(−degrees, degrees)
 
     In between pixels it is interpolated bilinearly; beyond the image there is `fill`.
@@ -101,14 +99,14 @@ def _turned(x: Array, degrees: Array, fill: float) -> Array:
     return (upper * (1 - down) + lower * down).astype(x.dtype)
 
 
-def noise(x: Array, sigma: float, *, rng: Random) -> Array:
+def noise(x: Array, sigma: float, *, rng: Rng) -> Array:
     """x + σ ε, ε ~ N(0, I). It is not clipped: a model that counts on Gaussian noise gets it"""
     _check("noise", x, rng, floating=True)
     sigma = number("noise: expected `sigma` ≥ 0", sigma, lambda v: v >= 0)
     return (x + sigma * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)
 
 
-def binarize(x: Array, *, rng: Random) -> Array:
+def binarize(x: Array, *, rng: Rng) -> Array:
     """0 or 1 for each pixel, drawn anew at each call: P(1) = x, which is in [0, 1]
 
     Salakhutdinov & Murray 2008. The mean over many draws is x.

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from tinygen._random import generator, restore, state_of
+from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, xp
 
-Array = np.ndarray[Any, Any]
+__all__ = ["Batches"]
 
 
 class Batches(Iterator[Any]):
@@ -39,7 +40,7 @@ class Batches(Iterator[Any]):
         images: Any,
         size: int,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         labels: Any = None,
         epochs: int | None = None,
         transform: Callable[..., Array] | None = None,

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 from tinygen._files import PART, replacing
 
-__all__ = ["Source", "Unavailable", "at_hand", "fetch"]
+__all__ = ["Unavailable"]
 
 TIMEOUT = 5.0  # seconds in which a mirror must answer. It may take breaks of twice as long later
 SLOWEST = 1 << 10  # bytes a second: a mirror that sends less has stalled
@@ -341,7 +341,7 @@ def _report(
             "Three ways on:",
             f"  1. put {', '.join(source.checksums)},",
             f"     as they are or with .gz, into {[*given, cache][0]}",
-            f"  2. set TINYGEN_DATA to a folder that has them, or has a folder {source.name} with them",
+            f"  2. set TINYGEN_DATA to a folder that has them, itself or in {source.name}",
             "  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples",
         ]
     )

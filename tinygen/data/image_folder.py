@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygen._types import Array
 from tinygen.autograd import Tensor, to_numpy
 
-__all__ = ["Pictures", "pictures", "resize"]
+__all__ = ["pictures", "resize"]
 
-Array = np.ndarray[Any, Any]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # Pillow's, and no program to run

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.data.fetch import Source, Unavailable, at_hand, fetch
+from tinygen._types import Array
+from tinygen.data.fetch import Source, at_hand, fetch
 
-__all__ = ["Labelled", "Unavailable", "have", "load", "read_idx"]
+__all__ = ["Labelled"]
 
-Array = np.ndarray[Any, Any]
 
 FILES = (
     "train-images-idx3-ubyte",

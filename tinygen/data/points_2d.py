@@ -17,32 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array
+from tinygen._types import Array, Rng
 
-__all__ = [
-    "SETS",
-    "PlaneSet",
-    "Points",
-    "checkerboard",
-    "checkerboard_log_density",
-    "grid",
-    "grid_means",
-    "log_density",
-    "mixture",
-    "moons",
-    "pinwheel",
-    "ring",
-    "ring_means",
-    "swirl",
-]
-
-Random: TypeAlias = np.random.Generator
+__all__ = ["checkerboard", "grid", "moons", "pinwheel", "ring", "swirl"]
 
 
 class Points(NamedTuple):
@@ -69,7 +52,7 @@ def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
 
-def mixture(n: int, means: Any, std: float, *, rng: Random) -> Points:
+def mixture(n: int, means: Any, std: float, *, rng: Rng) -> Points:
     """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
     n, means = checked("mixture", n, rng), _means("mixture", means)
     sigma = _positive("mixture", "std", std)
@@ -87,12 +70,12 @@ def log_density(x: Any, means: Any, std: float) -> Array:
     return np.log(rest) - nearest[:, 0] / (2 * variance) - math.log(2 * math.pi * variance)
 
 
-def ring(n: int, *, rng: Random, modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Points:
+def ring(n: int, *, rng: Rng, modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Points:
     """Gaussians of deviation `std` on a circle, at `ring_means(modes, radius)`"""
     return mixture(n, ring_means(modes, radius), std, rng=rng)
 
 
-def grid(n: int, *, rng: Random, side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Points:
+def grid(n: int, *, rng: Rng, side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Points:
     """Gaussians of deviation `std` on a lattice, at `grid_means(side, spacing)`"""
     return mixture(n, grid_means(side, spacing), std, rng=rng)
 
@@ -100,7 +83,7 @@ def grid(n: int, *, rng: Random, side: int = 5, spacing: float = 2.0, std: float
 # --- curves, blurred ------------------------------------------------------------------------------
 
 
-def moons(n: int, *, rng: Random, noise: float = 0.1) -> Points:
+def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
     """Two half circles, each with an end inside the other: t ~ U(0, π), and N(0, noise²) added
 
     Label 0 is (cos t, sin t), label 1 is (1 − cos t, ½ − sin t).
@@ -112,7 +95,7 @@ def moons(n: int, *, rng: Random, noise: float = 0.1) -> Points:
     return _points(_blurred("moons", x, noise, rng), labels)
 
 
-def swirl(n: int, *, rng: Random, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
+def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
     """Spirals from the middle to a circle of radius 1, and N(0, noise²) added; one arm each label
 
     r ~ √U(0, 1), as if evenly over the disc, at the angle 2π (turns·r + k/arms).
@@ -129,7 +112,7 @@ def swirl(n: int, *, rng: Random, arms: int = 2, turns: float = 1.5, noise: floa
 def pinwheel(
     n: int,
     *,
-    rng: Random,
+    rng: Rng,
     arms: int = 5,
     radial: float = 0.3,
     tangential: float = 0.1,
@@ -154,7 +137,7 @@ def pinwheel(
 # --- the checkerboard -----------------------------------------------------------------------------
 
 
-def checkerboard(n: int, *, rng: Random, side: int = 4) -> Points:
+def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
     """Evenly over the dark squares of a board about 0, `side` × `side` of them, each 1 × 1
 
     The lower left one is dark. The label counts the dark squares from there, row by row.
@@ -191,7 +174,7 @@ def _on_circle(angle: Array) -> Array:
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
-def _blurred(owner: str, x: Array, noise: float, rng: Random) -> Array:
+def _blurred(owner: str, x: Array, noise: float, rng: Rng) -> Array:
     return x + _not_negative(owner, "noise", noise) * rng.standard_normal(x.shape)
 
 
@@ -227,7 +210,7 @@ def checked(owner: str, n: Any, rng: Any) -> int:
     return int(n)
 
 
-def balanced(n: int, kinds: int, *, rng: Random) -> Array:
+def balanced(n: int, kinds: int, *, rng: Rng) -> Array:
     """n labels from 0 to kinds − 1 in random order, of each as many as of another, or one more"""
     # of which there is one more is drawn too, so that a single label is any of them
     return rng.permutation(rng.permutation(kinds)[np.arange(n) % kinds])

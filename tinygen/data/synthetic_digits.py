@@ -19,17 +19,16 @@ Reading order: `SKELETONS`; `digits`; `_block`, which names the steps; then each
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.autograd import Array
+from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced, checked
 
-__all__ = ["SKELETONS", "Digits", "digits"]
+__all__ = ["digits"]
 
-Random: TypeAlias = np.random.Generator
 
 SIZE, BOX = 28, 20  # the side of the image, and of the box that the ink is scaled into
 CANVAS = BOX + 2  # the side of what is drawn on, before it is placed in the image
@@ -125,7 +124,7 @@ class Digits(NamedTuple):
     labels: Array
 
 
-def digits(n: int, *, rng: Random, labels: Any = None) -> Digits:
+def digits(n: int, *, rng: Rng, labels: Any = None) -> Digits:
     """Draw n digits: as many of each kind as can be, in random order; or those that `labels` says.
 
     The state of `rng` decides what comes, and nothing else: not the number of threads either.
@@ -159,7 +158,7 @@ def _digits_of(labels: Any, n: int) -> Array:
     return np.broadcast_to(given, n).astype(np.int64)
 
 
-def _block(labels: Array, rng: Random) -> Array:
+def _block(labels: Array, rng: Rng) -> Array:
     """An image of each label: (n,) → (n, 28, 28)"""
     radius = _radius(len(labels), rng)
     ends = _curves(labels, rng)
@@ -226,7 +225,7 @@ POINTS, MATRICES, FIRST, COUNTS = _table()
 # --- from the skeleton to a curve on the canvas ---------------------------------------------------
 
 
-def _curves(labels: Array, rng: Random) -> Array:
+def _curves(labels: Array, rng: Rng) -> Array:
     """One of the label's skeletons, its points jittered, as a curve"""
     which = FIRST[labels] + rng.integers(COUNTS[labels])
     points = POINTS[which]  # (n, K, 2)
@@ -234,7 +233,7 @@ def _curves(labels: Array, rng: Random) -> Array:
     return MATRICES[which] @ points
 
 
-def _bend(ends: Array, rng: Random) -> Array:
+def _bend(ends: Array, rng: Rng) -> Array:
     """p ← p + a sin(2π (f·p + φ)), three times: waves, mostly longer than the digit is high"""
     n = len(ends)
     for _ in range(3):
@@ -245,7 +244,7 @@ def _bend(ends: Array, rng: Random) -> Array:
     return ends
 
 
-def _tilt(ends: Array, rng: Random) -> Array:
+def _tilt(ends: Array, rng: Rng) -> Array:
     """p ← p A with A = [[w, 0], [−s, 1]] [[cos θ, sin θ], [−sin θ, cos θ]]: width, slant, turn"""
     n = len(ends)
     w = 0.75 * np.exp(0.2 * rng.standard_normal(n))
@@ -267,12 +266,12 @@ def _place(ends: Array, radius: Array) -> Array:
 # --- the pen --------------------------------------------------------------------------------------
 
 
-def _radius(n: int, rng: Random) -> Array:
+def _radius(n: int, rng: Rng) -> Array:
     """Half the pen's width, in pixels: (n,)"""
     return 1.25 * np.exp(0.25 * rng.standard_normal(n, np.float32))
 
 
-def _uneven(radius: Array, rng: Random) -> Array:
+def _uneven(radius: Array, rng: Rng) -> Array:
     """r ← r (1 + a sin(2π (f l + φ))), with l from 0 to 1 along the strokes: (n,) → (n, S)"""
     n, l = len(radius), np.linspace(0, 1, S, dtype=np.float32)
     a, f = 0.12 * rng.standard_normal((n, 1), np.float32), rng.standard_normal((n, 1), np.float32)

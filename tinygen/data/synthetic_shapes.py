@@ -19,24 +19,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen._checks import whole
-from tinygen.autograd import Array
+from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced, checked
 
-__all__ = [
-    "SHAPES",
-    "Shapes",
-    "box",
-    "cross",
-    "disc",
-    "heart",
-    "moon",
-    "ring",
-    "shapes",
-    "square",
-    "star",
-    "triangle",
-]
+__all__ = ["shapes"]
 
 Distance: TypeAlias = Callable[[Array, Array], Array]
 
@@ -135,7 +122,7 @@ class Shapes(NamedTuple):
     names: tuple[str, ...]
 
 
-def shapes(n: int, *, size: int = 64, rng: np.random.Generator) -> Shapes:
+def shapes(n: int, *, size: int = 64, rng: Rng) -> Shapes:
     """Draw n shapes, as many of each kind as can be, in random order; the label is the kind.
 
     Place, size, turn and colours are random. A shape lies within its image, and is lighter than all
@@ -190,7 +177,7 @@ def _mixed(pair: Array, share: Array) -> Array:
 # --- colours --------------------------------------------------------------------------------------
 
 
-def _colours(n: int, rng: np.random.Generator) -> Array:
+def _colours(n: int, rng: Rng) -> Array:
     """Four colours for each image: the shape's in shade and in light, the ground's two: (n, 4, 3)
 
     One pair is dark, the other light. A mixture of two colours has a luminance between theirs, so

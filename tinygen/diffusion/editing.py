@@ -26,12 +26,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from tinygen._checks import whole
-from tinygen.autograd import Array, Tensor, as_tensor, concat, to_numpy, upsample2d, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, concat, to_numpy, upsample2d, xp
 from tinygen.diffusion.model import Diffusion, noise_like
 from tinygen.diffusion.samplers import Step, ddim, edm_sigmas, heun, last
 from tinygen.nn import Module
@@ -49,8 +50,6 @@ __all__ = [
     "upsample",
 ]
 
-Random: TypeAlias = np.random.Generator
-
 
 # --- what is known in part ------------------------------------------------------------------------
 
@@ -62,7 +61,7 @@ def repaint(
     mask: Any,
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     steps: int | None = 100,
     resample: int = 5,
     jump: int = 5,
@@ -92,7 +91,7 @@ def null_space(
     pseudo_inverse: Callable[[Array], Array],
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     steps: int | None = 100,
     resample: int = 5,
     jump: int = 5,
@@ -173,7 +172,7 @@ def edit(
     start: int,
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     steps: int | None = None,
     eta: float = 0.0,
 ) -> Iterator[Step]:
@@ -196,7 +195,7 @@ def encode(model: Diffusion, x_0: Any, classes: Any = None, *, steps: int = 18) 
 
 def interpolate(
     model: Diffusion, x0: Any, x1: Any, count: int, classes: Any = None, *, steps: int = 18
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """Images on the way from each of x0 to its partner in x1: (N, count, …)
 
     Both are encoded; between, `slerp`; from there back. `classes` are those of both.
@@ -213,7 +212,7 @@ def interpolate(
     return np.stack(ways, axis=1)
 
 
-def slerp(a: Any, b: Any, part: float) -> np.ndarray[Any, Any]:
+def slerp(a: Any, b: Any, part: float) -> Array:
     """(sin (1−p)θ a + sin pθ b) / sin θ, θ the angle from a to b, image by image
 
     (Song et al. 2021, eq. 67.) Noise has about one length; a straight way would leave it.
@@ -224,7 +223,7 @@ def slerp(a: Any, b: Any, part: float) -> np.ndarray[Any, Any]:
     cosine = np.clip((flat_a * flat_b).sum(axis=1) / np.maximum(lengths, 1e-300), -1, 1)
     theta = np.maximum(np.arccos(cosine), 1e-6)[:, None]  # sin x / x from there on
     mixed = (np.sin((1 - part) * theta) * flat_a + np.sin(part * theta) * flat_b) / np.sin(theta)
-    return mixed.reshape(a.shape).astype(a.dtype)  # type: ignore[no-any-return]
+    return mixed.reshape(a.shape).astype(a.dtype)
 
 
 # --- a network that is told the small image -------------------------------------------------------

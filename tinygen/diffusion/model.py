@@ -28,7 +28,8 @@ import numpy as np
 from tinygen._batch import as_rows, drop_labels, halves
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, as_tensor, grad, mean, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
 from tinygen.diffusion.schedule import NoiseSchedule, beside
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
@@ -47,7 +48,6 @@ __all__ = [
     "x_0_and_eps",
 ]
 
-Random: TypeAlias = np.random.Generator
 PREDICTIONS = ("eps", "x_0", "v")
 
 
@@ -127,7 +127,7 @@ class Diffusion(Module):
         return x_0, eps
 
 
-def noise_like(x: Any, *, rng: Random) -> Array:
+def noise_like(x: Any, *, rng: Rng) -> Array:
     """ε ~ N(0, I), of the shape and dtype of x, drawn on the host"""
     return xp.asarray(generator("noise_like", rng).standard_normal(x.shape, np.float32), x.dtype)
 
@@ -173,7 +173,7 @@ def denoising_loss(
     x_0: Any,
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     weight: Weight = simple,
     null: int | None = None,
     drop: float = 0.1,
@@ -205,7 +205,7 @@ def train(
     batches: Iterable[Any],
     optimizer: Optimizer,
     *,
-    rng: Random,
+    rng: Rng,
     ema: EMA | None = None,
     loss: Callable[..., Terms] = denoising_loss,
 ) -> Iterator[dict[str, Tensor]]:
@@ -227,9 +227,7 @@ def train(
 # --- what is measured afterwards ------------------------------------------------------------------
 
 
-def variational_bound(
-    model: Diffusion, x_0: Any, classes: Any = None, *, rng: Random
-) -> np.ndarray[Any, Any]:
+def variational_bound(model: Diffusion, x_0: Any, classes: Any = None, *, rng: Rng) -> Array:
     """At least −log p(x_0) of each image, in nats, if the model samples by `ancestral` (eq. 5)
 
     KL(q(x_T|x_0) ‖ N(0, I)) + Σ KL(q(x_{t−1}|x_t, x_0) ‖ p(x_{t−1}|x_t)) − log p(x_0|x_1), where
@@ -239,7 +237,7 @@ def variational_bound(
     x_0, schedule = as_rows(x_0).data, model.schedule
     D = math.prod(x_0.shape[1:])
     a, b = map(float, schedule.scales(schedule.T))
-    total: np.ndarray[Any, Any] = 0.5 * (a * a * _square(x_0) + D * (b * b - 1 - 2 * math.log(b)))
+    total: Array = 0.5 * (a * a * _square(x_0) + D * (b * b - 1 - 2 * math.log(b)))
     for t in range(schedule.T, 0, -1):
         x_t = schedule.q_sample(x_0, t, noise_like(x_0, rng=rng))
         square = _square(x_0 - model.denoise(x_t, t, classes)[0])
@@ -250,7 +248,7 @@ def variational_bound(
     return total
 
 
-def _square(x: Array) -> np.ndarray[Any, Any]:
+def _square(x: Array) -> Array:
     """‖x‖² of each image, on the host: (N,)"""
     whole("variational_bound", 1, rows=len(x))
     return to_numpy((x * x).reshape(len(x), -1).sum(axis=1)).astype(np.float64)

@@ -29,14 +29,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygen._batch import as_rows, part, slices
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, as_tensor, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.diffusion.model import Diffusion, noise_like, x_0_and_eps
 from tinygen.diffusion.schedule import NoiseSchedule
 from tinygen.flow import ode
@@ -56,8 +57,6 @@ __all__ = [
     "sample",
 ]
 
-Random: TypeAlias = np.random.Generator
-
 
 class Step(NamedTuple):
     """Where a sampler has come to: the time t, x there, and the guess x̂_0 that led there."""
@@ -67,7 +66,7 @@ class Step(NamedTuple):
     x_0: Array
 
 
-def last(steps: Iterable[Step]) -> np.ndarray[Any, Any]:
+def last(steps: Iterable[Step]) -> Array:
     """The samples: x after the last step, on the host."""
     kept = deque(steps, maxlen=1)
     if not kept:
@@ -83,7 +82,7 @@ def ancestral(
     x_T: Any,
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     steps: int | None = None,
     start: int | None = None,
 ) -> Iterator[Step]:
@@ -108,7 +107,7 @@ def ddim(
     steps: int | None = 50,
     start: int | None = None,
     eta: float = 0.0,
-    rng: Random | None = None,
+    rng: Rng | None = None,
 ) -> Iterator[Step]:
     """x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s−σ²) ε̂ + σ z,  σ² = η² (1−ᾱ_s)/(1−ᾱ_t) (1 − ᾱ_t/ᾱ_s)
 
@@ -242,7 +241,7 @@ def sample(
     sampler: Callable[..., Iterator[Step]] = multistep,
     size: int = 250,
     **options: Any,
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """The samples that a sampler with these `options` makes of all rows of noise, on the host
 
     `size` rows are drawn at a time, so that many need no more memory than few.
@@ -264,8 +263,8 @@ def log_likelihood(
     *,
     steps: int = 60,
     probes: int | None = None,
-    rng: Random | None = None,
-) -> np.ndarray[Any, Any]:
+    rng: Rng | None = None,
+) -> Array:
     """log p(x) of each x_0, in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
 
     Here x is x_t, b = √(1−ᾱ_t), and the equation is that of the top of this page; it begins at t =
@@ -279,7 +278,7 @@ def log_likelihood(
         t = schedule.time(math.exp(u))
         a, b = map(float, schedule.scales(t))
         eps = x_0_and_eps(model.predicts, model(x, t, classes), x, a, b)[1]
-        return b * (eps - b * x)  # type: ignore[no-any-return]
+        return b * (eps - b * x)
 
     first, last = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
     with evaluating(model):

@@ -33,7 +33,8 @@ import numpy as np
 from tinygen._batch import as_rows, drop_labels, halves, part, slices
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
 from tinygen.flow import ode
 from tinygen.flow.optimal_transport import couple
 from tinygen.nn import Module, evaluating
@@ -53,9 +54,8 @@ __all__ = [
     "velocity",
 ]
 
-Random: TypeAlias = np.random.Generator
 Network: TypeAlias = Callable[..., Any]
-Host: TypeAlias = np.ndarray[Any, Any]
+Host: TypeAlias = Array
 
 
 class UnitTime(Module):
@@ -102,7 +102,7 @@ def flow_loss(
     x_1: Any,
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     coupled: bool = False,
     null: int | None = None,
     drop: float = 0.1,
@@ -130,7 +130,7 @@ def train(
     batches: Iterable[Any],
     optimizer: Optimizer,
     *,
-    rng: Random,
+    rng: Rng,
     ema: EMA | None = None,
     loss: Callable[..., Tensor] = flow_loss,
 ) -> Iterator[dict[str, Tensor]]:
@@ -205,7 +205,7 @@ def sample(
     shape: tuple[int, ...],
     classes: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     steps: int = 50,
     step: ode.Step = ode.heun,
     size: int = 500,
@@ -223,7 +223,7 @@ def log_likelihood(
     classes: Any = None,
     *,
     probes: int | None = None,
-    rng: Random | None = None,
+    rng: Rng | None = None,
     times: Iterable[float] = (1.0, 0.0),
     step: ode.Step | None = None,
     size: int = 500,
@@ -276,7 +276,7 @@ def reflow_pairs(
     return np.stack([to_numpy(as_rows(x_0).data), x_1], axis=1)
 
 
-def reflow_loss(network: Network, pairs: Any, classes: Any = None, *, rng: Random) -> Tensor:
+def reflow_loss(network: Network, pairs: Any, classes: Any = None, *, rng: Rng) -> Tensor:
     """The matching loss of pairs (N, 2, …), x_0 and x_1, with t ~ U(0, 1)"""
     pairs = as_rows(pairs)
     if pairs.ndim < 3 or pairs.shape[1] != 2:

@@ -25,7 +25,9 @@ Reading order: the steps; `Adaptive`; `path` and `solve`; `divergence`, `log_lik
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -33,7 +35,8 @@ import numpy as np
 
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, grad, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, grad, to_numpy, xp
 from tinygen.autograd.graph import recording
 
 __all__ = ["Adaptive", "divergence", "euler", "heun", "log_likelihood", "midpoint", "path", "solve"]
@@ -138,7 +141,7 @@ def _dormand_prince(f: Field, x: Array, t: float, h: float, k: Array) -> tuple[A
 
 
 def _mix(weights: Iterable[float], ks: list[Array]) -> Array:
-    return sum(w * k for w, k in zip(weights, ks, strict=True) if w)
+    return reduce(operator.add, (w * k for w, k in zip(weights, ks, strict=True) if w))
 
 
 def _factor(size: float) -> float:
@@ -191,10 +194,10 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     (K, N, …) the mean of εᵀ (∂f/∂x) ε, K gradients, which in expectation is the trace if the ε are
     independent, of mean 0 and variance 1 (Hutchinson 1989; Grathwohl et al. 2019, section 3.1).
     """
-    x = Tensor(x, requires_grad=True)
+    at = Tensor(x, requires_grad=True)
     token = recording.set(True)  # also where the caller's own steps are not recorded
     try:
-        v = f(x, t)
+        v = f(at, t)
         if not isinstance(v, Tensor) or v.shape != x.shape:
             raise ValueError(
                 f"divergence: expected `f` to give a Tensor of shape {x.shape}, got "
@@ -203,8 +206,8 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     finally:
         recording.reset(token)
     N, trace, count = len(x), xp.zeros(len(x), x.dtype), 0
-    for e in _units(x) if probes is None else probes:
-        g = grad(v, x, cotangent=Tensor(e))  # (N, …): eᵀ ∂f/∂x
+    for e in _units(at) if probes is None else probes:
+        g = grad(v, at, cotangent=Tensor(e))  # (N, …): eᵀ ∂f/∂x
         trace = trace + (g.data * e).reshape(N, -1).sum(axis=1)
         count += 1
     return v.data, trace if probes is None else trace / count
@@ -223,10 +226,10 @@ def log_likelihood(
     times: Iterable[float] = (1.0, 0.0),
     *,
     probes: int | None = None,
-    rng: np.random.Generator | None = None,
+    rng: Rng | None = None,
     step: Step | None = None,
     log_prior: Callable[[Array], Array] | None = None,
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """log p(x) of each row, in nats: log p(x(T)) + ∫ tr ∂f/∂x dt from the first of the times to T
 
     From data, at the first of the times, the field leads to the prior, at the last, T: by default

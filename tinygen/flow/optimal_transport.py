@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from tinygen._batch import as_rows
+from tinygen._types import Array
 from tinygen.autograd import to_numpy
 from tinygen.autograd.parallel import product
 
-__all__ = ["assignment", "couple"]
+__all__ = ["couple"]
 
-Host = np.ndarray[Any, Any]
+Host = Array
 
 
 def couple(x_0: Any, x_1: Any, classes: Any = None) -> Host:

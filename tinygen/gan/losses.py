@@ -24,6 +24,7 @@ import numpy as np
 
 from tinygen._checks import number
 from tinygen._random import generator
+from tinygen._types import Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, relu, reshape, softplus, sqrt, where, xp
 from tinygen.autograd import sum as sum_over
 
@@ -181,7 +182,7 @@ def scores(owner: str, critic: Any, x: Any) -> Tensor:
 
 
 def gradient_penalty(
-    critic: Any, real: Any, fake: Any, *, rng: np.random.Generator, weight: float = 10.0
+    critic: Any, real: Any, fake: Any, *, rng: Rng, weight: float = 10.0
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 

@@ -33,6 +33,7 @@ from tinygen._batch import (
 )
 from tinygen._checks import number, whole
 from tinygen._random import generator
+from tinygen._types import Array, Rng
 from tinygen.autograd import (
     Tensor,
     as_tensor,
@@ -51,7 +52,6 @@ from tinygen.optim import Optimizer
 
 __all__ = ["GAN", "clip", "pack", "train"]
 
-Random = np.random.Generator
 AT_ONCE = 500  # images that are generated together where nothing is learnt from them
 
 
@@ -101,19 +101,17 @@ class GAN(Module):
             x = concat([x, broadcast_to(told, (*x.shape[:-1], self.classes))], axis=-1)
         return scores("GAN", self.critic, pack(x, self.packing))
 
-    def noise(self, n: int, *, rng: Random) -> Tensor:
+    def noise(self, n: int, *, rng: Rng) -> Tensor:
         """z ~ N(0, I), (n, latent), in the networks' dtype"""
         whole("GAN", 1, n=n)
         z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
         return Tensor(xp.asarray(z, dtype_of(self)))
 
-    def sample(
-        self, n: int, labels: Any = None, *, rng: Random, size: int = AT_ONCE
-    ) -> np.ndarray[Any, Any]:
+    def sample(self, n: int, labels: Any = None, *, rng: Rng, size: int = AT_ONCE) -> Array:
         """n new images, in evaluation mode: nothing in the model changes."""
         return self.images(self.noise(n, rng=rng), labels, size=size)
 
-    def images(self, z: Any, labels: Any = None, *, size: int = AT_ONCE) -> np.ndarray[Any, Any]:
+    def images(self, z: Any, labels: Any = None, *, size: int = AT_ONCE) -> Array:
         """G(z) for each row, as an array, in evaluation mode."""
         if labels is not None and not self.classes:
             raise ValueError("GAN: expected no `labels`, for the model has no classes")
@@ -155,7 +153,7 @@ def train(
     generator_optimizer: Optimizer,
     critic_optimizer: Optimizer,
     *,
-    rng: Random,
+    rng: Rng,
     loss: Any = None,
     critic_steps: int = 1,
     penalty: Callable[..., Tensor] | None = None,

@@ -22,6 +22,7 @@ from PIL import Image
 
 from tinygen._checks import whole
 from tinygen._files import replacing
+from tinygen._types import Array
 from tinygen.image.layout import (
     GAP,
     MARGIN,
@@ -37,7 +38,9 @@ from tinygen.image.layout import (
     titled,
     written,
 )
-from tinygen.image.style import GREY, INK, PALE, Array, Place, on_host, path_to
+from tinygen.image.style import GREY, INK, PALE, Place, on_host, path_to
+
+__all__ = ["Animation", "animation"]
 
 WIDTH = 600  # pixels, unless one image's own are more
 OWN = 16  # colours of the palette that are kept for paper and text

@@ -19,19 +19,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import StrMethodFormatter
 
-from tinygen.image.style import (
-    BLUE,
-    COLOURS,
-    GREY,
-    INK,
-    ORANGE,
-    Array,
-    Place,
-    deep,
-    note,
-    on_host,
-    panels,
-)
+from tinygen._types import Array
+from tinygen.image.style import BLUE, COLOURS, GREY, INK, ORANGE, Place, deep, note, on_host, panels
+
+__all__ = ["density", "histogram", "plane", "points"]
 
 SIDE = 300  # points along each side at which a density is computed
 MASSES = (0.5, 0.9, 0.99)  # what the contours of a density hold

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygen._checks import whole
+from tinygen._types import Array
 from tinygen.image.layout import (
     GAP,
     MARGIN,
@@ -34,7 +35,7 @@ from tinygen.image.layout import (
     width_of,
     written,
 )
-from tinygen.image.style import BLUE, GREY, Array, Place, on_host
+from tinygen.image.style import BLUE, GREY, Place, on_host
 
 __all__ = ["compare", "grid", "manifold", "strip"]
 

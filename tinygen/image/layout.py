@@ -24,7 +24,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tinygen._checks import whole
 from tinygen._files import replacing
-from tinygen.image.style import GREY, INK, RED, Array, Place, bare, on_host, path_to
+from tinygen._types import Array
+from tinygen.image.style import GREY, INK, RED, Place, bare, on_host, path_to
 
 PAPER = 255
 GAP = 2  # pixels between tiles

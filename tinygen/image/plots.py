@@ -21,7 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from tinygen.image.style import COLOURS, GREY, Array, Place, deep, note, on_host, panels
+from tinygen._types import Array
+from tinygen.image.style import COLOURS, GREY, Place, deep, note, on_host, panels
+
+__all__ = ["curves", "curves_of", "smoothed"]
 
 DECADES = 2.0  # from here on, a logarithmic axis
 BUCKETS = 1000  # a line of more values than some of these is drawn through their extremes

@@ -27,10 +27,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from tinygen._files import replacing
+from tinygen._types import Array
 from tinygen.autograd import to_numpy
 
 Place: TypeAlias = str | os.PathLike[str] | Axes  # where a picture goes
-Array: TypeAlias = np.ndarray[Any, Any]
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
     "#0072B2",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from tinygen._types import Array
 from tinygen.autograd import to_numpy
 from tinygen.image.distributions import density as draw_density
 from tinygen.image.distributions import points as draw_points
@@ -22,8 +23,6 @@ __all__ = ["REACH", "SHADE", "density", "framed", "moment", "ways"]
 REACH = 2.8  # how far pictures go from the middle
 SIDE = 80  # points along each side of the plane at which a density is computed
 SHADE = "#c8c8c8"
-
-Array = np.ndarray[Any, Any]
 
 
 def density(

@@ -30,7 +30,8 @@ import numpy as np
 
 from tinygen import data
 from tinygen._batch import host
-from tinygen.autograd import Array, Tensor, grad, log_softmax, relu, softmax, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, grad, log_softmax, relu, softmax, to_numpy, xp
 from tinygen.autograd import sum as sum_over
 from tinygen.data import fetch
 from tinygen.nn import BatchNorm, Conv2d, Dense, Flatten, Module, ReLU, Sequential, evaluating
@@ -50,7 +51,6 @@ __all__ = [
     "train",
 ]
 
-Random = np.random.Generator
 
 FEATURES = 64
 AT_ONCE = 500  # images that are read together
@@ -68,19 +68,19 @@ SHA256 = "998620ad8e0d3eb63aec2bd0b5522e7ffafec501dd84145cf00e78b0c173d348"
 class Reading(NamedTuple):
     """What was read of N images: `features` (N, 64), `probabilities` (N, K), float32."""
 
-    features: np.ndarray[Any, Any]
-    probabilities: np.ndarray[Any, Any]
+    features: Array
+    probabilities: Array
 
     @property
-    def labels(self) -> np.ndarray[Any, Any]:
+    def labels(self) -> Array:
         """The most probable class of each image, int64 (N,)."""
-        return self.probabilities.argmax(axis=1)  # type: ignore[no-any-return]
+        return self.probabilities.argmax(axis=1)
 
 
 class Classifier(Module):
     """Four convolutions, three of which halve the sides, 64 features, and a score for each class"""
 
-    def __init__(self, image: tuple[int, int, int], classes: int, *, rng: Random) -> None:
+    def __init__(self, image: tuple[int, int, int], classes: int, *, rng: Rng) -> None:
         (H, W, C), self.image, self.classes = image, image, int(classes)
         self.body = Sequential(
             Conv2d(C, 16, 5, 2, "same", rng=rng),
@@ -103,7 +103,7 @@ class Classifier(Module):
 
     def forward(self, x: Any) -> Tensor:
         """The scores of the classes, (N, K), whose softmax are their probabilities"""
-        return self.head(relu(self.body(x)))  # type: ignore[no-any-return]
+        return self.head(relu(self.body(x)))
 
     def read(self, images: Any) -> Reading:
         """Features and probabilities of images, or of batches of images as they come
@@ -122,15 +122,15 @@ class Classifier(Module):
                     probabilities.append(to_numpy(softmax(self.head(relu(h))).data))
         return Reading(np.concatenate(features), np.concatenate(probabilities))
 
-    def features(self, images: Any) -> np.ndarray[Any, Any]:
+    def features(self, images: Any) -> Array:
         """The features of images, or of batches of images: float32 (N, 64)."""
         return self.read(images).features
 
-    def labels(self, images: Any) -> np.ndarray[Any, Any]:
+    def labels(self, images: Any) -> Array:
         """The most probable class of each image: int64 (N,)."""
         return self.read(images).labels
 
-    def _checked(self, images: Any) -> np.ndarray[Any, Any]:
+    def _checked(self, images: Any) -> Array:
         x = np.asarray(host(images))
         H, W, C = self.image
         if x.shape[1:] != self.image or x.dtype.kind != "f":
@@ -166,7 +166,7 @@ def train(
         yield {"loss": loss, "accuracy": (scores.data.argmax(axis=1) == labels.data).mean()}
 
 
-def jittered(x: Array, *, rng: Random) -> Array:
+def jittered(x: Array, *, rng: Rng) -> Array:
     """The images turned and shifted a little: what it learns should not depend on that"""
     return data.shift(data.rotate(x, ROTATION, rng=rng), SHIFT, rng=rng)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen._batch import host
+from tinygen._types import Array
 
 __all__ = [
     "Estimate",
@@ -30,8 +31,6 @@ __all__ = [
     "precision_recall",
 ]
 
-
-Array = np.ndarray[Any, Any]
 
 ROWS = 500  # of the matrix of all pairs
 
@@ -115,7 +114,7 @@ def fid(samples: Any, real: Any) -> float:
 def _root(covariance: Array) -> Array:
     """Σ^½ = V Λ^½ Vᵀ; eigenvalues that rounding has made negative are 0."""
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T  # type: ignore[no-any-return]
+    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
 # --- kernel distance ------------------------------------------------------------------------------
@@ -263,7 +262,7 @@ def checked(owner: str, name: str, x: Any, least: int = 1) -> Array:
             f"{owner}: expected finite `{name}`, got "
             f"{int((~np.isfinite(x)).sum())} nan or inf in {x.size}"
         )
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def alike(owner: str, x: Array, y: Array, names: tuple[str, str] = ("samples", "real")) -> None:

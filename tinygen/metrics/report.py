@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygen import metrics
 from tinygen._batch import halves
+from tinygen._types import Array
 from tinygen.metrics import classifier
 from tinygen.run import Run
 
@@ -27,8 +28,8 @@ class Verdict(NamedTuple):
     """The `scores` of `metrics.evaluate`, which digit each sample was read as, and the samples."""
 
     scores: dict[str, metrics.Score]
-    labels: np.ndarray[Any, Any]
-    samples: np.ndarray[Any, Any]
+    labels: Array
+    samples: Array
 
     def __str__(self) -> str:
         fid = self.scores["FID"]
@@ -43,12 +44,7 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    run: Run,
-    args: Any,
-    draw: Callable[[int], Any],
-    held_out: np.ndarray[Any, Any],
-    *,
-    most: int = JUDGED,
+    run: Run, args: Any, draw: Callable[[int], Any], held_out: Array, *, most: int = JUDGED
 ) -> Verdict | None:
     """Judge what `draw(n)` gives, images or images and labels, by held-out ones of `args.data`
 

@@ -25,6 +25,7 @@ import numpy as np
 from tinygen._batch import host
 from tinygen._checks import number, whole
 from tinygen._random import generator
+from tinygen._types import Array, Rng
 from tinygen.metrics.classifier import Reading
 from tinygen.metrics.distances import Estimate, alike, checked, fid, kid, precision_recall, rows
 
@@ -42,8 +43,6 @@ __all__ = [
     "table",
 ]
 
-Array = np.ndarray[Any, Any]
-Random = np.random.Generator
 
 PAIRWISE = 5000  # images of a kind that `evaluate` compares pair by pair, at most
 LEVEL = 0.95  # of an interval
@@ -74,7 +73,7 @@ def _distributions(probabilities: Any) -> Array:
             f"got some from {p.min():.4g} on, and sums from {sums.min():.4g} to "
             f"{sums.max():.4g}"
         )
-    return p / sums  # type: ignore[no-any-return]
+    return p / sums
 
 
 class Balance(NamedTuple):
@@ -151,7 +150,7 @@ def squared_error(images: Any, reconstructions: Any) -> Array:
             f"squared_error: expected as many images of one shape in both, got "
             f"{x.shape} and {y.shape}"
         )
-    return ((x - y) ** 2).reshape(len(x), -1).mean(axis=1)  # type: ignore[no-any-return]
+    return ((x - y) ** 2).reshape(len(x), -1).mean(axis=1)
 
 
 def psnr(images: Any, reconstructions: Any) -> float:
@@ -172,7 +171,7 @@ class Score(NamedTuple):
     floor: float
 
 
-def evaluate(samples: Reading, real: Reading, *, rng: Random, times: int = 100) -> dict[str, Score]:
+def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> dict[str, Score]:
     """FID, KID, inception score, precision, recall and the effective number of classes of n samples
 
     `real` are 2n images or more, in any order. At random, n of them are put into the samples' place
@@ -224,7 +223,7 @@ def _values(samples: Reading, real: Reading) -> dict[str, Estimate]:
 
 
 def _intervals(
-    samples: Reading, real: Reading, found: Mapping[str, Estimate], rng: Random, times: int
+    samples: Reading, real: Reading, found: Mapping[str, Estimate], rng: Rng, times: int
 ) -> dict[str, tuple[float, float]]:
     """The lower and the upper end for each score."""
     x, y, K = samples.features, real.features, samples.probabilities.shape[1]

@@ -16,8 +16,7 @@ library's ε and momentum. `rng` draws the weights, and afterwards what dropout 
 
 from __future__ import annotations
 
-import numpy as np
-
+from tinygen._types import Rng
 from tinygen.nn import (
     ELU,
     BatchNorm,
@@ -37,7 +36,7 @@ from tinygen.nn import (
 __all__ = ["conv_vae", "dcgan_28", "dcgan_64", "dense_gan", "one_layer_gan"]
 
 
-def dense_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """Generator of dense layers, (N, 100) → (N, 28, 28, 1); discriminator of convolutions
 
     The discriminator is that of TensorFlow's DCGAN tutorial.
@@ -66,7 +65,7 @@ def dense_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     return generator, discriminator
 
 
-def one_layer_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+def one_layer_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """Generator of one dense layer, (N, 128) → (N, 28, 28, 1); discriminator of convolutions"""
     generator = Sequential(Dense(128, 784, rng=rng), Tanh(), Reshape(28, 28, 1))
     discriminator = Sequential(
@@ -82,7 +81,7 @@ def one_layer_gan(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     return generator, discriminator
 
 
-def dcgan_28(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+def dcgan_28(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """DCGAN, (N, 100) → (N, 28, 28, 1), with dropout (Géron, Hands-On Machine Learning, chapter 17)
 
     The book has SELU in the generator: ELU with this α, times 1.05, which batch norm divides out.
@@ -110,7 +109,7 @@ def dcgan_28(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     return generator, discriminator
 
 
-def dcgan_64(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+def dcgan_64(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """DCGAN for faces, (N, 100) → (N, 64, 64, 3) (Chollet, Deep Learning with Python, chapter 12)
 
     The book's noise has 128 numbers. Channels grow with the pixels here, unlike in other DCGANs.
@@ -141,7 +140,7 @@ def dcgan_64(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     return generator, discriminator
 
 
-def conv_vae(*, rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+def conv_vae(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """Encoder, (N, 28, 28, 1) → (N, 4), and decoder, (N, 2) → (N, 28, 28, 1), of Keras' VAE example
 
     Of the encoder's outputs two are the latent's mean and two its log-variance.

@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from tinygen._checks import whole
+from tinygen._types import Rng
 from tinygen.autograd import concat, relu, reshape, silu
 from tinygen.models.unet import ImageShape, image_shape
 from tinygen.nn import (
@@ -54,7 +53,7 @@ def mlp(
     activation: Callable[[Any], Any] = relu,
     output: Callable[[Any], Any] | None = None,
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     init: Initialiser = he_normal,
 ) -> Sequential:
     """Dense layers from sizes[0] inputs to sizes[-1] outputs, an activation between each two
@@ -88,7 +87,7 @@ def levels(name: str, image: ImageShape, width: int) -> tuple[int, int, list[int
 
 
 def dcgan_generator(
-    image: ImageShape = (28, 28, 1), latent: int = 100, width: int = 64, *, rng: np.random.Generator
+    image: ImageShape = (28, 28, 1), latent: int = 100, width: int = 64, *, rng: Rng
 ) -> Sequential:
     """(N, latent) → (N, H, W, C) in [−1, 1]; channels halve, down to `width`, as sides double"""
     whole("dcgan_generator", 1, latent=latent, width=width)
@@ -110,11 +109,7 @@ def dcgan_generator(
 
 
 def dcgan_discriminator(
-    image: ImageShape = (28, 28, 1),
-    width: int = 64,
-    *,
-    rng: np.random.Generator,
-    norm: str = "batch",
+    image: ImageShape = (28, 28, 1), width: int = 64, *, rng: Rng, norm: str = "batch"
 ) -> Sequential:
     """(N, H, W, C) → (N, 1), the logit of being real; channels double as the sides halve
 
@@ -144,7 +139,7 @@ def dcgan_discriminator(
 
 
 def conv_encoder(
-    image: ImageShape = (28, 28, 1), outputs: int = 32, width: int = 32, *, rng: np.random.Generator
+    image: ImageShape = (28, 28, 1), outputs: int = 32, width: int = 32, *, rng: Rng
 ) -> Sequential:
     """(N, H, W, C) → (N, outputs); channels double, from `width` up, as the sides halve
 
@@ -159,7 +154,7 @@ def conv_encoder(
 
 
 def conv_decoder(
-    image: ImageShape = (28, 28, 1), latent: int = 16, width: int = 32, *, rng: np.random.Generator
+    image: ImageShape = (28, 28, 1), latent: int = 16, width: int = 32, *, rng: Rng
 ) -> Sequential:
     """(N, latent) → (N, H, W, C), real numbers: the encoder's layers the other way round"""
     whole("conv_decoder", 1, latent=latent, width=width)
@@ -180,7 +175,7 @@ class PlaneMLP(Module):
     from plain numbers alone it learns edges slowly.
     """
 
-    def __init__(self, hidden: int = 128, *, rng: np.random.Generator) -> None:
+    def __init__(self, hidden: int = 128, *, rng: Rng) -> None:
         self.time = SinusoidalEmbedding(32)
         self.place = SinusoidalEmbedding(8, longest=8.0)
         self.layers = mlp([2 + 16 + 32, *[hidden] * 4, 2], silu, rng=rng)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen._checks import whole
+from tinygen._types import Rng
 from tinygen.autograd import Tensor, as_tensor, concat, reshape, silu, transpose, upsample2d
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn import (
@@ -30,7 +31,7 @@ from tinygen.nn import (
     zeros,
 )
 
-__all__ = ["Folded", "UNet", "image_shape", "small_unet"]
+__all__ = ["Folded", "UNet", "small_unet"]
 
 ImageShape: TypeAlias = tuple[int, int, int]  # H, W, C
 
@@ -53,14 +54,7 @@ class Block(Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        embedded: int,
-        groups: int = 8,
-        heads: int = 0,
-        *,
-        rng: np.random.Generator,
+        self, inputs: int, outputs: int, embedded: int, groups: int = 8, heads: int = 0, *, rng: Rng
     ) -> None:
         self.norm1, self.norm2 = GroupNorm(groups, inputs), GroupNorm(groups, outputs)
         self.conv1 = Conv2d(inputs, outputs, 3, padding="same", rng=rng)
@@ -79,7 +73,7 @@ class Block(Module):
         h = self.conv2(silu(self.norm2(h)), x if self.skip is None else self.skip(x))
         if self.attention is not None:
             h = h + self.attention(self.norm3(h))
-        return h  # type: ignore[no-any-return]
+        return h
 
 
 class Level(Module):
@@ -93,7 +87,7 @@ class Level(Module):
         block: Callable[[int, int], Module],
         depth: int,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
     ) -> None:
         self.down = [block(channels, channels) for _ in range(depth)]
         self.shrink = Conv2d(channels, channels_below, 3, 2, "same", rng=rng)
@@ -145,7 +139,7 @@ class UNet(Module):
         heads: int = 4,
         groups: int = 8,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
     ) -> None:
         self.image = H, W, C = image_shape("UNet", image)
         whole(
@@ -217,7 +211,7 @@ class UNet(Module):
         elif classes is not None:
             raise ValueError("UNet: expected no `classes`: this network was made without")
         h = self.levels(self.stem(x), silu(e))
-        return self.head(silu(self.norm(h)))  # type: ignore[no-any-return]
+        return self.head(silu(self.norm(h)))
 
 
 class Folded(Module):
@@ -244,7 +238,7 @@ class Folded(Module):
 
 
 def small_unet(
-    image: ImageShape, width: int = 48, classes: int | None = None, *, rng: np.random.Generator
+    image: ImageShape, width: int = 48, classes: int | None = None, *, rng: Rng
 ) -> Folded:
     """A U-Net for small images: each 2 × 2 pixels are one, two levels, attention on the lower."""
     H, W, C = image_shape("small_unet", image)

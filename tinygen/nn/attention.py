@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.autograd import Shape, Tensor, matmul, reshape, softmax, swapaxes, transpose
+from tinygen._types import Rng, Shape
+from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes, transpose
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn.initializers import Initialiser, lecun_normal
 from tinygen.nn.layers import Dense
@@ -46,12 +47,7 @@ class SelfAttention(Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        heads: int = 1,
-        *,
-        rng: np.random.Generator,
-        init: Initialiser = lecun_normal,
+        self, channels: int, heads: int = 1, *, rng: Rng, init: Initialiser = lecun_normal
     ) -> None:
         if not isinstance(heads, (int, np.integer)) or heads < 1 or channels % heads:
             raise ValueError(
@@ -73,7 +69,7 @@ class SelfAttention(Module):
         tokens = reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))  # (N, T, C)
         q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
         z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)
-        return self.mix(reshape(z, x.shape))  # type: ignore[no-any-return]
+        return self.mix(reshape(z, x.shape))
 
     def _split(self, x: Tensor) -> Tensor:
         """(N, T, C) → (N, heads, T, C / heads)"""

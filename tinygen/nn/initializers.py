@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from tinygen.autograd import Shape
+from tinygen._types import Array, Rng, Shape
 
 __all__ = [
     "constant",
@@ -37,60 +37,50 @@ __all__ = [
     "zeros",
 ]
 
-HostArray: TypeAlias = "np.ndarray[Any, Any]"
+HostArray: TypeAlias = "Array"
 Initialiser: TypeAlias = Callable[[np.random.Generator, Shape, float, float], HostArray]
 
 
-def _normal(rng: np.random.Generator, shape: Shape, variance: float) -> HostArray:
+def _normal(rng: Rng, shape: Shape, variance: float) -> HostArray:
     return math.sqrt(variance) * rng.standard_normal(shape)
 
 
-def _uniform(rng: np.random.Generator, shape: Shape, variance: float) -> HostArray:
+def _uniform(rng: Rng, shape: Shape, variance: float) -> HostArray:
     a = math.sqrt(3 * variance)
     return rng.uniform(-a, a, shape)
 
 
-def lecun_normal(
-    rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float
-) -> HostArray:
+def lecun_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """N(0, 1/n): keeps the variance of a linear layer's output. (LeCun et al. 1998)"""
     return _normal(rng, shape, 1 / fan_in)
 
 
-def lecun_uniform(
-    rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float
-) -> HostArray:
+def lecun_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """U(±√(3/n)), of variance 1/n"""
     return _uniform(rng, shape, 1 / fan_in)
 
 
-def glorot_normal(
-    rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float
-) -> HostArray:
+def glorot_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """N(0, 2/(n + m)): between what the two directions want. (Glorot & Bengio 2010)"""
     return _normal(rng, shape, 2 / (fan_in + fan_out))
 
 
-def glorot_uniform(
-    rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float
-) -> HostArray:
+def glorot_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """U(±√(6/(n + m))), of variance 2/(n + m)"""
     return _uniform(rng, shape, 2 / (fan_in + fan_out))
 
 
-def he_normal(rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def he_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """N(0, 2/n): for inputs that come out of a ReLU. (He et al. 2015)"""
     return _normal(rng, shape, 2 / fan_in)
 
 
-def he_uniform(rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def he_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """U(±√(6/n)), of variance 2/n"""
     return _uniform(rng, shape, 2 / fan_in)
 
 
-def pytorch_uniform(
-    rng: np.random.Generator, shape: Shape, fan_in: float, fan_out: float
-) -> HostArray:
+def pytorch_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
     """U(±1/√n), of variance 1/(3n): smaller than derived above, and what PyTorch's layers take"""
     return _uniform(rng, shape, 1 / (3 * fan_in))
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from tinygen._checks import whole
 from tinygen._random import generator
+from tinygen._types import Rng, Shape
 from tinygen.autograd import (
-    Shape,
     Tensor,
     affine,
     as_tensor,
@@ -89,7 +89,7 @@ class Dense(Module):
         inputs: int,
         outputs: int,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
@@ -118,7 +118,7 @@ class Conv2d(Module):
         stride: Size = 1,
         padding: Padding = 0,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
@@ -154,7 +154,7 @@ class ConvTranspose2d(Module):
         stride: Size = 1,
         padding: Padding = 0,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
@@ -178,12 +178,7 @@ class Embedding(Module):
     """z = the learnt vector of each index: from (…) indices below `count` to (…, features)"""
 
     def __init__(
-        self,
-        count: int,
-        features: int,
-        *,
-        rng: np.random.Generator,
-        init: Initialiser = STANDARD_NORMAL,
+        self, count: int, features: int, *, rng: Rng, init: Initialiser = STANDARD_NORMAL
     ) -> None:
         whole("Embedding", 1, count=count, features=features)
         shape = (count, features)
@@ -236,7 +231,7 @@ class Dropout(Module):
     2014) The generator is kept: copy its state to drop the same entries again.
     """
 
-    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+    def __init__(self, p: float = 0.5, *, rng: Rng) -> None:
         if not 0 <= p < 1:
             raise ValueError(f"Dropout: expected `p` from 0 to below 1, got {p!r}")
         self.p, self.rng = float(p), generator("Dropout", rng)
@@ -244,9 +239,9 @@ class Dropout(Module):
     def forward(self, x: Any) -> Tensor:
         x = as_float(x)
         if not self.training or not self.p:
-            return x  # type: ignore[no-any-return]
+            return x
         kept = self.rng.random(x.shape, np.float32) >= self.p
-        return x * xp.asarray(kept / (1 - self.p), x.dtype)  # type: ignore[no-any-return]
+        return x * xp.asarray(kept / (1 - self.p), x.dtype)
 
 
 class Flatten(Module):

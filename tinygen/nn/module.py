@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygen.autograd import Array, Shape, Tensor, no_grad, to_numpy, xp
+from tinygen._types import Array, Shape
+from tinygen.autograd import Tensor, no_grad, to_numpy, xp
 
 __all__ = ["Function", "Module", "Sequential", "cost", "evaluating", "summary"]
 
@@ -101,7 +102,7 @@ class Module:
         """What to take gradients of, and to pass to an optimiser: see `named_parameters`."""
         return [parameter for _, parameter in self.named_parameters()]
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+    def state_dict(self) -> dict[str, Array]:
         """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
         return {name: np.array(to_numpy(_array(each))) for name, each in self.named_state()}
 

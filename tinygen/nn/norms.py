@@ -14,7 +14,8 @@ import numpy as np
 
 from tinygen._checks import whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, matmul, normalise, reshape, swapaxes, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, matmul, normalise, reshape, swapaxes, xp
 from tinygen.autograd import sum as sum_over
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn.layers import ConvTranspose2d, parameter
@@ -40,7 +41,7 @@ class _Norm(Module):
             raise ValueError(
                 f"{type(self).__name__}: expected `x` of shape ({axes}, {C}), got {x.shape}"
             )
-        return x  # type: ignore[no-any-return]
+        return x
 
 
 class BatchNorm(_Norm):
@@ -65,7 +66,7 @@ class BatchNorm(_Norm):
         if not self.training:
             scale = self.gamma * (1 / xp.sqrt(self.variance + self.eps))
             shift = self.beta - self.mean * scale
-            return x * scale + shift  # type: ignore[no-any-return]
+            return x * scale + shift
         n = math.prod(x.shape[:-1])
         if n < 2:
             raise ValueError(
@@ -141,7 +142,7 @@ class SpectralNorm(Module):
     computed, iteration included; once v has converged it is σ̄ u vᵀ. (Miyato et al. 2018)
     """
 
-    def __init__(self, layer: Module, iterations: int = 1, *, rng: np.random.Generator) -> None:
+    def __init__(self, layer: Module, iterations: int = 1, *, rng: Rng) -> None:
         weight = getattr(layer, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2:
             raise TypeError(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from tinygen._checks import number
-from tinygen.autograd import Array
+from tinygen._types import Array
 from tinygen.autograd.parallel import in_place
 from tinygen.optim.optimizers import Params, Stateful
 
@@ -69,7 +66,7 @@ class EMA(Stateful):
         for i, p in enumerate(self.params):
             p.data, averages[i] = averages[i], p.data
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+    def state_dict(self) -> dict[str, Array]:
         self._check_not_applied("state_dict")
         return super().state_dict()
 

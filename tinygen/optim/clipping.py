@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinygen._checks import number
-from tinygen.autograd import Array, Tensor, as_tensor, fused, to_numpy, xp
+from tinygen._types import Array
+from tinygen.autograd import Tensor, as_tensor, fused, to_numpy, xp
 from tinygen.autograd.parallel import spread
 from tinygen.optim.optimizers import gradients_of
 

@@ -23,7 +23,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen._checks import number
-from tinygen.autograd import Array, Tensor, to_numpy, xp
+from tinygen._types import Array
+from tinygen.autograd import Tensor, to_numpy, xp
 from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
 from tinygen.optim.schedules import Schedule
 
@@ -51,7 +52,7 @@ class Stateful:
                         f"{kind_of(array)}; make a new {owner}"
                     )
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+    def state_dict(self) -> dict[str, Array]:
         """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
         state = {"steps": np.array(self.steps)}
         for kind, arrays in self.state.items():

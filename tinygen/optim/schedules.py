@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 from tinygen._checks import number
 
+__all__ = ["Schedule", "constant", "cosine", "exponential", "one_cycle", "step_decay", "warm_up"]
+
 Schedule: TypeAlias = Callable[[int], float]
 
 

@@ -4,8 +4,6 @@ Reading order: run.py, checkpoint.py, folder.py; logbook.py, progress.py, interr
 commandline.py has the options that the examples share.
 """
 
-from tinygen.optim import NotFinite
-from tinygen.run.folder import RunError
-from tinygen.run.run import EarlyStopping, Record, Run
-
-__all__ = ["EarlyStopping", "NotFinite", "Record", "Run", "RunError"]
+from tinygen.optim import NotFinite as NotFinite
+from tinygen.run.folder import *
+from tinygen.run.run import *

@@ -21,6 +21,7 @@ import numpy as np
 
 from tinygen._files import save_arrays
 from tinygen._random import restore, state_of
+from tinygen._types import Array
 from tinygen.nn import Module
 
 FORMAT = "tinygen checkpoint 1"
@@ -83,7 +84,7 @@ def _of(part: str, arrays: State) -> dict[str, Any]:
     return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """What the file says about itself, and its arrays, every byte of them checked."""
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:

@@ -19,9 +19,9 @@ from typing import Any
 
 from tinygen.autograd import backend
 from tinygen.data import NotFound, Unavailable, mnist
+from tinygen.optim import NotFinite
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
-from tinygen.run.run import NotFinite
 
 __all__ = ["add_subsets", "at_least", "choose", "from_zero", "main", "parse", "parser", "positive"]
 

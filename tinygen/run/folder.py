@@ -22,6 +22,8 @@ import numpy as np
 from tinygen._files import PART, locked, replacing
 from tinygen.autograd import backend
 
+__all__ = ["RunError"]
+
 CONFIG = "config.json"
 MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # of these a run's folder has at least one
 FREE = {"backend", "epochs", "out", "resume", "samples"}  # what any resumed run may change
@@ -99,7 +101,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(
             f"{path} is damaged, or not a run's: expected JSON with `settings` and `resumed`"
         ) from None
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def make_room(folder: Path) -> None:

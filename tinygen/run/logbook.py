@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from tinygen._files import replacing
+from tinygen._types import Array
 
 FIRST = ["step", "epoch", "seconds"]
 FLUSH = 1.0  # seconds that a row may wait before others can read it
@@ -96,7 +97,7 @@ def read(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
     ]
 
 
-def columns(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
+def columns(path: str | Path) -> dict[str, Array]:
     """The log as arrays by name, to be drawn or computed with; NaN where a row has no value."""
     names, rows = read(path)
     return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}

@@ -52,7 +52,7 @@ from tinygen.run.interrupts import Deferred, Stopped
 from tinygen.run.logbook import FIRST, Logbook
 from tinygen.run.progress import Progress
 
-__all__ = ["EarlyStopping", "NotFinite", "Record", "Run"]
+__all__ = ["EarlyStopping", "Record", "Run"]
 
 CHECKPOINT = "checkpoint.npz"
 WAIT = 0.2  # seconds between two looks at a GPU's losses, each of which waits for all its work

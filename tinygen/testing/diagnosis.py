@@ -14,7 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Floats = np.ndarray[Any, Any]
+from tinygen._types import Array
+
+__all__ = ["GradientError"]
+
+Floats = Array
 
 SENTENCES = {
     "nondeterministic": "called twice with the same input it gave different values; draw random "

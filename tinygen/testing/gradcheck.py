@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor
 from tinygen.testing.diagnosis import Finding, GradientError, diagnose
 from tinygen.testing.slopes import (
@@ -38,7 +39,7 @@ from tinygen.testing.slopes import (
     step_lengths,
 )
 
-__all__ = ["GradientError", "Report", "gradcheck"]
+__all__ = ["Report", "gradcheck"]
 
 SEED = 7919  # one that hardly anybody draws their inputs with
 TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
@@ -66,7 +67,7 @@ def gradcheck(
     f: Callable[..., Any],
     *inputs: Any,
     order: int = 2,
-    rng: np.random.Generator | None = None,
+    rng: Rng | None = None,
     atol: float = 0.0,
     rtol: float = 1e-7,
     params: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
@@ -110,7 +111,7 @@ def gradcheck(
 
 
 def _check(
-    f: Function, report: Report, rng: np.random.Generator, atol: float, rtol: float, entries: int
+    f: Function, report: Report, rng: Rng, atol: float, rtol: float, entries: int
 ) -> list[Floats]:
     """Compare every argument's cotangent with measured slopes; the cotangents of f's outputs."""
     y = f.values()
@@ -125,9 +126,7 @@ def _check(
             numeric = f.numeric_gradient(i, v) if x.size <= entries else None
             raise GradientError(diagnose(f, i, g, numeric, v, ()))
 
-        def suspects(
-            block: np.ndarray[Any, Any], i: int = i, x: Floats = x, g: Floats = g
-        ) -> Iterator[Any]:
+        def suspects(block: Array, i: int = i, x: Floats = x, g: Floats = g) -> Iterator[Any]:
             """(entry, verdict) for those of the block that are not plainly right."""
             report.checks += 1
             direction = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
@@ -151,7 +150,7 @@ def _check(
     return v
 
 
-def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+def _signed(rng: Rng, shape: tuple[int, ...]) -> Floats:
     """Random numbers of either sign, none so small that what it multiplies would be lost."""
     return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
 

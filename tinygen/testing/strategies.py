@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from tinygen._types import Array, Shape
+
 __all__ = ["Conv", "arrays", "axes", "broadcastable", "conv_geometries", "distinct", "shapes"]
 
-Shape = tuple[int, ...]
 Strategy = st.SearchStrategy
 
 
@@ -44,7 +45,7 @@ def arrays(
     away_from: Sequence[float] = (),
     gap: float = 0.1,
     dtype: Any = np.float64,
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """Arrays with entries between `low` and `high`, none within `gap` of a value in `away_from`.
 
     The entries are thousandths, which print shortly, and differ from one another often enough.
@@ -73,7 +74,7 @@ def distinct(
     *,
     gap: float = 0.2,
     dtype: Any = np.float64,
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """Arrays whose entries all lie at least `gap` apart: for max, sort, and other rankings."""
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
     count = int(np.prod(size, dtype=int))

@@ -29,6 +29,7 @@ import numpy as np
 from tinygen._batch import as_rows, halves
 from tinygen._checks import number, whole
 from tinygen._random import generator
+from tinygen._types import Rng
 from tinygen.autograd import (
     Tensor,
     as_tensor,
@@ -63,8 +64,6 @@ __all__ = [
     "reparameterise",
     "train",
 ]
-
-Random = np.random.Generator
 
 
 def reparameterise(mu: Any, log_var: Any, eps: Any) -> Tensor:
@@ -194,13 +193,7 @@ class Bound(NamedTuple):
 
 
 def elbo(
-    model: VAE,
-    x: Any,
-    labels: Any = None,
-    *,
-    rng: Random,
-    beta: float = 1.0,
-    free_bits: float = 0.0,
+    model: VAE, x: Any, labels: Any = None, *, rng: Rng, beta: float = 1.0, free_bits: float = 0.0
 ) -> Bound:
     """−ELBO = −E_q[log p(x|z)] + β KL(q(z|x) ‖ p(z)), with one z ~ q for each x (eq. 7)
 
@@ -218,7 +211,7 @@ def elbo(
     return Bound(reconstruction + beta * paid, reconstruction, kl)
 
 
-def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Random) -> Bound:
+def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Rng) -> Bound:
     """−L_k = −E[log 1/k Σ wᵢ], a bound that rises to log p(x) with k; k = 1 is the ELBO
 
     (Burda et al. 2016, eq. 8.) Its gradient is Σ w̃ᵢ ∇log wᵢ with w̃ = w / Σ w (eq. 14), which is
@@ -230,7 +223,7 @@ def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Random) -> Boun
 
 
 def log_weights(
-    model: VAE, x: Any, labels: Any = None, *, k: int, rng: Random
+    model: VAE, x: Any, labels: Any = None, *, k: int, rng: Rng
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log w = log p(x|z) + log p(z) − log q(z|x) for k draws of z for each image: (k, N)
 
@@ -251,7 +244,7 @@ def log_weights(
     return (given_z + log_normal(z) - log_normal(z, mu, log_var), given_z, gaussian_kl(mu, log_var))
 
 
-def _noise(rng: Random, shape: tuple[int, ...], dtype: Any) -> Any:
+def _noise(rng: Rng, shape: tuple[int, ...], dtype: Any) -> Any:
     return xp.asarray(generator("vae", rng).standard_normal(shape, np.float32), dtype)
 
 
@@ -268,7 +261,7 @@ def train(
     batches: Iterable[Any],
     optimizer: Optimizer,
     *,
-    rng: Random,
+    rng: Rng,
     bound: Callable[..., Bound] = elbo,
 ) -> Iterator[dict[str, Tensor]]:
     """Algorithm 1: a batch, noise, the bound, its gradient, a step; yields the bound's terms.

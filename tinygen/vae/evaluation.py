@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygen._batch import as_rows, part, slices
 from tinygen._checks import whole
+from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, to_numpy
 from tinygen.nn import evaluating
 from tinygen.vae.bounds import Bound, elbo, gaussian_kl, log_weights
@@ -16,15 +17,13 @@ from tinygen.vae.model import VAE
 
 __all__ = ["evaluate", "log_likelihood", "unit_kl"]
 
-Random = np.random.Generator
-
 
 def evaluate(
     model: VAE,
     images: Any,
     labels: Any = None,
     *,
-    rng: Random,
+    rng: Rng,
     bound: Callable[..., Bound] = elbo,
     size: int = 500,
 ) -> dict[str, float]:
@@ -39,8 +38,8 @@ def evaluate(
 
 
 def log_likelihood(
-    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Random, size: int = 5000
-) -> np.ndarray[Any, Any]:
+    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
+) -> Array:
     """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
 
     In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to

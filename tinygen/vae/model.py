@@ -9,13 +9,13 @@ import numpy as np
 from tinygen._batch import as_rows, checked_labels, dtype_of, one_hot, part, slices
 from tinygen._checks import whole
 from tinygen._random import generator
+from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, concat, to_numpy
 from tinygen.nn import Module, evaluating
 from tinygen.vae.bounds import checked_likelihood
 
 __all__ = ["VAE"]
 
-Random = np.random.Generator
 AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
 
 
@@ -62,7 +62,7 @@ class VAE(Module):
             z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
         return as_tensor(self.decoder(z))
 
-    def generate(self, z: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+    def generate(self, z: Any, labels: Any = None) -> Array:
         """The mean image of p(x|z) for each z."""
         if labels is not None and not self.classes:
             raise ValueError("VAE: expected no `labels`, for the model is not conditional")
@@ -73,17 +73,17 @@ class VAE(Module):
                 parts.append(to_numpy(self.likelihood.mean(decoded).data))
         return np.concatenate(parts)
 
-    def sample(self, n: int, labels: Any = None, *, rng: Random) -> np.ndarray[Any, Any]:
+    def sample(self, n: int, labels: Any = None, *, rng: Rng) -> Array:
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
         whole("sample", 1, n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(dtype_of(self)), labels)
 
-    def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+    def reconstruct(self, x: Any, labels: Any = None) -> Array:
         """What comes back of x: decoded from the mean of q(z|x)."""
         return self.generate(self.means(x, labels), self._checked(labels, x))
 
-    def means(self, x: Any, labels: Any = None) -> np.ndarray[Any, Any]:
+    def means(self, x: Any, labels: Any = None) -> Array:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
         labels, parts = self._checked(labels, x), []
         with evaluating(self):

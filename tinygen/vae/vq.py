@@ -22,7 +22,8 @@ import numpy as np
 from tinygen._batch import host
 from tinygen._checks import number, whole
 from tinygen._random import generator
-from tinygen.autograd import Array, Tensor, as_tensor, mean, no_grad, to_numpy, xp
+from tinygen._types import Array, Rng
+from tinygen.autograd import Tensor, as_tensor, mean, no_grad, to_numpy, xp
 from tinygen.autograd import sum as sum_over
 from tinygen.autograd.parallel import product
 from tinygen.nn import Module, evaluating
@@ -30,7 +31,6 @@ from tinygen.vae.bounds import checked_likelihood
 
 __all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
 
-Random = np.random.Generator
 SCARCE = 1e-5  # vectors a step
 
 
@@ -51,9 +51,7 @@ class VectorQuantiser(Module):
     that few choose moves to where vectors are, when `restart` is called.
     """
 
-    def __init__(
-        self, codes: int, features: int, *, rng: Random, decay: float | None = None
-    ) -> None:
+    def __init__(self, codes: int, features: int, *, rng: Rng, decay: float | None = None) -> None:
         whole("VectorQuantiser", 1, codes=codes, features=features)
         if decay is not None:
             number("VectorQuantiser: expected `decay` between 0 and 1", decay, lambda x: 0 < x < 1)
@@ -98,7 +96,7 @@ class VectorQuantiser(Module):
                 n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
                 self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)
 
-    def restart(self, z: Any, *, rng: Random, below: float = 0.03) -> int:
+    def restart(self, z: Any, *, rng: Rng, below: float = 0.03) -> int:
         """Move each code that fewer than `below` vectors a step chose onto one of z, at random
 
         How many there were. A code that is never chosen learns nothing, and would never be again.
@@ -152,7 +150,7 @@ class VQVAE(Module):
         with evaluating(self):
             return self.quantiser.nearest(self.encoder(x))
 
-    def images(self, codes: Any) -> np.ndarray[Any, Any]:
+    def images(self, codes: Any) -> Array:
         """What these numbers are an image of."""
         chosen, K = np.asarray(host(codes)), len(self.quantiser.e)
         if chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= K)).any():
@@ -181,7 +179,7 @@ class VQLoss(NamedTuple):
 
 
 def vq_loss(
-    model: VQVAE, x: Any, labels: Any = None, *, rng: Random | None = None, beta: float = 0.25
+    model: VQVAE, x: Any, labels: Any = None, *, rng: Rng | None = None, beta: float = 0.25
 ) -> VQLoss:
     """−log p(x|z_q) + ‖sg[z_e] − e‖² + β ‖z_e − sg[e]‖² (eq. 3), for `train` as its `bound`
 

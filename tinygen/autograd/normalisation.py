@@ -22,8 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tinygen._types import Array
 from tinygen.autograd import backend, fast_norm
-from tinygen.autograd.backend import Array, xp
+from tinygen.autograd.backend import xp
 from tinygen.autograd.functions import mean
 from tinygen.autograd.graph import is_recording
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor, record
