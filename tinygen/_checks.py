@@ -1,13 +1,22 @@
-"""Two checks at the door: is it a whole number that is large enough, and is it a finite number?"""
+"""Checks at the public door, a line each: whole numbers, numbers in a range, a state that fits."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+CONDITIONS: Mapping[str, Callable[[float], bool]] = {
+    "> 0": lambda x: x > 0,
+    "≥ 0": lambda x: x >= 0,
+    "in (0, 1)": lambda x: 0 < x < 1,
+    "in [0, 1)": lambda x: 0 <= x < 1,
+    "in [0, 1]": lambda x: 0 <= x <= 1,
+    "finite": lambda x: True,
+}
 
 
 def whole(owner: str, least: int, **values: Any) -> None:
@@ -17,6 +26,15 @@ def whole(owner: str, least: int, **values: Any) -> None:
             raise ValueError(f"{owner}: expected `{name}` to be an int ≥ {least}, got {n!r}")
 
 
+def expect(owner: str, condition: str, **values: Any) -> None:
+    """An error unless each value is a finite number, and meets the condition: "> 0", say."""
+    for name, x in values.items():
+        if not isinstance(x, numbers.Real):
+            raise TypeError(f"{owner}: expected `{name}` {condition}, got {type(x).__name__}")
+        if not (math.isfinite(x) and CONDITIONS[condition](float(x))):
+            raise ValueError(f"{owner}: expected `{name}` {condition}, got {x}")
+
+
 def number(condition: str, value: Any, holds: Callable[[float], bool]) -> float:
     """`value` as a float, if it is a finite number and the condition holds; or an error."""
     if not isinstance(value, numbers.Real):
@@ -24,3 +42,15 @@ def number(condition: str, value: Any, holds: Callable[[float], bool]) -> float:
     if not (math.isfinite(value) and holds(float(value))):
         raise ValueError(f"{condition}, got {value}")
     return float(value)
+
+
+def same_state(owner: str, ours: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """An error that names every array that is missing, too many, or of another dtype or shape."""
+    wrong = [f"missing: {name}" for name in ours if name not in new]
+    wrong += [f"unexpected: {name}" for name in new if name not in ours]
+    for name in ours.keys() & new.keys():
+        a, b = ours[name], np.asarray(new[name])
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            wrong.append(f"{name}: expected {a.dtype} {a.shape}, got {b.dtype} {b.shape}")
+    if wrong:
+        raise ValueError(f"{owner}: the state does not fit\n  " + "\n  ".join(sorted(wrong)))
