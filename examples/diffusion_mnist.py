@@ -12,8 +12,6 @@ The run's folder, runs/diffusion_mnist, holds samples.png, denoising.gif, curves
 docs/diffusion.md derives the loss; diffusion_variants.py has other schedules, losses and samplers.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +22,7 @@ from tinygen import data, diffusion, image, models, nn, optim
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
+DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
 T, STEPS, GUIDANCE = 1000, 20, 1.5
 WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
@@ -60,9 +58,7 @@ def ddim(network: nn.Module, x: Any, labels: Any, null: int, film: image.Animati
 
 
 def main() -> None:
-    parser = commandline.parser(
-        __doc__, out="runs/diffusion_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
-    )
+    parser = commandline.parser(__doc__, out="runs/diffusion_mnist", **DEFAULTS)
     parser.set_defaults(width=WIDTH, predicts="v", schedule="cosine")  # saved with the run
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
@@ -73,13 +69,9 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         network = models.small_unet(shape, args.width, null, rng=rng)
+        size = min(args.batch_size, len(labels))
         batches = data.Batches(
-            2 * train.images - 1,
-            min(args.batch_size, len(labels)),
-            rng=rng,
-            labels=labels,
-            epochs=args.epochs,
-            drop_last=True,
+            2 * train.images - 1, size, rng=rng, labels=labels, epochs=args.epochs, drop_last=True
         )
         params, total = dict(network.named_parameters()), max(1, batches.steps or 0)
         rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)

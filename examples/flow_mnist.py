@@ -14,8 +14,6 @@ docs/flow.md derives the loss. flow_variants.py has other solvers, pairs noise w
 near, straightens the flow so that one step is enough, and estimates log p(x).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from tinygen import data, flow, image, models, nn, optim
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
+DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
 WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
 STEPS, GUIDANCE = 10, 1.5
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
@@ -59,9 +57,7 @@ def midpoint(
 
 
 def main() -> None:
-    parser = commandline.parser(
-        __doc__, out="runs/flow_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
-    )
+    parser = commandline.parser(__doc__, out="runs/flow_mnist", **DEFAULTS)
     parser.set_defaults(width=WIDTH)
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
@@ -72,13 +68,9 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         network = models.small_unet(shape, args.width, null, rng=rng)
+        size = min(args.batch_size, len(labels))
         batches = data.Batches(
-            2 * train.images - 1,
-            min(args.batch_size, len(labels)),
-            rng=rng,
-            labels=labels,
-            epochs=args.epochs,
-            drop_last=True,
+            2 * train.images - 1, size, rng=rng, labels=labels, epochs=args.epochs, drop_last=True
         )
         params, total = dict(network.named_parameters()), max(1, batches.steps or 0)
         rate = optim.warm_up(optim.cosine(args.lr, total), total // 50 + 1)

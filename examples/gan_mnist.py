@@ -13,10 +13,6 @@ samples.png, curves.png, training.gif and a checkpoint. docs/gan.md derives the 
 gan_variants.py has the other losses, gradient penalties, conditional models and more networks.
 """
 
-from __future__ import annotations
-
-import math
-
 import numpy as np
 
 import tinygen as tg
@@ -24,11 +20,11 @@ from tinygen import data, image, models, nn, optim
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
-EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 5, 128, 2e-4, (0.5, 0.999)
+DEFAULTS, BETAS = {"epochs": 5, "batch_size": 128, "lr": 2e-4}, (0.5, 0.999)
 LATENT, WIDTH = 100, 64  # numbers in z; channels of the layers next to the images
 QUICK = {"epochs": 1, "train": 1280, "test_images": 200}
 # both losses where D(x) = 0 everywhere, because real and generated images are distributed alike
-EQUILIBRIUM = {"discriminator_at_equilibrium": math.log(4), "generator_at_equilibrium": math.log(2)}
+EQUILIBRIUM = {"discriminator_at_equilibrium": np.log(4), "generator_at_equilibrium": np.log(2)}
 
 
 def discriminator_loss(r: tg.Tensor, f: tg.Tensor) -> tg.Tensor:
@@ -49,9 +45,7 @@ def noise(n: int, rng: np.random.Generator) -> tg.Array:
 
 
 def main() -> None:
-    parser = commandline.parser(
-        __doc__, out="runs/gan_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
-    )
+    parser = commandline.parser(__doc__, out="runs/gan_mnist", **DEFAULTS)
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
@@ -92,12 +86,8 @@ def main() -> None:
             g_loss = generator_loss(discriminator(fake))
             adam_g.step(tg.grad(g_loss, adam_g.params))  # D stays as it is
 
-            run.log(
-                discriminator_loss=d_loss,
-                generator_loss=g_loss,
-                accuracy=((r.data > 0).mean() + (f.data < 0).mean()) / 2,
-                **EQUILIBRIUM,
-            )
+            right = ((r.data > 0).mean() + (f.data < 0).mean()) / 2
+            run.log(discriminator_loss=d_loss, generator_loss=g_loss, accuracy=right, **EQUILIBRIUM)
             if run.step % every == 0:
                 film.append(images(shown[:49]), f"step {run.step}")
 

@@ -13,8 +13,6 @@ and a checkpoint. docs/vae.md derives the loss. vae_variants.py has β, free bit
 importance-weighted bound, conditional and convolutional models, and more pictures.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 import tinygen as tg
@@ -22,7 +20,7 @@ from tinygen import data, image, models, nn, optim, vae
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
+DEFAULTS = {"epochs": 10, "batch_size": 128, "lr": 1e-3}
 HIDDEN, LATENT = 400, 20
 QUICK = {"epochs": 1, "train": 2000, "test_images": 300}
 
@@ -48,9 +46,7 @@ def negative_elbo(
 
 
 def main() -> None:
-    parser = commandline.parser(
-        __doc__, out="runs/vae_mnist", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
-    )
+    parser = commandline.parser(__doc__, out="runs/vae_mnist", **DEFAULTS)
     commandline.add_subsets(parser)
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)

@@ -8,6 +8,8 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from public import public_names
+
 import tinygen as tg
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,13 +36,14 @@ FILES = [
     "run.commandline",
     "vae.vq",
 ]
-UNPROVEN = ["Array", "Shape", "image.trajectories.SHADE"]  # two hints at types, and a grey
+HINTS = ["Array", "ArrayLike", "Rng", "Shape"]
+UNPROVEN = [*HINTS, "image.trajectories.SHADE"]  # a grey
 
 
 def public(module):
-    """A module's __all__, or else all functions and classes that it defines; no modules."""
-    if hasattr(module, "__all__"):
-        return [n for n in module.__all__ if not inspect.ismodule(getattr(module, n))]
+    """Its public names if it is a package, or has __all__; or what it defines. No modules."""
+    if hasattr(module, "__all__") or hasattr(module, "__path__"):
+        return public_names(module)
     defined = [
         n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__
     ]

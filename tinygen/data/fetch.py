@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 from tinygen._files import PART, replacing
 
-__all__ = ["Unavailable"]
+__all__ = ["Source", "Unavailable", "at_hand", "fetch"]
 
 TIMEOUT = 5.0  # seconds in which a mirror must answer. It may take breaks of twice as long later
 SLOWEST = 1 << 10  # bytes a second: a mirror that sends less has stalled

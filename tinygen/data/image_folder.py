@@ -27,7 +27,7 @@ import numpy as np
 from tinygen._types import Array
 from tinygen.autograd import Tensor, to_numpy
 
-__all__ = ["pictures", "resize"]
+__all__ = ["Pictures", "pictures", "resize"]
 
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}

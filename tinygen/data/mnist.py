@@ -18,7 +18,7 @@ import numpy as np
 from tinygen._types import Array
 from tinygen.data.fetch import Source, at_hand, fetch
 
-__all__ = ["Labelled"]
+__all__ = ["Labelled", "have", "load", "read_idx"]
 
 
 FILES = (

@@ -25,7 +25,22 @@ from tinygen._checks import number, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
 
-__all__ = ["checkerboard", "grid", "moons", "pinwheel", "ring", "swirl"]
+__all__ = [
+    "SETS",
+    "PlaneSet",
+    "Points",
+    "checkerboard",
+    "checkerboard_log_density",
+    "grid",
+    "grid_means",
+    "log_density",
+    "mixture",
+    "moons",
+    "pinwheel",
+    "ring",
+    "ring_means",
+    "swirl",
+]
 
 
 class Points(NamedTuple):

@@ -27,7 +27,7 @@ from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced, checked
 
-__all__ = ["digits"]
+__all__ = ["SKELETONS", "Digits", "digits"]
 
 
 SIZE, BOX = 28, 20  # the side of the image, and of the box that the ink is scaled into

@@ -23,7 +23,20 @@ from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced, checked
 
-__all__ = ["shapes"]
+__all__ = [
+    "SHAPES",
+    "Shapes",
+    "box",
+    "cross",
+    "disc",
+    "heart",
+    "moon",
+    "ring",
+    "shapes",
+    "square",
+    "star",
+    "triangle",
+]
 
 Distance: TypeAlias = Callable[[Array, Array], Array]
 

@@ -20,7 +20,7 @@ from tinygen._types import Array
 from tinygen.autograd import to_numpy
 from tinygen.autograd.parallel import product
 
-__all__ = ["couple"]
+__all__ = ["assignment", "couple"]
 
 Host = Array
 

@@ -31,7 +31,7 @@ from tinygen.nn import (
     zeros,
 )
 
-__all__ = ["Folded", "UNet", "small_unet"]
+__all__ = ["Folded", "UNet", "image_shape", "small_unet"]
 
 ImageShape: TypeAlias = tuple[int, int, int]  # H, W, C
 
