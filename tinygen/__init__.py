@@ -28,29 +28,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-PACKAGES = (
-    "data",
-    "diffusion",
-    "flow",
-    "gan",
-    "image",
-    "metrics",
-    "models",
-    "nn",
-    "optim",
-    "run",
-    "strategies",
-    "vae",
-)
+PACKAGES = "data diffusion flow gan image metrics models nn optim run strategies vae".split()
 
-__all__ = autograd.__all__ + testing.__all__
+if not TYPE_CHECKING:  # type checkers see through the stars, and the imports above
+    __all__ = [*autograd.__all__, *testing.__all__]
 
-
-def __getattr__(name: str) -> object:
-    """`tinygen.vae` and the other packages, loaded when they are first asked for."""
-    if name in PACKAGES:
-        return importlib.import_module(f"tinygen.{name}")
-    raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """`tinygen.vae` and the other packages, loaded when they are first asked for."""
+        if name in PACKAGES:
+            return importlib.import_module(f"tinygen.{name}")
+        raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,8 @@ normalisation.py. backend.py and parallel.py choose NumPy or CuPy and use all co
 and fast_norm.py are the CPU's faster versions.
 """
 
+from typing import TYPE_CHECKING
+
 from tinygen.autograd import (
     backend,
     conv,
@@ -27,6 +29,6 @@ from tinygen.autograd.pooling import *
 from tinygen.autograd.shaping import *
 from tinygen.autograd.tensor import *
 
-__all__ = backend.__all__ + conv.__all__ + functions.__all__ + graph.__all__
-__all__ += normalisation.__all__ + parallel.__all__ + pooling.__all__
-__all__ += shaping.__all__ + tensor.__all__
+FILES = backend, conv, functions, graph, normalisation, parallel, pooling, shaping, tensor
+if not TYPE_CHECKING:  # type checkers see through the stars
+    __all__ = [name for file in FILES for name in file.__all__]
