@@ -51,6 +51,11 @@ def test_drawn_sets_are_as_large_as_is_asked_and_the_same_each_time(name):
     train, test = data.load(name, train=5, test=5, size=16)
     assert not (train.images == test.images).all()
     assert first[0].images.dtype == np.float32
+    assert len(data.load(name, train=0, test=1, size=16)[0].images) == 0
+
+
+def test_drawn_sets_are_many_where_nobody_says_how_many():
+    assert [len(each.images) for each in data.load("shapes", size=8)] == [10_000, 1666]
 
 
 def test_of_published_sets_and_of_your_own_there_are_at_most_so_many(few, own):

@@ -2,8 +2,7 @@
 
 Servers refuse, stall, redirect in circles, stop halfway, or send a web page in the file's place. So
 no bytes are used before they have the published checksum, which is that of the file unpacked, and
-whatever goes wrong with one mirror, the next is asked. A file is written under another name and
-then renamed. Where all fails, one error says what was tried, why it failed, and what can be done.
+whatever goes wrong with one mirror, the next is asked. Where all fails, one error says why.
 
 `TINYGEN_DATA` names a folder to look in, and to download to. Without it there is the cache alone:
 `$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
@@ -43,17 +42,11 @@ class Source(NamedTuple):
 
 
 class Unavailable(OSError):
-    """A file is in no folder, and no mirror gave it. The first line of its text says which.
-
-    The lines after it say where it was looked for, what was wrong there, and three ways on.
-    """
+    """A file is in no folder, and no mirror gave it. The first line of its text says which."""
 
 
 def fetch(source: Source, *, progress: bool = False) -> dict[str, bytes]:
-    """Every file of the set by its name, unpacked; `Unavailable` as soon as one can't be had.
-
-    With `progress`, standard error shows a bar for each download.
-    """
+    """Every file of the set by its name, unpacked; `Unavailable` as soon as one can't be had."""
     offline = os.environ.get("TINYGEN_OFFLINE", "0") not in ("", "0")
     mirrors, files = list(source.mirrors), {}
     for name, checksum in source.checksums.items():
@@ -79,10 +72,7 @@ def fetch(source: Source, *, progress: bool = False) -> dict[str, bytes]:
 
 
 def at_hand(source: Source) -> bool:
-    """Whether folders have every file of the set, genuine: `fetch` then needs no network.
-
-    It reads them all, so that it takes about as long as `fetch`.
-    """
+    """Whether folders have every file of the set, genuine: `fetch` then needs no network."""
     return all(_find(source, name)[0] is not None for name in source.checksums)
 
 
@@ -130,15 +120,14 @@ def _download(url: str, progress: bool) -> bytes:
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
         with tqdm(None, what, total, unit="B", unit_scale=True, disable=not progress) as bar:
-            end = LIMIT if total is None else min(total, LIMIT)
-            while len(body) < end and (part := response.read1(1 << 16)):
+            while len(body) < min(total or LIMIT, LIMIT) and (part := response.read1(1 << 16)):
                 body += part
                 bar.update(len(part))
                 if len(body) - mark >= SLOWEST:
                     mark, since = len(body), time.monotonic()
                 elif time.monotonic() - since > TIMEOUT:
                     raise TimeoutError(f"next to nothing came for {TIMEOUT:g} seconds")
-    if total is not None and len(body) < total:
+    if total and len(body) < total:
         raise ValueError(f"it is cut short, {len(body)} of {total} bytes came")
     return bytes(body)
 
@@ -154,8 +143,7 @@ def _keep(data: bytes, name: str, source: Source) -> None:
             return
         except OSError as error:
             refusals.append(f"{folder} ({_reason(error)})")
-    text = f"{source.name} can't be kept in {' or '.join(refusals)}; it is downloaded each time"
-    warnings.warn(text, stacklevel=3)
+    warnings.warn(f"{source.name} can't be kept in {' or '.join(refusals)}", stacklevel=3)
 
 
 def _reason(error: Exception) -> str:
@@ -163,16 +151,13 @@ def _reason(error: Exception) -> str:
 
 
 def _report(source: Source, name: str, failures: Mapping[str, str]) -> str:
-    looked = folders(source.name)
+    places = folders(source.name)
     why = "; ".join(dict.fromkeys(failures[m] for m in source.mirrors)) or "none is known"
-    lines = [
-        f"{source.name}: no folder has {name}, and no mirror gave it ({why})",
-        *(f"  looked in {folder}" for folder in looked),
-        *(f"  tried {place}: {reason}" for place, reason in failures.items()),
-        "Three ways on:",
-        f"  1. put {', '.join(source.checksums)},",
-        f"     as they are or with .gz, into {looked[0]}",
-        f"  2. set TINYGEN_DATA to a folder that has them, itself or in {source.name}",
-        "  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples",
-    ]
-    return "\n".join(lines)
+    tried = "".join(f"\n  looked in {folder}" for folder in places)
+    tried += "".join(f"\n  tried {place}: {reason}" for place, reason in failures.items())
+    return f"""{source.name}: no folder has {name}, and no mirror gave it ({why}){tried}
+Three ways on:
+  1. put {", ".join(source.checksums)},
+     as they are or with .gz, into {places[0]}
+  2. set TINYGEN_DATA to a folder that has them, itself or in {source.name}
+  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples"""
