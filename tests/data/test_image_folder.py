@@ -375,6 +375,12 @@ def test_an_array_keeps_its_values_as_float32_from_0_to_1(tmp_path, rng, dtype, 
     images[0] = 0  # the caller's own
 
 
+def test_of_many_images_in_an_array_none_is_lost(tmp_path, rng):
+    x = rng.random((2 * module.MANY + 1, 2, 2, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.testing.assert_array_equal(pictures(tmp_path / "x.npy").images, x)
+
+
 @pytest.mark.parametrize("writer", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("names", [("images",), ("images", "other")])
 def test_a_file_of_several_arrays_has_images_and_may_have_labels(tmp_path, rng, writer, names):
@@ -396,6 +402,7 @@ def test_a_file_of_several_arrays_has_images_and_may_have_labels(tmp_path, rng, 
         ({"a": [0.0], "b": [0.0]}, KeyError, "images"),
         ({"images": np.zeros((2, 4))}, ValueError, r"`images`.* got \(2, 4\)"),
         ({"images": np.zeros((2, 3, 8, 8))}, ValueError, r"`images`.* got \(2, 3, 8, 8\)"),
+        ({"images": np.zeros((0, 8, 8))}, ValueError, r"got \(0, 8, 8, 1\)"),
         ({"images": np.zeros((2, 8, 8), int)}, ValueError, "int64"),
         ({"images": np.full((2, 8, 8), -0.5)}, ValueError, r"-0\.5"),
         ({"images": np.array([[[0.0, 255.0]]])}, ValueError, r"0\.0, 255\.0"),

@@ -25,6 +25,7 @@ __all__ = ["pictures", "resize"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # Pillow's, and no program to run
+MANY = 500  # images of an array that are worked on at a time: floats of all need much room
 NAMED = 5  # how many files that can't be read are named
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue; ITU-R BT.601
 
@@ -120,12 +121,13 @@ def _from_arrays(path: Path, size: int | None) -> Pictures:
         arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     x = arrays["images"]
     x = x[..., None] if x.ndim == 3 else x  # (N, H, W, 1)
-    if x.ndim != 4 or x.shape[-1] not in (1, 3):
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
         raise ValueError(f"pictures: expected `images` (N, H, W), (…, 1) or (…, 3), got {x.shape}")
     labels = arrays["labels"].astype(np.int64) if "labels" in arrays else None
     if labels is not None and labels.shape != x.shape[:1]:
         raise ValueError(f"pictures: expected {len(x)} `labels`, got shape {labels.shape}")
-    return Pictures(_square(_scaled(x), size), labels, (), ())
+    parts = [_square(_scaled(x[i : i + MANY]), size) for i in range(0, len(x), MANY)]
+    return Pictures(np.concatenate(parts), labels, (), ())
 
 
 def _scaled(x: Array) -> Array:
