@@ -9,6 +9,7 @@ own randomness. In an epoch of training they are called anew on each batch.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tinygen._checks import expect, whole
 from tinygen._random import generator
@@ -47,11 +48,10 @@ def crop(x: Array, size: int, *, rng: Rng, padding: int = 0) -> Array:
 def _window(x: Array, height: int, width: int, padding: int, rng: Rng) -> Array:
     """A window from anywhere in each image, after zeros are added all around"""
     x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    N, H, W, _ = x.shape
-    top = rng.integers(H - height + 1, size=(N, 1, 1))
-    left = rng.integers(W - width + 1, size=(N, 1, 1))
-    rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
-    return x[np.arange(N)[:, None, None], rows, columns]
+    windows = sliding_window_view(x, (height, width), axis=(1, 2))  # (N, tops, lefts, C, h, w)
+    N, tops, lefts = windows.shape[:3]
+    chosen = windows[np.arange(N), rng.integers(tops, size=N), rng.integers(lefts, size=N)]
+    return np.ascontiguousarray(np.moveaxis(chosen, 1, 3))
 
 
 def rotate(x: Array, degrees: float, *, rng: Rng, fill: float = 0.0) -> Array:

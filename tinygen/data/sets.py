@@ -1,8 +1,4 @@
-"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder of pictures.
-
-Published sets are found or downloaded (mnist.py, fetch.py), synthetic ones are drawn when they are
-asked for (synthetic_digits.py, synthetic_shapes.py), your own are read (image_folder.py).
-"""
+"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder's path."""
 
 from __future__ import annotations
 
@@ -47,7 +43,7 @@ def load(
     each time, but of other numbers no image need be the same. `size` is the side of shapes and of
     your own pictures. `progress` shows how far a download is, or the reading of many pictures.
     """
-    whole("load", 0, **{k: n for k, n in {"train": train, "test": test}.items() if n is not None})
+    whole("load", 0, train=0 if train is None else train, test=0 if test is None else test)
     if name in mnist.SOURCES:
         sets: Any = mnist.load(name, progress=progress)
     elif name in DRAWN:

@@ -157,8 +157,7 @@ def _mixed(pair: Array, share: Array) -> Array:
 def _colours(n: int, rng: Rng) -> Array:
     """Four colours for each image: the shape's in shade and in light, the ground's two: (n, 4, 3)
 
-    One pair is dark, the other light. A mixture of two colours has a luminance between theirs, so
-    the contrast stays.
+    One pair is dark, the other light. A mixture's luminance is between theirs: the contrast stays.
     """
     dark = rng.uniform(*DARK, (n, 2))
     light = rng.uniform(*LIGHT, (n, 2))
