@@ -284,6 +284,7 @@ def test_a_folder_that_the_user_named_is_made_and_may_begin_with_a_tilde(
 
 @pytest.mark.parametrize("unset", [None, "", "not/absolute"])
 def test_without_xdg_the_cache_is_in_the_home(server, tmp_path, monkeypatch, unset):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     if unset is None:

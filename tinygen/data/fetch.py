@@ -115,11 +115,11 @@ def _download(url: str, progress: bool) -> bytes:
     from tqdm import tqdm
 
     request = urllib.request.Request(url, headers={"User-Agent": "tinygen"})
-    what = f"{Path(url).stem} from {request.host}"
+    title = f"{Path(url).stem} from {request.host}"
     opener = urllib.request.build_opener()  # a fresh one, for proxies that were set late
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
-        with tqdm(None, what, total, unit="B", unit_scale=True, disable=not progress) as bar:
+        with tqdm(None, title, total, unit="B", unit_scale=True, disable=not progress) as bar:
             while len(body) < min(total or LIMIT, LIMIT) and (part := response.read1(1 << 16)):
                 body += part
                 bar.update(len(part))

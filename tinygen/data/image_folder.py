@@ -89,9 +89,9 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
         read.append(x)
         labels.append(names.index(file.parts[0]) if names else 0)
     if skipped:
-        first, more = ", ".join(skipped[:NAMED]), " …" if len(skipped) > NAMED else ""
-        text = f"{len(skipped)} of {len(files)} files could not be read: {first}{more}"
-        warnings.warn(text, stacklevel=3)
+        text = f"{len(skipped)} of {len(files)} files could not be read: "
+        more = " …" if len(skipped) > NAMED else ""
+        warnings.warn(text + ", ".join(skipped[:NAMED]) + more, stacklevel=3)
     if not read:
         raise ValueError(f"pictures: expected pictures in {folder}, got {len(files)} files")
     C = max(x.shape[-1] for x in read)

@@ -20,6 +20,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd.parallel import share_out
@@ -215,6 +216,6 @@ def _centred(ink: Array) -> Array:
     mass = ink.sum(axis=(1, 2))
     row, column = ink.sum(axis=2) @ at / mass, ink.sum(axis=1) @ at / mass
     wide = np.pad(ink, [(0, 0), (margin, margin), (margin, margin)])
-    # with a margin of 14, what is at pixel r of the canvas comes to 14 in the image begun at r
-    down, across = (np.rint(c).astype(int)[:, None] + np.arange(SIZE) for c in (row, column))
-    return wide[np.arange(len(ink))[:, None, None], down[:, :, None], across[:, None, :]]
+    # with a margin of 14, what is at pixel r of the canvas comes to 14 in the window begun at r
+    windows = sliding_window_view(wide, (SIZE, SIZE), axis=(1, 2))
+    return windows[np.arange(len(ink)), np.rint(row).astype(int), np.rint(column).astype(int)]
