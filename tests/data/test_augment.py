@@ -273,96 +273,42 @@ X = np.zeros((2, 4, 5, 1), np.float32)
 
 @each_function
 @pytest.mark.parametrize(
-    ("x", "rng", "error", "message"),
+    ("x", "rng", "error", "pattern"),
     [
-        (X[0], generator(), ValueError, "expected `x` of shape (N, H, W, C), got (4, 5, 1)"),
-        ([[0.0]], generator(), TypeError, "expected `x` to be a NumPy array, got list"),
-        (
-            X,
-            0,
-            TypeError,
-            "expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got int",
-        ),
+        (X[0], generator(), ValueError, r"\(N, H, W, C\), got \(4, 5, 1\)"),
+        ([[0.0]], generator(), ValueError, r"\(N, H, W, C\), got \(1, 1\)"),
+        (X, 0, TypeError, "`rng` .* got int"),
     ],
 )
-def test_a_batch_of_images_and_a_generator_are_needed(name, x, rng, error, message):
-    with pytest.raises(error) as caught:
+def test_a_batch_of_images_and_a_generator_are_needed(name, x, rng, error, pattern):
+    with pytest.raises(error, match=f"^{name}: .*{pattern}"):
         EVERY[name](x, rng)
-    assert str(caught.value) == f"{name}: {message}"
 
 
 @pytest.mark.parametrize("name", ["rotate", "noise", "binarize"])
 def test_what_computes_new_values_needs_floating_point_numbers(name):
-    with pytest.raises(TypeError) as caught:
+    with pytest.raises(TypeError, match=f"^{name}: .* got uint8"):
         EVERY[name](X.astype(np.uint8), generator())
-    assert str(caught.value) == f"{name}: expected `x` of floating-point numbers, got uint8"
 
 
 @pytest.mark.parametrize(
-    ("act", "error", "message"),
+    ("function", "arguments", "pattern"),
     [
-        (
-            lambda: augment.shift(X, -1, rng=generator()),
-            ValueError,
-            "shift: expected `most` to be an int ≥ 0, got -1",
-        ),
-        (
-            lambda: augment.shift(X, 1.5, rng=generator()),
-            ValueError,
-            "shift: expected `most` to be an int ≥ 0, got 1.5",
-        ),
-        (
-            lambda: augment.crop(X, 0, rng=generator()),
-            ValueError,
-            "crop: expected `size` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: augment.crop(X, 3, rng=generator(), padding=-1),
-            ValueError,
-            "crop: expected `padding` to be an int ≥ 0, got -1",
-        ),
-        (
-            lambda: augment.crop(X, 7, rng=generator(), padding=1),
-            ValueError,
-            "crop: expected `size` ≤ 6, an image's shorter side and its padding, got 7 "
-            "(x (2, 4, 5, 1))",
-        ),
-        (
-            lambda: augment.rotate(X, -5, rng=generator()),
-            ValueError,
-            "rotate: expected `degrees` ≥ 0, got -5",
-        ),
-        (
-            lambda: augment.rotate(X, 5, rng=generator(), fill=math.nan),
-            ValueError,
-            "rotate: expected a finite `fill`, got nan",
-        ),
-        (
-            lambda: augment.noise(X, -0.1, rng=generator()),
-            ValueError,
-            "noise: expected `sigma` ≥ 0, got -0.1",
-        ),
-        (
-            lambda: augment.binarize(X - 0.5, rng=generator()),
-            ValueError,
-            "binarize: expected `x` in [0, 1], got values from -0.5 to -0.5",
-        ),
-        (
-            lambda: augment.binarize(X + 1.5, rng=generator()),
-            ValueError,
-            "binarize: expected `x` in [0, 1], got values from 1.5 to 1.5",
-        ),
-        (
-            lambda: augment.binarize(X * math.nan, rng=generator()),
-            ValueError,
-            "binarize: expected `x` in [0, 1], got values from nan to nan",
-        ),
+        (augment.shift, (X, -1), "`most` .* ≥ 0, got -1"),
+        (augment.shift, (X, 1.5), r"`most` .* ≥ 0, got 1\.5"),
+        (augment.crop, (X, 0), "`size` .* ≥ 1, got 0"),
+        (lambda x, n, rng: augment.crop(x, n, padding=-1, rng=rng), (X, 3), "`padding` .* got -1"),
+        (lambda x, n, rng: augment.crop(x, n, padding=1, rng=rng), (X, 7), r"\(2, 4, 5, 1\).* 7"),
+        (augment.rotate, (X, -5), "`degrees` ≥ 0, got -5"),
+        (augment.noise, (X, -0.1), r"`sigma` ≥ 0, got -0\.1"),
+        (augment.binarize, (X - 0.5,), r"got -0\.5 to -0\.5"),
+        (augment.binarize, (X + 1.5,), r"got 1\.5 to 1\.5"),
+        (augment.binarize, (X * math.nan,), "got nan to nan"),
     ],
 )
-def test_what_can_not_be_done_is_refused(act, error, message):
-    with pytest.raises(error) as caught:
-        act()
-    assert str(caught.value) == message
+def test_what_can_not_be_done_is_refused(function, arguments, pattern):
+    with pytest.raises(ValueError, match=rf"^(shift|crop|rotate|noise|binarize): .*{pattern}"):
+        function(*arguments, rng=generator())
 
 
 def test_every_public_name_says_what_it_is():

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import struct
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygen.data import mnist
+from tinygen.data import Unavailable, mnist
 
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
@@ -63,35 +64,18 @@ def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "found"),
     [
-        (
-            b"",
-            "x: expected an IDX file of unsigned bytes with 1 axes, which begins 00 00 08 01, "
-            "got nothing",
-        ),
-        (
-            b"<html>",
-            "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
-            "00 00 08 01, got 3c 68 74 6d",
-        ),
-        (
-            b"\0\0\x0d\1",
-            "x: expected an IDX file of unsigned bytes with 1 axes, which begins "
-            "00 00 08 01, got 00 00 0d 01",
-        ),
-        (b"\0\0\x08\1\0\0", "x: expected a header of 8 bytes, got 6 in all"),
-        (b"\0\0\x08\1\0\0\0\2\7", "x: expected 2 entries for its shape (2,), got 1"),
-        (
-            b"\0\0\x08\1\xff\xff\xff\xff",
-            "x: expected 4294967295 entries for its shape (4294967295,), got 0",
-        ),
+        (b"", "0 bytes"),
+        (b"<html>", "6 bytes, 3c 68 74 6d 6c 3e"),
+        (b"\0\0\x0d\1", "4 bytes, 00 00 0d 01"),
+        (b"\0\0\x08\1\0\0\0\2\7", "9 bytes, 00 00 08 01 00 00 00 02"),
+        (b"\0\0\x08\1\xff\xff\xff\xff", "8 bytes"),
     ],
 )
-def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, message):
-    with pytest.raises(ValueError) as caught:
+def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, found):
+    with pytest.raises(ValueError, match=f"x: expected 1 axes of bytes, got {found}"):
         mnist.read_idx(data, 1, "x")
-    assert str(caught.value) == message
 
 
 # --- the sets -------------------------------------------------------------------------------------
@@ -151,25 +135,19 @@ def test_one_knows_whether_a_set_is_there(folder, small):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion"])
 def test_what_can_not_be_had_is_said_in_a_line_and_then_at_length(folder, name):
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(Unavailable) as caught:
         mnist.load(name)
     first, *rest = str(caught.value).split("\n")
-    assert first == (
-        f"{name}: no folder has train-images-idx3-ubyte, and no mirror gave it (not "
-        "asked, because TINYGEN_OFFLINE is set)"
-    )
-    assert sum(line.startswith("  asked http") for line in rest) == len(mnist.SOURCES[name].mirrors)
+    assert re.match(rf"{name}: .*train-images-idx3-ubyte.*TINYGEN_OFFLINE", first)
+    for mirror in mnist.SOURCES[name].mirrors:
+        assert sum(mirror in line for line in rest) == 1
     assert f"{', '.join(mnist.FILES)}," in str(caught.value)
 
 
-@pytest.mark.parametrize("function", ["load", "have"])
-@pytest.mark.parametrize("name", ["MNIST", "", None, ["mnist"]])
-def test_another_name_is_refused(function, name):
-    with pytest.raises(ValueError) as caught:
-        getattr(mnist, function)(name)
-    assert str(caught.value) == (
-        f'{function}: expected `name` to be "mnist" or "fashion", got {name!r}'
-    )
+@pytest.mark.parametrize("name", ["MNIST", "", None])
+def test_another_name_is_refused(name):
+    with pytest.raises(ValueError, match=f"load: .*'mnist', 'fashion'.* got {name!r}"):
+        mnist.load(name)
 
 
 def test_every_published_set_has_a_safe_mirror_first_and_another():
@@ -188,31 +166,17 @@ def test_every_published_set_has_a_safe_mirror_first_and_another():
 def real():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGEN_OFFLINE", "1")
-        try:
-            return mnist.load()
-        except mnist.Unavailable as error:
-            looked = [line for line in str(error).split("\n") if line.startswith("  looked")]
-            if all(line.endswith(": not there") for line in looked):
-                pytest.skip("MNIST is not on this machine; set TINYGEN_DATA to where it is")
-            raise
+        if not mnist.have():
+            pytest.skip("MNIST is not on this machine; set TINYGEN_DATA to where it is")
+        return mnist.load()
 
 
 def test_mnist_is_known_by_its_numbers(real):
     train, test = real
     assert train.images.shape == (60_000, 28, 28, 1)
     assert test.images.shape == (10_000, 28, 28, 1)
-    assert np.bincount(train.labels).tolist() == [
-        5923,
-        6742,
-        5958,
-        6131,
-        5842,
-        5421,
-        5918,
-        6265,
-        5851,
-        5949,
-    ]
+    counts = "5923 6742 5958 6131 5842 5421 5918 6265 5851 5949"
+    assert np.bincount(train.labels).tolist() == [int(n) for n in counts.split()]
     assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert train.images.mean() == pytest.approx(0.1307, abs=5e-5)

@@ -107,6 +107,6 @@ def test_what_it_can_not_do_is_refused_before_an_older_run_is_moved(example, tmp
         with pytest.raises(SystemExit):
             example(options)
         assert complaint in capsys.readouterr().err
-    with pytest.raises(ValueError, match="where there is nothing"):
+    with pytest.raises(ValueError, match="nothing-of-this-name"):
         example("--test nothing-of-this-name")
     assert sorted(tmp_path.rglob("*")) == before

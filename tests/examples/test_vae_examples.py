@@ -145,7 +145,7 @@ def test_variants_refuse_what_they_can_not_do_before_they_move_an_older_run(vari
     ):
         with pytest.raises(SystemExit):
             variants(options)
-    with pytest.raises(ValueError, match="where there is nothing"):
+    with pytest.raises(ValueError, match="load: expected one of"):
         variants("--data nothing-of-this-name")
     assert sorted(tmp_path.rglob("*")) == before
 

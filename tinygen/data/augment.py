@@ -4,18 +4,14 @@
 
 Each function takes a batch x (N, H, W, C) and returns a new one of its dtype; every image has its
 own randomness. In an epoch of training they are called anew on each batch.
-
-Reading order: as they come. `_window` is both `shift` and `crop`; `_turned` is all of `rotate` but
-the angles.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
 
@@ -44,23 +40,18 @@ def crop(x: Array, size: int, *, rng: Rng, padding: int = 0) -> Array:
     _check("crop", x, rng)
     whole("crop", 1, size=size)
     whole("crop", 0, padding=padding)
-    room = min(x.shape[1:3]) + 2 * padding
-    if size > room:
-        raise ValueError(
-            f"crop: expected `size` ≤ {room}, an image's shorter side and its "
-            f"padding, got {size} (x {x.shape})"
-        )
+    if size > min(x.shape[1:3]) + 2 * padding:
+        raise ValueError(f"crop: expected `size` to fit in `x` {x.shape} and padding, got {size}")
     return _window(x, size, size, padding, rng)
 
 
 def _window(x: Array, height: int, width: int, padding: int, rng: Rng) -> Array:
     """A window from anywhere in each image, after zeros are added all around"""
     x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    N, H, W, _ = x.shape
-    top = rng.integers(H - height + 1, size=(N, 1, 1))
-    left = rng.integers(W - width + 1, size=(N, 1, 1))
-    rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
-    return x[np.arange(N)[:, None, None], rows, columns]
+    windows = sliding_window_view(x, (height, width), axis=(1, 2))  # (N, tops, lefts, C, h, w)
+    N, tops, lefts = windows.shape[:3]
+    chosen = windows[np.arange(N), rng.integers(tops, size=N), rng.integers(lefts, size=N)]
+    return np.ascontiguousarray(np.moveaxis(chosen, 1, 3))
 
 
 def rotate(x: Array, degrees: float, *, rng: Rng, fill: float = 0.0) -> Array:
@@ -69,8 +60,7 @@ def rotate(x: Array, degrees: float, *, rng: Rng, fill: float = 0.0) -> Array:
     In between pixels it is interpolated bilinearly; beyond the image there is `fill`.
     """
     _check("rotate", x, rng, floating=True)
-    degrees = number("rotate: expected `degrees` ≥ 0", degrees, lambda v: v >= 0)
-    fill = number("rotate: expected a finite `fill`", fill, lambda v: True)
+    expect("rotate", "≥ 0", degrees=degrees)
     return _turned(x, rng.uniform(-degrees, degrees, len(x)), fill)
 
 
@@ -91,8 +81,7 @@ def _turned(x: Array, degrees: Array, fill: float) -> Array:
     column = np.clip(c * cos - r * sin + (W + 1) / 2, 0, W + 1)
     top, left = np.minimum(row.astype(np.intp), H), np.minimum(column.astype(np.intp), W)
     down, right = (row - top)[..., None], (column - left)[..., None]
-    border = [(0, 0), (1, 1), (1, 1), (0, 0)]
-    pixels = np.pad(x, border, constant_values=fill).reshape(-1, C)
+    pixels = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=fill).reshape(-1, C)
     at = (np.arange(N)[:, None, None] * (H + 2) + top) * (W + 2) + left  # the upper left of four
     upper = pixels[at] * (1 - right) + pixels[at + 1] * right
     lower = pixels[at + W + 2] * (1 - right) + pixels[at + W + 3] * right
@@ -102,7 +91,7 @@ def _turned(x: Array, degrees: Array, fill: float) -> Array:
 def noise(x: Array, sigma: float, *, rng: Rng) -> Array:
     """x + σ ε, ε ~ N(0, I). It is not clipped: a model that counts on Gaussian noise gets it"""
     _check("noise", x, rng, floating=True)
-    sigma = number("noise: expected `sigma` ≥ 0", sigma, lambda v: v >= 0)
+    expect("noise", "≥ 0", sigma=sigma)
     return (x + sigma * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)
 
 
@@ -113,17 +102,13 @@ def binarize(x: Array, *, rng: Rng) -> Array:
     """
     _check("binarize", x, rng, floating=True)
     if x.size and not (x.min() >= 0 and x.max() <= 1):  # so that a nan is refused too
-        raise ValueError(
-            f"binarize: expected `x` in [0, 1], got values from {x.min():.4g} to {x.max():.4g}"
-        )
+        raise ValueError(f"binarize: expected `x` in [0, 1], got {x.min():.4g} to {x.max():.4g}")
     return (rng.random(x.shape, np.float32) < x).astype(x.dtype)
 
 
-def _check(owner: str, x: Any, rng: Any, floating: bool = False) -> None:
+def _check(owner: str, x: Array, rng: Rng, floating: bool = False) -> None:
     generator(owner, rng)
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"{owner}: expected `x` to be a NumPy array, got {type(x).__name__}")
-    if x.ndim != 4:
-        raise ValueError(f"{owner}: expected `x` of shape (N, H, W, C), got {x.shape}")
+    if np.ndim(x) != 4:
+        raise ValueError(f"{owner}: expected `x` of shape (N, H, W, C), got {np.shape(x)}")
     if floating and x.dtype.kind != "f":
         raise TypeError(f"{owner}: expected `x` of floating-point numbers, got {x.dtype}")

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygen._checks import whole
 from tinygen._random import generator, restore, state_of
 from tinygen._types import Array, Rng
-from tinygen.autograd import Tensor, as_tensor, xp
+from tinygen.autograd import as_tensor, xp
 
 __all__ = ["Batches"]
+
+NUMBERS = ("rows", "size", "epoch", "row", "seed")  # of a state
 
 
 class Batches(Iterator[Any]):
@@ -37,40 +40,29 @@ class Batches(Iterator[Any]):
 
     def __init__(
         self,
-        images: Any,
+        images: Array,
         size: int,
         *,
         rng: Rng,
-        labels: Any = None,
+        labels: Array | None = None,
         epochs: int | None = None,
         transform: Callable[..., Array] | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> None:
-        self.images = _rows("images", images)
-        if self.images.dtype.kind not in "fi":
-            how = (
-                "images / np.float32(255)"
-                if self.images.dtype == np.uint8
-                else ("images.astype(np.float32)")
-            )
+        if not isinstance(images, np.ndarray) or images.dtype.kind not in "fi":
+            kind = getattr(images, "dtype", type(images).__name__)
             raise TypeError(
-                f"Batches: expected `images` to be floating point, got "
-                f"{self.images.dtype}; give it {how}"
+                f"Batches: expected floats, such as images / np.float32(255), got {kind}"
             )
-        self.labels = None if labels is None else _rows("labels", labels)
-        n = len(self.images)
-        if self.labels is not None and len(self.labels) != n:
-            raise ValueError(f"Batches: {n} images have {len(self.labels)} labels")
-        if not isinstance(size, (int, np.integer)) or not 1 <= size <= n:
-            raise ValueError(
-                f"Batches: expected `size` to be an int from 1 to {n}, the number of "
-                f"images, got {size!r}"
-            )
-        if epochs is not None and (not isinstance(epochs, (int, np.integer)) or epochs < 0):
-            raise ValueError(f"Batches: expected `epochs` to be an int ≥ 0 or None, got {epochs!r}")
-        self.size, self.epochs, self.transform = int(size), epochs, transform
-        self.rng, self.shuffle = generator("Batches", rng), shuffle
+        n, labels = len(images), None if labels is None else np.asarray(labels)
+        whole("Batches", 1, size=size)
+        whole("Batches", 0, epochs=0 if epochs is None else epochs)
+        if size > n or (labels is not None and len(labels) != n):
+            many = "no" if labels is None else len(labels)
+            raise ValueError(f"Batches: {n} images have {many} labels, in batches of size {size}")
+        self.images, self.labels, self.size, self.epochs = images, labels, int(size), epochs
+        self.rng, self.transform, self.shuffle = generator("Batches", rng), transform, shuffle
         self.rows = n - n % self.size if drop_last else n  # of an epoch
         self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its order's seed
         self._order: Array | None = None
@@ -96,10 +88,8 @@ class Batches(Iterator[Any]):
         if self._row == 0:
             self._seed, self._order = int(self.rng.integers(2**63)), None
         if self._order is None:
-            n = len(self.images)
-            self._order = (
-                np.random.default_rng(self._seed).permutation(n) if self.shuffle else np.arange(n)
-            )
+            n, rng = len(self.images), np.random.default_rng(self._seed)
+            self._order = rng.permutation(n) if self.shuffle else np.arange(n)
         chosen = self._order[self._row : min(self._row + self.size, self.rows)]
         self._row += len(chosen)
         x = self.images[chosen]
@@ -111,36 +101,16 @@ class Batches(Iterator[Any]):
 
     def state_dict(self) -> dict[str, Array]:
         """The position, by name: fit for `np.savez(file, **state)`."""
-        numbers = {
-            "rows": self.rows,
-            "size": self.size,
-            "epoch": self._done,
-            "row": self._row,
-            "seed": self._seed,
-        }
-        return {**{name: np.array(n) for name, n in numbers.items()}, "rng": state_of(self.rng)}
+        numbers = (self.rows, self.size, self._done, self._row, self._seed)
+        state = {name: np.array(n) for name, n in zip(NUMBERS, numbers, strict=True)}
+        return {**state, "rng": state_of(self.rng)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there. The data must be as many rows, in batches of the same size."""
-        expected = {"rows", "size", "epoch", "row", "seed", "rng"}
-        if set(state) != expected:
-            raise ValueError(f"Batches: the state has {sorted(state)}, expected {sorted(expected)}")
-        for name, ours in (("rows", self.rows), ("size", self.size)):
-            if int(state[name]) != ours:
-                raise ValueError(
-                    f"Batches: the state is of batches with {name} "
-                    f"{int(state[name])}, and these have {ours}"
-                )
+        rows, size, done, row, seed = (int(state[name]) for name in NUMBERS)
+        if (rows, size) != (self.rows, self.size):
+            ours = f"{self.rows} rows by {self.size}"
+            raise ValueError(f"Batches: expected a state of {ours}, got one of {rows} by {size}")
         restore(self.rng, state["rng"])
-        self._done, self._row, self._seed = (int(state[k]) for k in ("epoch", "row", "seed"))
+        self._done, self._row, self._seed = done, row, seed
         self._order = None  # drawn again from its seed
-
-
-def _rows(name: str, values: Any) -> Array:
-    if isinstance(values, Tensor) or not isinstance(values, np.ndarray):
-        raise TypeError(
-            f"Batches: expected `{name}` to be a NumPy array, got {type(values).__name__}"
-        )
-    if values.ndim == 0 or len(values) == 0:
-        raise ValueError(f"Batches: expected `{name}` to have rows, got shape {values.shape}")
-    return values

@@ -3,8 +3,6 @@
     (x, y), (x_test, y_test) = load("mnist")
 
 Both come as four IDX files, a format of a few lines: `read_idx` is all of it.
-
-Reading order: `load`, then `read_idx`; `SOURCES` says where the files come from.
 """
 
 from __future__ import annotations
@@ -20,46 +18,35 @@ from tinygen.data.fetch import Source, at_hand, fetch
 
 __all__ = ["Labelled", "have", "load", "read_idx"]
 
-
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-def _source(name: str, algorithm: str, mirrors: tuple[str, ...], *sums: str) -> Source:
-    checksums = [f"{algorithm}:{each}" for each in sums]
-    return Source(name, mirrors, dict(zip(FILES, checksums, strict=True)))
-
+FILES = [f"{part}-{x}-ubyte" for part in ("train", "t10k") for x in ("images-idx3", "labels-idx1")]
 
 SOURCES = {
-    "mnist": _source(
+    "mnist": Source(
         "mnist",
-        "sha256",
         (
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
         ),
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        {
+            FILES[0]: "sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            FILES[1]: "sha256:65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            FILES[2]: "sha256:0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            FILES[3]: "sha256:ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
     ),
-    # MD5 is what its authors publish: enough against accidents, not against forgery
-    "fashion": _source(
+    "fashion": Source(
         "fashion",
-        "md5",
         (
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
-        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-        "9018921c3c673c538a1fc5bad174d6f9",
-        "8181f5470baa50b63fa0f6fddb340f0a",
-        "15d484375f8d13e6eb1aabb0c3f46965",
+        {  # MD5 is what its authors publish: enough against accidents, not against forgery
+            FILES[0]: "md5:f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            FILES[1]: "md5:9018921c3c673c538a1fc5bad174d6f9",
+            FILES[2]: "md5:8181f5470baa50b63fa0f6fddb340f0a",
+            FILES[3]: "md5:15d484375f8d13e6eb1aabb0c3f46965",
+        },
     ),
 }
 
@@ -78,26 +65,20 @@ def load(name: str = "mnist", *, progress: bool = False) -> tuple[Labelled, Labe
     be had there is an `Unavailable`, whose first line says in short why. `progress` shows how far a
     download is.
     """
-    files = fetch(_known("load", name), progress=progress)
-    arrays = [read_idx(files[each], 3 if "images" in each else 1, each) for each in FILES]
-    sets = [Labelled(_scaled(x), y.astype(np.int64)) for x, y in (arrays[:2], arrays[2:])]
-    return sets[0], sets[1]
+    if name not in SOURCES:
+        raise ValueError(f"load: expected `name` to be one of {list(SOURCES)}, got {name!r}")
+    files = fetch(SOURCES[name], progress=progress)
+    x, y, x_test, y_test = (read_idx(files[f], 3 if "images" in f else 1, f) for f in FILES)
+    return _labelled(x, y), _labelled(x_test, y_test)
+
+
+def _labelled(x: Array, y: Array) -> Labelled:
+    return Labelled(x[..., None] / np.float32(255), y.astype(np.int64))  # (N, H, W, 1)
 
 
 def have(name: str = "mnist") -> bool:
     """Whether `load` would need no network. It takes about as long as `load` itself."""
-    return at_hand(_known("have", name))
-
-
-def _known(owner: str, name: str) -> Source:
-    if not isinstance(name, str) or name not in SOURCES:
-        choices = " or ".join(f'"{each}"' for each in SOURCES)
-        raise ValueError(f"{owner}: expected `name` to be {choices}, got {name!r}")
-    return SOURCES[name]
-
-
-def _scaled(x: Array) -> Array:
-    return x[..., None] / np.float32(255)  # (N, H, W, 1)
+    return at_hand(SOURCES[name])
 
 
 def read_idx(data: bytes, axes: int, name: str = "data") -> Array:
@@ -106,19 +87,9 @@ def read_idx(data: bytes, axes: int, name: str = "data") -> Array:
     The file is four bytes, 0, 0, 8 (for unsigned bytes as entries) and the number of axes; then the
     size of each axis, as four bytes with the highest first; then the entries, and nothing more.
     """
-    magic, start = bytes([0, 0, 8, axes]), 4 + 4 * axes
-    if data[:4] != magic:
-        found = data[:4].hex(" ") or "nothing"
-        raise ValueError(
-            f"{name}: expected an IDX file of unsigned bytes with {axes} axes, which "
-            f"begins {magic.hex(' ')}, got {found}"
-        )
-    if len(data) < start:
-        raise ValueError(f"{name}: expected a header of {start} bytes, got {len(data)} in all")
-    shape = struct.unpack_from(f">{axes}I", data, 4)
-    if len(data) - start != math.prod(shape):
-        raise ValueError(
-            f"{name}: expected {math.prod(shape)} entries for its shape {shape}, got "
-            f"{len(data) - start}"
-        )
+    start = 4 + 4 * axes
+    shape = struct.unpack_from(f">{axes}I", data, 4) if len(data) >= start else ()
+    if data[:4] != bytes([0, 0, 8, axes]) or len(data) != start + math.prod(shape):
+        begin = data[:start].hex(" ")
+        raise ValueError(f"{name}: expected {axes} axes of bytes, got {len(data)} bytes, {begin} …")
     return np.frombuffer(data, np.uint8)[start:].reshape(shape)

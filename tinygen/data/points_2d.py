@@ -7,9 +7,6 @@ Of mixtures of Gaussians and of the checkerboard the density is known: `log_dens
 `ring` and `grid` are those of PacGAN's experiments (Lin et al. 2018, section 4.1).
 
 Every set has as many points of each label as can be, in random order.
-
-Reading order: the mixtures; the curves; the checkerboard; what all data sets here check and share.
-`checked` and `balanced` serve synthetic_digits.py and synthetic_shapes.py too.
 """
 
 from __future__ import annotations
@@ -21,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng
 
 __all__ = [
     "SETS",
@@ -50,39 +47,35 @@ class Points(NamedTuple):
     labels: Array
 
 
-# --- mixtures of Gaussians ------------------------------------------------------------------------
-
-
 def ring_means(modes: int = 8, radius: float = 1.0) -> Array:
     """μₖ = r (cos 2πk/K, sin 2πk/K), k from 0 to K − 1"""
     whole("ring_means", 1, modes=modes)
-    angle = 2 * math.pi * np.arange(modes) / modes
-    return _positive("ring_means", "radius", radius) * _on_circle(angle)
+    return radius * _on_circle(2 * math.pi * np.arange(modes) / modes)
 
 
 def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
     """The points of a square lattice about 0, `side` × `side` of them, row by row"""
     whole("grid_means", 1, side=side)
-    ticks = _positive("grid_means", "spacing", spacing) * (np.arange(side) - (side - 1) / 2)
+    ticks = spacing * (np.arange(side) - (side - 1) / 2)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
 
-def mixture(n: int, means: Any, std: float, *, rng: Rng) -> Points:
+def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
     """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
-    n, means = checked("mixture", n, rng), _means("mixture", means)
-    sigma = _positive("mixture", "std", std)
-    labels = balanced(n, len(means), rng=rng)
-    return _points(means[labels] + sigma * rng.standard_normal((n, 2)), labels)
+    expect("mixture", "> 0", std=std)
+    mu = _plane("mixture", "means", means)
+    labels = balanced("mixture", n, len(mu), rng)
+    return _points(mu[labels] + std * rng.standard_normal((n, 2)), labels)
 
 
-def log_density(x: Any, means: Any, std: float) -> Array:
+def log_density(x: ArrayLike, means: ArrayLike, std: float) -> Array:
     """log 1/K Σₖ N(x; μₖ, σ² I) at points x (n, 2): that of `mixture`, (n,), in float64"""
-    x, means = _plane("log_density", "x", x), _means("log_density", means)
-    variance = _positive("log_density", "std", std) ** 2
-    square = ((x[:, None] - means) ** 2).sum(axis=2)  # (n, K)
+    expect("log_density", "> 0", std=std)
+    x, mu = _plane("log_density", "x", x), _plane("log_density", "means", means)
+    square = ((x[:, None] - mu) ** 2).sum(axis=2)  # (n, K)
     nearest = square.min(axis=1, keepdims=True)  # its term is the greatest: taken out of the sum
-    rest = np.exp((nearest - square) / (2 * variance)).mean(axis=1)
-    return np.log(rest) - nearest[:, 0] / (2 * variance) - math.log(2 * math.pi * variance)
+    rest = np.exp((nearest - square) / (2 * std**2)).mean(axis=1)
+    return np.log(rest) - nearest[:, 0] / (2 * std**2) - math.log(2 * math.pi * std**2)
 
 
 def ring(n: int, *, rng: Rng, modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Points:
@@ -95,19 +88,16 @@ def grid(n: int, *, rng: Rng, side: int = 5, spacing: float = 2.0, std: float = 
     return mixture(n, grid_means(side, spacing), std, rng=rng)
 
 
-# --- curves, blurred ------------------------------------------------------------------------------
-
-
 def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
     """Two half circles, each with an end inside the other: t ~ U(0, π), and N(0, noise²) added
 
     Label 0 is (cos t, sin t), label 1 is (1 − cos t, ½ − sin t).
     """
-    n = checked("moons", n, rng)
-    labels = balanced(n, 2, rng=rng)
+    expect("moons", "≥ 0", noise=noise)
+    labels = balanced("moons", n, 2, rng)
     upper = _on_circle(rng.uniform(0, math.pi, n))
     x = np.where(labels[:, None] == 0, upper, [1, 0.5] - upper)
-    return _points(_blurred("moons", x, noise, rng), labels)
+    return _points(x + noise * rng.standard_normal((n, 2)), labels)
 
 
 def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
@@ -115,13 +105,12 @@ def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float =
 
     r ~ √U(0, 1), as if evenly over the disc, at the angle 2π (turns·r + k/arms).
     """
-    n = checked("swirl", n, rng)
     whole("swirl", 1, arms=arms)
-    turns = number("swirl: expected a finite `turns`", turns, lambda x: True)
-    labels = balanced(n, arms, rng=rng)
+    expect("swirl", "≥ 0", noise=noise)
+    labels = balanced("swirl", n, arms, rng)
     r = np.sqrt(rng.random(n))
     x = r[:, None] * _on_circle(2 * math.pi * (turns * r + labels / arms))
-    return _points(_blurred("swirl", x, noise, rng), labels)
+    return _points(x + noise * rng.standard_normal((n, 2)), labels)
 
 
 def pinwheel(
@@ -137,19 +126,13 @@ def pinwheel(
 
     (u, v) ~ N((1, 0), diag(radial², tangential²)), turned by 2πk/arms + twist·eᵘ; the label is k.
     """
-    n = checked("pinwheel", n, rng)
     whole("pinwheel", 1, arms=arms)
-    twist = number("pinwheel: expected a finite `twist`", twist, lambda x: True)
-    radial = _not_negative("pinwheel", "radial", radial)
-    tangential = _not_negative("pinwheel", "tangential", tangential)
-    labels = balanced(n, arms, rng=rng)
+    expect("pinwheel", "≥ 0", radial=radial, tangential=tangential)
+    labels = balanced("pinwheel", n, arms, rng)
     u, v = rng.standard_normal((2, n))
     u, v = 1 + radial * u, tangential * v
     cos, sin = _on_circle(2 * math.pi * labels / arms + twist * np.exp(u)).T
     return _points(np.stack([cos * u - sin * v, sin * u + cos * v], axis=1), labels)
-
-
-# --- the checkerboard -----------------------------------------------------------------------------
 
 
 def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
@@ -157,13 +140,12 @@ def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
 
     The lower left one is dark. The label counts the dark squares from there, row by row.
     """
-    n = checked("checkerboard", n, rng)
     corners = _dark("checkerboard", side)
-    labels = balanced(n, len(corners), rng=rng)
+    labels = balanced("checkerboard", n, len(corners), rng)
     return _points(corners[labels] + rng.random((n, 2)), labels)
 
 
-def checkerboard_log_density(x: Any, side: int = 4) -> Array:
+def checkerboard_log_density(x: ArrayLike, side: int = 4) -> Array:
     """−log(number of dark squares) at points x (n, 2) in one, else −∞: (n,), in float64"""
     x, corners = _plane("checkerboard_log_density", "x", x), _dark("checkerboard_log_density", side)
     square = np.floor(x + side / 2)  # column and row
@@ -178,9 +160,6 @@ def _dark(owner: str, side: int) -> Array:
     return (np.stack([column, row], axis=1) - side / 2)[(row + column) % 2 == 0]
 
 
-# --- what the sets share --------------------------------------------------------------------------
-
-
 def _points(x: Array, labels: Array) -> Points:
     return Points(x.astype(np.float32), labels)
 
@@ -189,49 +168,18 @@ def _on_circle(angle: Array) -> Array:
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
-def _blurred(owner: str, x: Array, noise: float, rng: Rng) -> Array:
-    return x + _not_negative(owner, "noise", noise) * rng.standard_normal(x.shape)
-
-
-def _positive(owner: str, name: str, value: float) -> float:
-    return number(f"{owner}: expected `{name}` > 0", value, lambda x: x > 0)
-
-
-def _not_negative(owner: str, name: str, value: float) -> float:
-    return number(f"{owner}: expected `{name}` ≥ 0", value, lambda x: x >= 0)
-
-
-def _means(owner: str, means: Any) -> Array:
-    means = _plane(owner, "means", means)
-    if not len(means):
-        raise ValueError(f"{owner}: expected at least one of `means`, got none")
-    return means
-
-
-def _plane(owner: str, name: str, x: Any) -> Array:
-    x = np.asarray(x, np.float64)
+def _plane(owner: str, name: str, points: ArrayLike) -> Array:
+    x = np.asarray(points, np.float64)
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"{owner}: expected `{name}` of shape (n, 2), got {x.shape}")
     return x
 
 
-# --- what every drawn set, of pictures too, checks and shares -------------------------------------
-
-
-def checked(owner: str, n: Any, rng: Any) -> int:
-    """n, if it is a number of things and `rng` a generator"""
-    generator(owner, rng)
-    whole(owner, 0, n=n)
-    return int(n)
-
-
-def balanced(n: int, kinds: int, *, rng: Rng) -> Array:
+def balanced(owner: str, n: int, kinds: int, rng: Rng) -> Array:
     """n labels from 0 to kinds − 1 in random order, of each as many as of another, or one more"""
+    whole(owner, 0, n=n)
     # of which there is one more is drawn too, so that a single label is any of them
-    return rng.permutation(rng.permutation(kinds)[np.arange(n) % kinds])
-
-
-# --- the sets that examples learn, by name --------------------------------------------------------
+    return generator(owner, rng).permutation(rng.permutation(kinds)[np.arange(n) % kinds])
 
 
 class PlaneSet(NamedTuple):

@@ -1,16 +1,15 @@
-"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder of pictures.
-
-Published sets are found or downloaded (mnist.py, fetch.py), synthetic ones are drawn when they are
-asked for (synthetic_digits.py, synthetic_shapes.py), your own are read (image_folder.py).
-"""
+"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder's path."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinygen._checks import whole
+from tinygen._types import Array
 from tinygen.data import mnist
 from tinygen.data.image_folder import pictures
 from tinygen.data.mnist import Labelled
@@ -20,8 +19,7 @@ from tinygen.data.synthetic_shapes import shapes
 __all__ = ["NotFound", "load"]
 
 NAMES = ("mnist", "fashion", "digits", "shapes")
-TRAIN, TEST = 60_000, 10_000  # how many digits are drawn if nobody says, as in MNIST
-FEWER = 6  # so many times fewer shapes, which are larger
+DRAWN = {"digits": (60_000, 10_000), "shapes": (10_000, 1_666)}  # if nobody says how many
 HELD_OUT = 10  # one in so many of your own pictures is for testing
 
 
@@ -45,50 +43,26 @@ def load(
     each time, but of other numbers no image need be the same. `size` is the side of shapes and of
     your own pictures. `progress` shows how far a download is, or the reading of many pictures.
     """
-    for called, count in (("train", train), ("test", test)):
-        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-        if count is not None and not (whole and count >= 0):
-            raise ValueError(f"load: expected `{called}` to be an int ≥ 0 or None, got {count!r}")
-    if name in ("mnist", "fashion"):
+    whole("load", 0, train=0 if train is None else train, test=0 if test is None else test)
+    if name in mnist.SOURCES:
         sets: Any = mnist.load(name, progress=progress)
-    elif name == "digits":
-        sets = (
-            digits(TRAIN if train is None else train, rng=np.random.default_rng(0)),
-            digits(TEST if test is None else test, rng=np.random.default_rng(1)),
-        )
-    elif name == "shapes":
-        sets = (
-            shapes(
-                TRAIN // FEWER if train is None else train, size=size, rng=np.random.default_rng(0)
-            ),
-            shapes(
-                TEST // FEWER if test is None else test, size=size, rng=np.random.default_rng(1)
-            ),
-        )
+    elif name in DRAWN:
+        draw: Any = digits if name == "digits" else partial(shapes, size=size)
+        sets = [
+            draw(DRAWN[name][seed] if n is None else n, rng=np.random.default_rng(seed))
+            for seed, n in enumerate((train, test))
+        ]
     elif name and Path(name).exists():
-        sets = _split(pictures(name, size, progress=progress))
+        sets = _split(*pictures(name, size, progress=progress)[:2])
     else:
-        known = ", ".join(f'"{each}"' for each in NAMES)
-        raise NotFound(
-            f"load: expected {known} or the path of a folder with pictures, got "
-            f"{name!r}, where there is nothing"
-        )
-    first, second = (
-        Labelled(each.images[:count], None if each.labels is None else each.labels[:count])
-        for each, count in zip(sets, (train, test), strict=True)
-    )
+        raise NotFound(f"load: expected one of {NAMES} or the path of a folder, got {name!r}")
+    parts = zip(sets, (train, test), strict=True)
+    first, second = (Labelled(x[:n], None if y is None else y[:n]) for (x, y, *_), n in parts)
     return first, second
 
 
-def _split(own: Any) -> tuple[Labelled, Labelled]:
-    order = np.random.default_rng(0).permutation(len(own.images))
-    if len(order) < 2:
-        raise ValueError(
-            "load: expected at least 2 pictures, one to learn from and one to be judged by, got 1"
-        )
-    count = max(1, len(order) // HELD_OUT)
-    parts = (order[count:], order[:count])
-    return tuple(
-        Labelled(own.images[part], None if own.labels is None else own.labels[part])
-        for part in parts
-    )  # type: ignore[return-value]
+def _split(x: Array, y: Array | None) -> list[tuple[Array, Array | None]]:
+    order, count = np.random.default_rng(0).permutation(len(x)), max(1, len(x) // HELD_OUT)
+    if len(x) < 2:
+        raise ValueError("load: expected at least 2 pictures, to learn from and to test on, got 1")
+    return [(x[part], None if y is None else y[part]) for part in (order[count:], order[:count])]

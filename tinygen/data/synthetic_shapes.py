@@ -6,8 +6,6 @@ A signed distance function says how far a point (x, y) is from a shape's outline
 below 0 inside. All else follows from it: shapes are united by the minimum of theirs, intersected by
 the maximum; a pixel's share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the
 right, y down. Each shape here reaches to a distance of 1 from (0, 0), and no further.
-
-Reading order: the shapes, from `disc` to `moon`; `shapes`; then how it places and colours them.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ import numpy as np
 from tinygen._checks import whole
 from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
-from tinygen.data.points_2d import balanced, checked
+from tinygen.data.points_2d import balanced
 
 __all__ = [
     "SHAPES",
@@ -39,8 +37,6 @@ __all__ = [
 ]
 
 Distance: TypeAlias = Callable[[Array, Array], Array]
-
-# --- signed distance functions --------------------------------------------------------------------
 
 
 def disc(x: Array, y: Array, radius: float = 1.0) -> Array:
@@ -109,18 +105,8 @@ def moon(x: Array, y: Array) -> Array:
     return np.maximum(disc(x, y), -disc(x - 0.55, y, 0.75))
 
 
-SHAPES: dict[str, Distance] = {
-    "disc": disc,
-    "ring": ring,
-    "square": square,
-    "triangle": triangle,
-    "star": star,
-    "cross": cross,
-    "heart": heart,
-    "moon": moon,
-}
-
-# --- the set --------------------------------------------------------------------------------------
+KINDS: list[Distance] = [disc, ring, square, triangle, star, cross, heart, moon]
+SHAPES = {shape.__name__: shape for shape in KINDS}
 
 DARK, LIGHT = (0.10, 0.38), (0.62, 0.92)  # luminances: between the two there is the contrast
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of red, green and blue (Rec. 709)
@@ -141,39 +127,33 @@ def shapes(n: int, *, size: int = 64, rng: Rng) -> Shapes:
     Place, size, turn and colours are random. A shape lies within its image, and is lighter than all
     of its ground or darker, by a luminance of at least 0.24.
     """
-    n = checked("shapes", n, rng)
     whole("shapes", 8, size=size)
-    labels = balanced(n, len(SHAPES), rng=rng)
+    labels = balanced("shapes", n, len(SHAPES), rng)
     radius = rng.uniform(0.4, 0.8, n)  # of an image that reaches from −1 to 1
-    place = rng.uniform(-1, 1, (2, n)) * (1 - radius)
+    x0, y0 = rng.uniform(-1, 1, (2, n)) * (1 - radius)
     turn, slope = rng.uniform(0, 2 * math.pi, (2, n))
+    placed = np.stack([radius, x0, y0, turn, slope]).astype(np.float32)
     colours = _colours(n, rng)
-    images = np.empty((n, size, size, 3), np.float32)
+    images, step = np.empty((n, size, size, 3), np.float32), max(1, BLOCK // size**2)
 
     def draw(k: int) -> None:
-        i = np.arange(k * each, min(k * each + each, n))
-        images[i] = _drawn(size, labels[i], radius[i], place[:, i], turn[i], slope[i], colours[i])
+        i = slice(k * step, (k + 1) * step)
+        images[i] = _drawn(size, labels[i], placed[:, i], colours[i])
 
-    each = max(1, BLOCK // size**2)
-    share_out(draw, -(-n // each))
+    share_out(draw, -(-n // step))
     return Shapes(images, labels, tuple(SHAPES))
 
 
-def _drawn(
-    size: int, labels: Array, radius: Array, place: Array, turn: Array, slope: Array, colours: Array
-) -> Array:
+def _drawn(size: int, labels: Array, placed: Array, colours: Array) -> Array:
     """A block of images, from what is random about them: (n, size, size, 3)"""
     at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
-    r, x0, y0, a, b = (
-        each.astype(np.float32)[:, None, None] for each in (radius, *place, turn, slope)
-    )
     x, y = at[:, None].T, at[:, None]  # (1, size) and (size, 1)
+    r, x0, y0, a, b = placed[..., None, None]
     u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
     p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
     d = np.empty_like(p)
-    for k, distance in enumerate(SHAPES.values()):
-        chosen = labels == k
-        d[chosen] = distance(p[chosen], q[chosen])
+    for k, distance in enumerate(KINDS):
+        d[labels == k] = distance(p[labels == k], q[labels == k])
     share = np.clip(0.5 - d * r * (size / 2), 0, 1)
     lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # by a lamp, above and to the left
     across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
@@ -187,14 +167,10 @@ def _mixed(pair: Array, share: Array) -> Array:
     return first + share[..., None] * (second - first)
 
 
-# --- colours --------------------------------------------------------------------------------------
-
-
 def _colours(n: int, rng: Rng) -> Array:
     """Four colours for each image: the shape's in shade and in light, the ground's two: (n, 4, 3)
 
-    One pair is dark, the other light. A mixture of two colours has a luminance between theirs, so
-    the contrast stays.
+    One pair is dark, the other light. A mixture's luminance is between theirs: the contrast stays.
     """
     dark = rng.uniform(*DARK, (n, 2))
     light = rng.uniform(*LIGHT, (n, 2))

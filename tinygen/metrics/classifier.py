@@ -195,8 +195,7 @@ def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -
             f"{name!r}; for images of your own train a `Classifier`"
         )
     file = f"shapes-{size}.npz" if name == "shapes" else f"{name}.npz"
-    given, cache = fetch.folders("classifiers")
-    folders = [*given[:1], cache]
+    folders = fetch.folders("classifiers")[:2]
     for folder in folders:
         try:
             return load(folder / file)
