@@ -1,9 +1,8 @@
 """The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
 
-The rest of the library writes `xp.exp(x)` and need not ask which of the two it has. The difference
-shows in four other files: parallel.py, which splits large work across threads or hands it to the
-GPU whole; conv.py and normalisation.py, which take the faster versions of fast_conv.py and
-fast_norm.py on a CPU; and run/run.py, which looks at a GPU's losses rarely.
+The rest of the library writes `xp.exp(x)` and need not ask which of the two it has. The exceptions:
+parallel.py, which splits large work across threads or hands it to the GPU whole; conv.py and
+normalisation.py, whose faster versions are for a CPU; and run/run.py, which rarely asks a GPU.
 
 Reading order: `use` chooses, `to_numpy` brings back; what CuPy lacks to work; memory and threads.
 """
@@ -32,8 +31,6 @@ class _Namespace:
     """The chosen library's names as plain attributes, so that `xp.exp` costs one look-up."""
 
     def __getattr__(self, name: str) -> Any:  # only reached by names the library loads lazily
-        if name.startswith("__"):
-            raise AttributeError(name)
         return getattr(_chosen, name)
 
 
@@ -60,8 +57,7 @@ def use(library: str, device: int = 0) -> None:
     """Run everything from now on on `library`: "numpy", "cupy", or a module with NumPy's interface.
 
     One process has one backend: the choice must come before the first Tensor. CuPy is accepted
-    only once a kernel has run on GPU number `device`; otherwise a RuntimeError says in a sentence
-    what is missing, and the previous backend stays.
+    only once a kernel has run on GPU number `device`; or a RuntimeError says what is missing.
     """
     global _chosen, _device, name, threads, on_cpu, plain
     if library == name and device == _device:
@@ -81,11 +77,11 @@ def use(library: str, device: int = 0) -> None:
 
 
 def _count_threads() -> int:
-    wanted = os.environ.get("TINYGEN_THREADS", "")
-    if not wanted:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    wanted = os.environ.get("TINYGEN_THREADS") or str(cores)
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}")
     return int(wanted)

@@ -1,13 +1,8 @@
 r"""Functions of a tensor: exp, tanh, relu, sums, softmax and their kin.
 
-Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. A vjp that
-calls these functions on Tensors can be differentiated again, so each is right to any order.
-
-Sigmoid and softplus would overflow when written as in the textbook. They take the exponential of
-bounded numbers; they and their gradients are finite and true from −1000 to 1000.
-
-Keywords of the reductions are NumPy's: `axis` is an int, a tuple or None for all axes, `keepdims`
-leaves a reduced axis with length 1.
+Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. Sigmoid and
+softplus would overflow as the textbook writes them: they take the exponential of bounded numbers,
+and are true, like their gradients, from −1000 to 1000. The reductions' keywords are NumPy's.
 
 Reading order: one element at a time (exponentials, trigonometry, the sigmoid family, the
 rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, softmax).
@@ -32,7 +27,6 @@ from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, rec
 __all__ = ["abs", "cos", "erf", "exp", "expm1", "gelu", "log", "log1p", "sigmoid", "silu", "sin"]
 __all__ += ["clip", "elu", "leaky_relu", "maximum", "minimum", "relu", "softplus", "sqrt", "tanh"]
 __all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum", "var", "where"]
-
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
 
@@ -256,8 +250,8 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
     x = as_tensor(x)
     kept, axis = kept_shape(x.shape, axis), tuple(axis) if isinstance(axis, list) else axis
-    data = parallel.add_up(x._data, axis, keepdims)
-    return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
+    z = parallel.add_up(x._data, axis, keepdims)
+    return record(z, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
 
 
 def kept_shape(shape: Shape, axis: Axis) -> Shape:
@@ -289,12 +283,8 @@ def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) 
     x = as_float(x)
     kept, n = kept_shape(x.shape, axis), _count("var", x.shape, axis, ddof)
     m = mean(x, axis, keepdims=True)
-    data = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
-
-    def vjp(g: Tensor, _: Tensor) -> Tensor:
-        return reshape(g, kept) * (2 / n) * (x - mean(x, axis, keepdims=True))
-
-    return record(data, (x, vjp))
+    z = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
+    return record(z, (x, lambda g, _: reshape(g, kept) * (2 / n) * (x - mean(x, axis, True))))
 
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:

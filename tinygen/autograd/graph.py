@@ -1,15 +1,10 @@
 """Differentiation: a graph of tensors, and the walk backwards through it.
 
-A tensor `z` remembers which tensors it was computed from, and beside each input a function
-`vjp(g, z)` that takes the cotangent `g` of `z` to that input's contribution. The cotangent of a
-tensor is the derivative of the final result with respect to it.
-
-A tensor that is used twice receives two contributions, which add up, because a small change of it
+A tensor that is used twice receives two cotangents, which add up, because a small change of it
 reaches the result by both paths. So it can pass its own cotangent on only when everything computed
-from it has been visited: the walk must take tensors in an order in which each comes before its
-inputs.
+from it has been visited: the walk takes tensors in an order in which each comes before its inputs.
 
-Reading order: `grad`, `walk_back`, `ancestors`; the graphs that `grad` refuses; `no_grad`.
+Reading order: `grad`, `walk_back`, `ancestors`; the graphs that are refused; `no_grad`.
 """
 
 from __future__ import annotations
@@ -20,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from tinygen import autograd
-from tinygen._types import Array
 from tinygen.autograd.backend import xp
 
 __all__ = ["grad", "is_recording", "no_grad"]
@@ -60,8 +54,7 @@ def grad(
     finally:
         recording.reset(token)
 
-    gradients = []
-    given_out = {id(cotangent._data)}
+    gradients, given_out = [], {id(cotangent._data)}
     for i, x in enumerate(targets):
         g = cotangents.get(id(x))
         if g is None:
@@ -69,18 +62,14 @@ def grad(
                 raise ValueError(_why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
             g = autograd.tensor.constant(xp.zeros(x.shape, x.dtype))
         if not create_graph:
-            g = autograd.tensor.constant(_own(g._data, given_out))
+            data = g._data
+            if getattr(data, "base", data) is not None or id(data) in given_out:
+                data = data.copy()  # a view, or another's: it would change with that
+            given_out.add(id(data))
+            g = autograd.tensor.constant(data)
             g._cut = True
         gradients.append(g)
     return gradients[0] if isinstance(xs, autograd.Tensor) else gradients
-
-
-def _own(array: Array, given_out: set[int]) -> Array:
-    """The array, or a copy if it is a view, or given out before: nobody else's changes with it."""
-    if getattr(array, "base", array) is not None or id(array) in given_out:
-        return array.copy()
-    given_out.add(id(array))
-    return array
 
 
 def ancestors(y: Tensor) -> list[Tensor]:
@@ -156,10 +145,8 @@ def _fit(g: Tensor, x: Tensor) -> Tensor:
 def _check(x: Tensor, version: int) -> None:
     """Nothing has changed an input, nor, if it is a view, what it is a view of; nor was it cut."""
     if x._version != version:
-        raise RuntimeError(
-            f"grad: {x._called()} was changed after it was used in this graph; "
-            f"take the gradient first, then update"
-        )
+        called = f"{x._called()} was changed after it was used in this graph"
+        raise RuntimeError(f"grad: {called}; take the gradient first, then update")
     if x._cut and not x.requires_grad:
         raise RuntimeError(
             f"grad: `y` depends on a gradient, or on {x._called()} computed from one, whose own "

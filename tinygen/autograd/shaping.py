@@ -1,8 +1,7 @@
 """Operations that move, join and contract elements: all linear in each argument.
 
-The gradient of a linear operation is its transpose, which is linear too, and mostly another
-operation of this page: reshaping and reshaping back, joining and slicing, padding and cropping,
-einsum and itself.
+The gradient of a linear operation is its transpose, mostly another operation of this page:
+reshaping and reshaping back, joining and slicing, padding and cropping, einsum and itself.
 
 Reading order: shapes; joining and splitting; padding, reversing, summing up; products; einsum.
 """
@@ -25,7 +24,6 @@ from tinygen.autograd.tensor import Axis, Tensor, Vjp, as_alike, as_tensor, reco
 
 __all__ = ["affine", "broadcast_to", "concat", "cumsum", "einsum", "flip", "matmul", "pad"]
 __all__ += ["reshape", "split", "stack", "swapaxes", "take", "transpose"]
-
 
 # --- shapes ---------------------------------------------------------------------------------------
 
@@ -163,26 +161,26 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Tensor:
 def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:
     """Z = X W + b over the last axis of x;  X̄ = Z̄ Wᵀ,  W̄ = Xᵀ Z̄,  b̄ = Σ Z̄"""
     x, w, *bias = as_alike("affine", x, w, *([] if b is None else [b]))
-    if w.ndim != 2:
-        raise ValueError(f"affine: expected `w` of two axes, inputs and outputs, got {w.shape}")
+    if w.ndim != 2 or any(b.shape != w.shape[1:] for b in bias):
+        shapes = [part.shape for part in (w, *bias)]
+        raise ValueError(f"affine: expected `w` of shape (n, m), `b` of shape (m,), got {shapes}")
     n, m = w.shape
     if x.shape[-1:] != (n,):
         raise ValueError(f"affine: expected `x` of shape (…, {n}), got {x.shape} (w {w.shape})")
     if not bias:
         return matmul(x, w)
     (b,) = bias
-    if b.shape != (m,):
-        raise ValueError(f"affine: expected `b` of shape ({m},), got {b.shape}")
-    rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), n))
-    data = parallel.product(rows.data, w.data)
+    if x.ndim != 2:
+        rows = affine(reshape(x, (math.prod(x.shape[:-1]), n)), w, b)
+        return reshape(rows, (*x.shape[:-1], m))
+    data = parallel.product(x.data, w.data)
     data += b.data
-    z = record(
+    return record(
         data,
-        (rows, lambda g, _: matmul(g, transpose(w))),
-        (w, lambda g, _: matmul(transpose(rows), g)),
+        (x, lambda g, _: matmul(g, transpose(w))),
+        (w, lambda g, _: matmul(transpose(x), g)),
         (b, lambda g, _: g),  # `_fit` sums over the rows
     )
-    return z if x.ndim == 2 else reshape(z, (*x.shape[:-1], m))
 
 
 # --- einsum ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ compute can be recorded too, and differentiated again: gradients of any order, w
 A vjp is handed its output instead of keeping it, so no Tensor refers to itself and a graph is
 freed the moment it is dropped. Arrays in a vjp must be locally constant: masks, signs, shapes.
 
-Reading order: Tensor's first page, `record`; then the operators, each an equation.
+Reading order: Tensor's first page, `record`; the operators, each an equation; how operands meet.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class Tensor:
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
 
-    def __init__(
-        self, data: ArrayLike, requires_grad: bool = False, name: str | None = None
-    ) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = False, name: str | None = None):
         self._data = xp.array(data._data if isinstance(data, Tensor) else _real(data))
         if requires_grad and self.dtype.kind != "f":
             raise TypeError(f"Tensor: only floats can require gradients, got {self.dtype}")
