@@ -132,6 +132,12 @@ def test_no_grad_records_nothing_as_context_and_as_decorator():
     assert (x * x).requires_grad
 
 
+def test_an_error_under_no_grad_ends_it():
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    assert tg.is_recording()
+
+
 def test_no_grad_holds_in_its_own_thread_only():
     seen = []
     with no_grad():
@@ -308,6 +314,18 @@ def test_a_parameter_changed_between_forward_and_grad_is_named():
                 w[0] = 5.0
         with pytest.raises(RuntimeError, match="`w` was changed after it was used"):
             grad(y, x)
+
+
+def test_a_change_is_found_through_a_view():
+    w, x = leaf([[1.0, 2.0]], name="w"), leaf([[3.0], [4.0]])
+    y = (w.T.reshape(2, 1) * x).sum()
+    w.data = w.data * 2  # the view is of the array before: nothing that y knows has changed
+    np.testing.assert_array_equal(grad(y, x).numpy(), [[1], [2]])
+    y = (w.T.reshape(2, 1) * x).sum()
+    with no_grad():
+        w[0, 0] = 5.0
+    with pytest.raises(RuntimeError, match="`w` was changed"):
+        grad(y, x)
 
 
 def test_a_constant_changed_between_forward_and_grad_is_found_too():

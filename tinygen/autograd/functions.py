@@ -11,7 +11,6 @@ rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, soft
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -211,7 +210,7 @@ def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
 # --- choosing: the gradient goes to the entry that was chosen -------------------------------------
 
 
-def where(condition: ArrayLike, x: Any, y: ArrayLike) -> Tensor:
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     """z = x where the condition holds, else y;  x̄ = z̄ where it holds, ȳ = z̄ elsewhere"""
     mask = as_tensor(condition).data
     if mask.dtype.kind != "b":
