@@ -70,17 +70,13 @@ def use(library: str, device: int = 0) -> None:
     threads = _count_threads() if module is np else 1
     _chosen, _device, name, on_cpu = module, device, library, module is np
     plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")
-    if not TYPE_CHECKING:
-        vars(xp).clear()
-        vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
+    vars(xp).clear()
+    vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
 
 
 def _count_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    wanted = os.environ.get("TINYGEN_THREADS") or str(cores)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = os.environ.get("TINYGEN_THREADS") or str(cores or 1)
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}")
     return int(wanted)
@@ -128,10 +124,9 @@ def _cupy(device: int) -> ModuleType:
 def keep_memory() -> None:
     """Let this process keep freed memory for its next arrays (Linux with glibc only).
 
-    A training step frees and requests the same hundreds of megabytes. By default they go back to
-    the system, which zeroes them, page by page, before it hands them out again: that takes longer
-    than a pass of arithmetic. Call this once, at the start of a program that trains. Where an
-    environment variable `MALLOC_…` is set, its own rules for memory stay.
+    A training step frees and requests the same hundreds of megabytes, which by default the system
+    zeroes in between: that takes longer than a pass of arithmetic. Call this at the start of a
+    program that trains. Where an environment variable `MALLOC_…` is set, its rules stay.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
