@@ -180,7 +180,7 @@ def test_a_formula_that_is_no_kernel_is_noticed(cupy):
 def test_the_real_cupy_without_a_gpu_is_refused_in_one_sentence(cupy, monkeypatch):
     if cupy.cuda.is_available():
         pytest.skip("there is a GPU")
-    monkeypatch.setattr(backend, "_too_late", "")
+    monkeypatch.setattr(backend, "in_use", False)
     with pytest.raises(RuntimeError) as caught:
         backend.use("cupy")
     message = str(caught.value)

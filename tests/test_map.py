@@ -11,7 +11,6 @@ ROWS = re.findall(r"^\| \[(\w+)\]\(\1\) \| .+? \| ([\d,]+) \| (.+) \|$", MAP, re
 
 # every other file, tinygen/PKG/FILE.py, is tested in tests/PKG/test_FILE.py
 TESTED_IN = {
-    "autograd/cupy": "autograd/test_backend.py",
     "autograd/functions": "autograd/test_operations.py",
     "autograd/geometry": "autograd/test_conv.py",
     "autograd/normalisation": "autograd/test_operations.py",

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 
 
@@ -22,8 +22,8 @@ def host(x: Any) -> Any:
     return to_numpy(x.data if isinstance(x, Tensor) else x)
 
 
-def as_rows(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else Tensor(xp.asarray(x))
+def as_rows(x: ArrayLike) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def slices(owner: str, rows: Any, size: int) -> Iterator[slice]:
@@ -35,55 +35,47 @@ def slices(owner: str, rows: Any, size: int) -> Iterator[slice]:
         yield slice(i, i + size)
 
 
-def part(labels: Any, some: slice) -> Any:
-    return None if labels is None else labels[some]
+def part(labels: Any, rows: slice) -> Any:
+    return None if labels is None else labels[rows]
 
 
 def dtype_of(model: Any) -> Any:
     """In what the model computes: the dtype of its first state that is no int, or float32"""
-    floats = (each.dtype for _, each in model.named_state() if each.dtype.kind == "f")
+    floats = (array.dtype for _, array in model.named_state() if array.dtype.kind == "f")
     return next(floats, np.dtype(np.float32))
 
 
-def floating(owner: str, x: Any) -> Tensor:
+def floating(owner: str, x: ArrayLike) -> Tensor:
     """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
     rows = as_rows(x)
     if rows.dtype.kind != "f":
-        raise TypeError(
-            f"{owner}: expected images in floating point, got {rows.dtype}; of bytes "
-            f"take images / np.float32(255)"
-        )
+        got = f"{rows.dtype}; of bytes take images / np.float32(255)"
+        raise TypeError(f"{owner}: expected images in floating point, got {got}")
     return rows
 
 
 def halves(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
     if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):
-        raise TypeError(
-            f"expected a batch to be images, or a tuple (images, labels), got a "
-            f"{type(batch).__name__} of {len(batch)}"
-        )
+        kind = f"{type(batch).__name__} of {len(batch)}"
+        raise TypeError(f"expected a batch to be images, or a tuple (images, labels), got a {kind}")
     return batch if isinstance(batch, tuple) else (batch, None)
 
 
-def checked_labels(owner: str, labels: Any, classes: int, beside: Any) -> Any:
-    """The labels on the host, one for each row of `beside`; None if there are no classes."""
+def checked_labels(owner: str, labels: Any, classes: int, rows: Any) -> Any:
+    """The labels on the host, one for each of the rows; None if there are no classes."""
     if not classes:
         return None
     if labels is None:
-        raise ValueError(
-            f"{owner}: expected `labels`, for the model is conditional on {classes} classes"
-        )
-    y = np.asarray(host(labels))
-    if y.dtype.kind not in "iu" or y.shape != (len(beside),):
-        raise ValueError(
-            f"{owner}: expected `labels` to be {len(beside)} ints, one for each row, "
-            f"got {y.dtype} of shape {y.shape}"
-        )
+        why = f"the model is conditional on {classes} classes"
+        raise ValueError(f"{owner}: expected `labels`, for {why}")
+    y, n = np.asarray(host(labels)), len(rows)
+    if y.dtype.kind not in "iu" or y.shape != (n,):
+        kind = f"{y.dtype} of shape {y.shape}"
+        raise ValueError(f"{owner}: expected `labels` to be {n} ints, one for each row, got {kind}")
     if y.size and not 0 <= y.min() <= y.max() < classes:
-        raise ValueError(
-            f"{owner}: expected `labels` from 0 to {classes - 1}, got {y.min()} to {y.max()}"
-        )
+        ends = f"{y.min()} to {y.max()}"
+        raise ValueError(f"{owner}: expected `labels` from 0 to {classes - 1}, got {ends}")
     return y
 
 
@@ -97,9 +89,7 @@ def drop_labels(classes: Any, null: int, probability: float, *, rng: Rng) -> Arr
 
     A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.
     """
-    p = number(
-        "drop_labels: expected `probability` from 0 to 1", probability, lambda x: 0 <= x <= 1
-    )
+    expect("drop_labels", "in [0, 1]", probability=probability)
     labels = as_rows(classes).data
-    dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < p)
+    dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < probability)
     return xp.where(dropped, null, labels)

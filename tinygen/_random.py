@@ -16,32 +16,20 @@ from tinygen._types import Array, Rng
 
 def generator(owner: str, rng: Any) -> Rng:
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"{owner}: expected `rng` to be a NumPy Generator, as "
-            f"np.random.default_rng(0) makes, got {type(rng).__name__}"
-        )
+        wanted = "`rng` to be a NumPy Generator, as np.random.default_rng(0) makes"
+        raise TypeError(f"{owner}: expected {wanted}, got {type(rng).__name__}")
     return rng
 
 
 def state_of(rng: Rng) -> Array:
     """The generator's state as text in an array, fit for `np.savez` without pickle."""
-    return np.array(json.dumps(rng.bit_generator.state, default=_as_json))
+    return np.array(json.dumps(rng.bit_generator.state, default=np.ndarray.tolist))
 
 
 def restore(rng: Rng, state: Any) -> None:
     """Let `rng` draw what the generator drew next whose state this is. It must be of its kind."""
-    saved = json.loads(str(np.asarray(state)[()]), object_hook=_from_json)
+    saved = json.loads(str(np.asarray(state)[()]))
     kind, ours = saved.get("bit_generator"), type(rng.bit_generator).__name__
     if kind != ours:
         raise ValueError(f"restore: the state is of a {kind} generator, and `rng` is a {ours}")
     rng.bit_generator.state = saved
-
-
-def _as_json(array: Array) -> dict[str, Any]:  # some generators' state has arrays
-    return {"array": array.tolist(), "dtype": str(array.dtype)}
-
-
-def _from_json(value: dict[str, Any]) -> Any:
-    if set(value) == {"array", "dtype"}:
-        return np.array(value["array"], value["dtype"])
-    return value

@@ -15,7 +15,7 @@ from tinygen.autograd import backend, fused, to_numpy, xp
 @pytest.fixture
 def unsealed(monkeypatch):
     """As if there were no tensors yet; afterwards the backend is again what it was."""
-    monkeypatch.setattr(backend, "_too_late", "")
+    monkeypatch.setattr(backend, "in_use", False)
     for name in ("_chosen", "name", "threads", "on_cpu", "plain"):
         monkeypatch.setattr(backend, name, getattr(backend, name))
     names = dict(vars(xp))
@@ -49,29 +49,22 @@ def test_xp_finds_what_a_library_loads_only_when_asked_for():
     assert xp.lib.stride_tricks.as_strided is backend._chosen.lib.stride_tricks.as_strided
 
 
-def test_use_of_an_unknown_library_says_what_it_expects(unsealed):
-    with pytest.raises(ValueError) as caught:
+def test_use_of_an_unknown_library_changes_nothing(unsealed):
+    with pytest.raises(ModuleNotFoundError, match="nunpy"):
         backend.use("nunpy")
-    assert str(caught.value) == (
-        'use: expected "numpy", "cupy" or the name of a module with their interface, got \'nunpy\''
-    )
     assert_still_works()
 
 
 def test_use_refuses_another_backend_once_there_is_a_tensor(unsealed):
     tinygen.Tensor([1.0])
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError, match=rf"'{OTHER}'.*too late.*TINYGEN_BACKEND={OTHER}"):
         backend.use(OTHER)
-    assert str(caught.value) == (
-        f"use('{OTHER}') comes too late: tensors exist already; call it first, or set "
-        f"TINYGEN_BACKEND={OTHER} before Python starts"
-    )
     assert_still_works()
 
 
 def test_a_constant_made_of_a_list_is_a_tensor_too(unsealed):
     tinygen.exp([1.0])
-    with pytest.raises(RuntimeError, match="tensors exist already"):
+    with pytest.raises(RuntimeError, match="too late"):
         backend.use(OTHER)
 
 
@@ -92,7 +85,7 @@ def test_the_environment_chooses_the_backend(python):
 
 
 def test_an_unknown_backend_in_the_environment_fails_at_import(python):
-    assert python("import tinygen", TINYGEN_BACKEND="nunpy").endswith("got 'nunpy'")
+    assert python("import tinygen", TINYGEN_BACKEND="nunpy").endswith("No module named 'nunpy'")
 
 
 def test_importing_tinygen_loads_nothing_heavy(python):
@@ -173,9 +166,8 @@ def test_the_line_about_the_backend_ends_with_its_blas_and_threads(monkeypatch):
 @pytest.mark.parametrize("wanted", ["0", "-1", "1.5", "two", " "])
 def test_a_number_of_threads_that_is_none_is_refused(wanted, monkeypatch):
     monkeypatch.setenv("TINYGEN_THREADS", wanted)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"TINYGEN_THREADS: .* got {wanted!r}"):
         backend._count_threads()
-    assert str(caught.value) == f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}"
 
 
 def test_the_environment_sets_the_number_of_threads(python):
@@ -273,12 +265,10 @@ def test_the_device_asked_for_is_the_device_used(unsealed, monkeypatch):
 
 def test_without_the_package_the_advice_is_to_install_it(unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # what import makes of a missing package
-    assert why_not() == (
-        "cupy backend: CuPy is not installed; pip install 'tinygen[gpu]' (for CUDA 12)"
-    )
+    assert re.search(r"import of cupy .*pip install 'cupy-cuda12x", why_not())
 
 
-def test_a_package_that_does_not_import_is_to_be_installed_again(unsealed, monkeypatch, tmp_path):
+def test_of_a_page_on_a_failed_import_the_first_cause_is_shown(unsealed, monkeypatch, tmp_path):
     page = "\n=====\nFailed to import CuPy.\n\nCheck the guide:\n  https://docs.cupy.dev\n\n"
     cause = "ImportError: libcublas.so.12: cannot open shared object file"
     message = f"{page}Original error:\n  {cause}\n=====\n"
@@ -286,95 +276,26 @@ def test_a_package_that_does_not_import_is_to_be_installed_again(unsealed, monke
     monkeypatch.setitem(sys.modules, "cupy", None)  # so that it is put back afterwards
     del sys.modules["cupy"]
     monkeypatch.syspath_prepend(tmp_path)
-    assert why_not() == (
-        f"cupy backend: CuPy is installed but can't be imported ({cause}); "
-        "pip install --force-reinstall cupy-cuda12x"
-    )
-
-
-def test_a_package_that_lacks_one_of_its_own_is_not_called_missing(unsealed, monkeypatch, tmp_path):
-    (tmp_path / "cupy.py").write_text("import a_part_of_cupy")
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    del sys.modules["cupy"]
-    monkeypatch.syspath_prepend(tmp_path)
-    assert why_not() == (
-        "cupy backend: CuPy is installed but can't be imported (No module named 'a_part_of_cupy'); "
-        "pip install --force-reinstall cupy-cuda12x"
-    )
-
-
-def test_two_packages_of_cupy_are_named_and_refused(unsealed, monkeypatch, tmp_path):
-    for package in ("cupy-cuda11x", "cupy-cuda12x"):
-        folder = tmp_path / f"{package.replace('-', '_')}-13.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 13.0\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
-    assert why_not() == (
-        "cupy backend: cupy-cuda11x and cupy-cuda12x are installed and overwrite each other; "
-        "uninstall all, then pip install cupy-cuda12x"
-    )
-
-
-CUDA_LIBRARIES = "CUDA's libraries or headers are missing; pip install 'cupy-cuda12x[ctk]'"
+    reason = why_not()
+    assert f"cupy backend: {cause};" in reason and "\n" not in reason
 
 
 @pytest.mark.parametrize(
-    ("error", "advice"),
+    "where",
     [
-        (
-            CUDARuntimeError(
-                "cudaErrorInsufficientDriver: CUDA driver version is insufficient for "
-                "CUDA runtime version"
-            ),
-            "no NVIDIA driver, or one too old for CUDA 12; install or update the driver",
-        ),
-        (
-            CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"),
-            "the NVIDIA driver sees no GPU; is one present, and is CUDA_VISIBLE_DEVICES right?",
-        ),
-        (
-            CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal"),
-            'there is no GPU number 7; use("cupy", device=0) takes the first',
-        ),
-        (
-            CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered"),
-            "the GPU did not run a first kernel; check nvidia-smi",
-        ),
+        {"device": CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")},
+        {"kernel": CompileException('cannot open source "cuda_fp16.h"\n\n1 error in …')},
     ],
-    ids=["no driver", "no device", "no such device", "another"],
 )
-def test_a_device_that_can_not_be_had_is_refused(error, advice, unsealed, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(device=error))
-    assert why_not(device=7) == f"cupy backend: {advice} ({error})"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError(
-            "CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open "
-            "shared object file: No such file or directory"
-        ),
-        ImportError("DLL load failed while importing nvrtc"),
-        CompileException('kernel.cu(12): catastrophic error: cannot open source "cuda_fp16.h"'),
-    ],
-    ids=["library", "library at import", "header"],
-)
-def test_without_cudas_libraries_the_first_kernel_tells(error, unsealed, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(kernel=error))
-    assert why_not() == f"cupy backend: {CUDA_LIBRARIES} ({error})"
-
-
-def test_of_a_long_message_only_the_first_line_is_shown(unsealed, monkeypatch):
-    error = CompileException('cannot open source "cuda_fp16.h"\n\n1 error in the compilation of …')
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(kernel=error))
-    assert why_not() == f'cupy backend: {CUDA_LIBRARIES} (cannot open source "cuda_fp16.h")'
+def test_a_first_kernel_that_fails_is_refused_with_its_cause(where, unsealed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(**where))
+    (error,) = where.values()
+    assert f"cupy backend: {str(error).splitlines()[0]}; it needs a GPU" in why_not(device=7)
 
 
 def test_a_gpu_that_computes_wrongly_is_refused(unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(answer=17.0))
-    assert why_not() == "cupy backend: the GPU computed 17.0 for 18; check its driver"
+    assert "computed 17.0 for 18" in why_not()
 
 
 def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):
@@ -388,10 +309,7 @@ def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):
 def test_a_missing_gpu_in_the_environment_fails_at_import_with_the_sentence(python, tmp_path):
     (tmp_path / "cupy.py").write_text("raise ImportError('libcuda.so.1: not found')")
     last = python("import tinygen", path=[tmp_path], TINYGEN_BACKEND="cupy")
-    assert last == (
-        "RuntimeError: cupy backend: CuPy is installed but can't be imported (libcuda.so.1: not "
-        "found); pip install --force-reinstall cupy-cuda12x"
-    )
+    assert re.search(r"^RuntimeError: cupy backend: libcuda.so.1: not found; it needs", last)
 
 
 def test_on_a_gpu_a_fused_formula_becomes_one_kernel_which_is_kept(unsealed, monkeypatch):
@@ -411,7 +329,7 @@ def test_on_a_gpu_a_fused_formula_becomes_one_kernel_which_is_kept(unsealed, mon
 def test_a_host_index_out_of_range_is_an_error_on_every_backend(index, unsealed):
     with pytest.raises(IndexError):
         tinygen.Tensor(np.zeros((3, 2)))[index]
-    backend._too_late = ""
+    backend.in_use = False
     backend.use(OTHER)
     with pytest.raises(IndexError):
         tinygen.Tensor(np.zeros((3, 2)))[index]

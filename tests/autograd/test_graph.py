@@ -132,6 +132,12 @@ def test_no_grad_records_nothing_as_context_and_as_decorator():
     assert (x * x).requires_grad
 
 
+def test_an_error_under_no_grad_ends_it():
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    assert tg.is_recording()
+
+
 def test_no_grad_holds_in_its_own_thread_only():
     seen = []
     with no_grad():
@@ -273,41 +279,26 @@ def test_random_graphs_agree_with_forward_differentiation(data):
 # --- misuse ---
 
 
-def test_a_result_that_is_no_scalar_is_refused():
-    x = leaf([1.0, 2.0])
-    assert message(ValueError, lambda: grad(x * x, x)) == (
-        "grad: `y` has shape (2,), but only a scalar has a gradient; reduce it, as in y.sum(), or "
-        "pass `cotangent`"
-    )
+X, W = leaf([1.0, 2.0]), leaf([1.0, 2.0], name="w")
+with no_grad():
+    SILENT = (X * X).sum()
 
 
-def test_a_cotangent_of_another_shape_is_refused():
-    x = leaf([1.0, 2.0])
-    assert message(ValueError, lambda: grad(x * x, x, cotangent=Tensor(1.0))) == (
-        "grad: `cotangent` must be like `y`, float64 of shape (2,); it is float64 of shape ()"
-    )
-
-
-def test_an_unreachable_tensor_is_named():
-    x, w = leaf(1.0), leaf([1.0, 2.0], name="w")
-    assert message(ValueError, lambda: grad(x * x, [x, w])) == (
-        "grad: `y` does not depend on `xs[1]` (w, shape (2,))"
-    )
-
-
-def test_a_constant_among_xs_is_named():
-    x, c = leaf(1.0), Tensor(2.0)
-    assert message(ValueError, lambda: grad(x * c, [x, c])) == (
-        "grad: `xs[1]` (unnamed, shape ()) does not require gradients; make it Tensor(data, "
-        "requires_grad=True)"
-    )
-
-
-def test_a_result_computed_under_no_grad_is_refused():
-    x = leaf(1.0)
-    with no_grad():
-        y = x * x
-    assert message(ValueError, lambda: grad(y, x)).startswith("grad: `y` is a constant: it was")
+@pytest.mark.parametrize(
+    ("call", "pattern"),
+    [
+        (lambda: grad(X * X, X), r"`y` has shape \(2,\); reduce it"),
+        (lambda: grad(X * X, X, cotangent=Tensor(1.0)), r"float64 \(2,\).*got float64 \(\)"),
+        (lambda: grad((X * X).sum(), [X, W]), r"does not depend on `xs\[1\]` \(w, shape \(2,\)\)"),
+        (lambda: grad((X * X).sum(), W), r"does not depend on `xs` \(w, "),
+        (lambda: grad(X.sum(), [X, Tensor(2.0)]), r"`xs\[1\]` \(unnamed, .* not require gradients"),
+        (lambda: grad(SILENT, X), "`y` is a constant, made under no_grad"),
+        (lambda: grad(grad((X**3).sum(), X).sum(), X), "not kept; pass it create_graph=True"),
+    ],
+)
+def test_what_has_no_gradient_is_refused(call, pattern):
+    with pytest.raises(ValueError, match=pattern):
+        call()
 
 
 def test_a_parameter_changed_between_forward_and_grad_is_named():
@@ -321,10 +312,20 @@ def test_a_parameter_changed_between_forward_and_grad_is_named():
         else:
             with no_grad():
                 w[0] = 5.0
-        assert message(RuntimeError, lambda y=y: grad(y, x)) == (
-            "grad: `w` was changed after it was used in this graph; take the gradient first, then "
-            "update"
-        )
+        with pytest.raises(RuntimeError, match="`w` was changed after it was used"):
+            grad(y, x)
+
+
+def test_a_change_is_found_through_a_view():
+    w, x = leaf([[1.0, 2.0]], name="w"), leaf([[3.0], [4.0]])
+    y = (w.T.reshape(2, 1) * x).sum()
+    w.data = w.data * 2  # the view is of the array before: nothing that y knows has changed
+    np.testing.assert_array_equal(grad(y, x).numpy(), [[1], [2]])
+    y = (w.T.reshape(2, 1) * x).sum()
+    with no_grad():
+        w[0, 0] = 5.0
+    with pytest.raises(RuntimeError, match="`w` was changed"):
+        grad(y, x)
 
 
 def test_a_constant_changed_between_forward_and_grad_is_found_too():
@@ -334,24 +335,13 @@ def test_a_constant_changed_between_forward_and_grad_is_found_too():
     assert "an input of shape (2,) was changed" in message(RuntimeError, lambda: grad(y, x))
 
 
-def test_differentiating_twice_without_create_graph_is_refused():
-    x = leaf(2.0)
-    g = grad(x**3, x)
-    text = message(ValueError, lambda: grad(g * g, x))
-    assert text.startswith("grad: `y` was computed from a gradient whose own graph was not kept")
-    assert text.endswith("pass create_graph=True to the first grad()")
-
-
 def test_a_penalty_on_a_gradient_without_graph_is_refused_not_ignored():
     w, x = leaf(2.0, name="w"), leaf(3.0)
     y = w * x * x
     g = grad(y, x)
     loss = y + (g * g - 1) ** 2
-    assert message(RuntimeError, lambda: grad(loss, w)) == (
-        "grad: `y` depends on a gradient, or on an input of shape () computed from one, whose own "
-        "graph was not kept; pass create_graph=True to that grad(), or .detach() it if it is a "
-        "constant"
-    )
+    with pytest.raises(RuntimeError, match="graph was not kept; pass create_graph=True"):
+        grad(loss, w)
     detached = y + (g.detach() ** 2 - 1) ** 2
     assert grad(detached, w).item() == 9
 
@@ -387,21 +377,3 @@ def test_gradients_given_out_do_not_share_memory():
     g = grad(a.sum(), a)
     g.data *= 0.5
     np.testing.assert_array_equal(g.numpy(), [0.5, 0.5])
-
-
-def test_no_grad_refuses_to_decorate_a_generator():
-    def steps():
-        yield 1
-
-    assert message(TypeError, lambda: no_grad()(steps)).startswith(
-        "no_grad: steps is a generator; use `with no_grad():` in it"
-    )
-
-
-def test_what_is_no_tensor_is_refused_by_grad():
-    x = leaf([1.0])
-    assert message(TypeError, lambda: grad(3.0, x)).endswith("`y` to be a Tensor, got float")
-    assert message(TypeError, lambda: grad(x * x, x, cotangent=1.0)) == (
-        "grad: expected `cotangent` to be a Tensor, got float"
-    )
-    assert message(TypeError, lambda: grad(x * x, [1.0])).endswith("`xs` to be a Tensor, got float")

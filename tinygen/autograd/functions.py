@@ -1,13 +1,8 @@
 r"""Functions of a tensor: exp, tanh, relu, sums, softmax and their kin.
 
-Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. A vjp that
-calls these functions on Tensors can be differentiated again, so each is right to any order.
-
-Sigmoid and softplus would overflow when written as in the textbook. They take the exponential of
-bounded numbers; they and their gradients are finite and true from −1000 to 1000.
-
-Keywords of the reductions are NumPy's: `axis` is an int, a tuple or None for all axes, `keepdims`
-leaves a reduced axis with length 1.
+Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. Sigmoid and
+softplus would overflow as the textbook writes them: they take the exponential of bounded numbers,
+and are true, like their gradients, from −1000 to 1000. The reductions' keywords are NumPy's.
 
 Reading order: one element at a time (exponentials, trigonometry, the sigmoid family, the
 rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, softmax).
@@ -16,89 +11,58 @@ rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, soft
 from __future__ import annotations
 
 import math
-import operator
-from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygen._types import Array, Shape
+from tinygen._types import Array, ArrayLike, Shape
 from tinygen.autograd import parallel
 from tinygen.autograd.backend import xp
 from tinygen.autograd.graph import is_recording
 from tinygen.autograd.parallel import fused
 from tinygen.autograd.shaping import broadcast_to, reshape
-from tinygen.autograd.tensor import Axis, Tensor, apply, as_float, as_tensor, meet_either, record
+from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, record
 
-__all__ = [
-    "abs",
-    "clip",
-    "cos",
-    "elu",
-    "erf",
-    "exp",
-    "expm1",
-    "gelu",
-    "leaky_relu",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logsumexp",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "relu",
-    "sigmoid",
-    "silu",
-    "sin",
-    "softmax",
-    "softplus",
-    "sqrt",
-    "sum",
-    "tanh",
-    "var",
-    "where",
-]
-
-
+__all__ = ["abs", "cos", "erf", "exp", "expm1", "gelu", "log", "log1p", "sigmoid", "silu", "sin"]
+__all__ += ["clip", "elu", "leaky_relu", "maximum", "minimum", "relu", "softplus", "sqrt", "tanh"]
+__all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum", "var", "where"]
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
 
 # --- exponentials and roots -----------------------------------------------------------------------
 
 
-def exp(x: Any) -> Tensor:
+def exp(x: ArrayLike) -> Tensor:
     """z = eˣ;  x̄ = z̄ ⊙ z"""
     x = as_float(x)
     return record(xp.exp(x.data), (x, lambda g, z: g * z))
 
 
-def log(x: Any) -> Tensor:
+def log(x: ArrayLike) -> Tensor:
     """z = log x;  x̄ = z̄ / x"""
     x = as_float(x)
-    return record(xp.log(x._data), (x, lambda g, _: g / x))
+    return record(xp.log(x.data), (x, lambda g, _: g / x))
 
 
-def expm1(x: Any) -> Tensor:
+def expm1(x: ArrayLike) -> Tensor:
     """z = eˣ − 1, exact for small x;  x̄ = z̄ ⊙ eˣ"""
     x = as_float(x)
     return record(xp.expm1(x.data), (x, lambda g, _: g * exp(x)))
 
 
-def log1p(x: Any) -> Tensor:
+def log1p(x: ArrayLike) -> Tensor:
     """z = log(1 + x), exact for small x;  x̄ = z̄ / (1 + x)"""
     x = as_float(x)
     return record(xp.log1p(x.data), (x, lambda g, _: g / (1 + x)))
 
 
-def sqrt(x: Any) -> Tensor:
+def sqrt(x: ArrayLike) -> Tensor:
     """z = √x;  x̄ = z̄ / 2z"""
     x = as_float(x)
     return record(xp.sqrt(x.data), (x, lambda g, z: g / (2 * z)))
 
 
-def abs(x: Any) -> Tensor:
+def abs(x: ArrayLike) -> Tensor:
     """z = |x|;  x̄ = z̄ ⊙ sign x"""
     return as_tensor(x).__abs__()
 
@@ -106,19 +70,19 @@ def abs(x: Any) -> Tensor:
 # --- trigonometry ---------------------------------------------------------------------------------
 
 
-def sin(x: Any) -> Tensor:
+def sin(x: ArrayLike) -> Tensor:
     """z = sin x;  x̄ = z̄ ⊙ cos x"""
     x = as_float(x)
     return record(xp.sin(x.data), (x, lambda g, _: g * cos(x)))
 
 
-def cos(x: Any) -> Tensor:
+def cos(x: ArrayLike) -> Tensor:
     """z = cos x;  x̄ = −z̄ ⊙ sin x"""
     x = as_float(x)
     return record(xp.cos(x.data), (x, lambda g, _: -(g * sin(x))))
 
 
-def tanh(x: Any) -> Tensor:
+def tanh(x: ArrayLike) -> Tensor:
     """z = tanh x;  x̄ = z̄ ⊙ (1 − z²)"""
     x = as_float(x)
     return record(xp.tanh(x.data), (x, lambda g, z: g * (1 - z * z)))
@@ -133,7 +97,7 @@ def _sigmoid(x: Array) -> Array:
     return e / (1 + e)
 
 
-def sigmoid(x: Any) -> Tensor:
+def sigmoid(x: ArrayLike) -> Tensor:
     """z = σ(x) = 1 / (1 + e⁻ˣ);  x̄ = z̄ ⊙ σ(x) σ(−x)"""
     x = as_float(x)
     return record(_sigmoid(x.data), (x, lambda g, z: g * z * sigmoid(-x)))
@@ -144,7 +108,7 @@ def _softplus(x: Array) -> Array:
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def softplus(x: Any) -> Tensor:
+def softplus(x: ArrayLike) -> Tensor:
     """z = log(1 + eˣ);  x̄ = z̄ ⊙ σ(x)"""
     x = as_float(x)
     return record(_softplus(x.data), (x, lambda g, _: g * sigmoid(x)))
@@ -161,7 +125,7 @@ def _silu_vjp(g: Array, x: Array) -> Array:
     return g * s * (1 + x * (1 - s))
 
 
-def silu(x: Any) -> Tensor:
+def silu(x: ArrayLike) -> Tensor:
     """z = x ⊙ σ(x);  x̄ = z̄ ⊙ σ(x) (1 + x (1 − σ(x)))"""
     x = as_float(x)
 
@@ -170,8 +134,7 @@ def silu(x: Any) -> Tensor:
             with np.errstate(over="ignore"):
                 return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
         s = sigmoid(x)
-        slope: Tensor = s * (1 + x * (1 - s))
-        return g * slope
+        return g * (s * (1 + x * (1 - s)))
 
     with np.errstate(over="ignore"):  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
         return record(_silu(x.data), (x, vjp))
@@ -192,23 +155,23 @@ def _erf(x: Array) -> Array:
     return xp.where(xp.abs(y) < 6, z, xp.sign(y)).astype(x.dtype)
 
 
-def erf(x: Any) -> Tensor:
+def erf(x: ArrayLike) -> Tensor:
     """z = erf x = 2/√π ∫₀ˣ e^{−t²} dt, to 14 digits;  x̄ = z̄ ⊙ 2/√π e^{−x²}"""
     x = as_float(x)
     return record(_erf(x.data), (x, lambda g, _: g * (2 / math.sqrt(math.pi) * exp(-(x * x)))))
 
 
-def gelu(x: Any) -> Tensor:
+def gelu(x: ArrayLike) -> Tensor:
     """z = x Φ(x), with Φ the standard normal distribution function;  x̄ = z̄ ⊙ (Φ(x) + x Φ′(x))"""
-    tensor = as_float(x)
-    Phi = (erf(tensor * math.sqrt(0.5)) + 1) * 0.5
-    return tensor * Phi
+    x = as_float(x)
+    Phi = (erf(x * math.sqrt(0.5)) + 1) * 0.5
+    return x * Phi
 
 
 # --- the rectifiers: straight on either side of 0, where they take the slope of the left ----------
 
 
-def relu(x: Any) -> Tensor:
+def relu(x: ArrayLike) -> Tensor:
     """z = max(x, 0);  x̄ = z̄ where x > 0"""
     x = as_tensor(x)
     return record(xp.maximum(x.data, 0), (x, lambda g, z: g * (z.data > 0)))
@@ -229,15 +192,15 @@ def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:
     return record(_times_slopes(g.data, x, slope), (g, lambda h, _: _leaky_vjp(h, x, slope)))
 
 
-def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
+def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x;  x̄ = z̄ where x > 0, else slope · z̄"""
     x, slope = as_float(x), float(slope)
     if not slope <= 1:  # then max(x, slope · x) is another function
-        raise ValueError(f"leaky_relu: expected a `slope` of at most 1, got {slope}")
+        raise ValueError(f"leaky_relu: expected `slope` ≤ 1, got {slope}")
     return record(_leaky(x.data, slope), (x, lambda g, _: _leaky_vjp(g, x.data, slope)))
 
 
-def elu(x: Any, alpha: float = 1.0) -> Tensor:
+def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
     """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
     x, alpha = as_float(x), float(alpha)
     z = xp.maximum(x.data, 0) + alpha * xp.expm1(xp.minimum(x.data, 0))
@@ -247,160 +210,130 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 # --- choosing: the gradient goes to the entry that was chosen -------------------------------------
 
 
-def where(condition: Any, x: Any, y: Any) -> Tensor:
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     """z = x where the condition holds, else y;  x̄ = z̄ where it holds, ȳ = z̄ elsewhere"""
     mask = as_tensor(condition).data
     if mask.dtype.kind != "b":
         raise TypeError(f"where: expected a condition of booleans, got dtype {mask.dtype}")
-    x, y, a, b = meet_either("where", x, y)
-    try:
-        z = xp.where(mask, a, b)
-    except ValueError:
-        raise ValueError(
-            f"where: shapes {mask.shape}, {getattr(a, 'shape', ())} and "
-            f"{getattr(b, 'shape', ())} do not broadcast"
-        ) from None
+    x, y, a, b = meet("where", x, y)
+    z = xp.where(mask, a, b)
     return record(z, (x, lambda g, _: where(mask, g, 0)), (y, lambda g, _: where(mask, 0, g)))
 
 
-def maximum(x: Any, y: Any) -> Tensor:
+def maximum(x: ArrayLike, y: ArrayLike) -> Tensor:
     """z = max(x, y) entry by entry;  the larger gets z̄, x where they are equal"""
-    x, y, a, b = meet_either("maximum", x, y)
-    z = apply(xp.maximum, a, b)
+    x, y, a, b = meet("maximum", x, y)
     first = a >= b
-    return record(z, (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
+    return record(xp.maximum(a, b), (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
-def minimum(x: Any, y: Any) -> Tensor:
+def minimum(x: ArrayLike, y: ArrayLike) -> Tensor:
     """z = min(x, y) entry by entry;  the smaller gets z̄, x where they are equal"""
-    x, y, a, b = meet_either("minimum", x, y)
-    z = apply(xp.minimum, a, b)
+    x, y, a, b = meet("minimum", x, y)
     first = a <= b
-    return record(z, (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
+    return record(xp.minimum(a, b), (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
-def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
+def clip(x: ArrayLike, low: float | None = None, high: float | None = None) -> Tensor:
     """z = x, but at least `low` and at most `high`;  x̄ = z̄ where x lies strictly between"""
     x = as_tensor(x)
-    if low is None and high is None:
-        raise ValueError("clip: expected `low`, `high` or both, got neither")
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"clip: `low` {low} is above `high` {high}")
     low, high = (b if b is None else as_tensor(b).item() for b in (low, high))
-    inside = xp.ones(x.shape, bool) if low is None else x.data > low
-    inside = inside if high is None else inside & (x.data < high)
+    inside = (low is None or x.data > low) & (high is None or x.data < high)
     return record(xp.clip(x.data, low, high), (x, lambda g, _: g * inside))
 
 
 # --- reductions -----------------------------------------------------------------------------------
 
 
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x over the axes;  x̄ = z̄ broadcast back"""
     x = as_tensor(x)
     kept, axis = kept_shape(x.shape, axis), tuple(axis) if isinstance(axis, list) else axis
-    data = parallel.add_up(x._data, axis, keepdims)
-    return record(data, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
+    z = parallel.add_up(x._data, axis, keepdims)
+    return record(z, (x, lambda g, _: broadcast_to(reshape(g, kept), x.shape)))
 
 
 def kept_shape(shape: Shape, axis: Axis) -> Shape:
     """The shape after reducing `axis` with keepdims."""
     if axis is None:
         return (1,) * len(shape)
-    given = axis if isinstance(axis, (tuple, list)) else (axis,)
-    for a in map(operator.index, given):
-        if not -len(shape) <= a < len(shape):
-            raise ValueError(f"axis {a} is out of range for shape {shape}")
-    axes = {a % len(shape) for a in given}
-    if len(axes) < len(given):
-        raise ValueError(f"axis {axis} names an axis twice (shape {shape})")
+    axes = normalize_axis_tuple(axis, len(shape))
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = Σ x / n over the axes"""
     x = as_tensor(x)
-    return sum(x, axis, keepdims) / count_over("mean", x.shape, axis)
+    return sum(x, axis, keepdims) / _count("mean", x.shape, axis)
 
 
-def count_over(name: str, shape: Shape, axis: Axis) -> int:
-    """How many entries each result of a reduction is made of, at least one."""
+def _count(name: str, shape: Shape, axis: Axis, ddof: int = 0) -> int:
+    """By what the sum of the entries over the axes is divided."""
     n = math.prod(a for a, b in zip(shape, kept_shape(shape, axis), strict=True) if a != b)
-    if not n:
-        raise ValueError(f"{name}: no entries along axis {axis} of shape {shape}")
-    return n
+    if n <= ddof:
+        raise ValueError(
+            f"{name}: expected more than {ddof} entries along axis {axis} of shape {shape}"
+        )
+    return n - ddof
 
 
-def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
     """z = Σ (x − mean x)² / (n − ddof);  x̄ = 2 z̄ (x − mean x) / (n − ddof)"""
     x = as_float(x)
-    kept = kept_shape(x.shape, axis)
-    n = count_over("var", x.shape, axis) - ddof
+    kept, n = kept_shape(x.shape, axis), _count("var", x.shape, axis, ddof)
     m = mean(x, axis, keepdims=True)
-    if n <= 0:
-        raise ValueError(f"var: {n + ddof} entries leave nothing to divide by with ddof={ddof}")
-    data = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
-
-    def vjp(g: Tensor, _: Tensor) -> Tensor:
-        scale: float = 2 / n
-        centred: Tensor = x - mean(x, axis, keepdims=True)
-        return reshape(g, kept) * scale * centred
-
-    return record(data, (x, vjp))
+    z = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
+    return record(z, (x, lambda g, _: reshape(g, kept) * (2 / n) * (x - mean(x, axis, True))))
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = max x;  the largest entry gets z̄, equal ones share it"""
     return _extreme("max", x, axis, keepdims)
 
 
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def min(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = min x;  the smallest entry gets z̄, equal ones share it"""
     return _extreme("min", x, axis, keepdims)
 
 
-def _extreme(name: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
+def _extreme(name: str, x: ArrayLike, axis: Axis, keepdims: bool) -> Tensor:
     x = as_tensor(x)
-    kept = kept_shape(x.shape, axis)
-    count_over(name, x.shape, axis)
-    z = (x.data.max if name == "max" else x.data.min)(axis=axis, keepdims=keepdims)
+    z, kept = getattr(x.data, name)(axis=axis, keepdims=keepdims), kept_shape(x.shape, axis)
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         chosen = x.data == z.reshape(kept)
-        share = as_tensor(chosen / chosen.sum(axis=axis, keepdims=True)).astype(x.dtype)
-        return reshape(g, kept) * share
+        return reshape(g, kept) * (chosen / chosen.sum(axis=axis, keepdims=True))
 
     return record(z, (x, vjp))
 
 
-def _exp_shifted(name: str, x: Array, axis: Axis) -> tuple[Array, Array]:
-    """(e^{x−m}, m) with m = max x, so that nothing overflows and one term is 1."""
-    count_over(name, x.shape, axis)
+def _exp_shifted(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
+    """(e^{x−m}, Σ e^{x−m}, m) with m = max x, so that nothing overflows and one term is 1."""
     m = x.max(axis=axis, keepdims=True)
-    return xp.exp(x - m), m
+    e = xp.exp(x - m)
+    return e, e.sum(axis=axis, keepdims=True), m
 
 
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = log Σ eˣ;  x̄ = z̄ ⊙ softmax(x)"""
     x = as_float(x)
-    kept = kept_shape(x.shape, axis)
-    e, m = _exp_shifted("logsumexp", x.data, axis)
-    data = m + xp.log(e.sum(axis=axis, keepdims=True))
-    shape = data.shape if keepdims else data.squeeze(axis).shape
-    return record(data.reshape(shape), (x, lambda g, _: reshape(g, kept) * softmax(x, axis)))
+    _, total, m = _exp_shifted(x.data, axis)
+    z = m + xp.log(total)
+    kept = z.shape
+    z = z if keepdims else z.squeeze(axis)
+    return record(z, (x, lambda g, _: reshape(g, kept) * softmax(x, axis)))
 
 
-def softmax(x: Any, axis: Axis = -1) -> Tensor:
+def softmax(x: ArrayLike, axis: Axis = -1) -> Tensor:
     """z = eˣ / Σ eˣ;  x̄ = z ⊙ (z̄ − Σ z̄ ⊙ z)"""
     x = as_float(x)
-    e, _ = _exp_shifted("softmax", x.data, axis)
-    z = e / e.sum(axis=axis, keepdims=True)
-    return record(z, (x, lambda g, z: z * (g - sum(g * z, axis, keepdims=True))))
+    e, total, _ = _exp_shifted(x.data, axis)
+    return record(e / total, (x, lambda g, z: z * (g - sum(g * z, axis, keepdims=True))))
 
 
-def log_softmax(x: Any, axis: Axis = -1) -> Tensor:
+def log_softmax(x: ArrayLike, axis: Axis = -1) -> Tensor:
     """z = x − log Σ eˣ;  x̄ = z̄ − eᶻ Σ z̄"""
     x = as_float(x)
-    e, m = _exp_shifted("log_softmax", x.data, axis)
-    z = (x.data - m) - xp.log(e.sum(axis=axis, keepdims=True))
+    _, total, m = _exp_shifted(x.data, axis)
+    z = (x.data - m) - xp.log(total)
     return record(z, (x, lambda g, z: g - exp(z) * sum(g, axis, keepdims=True)))

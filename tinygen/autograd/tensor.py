@@ -12,7 +12,7 @@ compute can be recorded too, and differentiated again: gradients of any order, w
 A vjp is handed its output instead of keeping it, so no Tensor refers to itself and a graph is
 freed the moment it is dropped. Arrays in a vjp must be locally constant: masks, signs, shapes.
 
-Reading order: Tensor's first page, `record`; then the operators, each an equation.
+Reading order: Tensor's first page, `record`; the operators, each an equation; how operands meet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen import autograd
-from tinygen._types import Array, Shape
+from tinygen._types import Array, ArrayLike, Shape
 from tinygen.autograd import backend
 from tinygen.autograd.backend import to_numpy, xp
 from tinygen.autograd.graph import ancestors, recording
@@ -42,36 +42,22 @@ class Tensor:
     Tensors compare by identity; `<` and `>` give plain arrays of booleans.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_cut",
-        "_data",
-        "_inputs",
-        "_version",
-        "grad",
-        "name",
-        "requires_grad",
-    )
+    _data: Array
+    _inputs: tuple[tuple[Tensor, Vjp, int], ...] = ()  # (input, vjp, its version then)
+    _version = 0  # how often the data has been changed
+    _cut = False  # a constant computed from a gradient whose own graph was not kept
+    grad: Tensor | None = None
+    name: str | None = None
+    requires_grad = False
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
-    _data: Array
-    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, its version then)
-    _version: int  # how often the data has been changed
-    _cut: bool  # a constant computed from a gradient whose own graph was not kept
-    grad: Tensor | None
-    name: str | None
-    requires_grad: bool
 
-    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
-        array = xp.array(data._data if isinstance(data, Tensor) else _real("Tensor", data))
-        if requires_grad and array.dtype.kind != "f":
-            raise TypeError(
-                f"Tensor: only floating-point data can require gradients, got dtype "
-                f"{array.dtype}; convert with .astype(float)"
-            )
-        backend.seal("tensors exist already")
-        self._data, self.requires_grad, self.name = array, requires_grad, name
-        self._inputs, self._version, self._cut, self.grad = (), 0, False, None
+    def __init__(self, data: ArrayLike, requires_grad: bool = False, name: str | None = None):
+        self._data = xp.array(data._data if isinstance(data, Tensor) else _real(data))
+        if requires_grad and self.dtype.kind != "f":
+            raise TypeError(f"Tensor: only floats can require gradients, got {self.dtype}")
+        self.requires_grad, self.name = requires_grad, name
+        backend.in_use = True
 
     # the array and its properties; `data` may be set anew, which counts as a change in place
     @property
@@ -92,9 +78,7 @@ class Tensor:
 
     def _set_data(self, array: Array) -> None:
         if not isinstance(array, xp.ndarray):
-            raise TypeError(
-                f"data: expected an array of the {backend.name} backend, got {type(array).__name__}"
-            )
+            raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
         self._data, self._version = array, self._version + 1
 
     data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
@@ -109,7 +93,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data as a constant: gradients stop here. It shares memory with this tensor."""
-        return as_tensor(self._data)
+        return constant(self._data)
 
     def backward(self, cotangent: Tensor | None = None) -> None:
         """Add the gradient with respect to every leaf that requires one into its `.grad`."""
@@ -133,19 +117,12 @@ class Tensor:
         return np.array(self._data, dtype=dtype)  # CuPy refuses, and says to use .numpy() or .get()
 
     def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("len() of a tensor with no axes")
-        return self.shape[0]
+        return len(self._data)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(
-                f"bool(): a tensor of shape {self.shape} is neither true nor false; "
-                f"reduce a comparison, as in (x > 0).all()"
-            )
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -156,86 +133,82 @@ class Tensor:
 
     # --- arithmetic: z = x + y and so on. Operands broadcast; `grad` undoes it, in `_fit` ---
 
-    def __add__(self, other: Any) -> Tensor:
+    def __add__(self, other: ArrayLike) -> Tensor:
         """z = x + y;  x̄ = z̄,  ȳ = z̄"""
-        x, y, a, b = _meet("+", self, other)
-        return record(apply(operator.add, a, b), (x, lambda g, _: g), (y, lambda g, _: g))
+        x, y, a, b = meet("+", self, other)
+        return record(a + b, (x, lambda g, _: g), (y, lambda g, _: g))
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self, other: ArrayLike) -> Tensor:
         """z = x − y;  x̄ = z̄,  ȳ = −z̄"""
-        x, y, a, b = _meet("-", self, other)
-        return record(apply(operator.sub, a, b), (x, lambda g, _: g), (y, lambda g, _: -g))
+        x, y, a, b = meet("-", self, other)
+        return record(a - b, (x, lambda g, _: g), (y, lambda g, _: -g))
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: ArrayLike) -> Tensor:
         return (-self).__add__(other)
 
     def __neg__(self) -> Tensor:
         """z = −x;  x̄ = −z̄"""
         return record(-self._data, (self, lambda g, _: -g))
 
-    def __mul__(self, other: Any) -> Tensor:
+    def __mul__(self, other: ArrayLike) -> Tensor:
         """z = x ⊙ y;  x̄ = z̄ ⊙ y,  ȳ = z̄ ⊙ x"""
-        x, y, a, b = _meet("*", self, other)
-        return record(apply(operator.mul, a, b), (x, lambda g, _: g * y), (y, lambda g, _: g * x))
+        x, y, a, b = meet("*", self, other)
+        return record(a * b, (x, lambda g, _: g * y), (y, lambda g, _: g * x))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Tensor:
+    def __truediv__(self, other: ArrayLike) -> Tensor:
         """z = x / y;  x̄ = z̄ / y,  ȳ = −z̄ ⊙ z / y"""
-        x, y, a, b = _meet("/", self, other)
-        return record(
-            apply(operator.truediv, a, b), (x, lambda g, _: g / y), (y, lambda g, z: -(g * z / y))
-        )
+        x, y, a, b = meet("/", self, other)
+        return record(a / b, (x, lambda g, _: g / y), (y, lambda g, z: -(g * z / y)))
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: ArrayLike) -> Tensor:
         """z = c / x;  x̄ = −z̄ ⊙ z / x"""
-        x, _, a, b = _meet("/", self, other)
-        return record(apply(operator.truediv, b, a), (x, lambda g, z: -(g * z / x)))
+        _, x, a, b = meet("/", other, self)
+        return record(a / b, (x, lambda g, z: -(g * z / x)))
 
-    def __pow__(self, other: Any) -> Tensor:
+    def __pow__(self, other: ArrayLike) -> Tensor:
         """z = xʸ;  x̄ = z̄ ⊙ y xʸ⁻¹,  ȳ = z̄ ⊙ z log x  (taken as 0 where x ≤ 0)"""
-        x, y, a, b = _meet("**", self, other)
-        z = apply(operator.pow, a, b)
+        x, y, a, b = meet("**", self, other)
         if not isinstance(y, Tensor):
-            return record(z, (x, lambda g, _: g * (y * x ** (y - 1)) if y else g * 0.0))
-        y = y if y.dtype == b.dtype else as_tensor(b)  # an integer exponent, as a float
+            return record(a**b, (x, lambda g, _: g * (y * x ** (y - 1)) if y else g * 0.0))
         nothing = (a == 0) & (b == 0)  # 0⁰ is flat in x: keep 0 · 0⁻¹ from making it NaN
         base = record(xp.where(a > 0, a, 1), (x, lambda g, _: g * (a > 0)))
         return record(
-            z,
+            a**b,
             (x, lambda g, _: g * (y * x ** (y - 1 + nothing))),
             (y, lambda g, z: g * (z * autograd.log(base) * (a > 0))),
         )
 
-    def __rpow__(self, other: Any) -> Tensor:
-        dtype = self.dtype if self.dtype.kind == "f" else None
-        return as_tensor(xp.asarray(other, dtype=dtype)) ** self
+    def __rpow__(self, other: ArrayLike) -> Tensor:
+        x, y = as_alike("**", other, self)
+        return x**y
 
     def __abs__(self) -> Tensor:
         """z = |x|;  x̄ = z̄ ⊙ sign x"""
         return record(abs(self._data), (self, lambda g, _: g * xp.sign(self._data)))
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: ArrayLike) -> Tensor:
         """Z = X Y;  X̄ = Z̄ Yᵀ,  Ȳ = Xᵀ Z̄  (over the last two axes; a vector is one row or column)"""
         return autograd.matmul(self, other)
 
-    def __rmatmul__(self, other: Any) -> Tensor:
+    def __rmatmul__(self, other: ArrayLike) -> Tensor:
         return autograd.matmul(other, self)
 
     # comparisons, as plain arrays: they are locally constant
-    def __lt__(self, other: Any) -> Array:
-        return apply(operator.lt, *_meet("<", self, other)[2:])
+    def __lt__(self, other: ArrayLike) -> Array:
+        return operator.lt(*meet("<", self, other)[2:])
 
-    def __le__(self, other: Any) -> Array:
-        return apply(operator.le, *_meet("<=", self, other)[2:])
+    def __le__(self, other: ArrayLike) -> Array:
+        return operator.le(*meet("<=", self, other)[2:])
 
-    def __gt__(self, other: Any) -> Array:
-        return apply(operator.gt, *_meet(">", self, other)[2:])
+    def __gt__(self, other: ArrayLike) -> Array:
+        return operator.gt(*meet(">", self, other)[2:])
 
-    def __ge__(self, other: Any) -> Array:
-        return apply(operator.ge, *_meet(">=", self, other)[2:])
+    def __ge__(self, other: ArrayLike) -> Array:
+        return operator.ge(*meet(">=", self, other)[2:])
 
     # --- shapes, sums and slices: methods for functions of this package ---
 
@@ -258,32 +231,17 @@ class Tensor:
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype; gradients come back in this one."""
         data = self._data.astype(dtype)
-        return record(data, (self, lambda g, _: g)) if data.dtype.kind == "f" else as_tensor(data)
-
-    def _index(self, index: Any) -> Any:
-        """An index with its Tensors and sequences as arrays, on the device, and in range."""
-        parts = []
-        for i in index if isinstance(index, tuple) else (index,):
-            i = i._data if isinstance(i, Tensor) else i
-            if isinstance(i, (list, tuple, range)):
-                i = np.asarray(i, dtype=None if len(i) else int)
-            parts.append(i)
-        return backend.as_index(tuple(parts) if isinstance(index, tuple) else parts[0], self.shape)
+        return record(data, (self, lambda g, _: g)) if data.dtype.kind == "f" else constant(data)
 
     def __getitem__(self, index: Any) -> Tensor:
         """z = x[i];  x̄ = 0 but for x̄[i] += z̄  (an entry taken twice gathers both)"""
-        index, x = self._index(index), self
+        index, x = _arrays(index, self.shape), self
         return record(x._data[index], (x, lambda g, _: autograd.shaping.put(g, index, x.shape)))
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Any, value: ArrayLike) -> None:
         if self._inputs or (self.requires_grad and recording.get()):
-            raise TypeError(
-                "x[i] = v would change a tensor that gradients are recorded for; write "
-                "x = where(mask, v, x) or concat(parts), or, to set a parameter, "
-                "do it under no_grad()"
-            )
-        value = value._data if isinstance(value, Tensor) else xp.asarray(_real("x[i] = v", value))
-        self._data[self._index(index)] = value
+            raise TypeError("x[i] = v: gradients are recorded; use where(mask, v, x) or no_grad()")
+        self._data[_arrays(index, self.shape)] = Tensor(value)._data
         self._version += 1
 
 
@@ -312,115 +270,83 @@ def constant(data: Array) -> Tensor:
     out = Tensor.__new__(Tensor)
     # NumPy's reductions give scalars, which are not arrays
     out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)
-    out._inputs, out._version, out._cut = (), 0, False
-    out.grad, out.name, out.requires_grad = None, None, False
     return out
-
-
-def as_tensor(x: Any) -> Tensor:
-    """`x` itself if it is a Tensor; otherwise a constant that shares its memory."""
-    if isinstance(x, Tensor):
-        return x
-    _same_backend("as_tensor", x)
-    backend.seal("tensors exist already")
-    return constant(xp.asarray(_real("as_tensor", x)))
-
-
-def as_float(x: Any) -> Tensor:
-    """`as_tensor(x)`, integers as float64: what has no integer values is not rounded to any."""
-    x = as_tensor(x)
-    return x if x._data.dtype.kind == "f" else constant(x._data.astype(np.float64))
 
 
 # --- operands -------------------------------------------------------------------------------------
 
 
-def _real(operation: str, x: Any) -> Any:
-    """What can be made an array of real numbers, as one; arrays and numbers as they are."""
-    if isinstance(x, (list, tuple)) and any(isinstance(i, Tensor) for i in x):
-        raise TypeError(
-            f"{operation}: a list of tensors would lose their gradients; join them "
-            f"with stack(tensors)"
-        )
+def as_tensor(x: ArrayLike) -> Tensor:
+    """`x` itself if it is a Tensor; otherwise a constant that shares its memory."""
+    if isinstance(x, Tensor):
+        return x
+    if not isinstance(x, (xp.ndarray, np.generic)):
+        if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
+            kind = f"{type(x).__module__} array"
+            raise TypeError(f"a {kind} meets tensors of {backend.name}; move it with Tensor(array)")
+    backend.in_use = True
+    return constant(xp.asarray(_real(x)))
+
+
+def _real(x: Any) -> Any:
+    """What can be made an array of real numbers, as one; arrays and NumPy's numbers as they are."""
+    if isinstance(x, (list, tuple)) and any(isinstance(entry, Tensor) for entry in x):
+        raise TypeError("a list of tensors would lose their gradients; join them with stack(list)")
     array = x if hasattr(x, "dtype") else np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{operation}: expected real numbers, got {type(x).__name__} of dtype {array.dtype}"
-        )
+        raise TypeError(f"expected real numbers, got {type(x).__name__} of dtype {array.dtype}")
     return array
 
 
-def _same_backend(operation: str, x: Any) -> None:
-    if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
-        if not isinstance(x, (xp.ndarray, np.generic)):
-            raise TypeError(
-                f"{operation}: a {type(x).__module__} array meets tensors of the "
-                f"{backend.name} backend; move it with Tensor(array)"
-            )
+def as_float(x: ArrayLike) -> Tensor:
+    """`as_tensor(x)`, integers as float64: what has no integer values is not rounded to any."""
+    x = as_tensor(x)
+    return x if x._data.dtype.kind == "f" else constant(x._data.astype(np.float64))
 
 
-def _meet(op: str, x: Tensor, other: Any) -> tuple[Tensor, Any, Array, Any]:
-    """Both operands as (x, y, x's array, y's array or number), in one dtype.
+def as_alike(name: str, *xs: ArrayLike) -> list[Tensor]:
+    """All as Tensors of one dtype: what is no Tensor takes that of the Tensors, integers of floats.
 
-    Numbers and plain arrays are constants and take the tensor's dtype: float32 stays float32.
-    Two tensors of different float dtypes are an error; integers follow floats.
+    So float32 stays float32. Tensors of different float dtypes are an error.
     """
-    a = x._data
-    if isinstance(other, Tensor):
-        b = other._data
-        if a.dtype != b.dtype:
-            if a.dtype.kind == b.dtype.kind == "f":
-                raise TypeError(
-                    f"{op}: float dtypes differ, {a.dtype} and {b.dtype}; convert one with .astype"
-                )
-            if a.dtype.kind == "f":
-                b = b.astype(a.dtype)
-            elif b.dtype.kind == "f":
-                a = a.astype(b.dtype)
-        return x, other, a, b
-    if isinstance(other, np.generic):
-        other = other.item()
-    if isinstance(other, (int, float)):
-        return x, other, a, other
-    _same_backend(op, other)
-    b = xp.asarray(_real(op, other))
-    if a.dtype.kind == "f" and a.dtype != b.dtype:
-        b = b.astype(a.dtype)
-    return x, constant(b), a, b
-
-
-def meet_either(op: str, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
-    """`_meet` where the tensor among the operands may be the second."""
-    if isinstance(x, Tensor) or not isinstance(y, Tensor):
-        return _meet(op, as_tensor(x), y)
-    y, x, b, a = _meet(op, y, x)
-    return x, y, a, b
-
-
-def as_alike(name: str, *xs: Any) -> list[Tensor]:
-    """All as Tensors of one dtype: plain arrays and integers take that of the float Tensors."""
     tensors = [as_tensor(x) for x in xs]
     if len({x._data.dtype for x in tensors}) < 2:
         return tensors
-    dtypes = {x.dtype for x in xs if isinstance(x, Tensor) and x.dtype.kind == "f"}
-    dtypes = dtypes or {x.dtype for x in tensors}
-    if len(dtypes) > 1:
-        raise TypeError(
-            f"{name}: dtypes differ, {' and '.join(sorted(map(str, dtypes)))}; convert with .astype"
-        )
-    (dtype,) = dtypes
-    return [x if x.dtype == dtype else x.astype(dtype) for x in tensors]
+    floats = {x._data.dtype for x in xs if isinstance(x, Tensor) and x._data.dtype.kind == "f"}
+    floats = floats or {x._data.dtype for x in tensors if x._data.dtype.kind == "f"}
+    if len(floats) > 1:
+        dtypes = " and ".join(sorted(map(str, floats)))
+        raise TypeError(f"{name}: dtypes differ, {dtypes}; convert with .astype")
+    for dtype in floats:  # one, or none
+        tensors = [x if x._data.dtype == dtype else x.astype(dtype) for x in tensors]
+    return tensors
 
 
-def apply(f: Callable[[Any, Any], Array], a: Any, b: Any, name: str = "") -> Array:
-    try:
-        return f(a, b)
-    except ValueError:
-        shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            raise ValueError(
-                f"{name or f.__name__}: shapes {shapes[0]} and {shapes[1]} do not broadcast"
-            ) from None
-        raise
+def meet(name: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, Any, Any]:
+    """Two operands, alike, then their arrays. A number stays one, and takes the other's dtype."""
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and x._data.dtype == y._data.dtype:
+        return x, y, x._data, y._data
+    if isinstance(y, (int, float, np.generic)):
+        x, y = as_tensor(x), y.item() if isinstance(y, np.generic) else y
+        return x, y, x._data, y
+    if isinstance(x, (int, float, np.generic)):
+        y, x, b, a = meet(name, y, x)
+        return x, y, a, b
+    x, y = as_alike(name, x, y)
+    return x, y, x._data, y._data
+
+
+def _arrays(index: Any, shape: Shape) -> tuple[Any, ...]:
+    """An index into `shape` with its Tensors and sequences as arrays, on the device.
+
+    A GPU wraps an index that is out of range silently, so the check is made here, on the host.
+    """
+    parts = [index] if not isinstance(index, tuple) else list(index)
+    for k, i in enumerate(parts):
+        i = i._data if isinstance(i, Tensor) else i
+        parts[k] = np.asarray(i, None if i else int) if isinstance(i, (list, tuple, range)) else i
+    if not backend.on_cpu and any(isinstance(i, np.ndarray) for i in parts):
+        host = tuple(to_numpy(i) if isinstance(i, xp.ndarray) else i for i in parts)
+        np.broadcast_to(np.empty((), bool), shape)[host]  # raises what NumPy raises
+        parts = [xp.asarray(i) if isinstance(i, np.ndarray) else i for i in parts]
+    return tuple(parts)
