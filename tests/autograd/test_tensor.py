@@ -242,3 +242,8 @@ def test_a_list_of_tensors_is_refused_rather_than_cut_off():
 def test_negative_powers_of_integers_are_no_broadcasting_error():
     with pytest.raises(ValueError, match="Integers to negative integer powers"):
         Tensor([1, 2, 3]) ** -1
+
+
+def test_a_misspelt_attribute_is_an_error():
+    with pytest.raises(AttributeError, match="requires_gard"):
+        tg.Tensor(1.0).requires_gard = True

@@ -43,12 +43,14 @@ class Tensor:
     """
 
     _data: Array
-    _inputs: tuple[tuple[Tensor, Vjp, int], ...] = ()  # (input, vjp, its version then)
-    _version = 0  # how often the data has been changed
-    _cut = False  # a constant computed from a gradient whose own graph was not kept
-    grad: Tensor | None = None
-    name: str | None = None
-    requires_grad = False
+    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, its version then)
+    _version: int  # how often the data has been changed
+    _cut: bool  # a constant computed from a gradient whose own graph was not kept
+    grad: Tensor | None
+    name: str | None
+    requires_grad: bool
+    # a misspelt attribute is an error
+    __slots__ = (*__annotations__, "__weakref__")
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
 
@@ -57,6 +59,7 @@ class Tensor:
         if requires_grad and self.dtype.kind != "f":
             raise TypeError(f"Tensor: only floats can require gradients, got {self.dtype}")
         self.requires_grad, self.name = requires_grad, name
+        self._inputs, self._version, self._cut, self.grad = (), 0, False, None
         backend.in_use = True
 
     # the array and its properties; `data` may be set anew, which counts as a change in place
@@ -270,6 +273,8 @@ def constant(data: Array) -> Tensor:
     out = Tensor.__new__(Tensor)
     # NumPy's reductions give scalars, which are not arrays
     out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)
+    out._inputs, out._version, out._cut = (), 0, False
+    out.grad, out.name, out.requires_grad = None, None, False
     return out
 
 
