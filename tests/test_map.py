@@ -1,6 +1,9 @@
 """tinygen/README.md, the map: every folder and file stands there, with its size, in one order."""
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import tinygen
@@ -45,6 +48,33 @@ def test_sizes_are_those_of_the_folders_to_a_hundred_lines():
     for name, told, _ in ROWS:
         lines = sum(len(p.read_text("utf-8").splitlines()) for p in (FOLDER / name).glob("*.py"))
         assert abs(int(told.replace(",", "")) - lines) <= 100, (name, lines)
+
+
+def code_lines(path):
+    """How many lines have code on them: no comment, no docstring, not blank."""
+    text = path.read_text("utf-8")
+    layout = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if tokenize.tok_name[token.type] not in layout:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node
+        ):
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def test_the_library_stays_as_small_as_it_says_and_half_of_it_is_mathematics():
+    paths = sorted(FOLDER.rglob("*.py"))
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in paths) <= 10_500
+    code = {path: code_lines(path) for path in paths}
+    assert sum(code.values()) <= 7_000
+    mathematics = "autograd nn optim models vae gan diffusion flow".split()
+    assert sum(n for path, n in code.items() if path.parent.name in mathematics) > 0.5 * sum(
+        code.values()
+    )
 
 
 def test_folders_stand_above_those_that_import_them():
