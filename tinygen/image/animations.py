@@ -6,7 +6,7 @@
         film.save("samples.gif")
 
 One palette serves all frames, so that no colour flickers: the 256 greys, which are exact, or for
-colour images the 256 that suit all frames together. The last frame is held, then it starts again.
+colour images the 256 that suit all frames together.
 """
 
 from __future__ import annotations

@@ -1,15 +1,10 @@
 """Distributions: histograms of numbers; in the plane point sets, densities and a latent space.
 
 In the plane both axes have one scale, so that a circle is round.
-
-Reading order: `histogram` and its `bins`; `points`; `density`, with the contours of `holding`;
-`plane`.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -39,41 +34,31 @@ def histogram(
 ) -> None:
     """How often which values come: of an array of any shape, or of a dict of them by name
 
-    Bins are 2 IQR n^(−⅓) wide (Freedman & Diaconis 1981), for several sets the narrowest's, and
-    from 10 to 200 in number. `expected` is a density that is drawn over them as a dashed line. With
-    it, or for several sets, the y axis is a density too, else a count.
+    There are 2 n^(⅓) bins for n values in all (Rice's rule). `expected` is a density that is drawn
+    over them as a dashed line. With it, or for several sets, the y axis is a density too, else a
+    count.
     """
     sets = values if isinstance(values, Mapping) else {"": values}
     flat = {str(name): np.asarray(on_host(x), np.float64).ravel() for name, x in sets.items()}
     finite = {name: x[np.isfinite(x)] for name, x in flat.items()}
-    if not finite or not all(x.size for x in finite.values()):
-        sizes = {name: x.size for name, x in finite.items()}
+    sizes = {name: x.size for name, x in finite.items()}
+    if not sizes or not all(sizes.values()):
         raise ValueError(f"histogram: expected finite `values`, got {sizes}")
-    edges = bins(list(finite.values()))
-    several, dense = len(finite) > 1, len(finite) > 1 or expected is not None
+    edges: Any = np.histogram_bin_edges(np.concatenate(list(finite.values())), "rice")
+    dense = len(finite) > 1 or expected is not None
     with panels("histogram", where, (8, 3.8), title=title) as (ax,):
-        for (name, x), colour in zip(finite.items(), itertools.cycle(COLOURS)):
-            look = {"fc": (colour, 0.3), "ec": colour, "lw": 1.5} if several else {"color": colour}
-            ax.hist(x, edges.tolist(), density=dense, histtype="stepfilled", label=name, **look)
+        look: Any = {"density": dense, "color": COLOURS[: len(finite)], "label": list(finite)}
+        several = list(finite.values())
+        ax.hist(several, edges, histtype="stepfilled", alpha=1 / len(several) ** 0.5, **look)
         if expected is not None:
             at = np.linspace(edges[0], edges[-1], 500)
             ax.plot(at, on_host(expected(at)), "--", color=INK, linewidth=1.4, label="expected")
         if dense:
-            ax.legend(loc="upper right")
-        if lost := sum(x.size for x in flat.values()) - sum(x.size for x in finite.values()):
+            ax.legend(loc="upper right", reverse=True)
+        if lost := sum(x.size for x in flat.values()) - sum(sizes.values()):
             note(ax, f"{lost:,} not finite")
         ax.set(xlabel=xlabel, ylabel="density" if dense else "count", xlim=edges[[0, -1]])
         ax.grid(False, axis="x")
-
-
-def bins(sets: Sequence[Array]) -> Array:
-    """The edges of bins for all sets: the narrowest of their Freedman–Diaconis widths."""
-    low, high = min(x.min() for x in sets), max(x.max() for x in sets)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    widths = [2 * np.ptp(np.percentile(x, [25, 75])) / x.size ** (1 / 3) for x in sets]
-    width = min((w for w in widths if w > 0), default=(high - low) / 10)
-    return np.linspace(low, high, int(np.clip(math.ceil((high - low) / width), 10, 200)) + 1)
 
 
 def points(
@@ -91,7 +76,6 @@ def points(
     named = sets if isinstance(sets, Mapping) else {"": sets}
     clouds = {str(name): _points("points", x, str(name) or "sets") for name, x in named.items()}
     behind = [] if truth is None else [_points("points", truth, "truth")]
-    extent = extent or _extent([*clouds.values(), *behind])
     columns = min(len(clouds), 4)
     rows = -(-len(clouds) // columns)
     size = (5.2, 5.0) if len(clouds) == 1 else (2.5 * columns + 0.6, 2.7 * rows + 0.4)
@@ -102,7 +86,8 @@ def points(
             for true in behind:
                 _dots(ax, true, 3, color=SHADE)
             _dots(ax, x, 3, color=BLUE)
-            _square(ax, extent)
+            if extent:
+                ax.axis(extent)
             if name:
                 ax.set_title(name, fontsize=10)
 
@@ -125,7 +110,10 @@ def density(
     if extent is None:
         if cloud is None:
             raise ValueError("density: expected `extent`, (left, right, bottom, top), or samples")
-        extent = _extent([cloud])
+        finite = cloud[np.isfinite(cloud).all(axis=1)]
+        room = 0.05 * np.ptp(finite, axis=0)
+        (left, bottom), (right, top) = finite.min(axis=0) - room, finite.max(axis=0) + room
+        extent = left, right, bottom, top
     left, right, bottom, top = extent
     if callable(f):
         x, y = np.meshgrid(middles(left, right, SIDE), middles(bottom, top, SIDE))
@@ -134,18 +122,16 @@ def density(
     if heights.ndim != 2 or not (np.isfinite(heights) & (heights >= 0)).all():
         got = f"{heights.shape} from {heights.min()} to {heights.max()}"
         raise ValueError(f"density: expected finite densities ≥ 0 (rows, columns), got {got}")
-    rows, columns = heights.shape
     with panels("density", where, (5.4, 5.0), title=title) as (ax,):
-        shown: Any = {"extent": extent, "origin": "lower", "interpolation": "bilinear"}
-        ax.imshow(heights, BLUES, vmin=0, **shown)
+        area: Any = {"extent": extent, "origin": "lower"}
+        ax.imshow(heights, BLUES, vmin=0, interpolation="bilinear", **area)
         levels = sorted({holding(heights, mass) for mass in MASSES})
         levels = [level for level in levels if heights.min() < level < heights.max()]
         if levels:
-            x, y = middles(left, right, columns), middles(bottom, top, rows)
-            ax.contour(x, y, heights, levels, colors=INK, linewidths=0.7, alpha=0.6)
+            ax.contour(heights, levels, colors=INK, linewidths=0.7, alpha=0.6, **area)
         if cloud is not None:
             _dots(ax, cloud, color=ORANGE, linewidths=0.3, edgecolors="white")
-        _square(ax, extent)
+        ax.axis(extent)
         ax.grid(False)
         ax.set_xlabel("contours hold 50, 90 and 99 % of the mass", fontsize=8, color=GREY)
 
@@ -184,11 +170,7 @@ def plane(
                 middle: Any = {"ha": "center", "va": "center", "path_effects": HALO}
                 ax.annotate(str(names[k]), np.median(own, axis=0), size=12, weight="bold", **middle)
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2)
-        _square(ax, _extent([z]))
         ax.set(xlabel="z₁", ylabel="z₂")
-
-
-# --- what they share ------------------------------------------------------------------------------
 
 
 def _points(owner: str, x: ArrayLike, called: str) -> Array:
@@ -196,15 +178,6 @@ def _points(owner: str, x: ArrayLike, called: str) -> Array:
     if x.ndim != 2 or x.shape[1] != 2 or not np.isfinite(x).all(axis=1).any():
         raise ValueError(f"{owner}: expected `{called}` (n, 2), some finite, got {x.shape}")
     return x
-
-
-def _extent(clouds: Sequence[Array]) -> Extent:
-    """What holds all points, with a little room."""
-    x = np.concatenate(clouds)
-    x = x[np.isfinite(x).all(axis=1)]
-    (left, bottom), (right, top) = x.min(axis=0).tolist(), x.max(axis=0).tolist()
-    room = 0.05 * max(right - left, top - bottom) or 0.5
-    return left - room, right + room, bottom - room, top + room
 
 
 def middles(low: float, high: float, count: int) -> Array:
@@ -215,11 +188,7 @@ def middles(low: float, high: float, count: int) -> Array:
 def _dots(ax: Axes, x: Array, finer: float = 1, **look: Any) -> None:
     """Points: the more there are, the smaller; those that are not finite are counted."""
     area = np.clip(10_000 / len(x), 3, 24) / finer  # square points
+    ax.set_aspect("equal")
     ax.scatter(x[:, 0], x[:, 1], area, **{"linewidths": 0, **look})
     if lost := int((~np.isfinite(x).all(axis=1)).sum()):
         note(ax, f"{lost:,} not finite")
-
-
-def _square(ax: Axes, extent: Extent) -> None:
-    left, right, bottom, top = extent
-    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")

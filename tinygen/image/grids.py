@@ -1,11 +1,10 @@
 """Images side by side: a grid, named rows, strips from one image to another, a decoded plane.
 
-Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1 (uint8 is taken as 0 to 255). A picture is
-a uint8 array (height, width, 3). A pixel of an image becomes a square of scale × scale equal ones,
-so nothing is blurred and every value can be read back.
+Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1 (uint8 is taken as 0 to 255). A pixel of an
+image becomes a square of scale × scale equal ones, so every value can be read back.
 
-Reading order: `grid`; `compare` and `strip`, which have named rows; `manifold`; then `as_pixels`
-checks images, `tiled` puts them side by side, `sheet` adds text and writes the file.
+Reading order: `grid`, `compare`, `strip`, `manifold`; then `as_pixels` checks images, `tiled` puts
+them side by side, `sheet` adds text and writes the file.
 """
 
 from __future__ import annotations

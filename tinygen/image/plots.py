@@ -1,11 +1,7 @@
 """Curves of a run: losses and other numbers by step.
 
 A loss by step is noise around a line. `curves` draws both: the values pale, and over them a mean
-of neighbours, whose formula is `smoothed`'s. What is NaN or infinite leaves a gap and a cross, for
-it is what one must not miss.
-
-Reading order: `curves`, with its rules `smoothed` and `spans_decades`; `curves_of`, which reads a
-log; then how lines are drawn.
+of neighbours, whose formula is `smoothed`'s. NaN and infinity leave a gap and a cross.
 """
 
 from __future__ import annotations
@@ -23,7 +19,6 @@ from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, on_h
 
 __all__ = ["curves", "curves_of", "smoothed"]
 
-DECADES = 2.0  # from here on, a logarithmic axis
 FEW = 40  # values, each of which is then marked by a dot
 BEYOND = 0.5  # per cent of the raw values that may leave the frame at either end
 
@@ -51,7 +46,9 @@ def curves(
         raise TypeError(f"curves: expected a dict from names to values, got {series!r:.50}")
     lines, levels = {str(n): _series(n, line) for n, line in series.items()}, reference or {}
     numbers = np.concatenate([*(values for _, values in lines.values()), list(levels.values())])
-    log = spans_decades(numbers[np.isfinite(numbers)]) if log is None else log
+    numbers = numbers[np.isfinite(numbers)]
+    if log is None and numbers.size:
+        log = numbers.min() > 0 and numbers.max() >= 100 * numbers.min()
     with panels("curves", where, (8, 4.2), title=title) as (ax,):
         ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
         for (name, (steps, values)), colour in zip(lines.items(), itertools.cycle(COLOURS)):
@@ -70,7 +67,7 @@ def curves(
             if not shown.all():
                 foot = np.full((~shown).sum(), 0.025)
                 ax.plot(steps[~shown], foot, "x", transform=ax.get_xaxis_transform(), **look)
-                note(ax, "× not finite" + " or not above 0" * log)
+                note(ax, "× not finite" + " or not above 0" * bool(log))
         for name, level in levels.items():
             ax.axhline(level, color=GREY, linewidth=1.1, linestyle="--", zorder=1, label=name)
         ax.margins(x=0.01)
@@ -111,11 +108,6 @@ def smoothed(values: ArrayLike, span: float) -> Array:
 
     total, weight = both(np.where(there, v, 0.0)), both(there.astype(float))
     return np.where(there, total / np.where(there, weight, 1), np.nan)
-
-
-def spans_decades(values: Array) -> bool:
-    """Whether all are positive and the largest is a hundred times the smallest or more."""
-    return bool(values.size and values.min() > 0 and values.max() >= 10**DECADES * values.min())
 
 
 def curves_of(

@@ -3,9 +3,6 @@
 Colours are Okabe & Ito's (2008), which the colour-blind can tell apart, and more that stay apart
 from them: the ten of `COLOURS` differ by 16 units of CIELAB or more for any common kind of colour
 vision. No picture opens a window, and no setting of matplotlib's is left changed.
-
-    with panels("name", "folder/a.png", (8, 4)) as (ax,):
-        ax.plot(...)
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Pictures of models of the plane: two densities side by side, paths, frames of an animation.
-
-Reading order: `density`, `ways`, `moment`, `framed`.
-"""
+"""Pictures of models of the plane: two densities side by side, paths, frames of an animation."""
 
 from __future__ import annotations
 
