@@ -89,6 +89,14 @@ def test_a_text_stands_in_the_lower_corner_under_the_images(tmp_path):
     assert rows.min() >= EDGE + 30 and EDGE <= columns.min() < EDGE + 4 and columns.max() < 60
 
 
+def test_a_title_stands_above_the_images(tmp_path):
+    image.animation(tmp_path / "a.gif", np.ones((2, 1, 30, 90, 1)), scale=1, title="A film of it")
+    frame = frames_of(tmp_path / "a.gif")[0][0]
+    rows, columns = ink(frame[: -EDGE - 2])
+    assert rows.min() >= EDGE and rows.max() < EDGE + 18 and len(frame) == 18 + 30 + 4 + 2 * EDGE
+    assert abs((columns.min() + columns.max()) / 2 - frame.shape[1] / 2) < 2
+
+
 def film_of(count, most, first=0, film=None):
     film = image.Animation(most, scale=1) if film is None else film
     for k in range(first, count):

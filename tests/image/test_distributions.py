@@ -24,7 +24,12 @@ def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
     ax = Figure().subplots()
     image.histogram(ax, x, xlabel="z, nats")
     heights, _ = bars(ax.patches[0])
-    assert heights.sum() == 500 and ax.get_ylabel() == "count" and ax.get_xlabel() == "z, nats"
+    assert (
+        len(heights) == 16
+        and heights.sum() == 500
+        and ax.get_ylabel() == "count"
+        and ax.get_xlabel() == "z, nats"
+    )
     assert texts(ax) == ["1 not finite"]
     for values, expected in (
         ({"a": x, "b": x[:90]}, None),
@@ -91,6 +96,8 @@ def test_a_density_lies_where_the_function_says_and_rows_go_upwards():
     image.density(ax, np.array([[1.0, 2.0], [3.0, 4.0]]), CLOUD)
     assert ax.images[0].get_array().tolist() == [[1, 2], [3, 4]]
     np.testing.assert_array_equal(ax.collections[-1].get_offsets(), CLOUD)
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert ((left, bottom) < CLOUD).all() and ((right, top) > CLOUD).all()
 
 
 @pytest.mark.parametrize("mass", [0.5, 0.9, 0.99])
@@ -100,6 +107,14 @@ def test_the_contour_of_a_gaussian_that_holds_a_mass_is_where_it_should_be(mass)
     # P(r > R) = exp(−R²/2), which is the height at R itself
     assert distributions.holding(heights, mass) == pytest.approx(1 - mass, rel=0.02)
     assert distributions.holding(np.ones((3, 3)), mass) == 1
+    ax = Figure().subplots()
+    image.density(ax, heights, extent=(-5, 5, -5, 5))
+    (contours,) = ax.collections
+    assert distributions.holding(heights, mass) in contours.levels
+    radii = [np.linalg.norm(path.vertices, axis=1) for path in contours.get_paths()]
+    np.testing.assert_allclose(
+        radii[::-1][distributions.MASSES.index(mass)], math.sqrt(-2 * math.log(1 - mass)), rtol=0.02
+    )
 
 
 def test_classes_have_their_colours_and_their_names_at_their_medians():

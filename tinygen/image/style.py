@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -53,13 +52,6 @@ STYLE: dict[str, Any] = {
 def canvas(width: float, height: float) -> Figure:
     """An empty figure, in inches, that makes room for its labels itself."""
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def drawn(figure: Figure) -> Array:
-    """The figure's pixels, uint8 (height, width, 3)"""
-    agg: Any = FigureCanvasAgg(figure)
-    agg.draw()
-    return np.array(agg.buffer_rgba())[..., :3]
 
 
 def bare(ax: Axes) -> Axes:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tinygen._types import Array, ArrayLike
 from tinygen.image import distributions
 from tinygen.image.distributions import SHADE, Extent, middles
-from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, drawn, on_host, panels
+from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, on_host, panels
 
 __all__ = ["REACH", "SHADE", "density", "framed", "moment", "ways"]
 
@@ -55,7 +56,9 @@ def moment(text: str, x: ArrayLike, guess: ArrayLike) -> Array:
     for ax, at, title in parts:
         ax.scatter(*on_host(at).T, s=3, color=BLUE, linewidths=0)
         framed(ax).set_title(title, fontsize=11, color=INK)
-    return drawn(figure) / 255
+    agg: Any = FigureCanvasAgg(figure)
+    agg.draw()
+    return np.asarray(agg.buffer_rgba())[..., :3] / 255
 
 
 def framed(ax: Axes) -> Axes:
