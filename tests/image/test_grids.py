@@ -249,7 +249,7 @@ def test_the_texts_of_a_picture_in_an_axes_are_set_there_as_large_as_its_pixels(
     EVERY[name](ax, **more)
     height, width, _ = ax.images[0].get_array().shape
     texts = [*ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels()]
-    size = pytest.approx(max(6, 13 * 4 * 72 / max(width, height)))
+    size = pytest.approx(min(9, max(6, 13 * 4 * 72 / max(width, height))))
     assert texts and all(text.get_fontsize() == size for text in texts)
 
 

@@ -38,10 +38,9 @@ SMALL = 13  # the height of type, in pixels
 HEAD = SMALL + 5  # of a line of labels
 # DejaVu Sans, which comes with matplotlib and which its figures are set in
 FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), SMALL)
-LEGIBLE = 6  # points: texts in an Axes are no smaller
+LEGIBLE = 6, 9  # points: texts in an Axes are no smaller, and no larger
 WIDTH = 800  # about what a page shows without shrinking it
 DPI = 128  # a power of two, so that pixels divided by it are exact
-LETTER = 10  # pixels that are left for one
 
 
 def grid(
@@ -65,12 +64,13 @@ def grid(
     scale = scale or fitting(where, columns * (W + 1))
     whole("grid", 1, columns=columns, scale=scale)
     names = [] if labels is None else _texts("grid", labels, N)
-    head, most = (HEAD if names else 0), W * scale // LETTER
+    head = HEAD if names else 0
     with sheet("grid", where, tiled(pixels, columns, scale, head=head), title, bad) as ax:
         for k, name in enumerate(names):
             x = k % columns * (W * scale + GAP) + W * scale / 2
             y = k // columns * (head + H * scale + GAP) + head / 2
-            name = name if len(name) <= most else name[: most - 1] + "…"
+            while FONT.getlength(name) > W * scale and len(name) > 1:
+                name = name[:-2] + "…"
             ax.text(x - 0.5, y - 0.5, name, ha="center", va="center")
 
 
@@ -244,14 +244,14 @@ def sheet(
         ax = where if isinstance(where, Axes) else figure.add_axes((0, 0, 1, 1))
         bare(ax).imshow(picture, interpolation="nearest")
         point = min(ax.bbox.width / width, ax.bbox.height / height) * 72 / ax.figure.dpi
-        size = max(SMALL * point, LEGIBLE)
+        size = float(np.clip(SMALL * point, *LEGIBLE))
         ax.set_frame_on(False)
         ax.tick_params(length=0, labelsize=size, labelcolor=INK)
         with matplotlib.rc_context({"font.size": size}):
             yield ax
         lines = [title] if title else []
         lines += [f"{bad:,} values not finite (vermilion)"] * (bad > 0)
-        most = max(20, width // 11) if path else 1000  # letters in a line of the title
+        most = max(20, width // 10) if path else 1000  # letters in a line of the title
         ax.set_title("\n".join(textwrap.fill(line, most) for line in lines))
         if path:
             low, high = figure.get_tightbbox().get_points() * DPI  # the picture with its texts

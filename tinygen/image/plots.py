@@ -71,6 +71,7 @@ def curves(
         for name, level in levels.items():
             ax.axhline(level, color=GREY, linewidth=1.1, linestyle="--", zorder=1, label=name)
         ax.margins(x=0.01)
+        ax.locator_params("x", integer=True)
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
