@@ -103,6 +103,8 @@ def test_the_frame_holds_means_and_references_but_not_the_rarest_noise():
     assert ax.get_ylim()[1] > 1e4
     left, right = ax.get_xlim()
     assert -20 < left < 0 and 999 < right < 1020
+    steps = lines_of({"a": [1.0, 2.0, 3.0]})[0].get_xticks()
+    assert steps.tolist() == steps.round().tolist()
 
 
 def test_references_are_dashed_lines_with_their_names_beside_the_series():

@@ -34,6 +34,9 @@ def test_the_callers_settings_are_as_before(draw, tmp_path):
 def test_an_axes_is_drawn_in_and_nothing_is_written_or_changed(draw, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, ax = dict(matplotlib.rcParams), Figure().subplots()
+    ax.set_title("Mine")
+    draw(ax)
+    assert ax.get_title() == "Mine"
     draw(ax, title="A title")
     assert ax.get_title() == "A title"
     assert "A title" not in texts(ax)

@@ -252,7 +252,8 @@ def sheet(
         lines = [title] if title else []
         lines += [f"{bad:,} values not finite (vermilion)"] * (bad > 0)
         most = max(20, width // 10) if path else 1000  # letters in a line of the title
-        ax.set_title("\n".join(textwrap.fill(line, most) for line in lines))
+        if lines:
+            ax.set_title("\n".join(textwrap.fill(line, most) for line in lines))
         if path:
             low, high = figure.get_tightbbox().get_points() * DPI  # the picture with its texts
             box = np.stack([np.floor(low) - MARGIN, np.ceil(high) + MARGIN])
