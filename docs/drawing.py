@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -29,7 +30,6 @@ from tinygen.image.style import (
     STYLE,
     bare,
     canvas,
-    ink_on,
 )
 
 __all__ = [
@@ -51,6 +51,12 @@ __all__ = [
 ]
 
 MANY = 6000  # colours, as only pictures of colour gradients have them
+
+
+def ink_on(colour: str | np.ndarray) -> str:
+    """Black or white, whichever is legible on a colour."""
+    r, g, b = to_rgb(colour)
+    return INK if 0.3 * r + 0.6 * g + 0.1 * b > 0.45 else "white"
 
 
 def numbers(ax: Axes, values: np.ndarray, colours: np.ndarray | None = None, size: int = 9) -> None:

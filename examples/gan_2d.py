@@ -58,13 +58,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 import tinygen as tg
 from tinygen import gan, image, metrics, models, nn, optim
 from tinygen._files import save_arrays
 from tinygen.data import Batches, points_2d
-from tinygen.image.layout import SMALL, Sheet, Text, rendered, rgb, tiled, written
-from tinygen.image.style import BLUE, GREY, bare, panels
+from tinygen.image.grids import FONT, GAP, HEAD, rgb, tiled
+from tinygen.image.style import BLUE, GREY, INK, bare, panels
 from tinygen.run import Run, commandline
 
 Random = np.random.Generator
@@ -415,12 +416,11 @@ def frame(names: list[str], samples: np.ndarray, real: np.ndarray, reach: float)
     """One picture of all games, each under its name"""
     pictures = np.stack([dots(x, real, reach) for x in samples])
     columns = int(np.ceil(np.sqrt(len(names))))
-    head = SMALL + 5
-    labels = [
-        Text((k % columns + 0.5) * SIDE, k // columns * (SIDE + head + 2) + head / 2, "mm", name)
-        for k, name in enumerate(names)
-    ]
-    return rendered(written(Sheet(tiled(pictures, columns, 1, head=head)), *labels))
+    sheet = Image.fromarray(tiled(pictures, columns, 1, head=HEAD))
+    for k, name in enumerate(names):
+        x, y = k % columns * (SIDE + GAP) + SIDE / 2, k // columns * (SIDE + HEAD + GAP) + HEAD / 2
+        ImageDraw.Draw(sheet).text((x, y), name, INK, FONT, "mm")
+    return np.asarray(sheet)
 
 
 def dots(x: np.ndarray, real: np.ndarray, reach: float) -> np.ndarray:

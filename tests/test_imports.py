@@ -44,7 +44,7 @@ IMPORTS = {
 PACKAGES = sorted({name.partition(".")[0] for name in FILES})
 NEEDS = {"testing.strategies": {"hypothesis"}, "run.progress": {"tqdm"}} | {
     f"image.{drawing}": {"matplotlib", "PIL"}
-    for drawing in ("animations", "distributions", "plots", "layout", "style", "trajectories")
+    for drawing in ("animations", "distributions", "grids", "plots", "style", "trajectories")
 }
 # may be imported when needed: what is optional, and what takes long to import
 OPTIONAL = {

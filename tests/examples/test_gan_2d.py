@@ -341,5 +341,5 @@ def test_a_frame_shows_all_games_under_their_names():
     for games, grid in ((1, (1, 1)), (9, (3, 3)), (5, (2, 3))):
         samples = np.full((games, 4, 2), 0.5)
         picture = gan_2d.frame([str(k) for k in range(games)], samples, real, reach=1.0)
-        high, wide = gan_2d.SIDE + gan_2d.SMALL + 7, gan_2d.SIDE + 2
+        high, wide = gan_2d.SIDE + gan_2d.HEAD + 2, gan_2d.SIDE + 2
         assert picture.shape == (grid[0] * high - 2, grid[1] * wide - 2, 3)

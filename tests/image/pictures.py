@@ -4,7 +4,6 @@ import itertools
 import math
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -15,14 +14,15 @@ VERMILION, BLUE = ([round(255 * v) for v in to_rgb(c)] for c in ("#D55E00", "#00
 
 
 def read(path):
-    """The picture's pixels, as they are stored: (height, width), or (height, width, 3)."""
+    """The picture's pixels: (height, width, 3), or (height, width) where all are grey."""
     with Image.open(path) as picture:
-        return np.asarray(picture).copy()
+        pixels = np.asarray(picture.convert("RGB")).copy()
+    return pixels[..., 0] if (pixels == pixels[..., :1]).all() else pixels
 
 
 def colours(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB")).copy()
+    pixels = read(path)
+    return pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=-1)
 
 
 def random_images(rng, *shape):
@@ -60,12 +60,6 @@ EVERY = {
 }
 
 
-def message(error, draw, *arguments, **more):
-    with pytest.raises(error) as caught:
-        draw(*arguments, **more)
-    return str(caught.value)
-
-
 def ink(picture):
     """Rows and columns of the picture where it is not white."""
     dark = picture.reshape(*picture.shape[:2], -1).min(axis=-1) < 255
@@ -74,3 +68,7 @@ def ink(picture):
 
 def texts(ax):
     return [text.get_text() for text in ax.texts]
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
-from pictures import EDGE, GREY, enlarged, ink, message, random_images
+from pictures import EDGE, GREY, enlarged, ink, random_images
 from PIL import Image, ImageSequence
 
 import tinygen as tg
@@ -37,7 +36,7 @@ def test_a_grey_animation_is_exact_loops_and_holds_its_last_frame(tmp_path, rng)
         line = frame[-EDGE - 1, EDGE:-EDGE, 0]  # as long as the frame is far
         assert line.size == 4 * 23 - 2
         assert (line == 0x75).sum() == math.ceil(line.size * (k + 1) / 5)
-        assert (line == 0xE6).sum() == line.size - (line == 0x75).sum()
+        assert (line == 0xFF).sum() == line.size - (line == 0x75).sum()
 
 
 def test_the_same_animation_is_the_same_bytes_and_a_failed_one_leaves_the_old(
@@ -72,17 +71,6 @@ def test_colours_do_not_flicker_and_come_close(tmp_path, rng):
     assert all((frame[:EDGE] == 255).all() and (frame[:, :EDGE] == 255).all() for frame in frames)
 
 
-def test_a_pattern_keeps_a_colours_mean_and_leaves_greys_alone():
-    from tinygen.image import animations
-
-    flat = np.zeros((8, 8, 3), np.uint8) + np.array([100, 50, 200], np.uint8)
-    dithered = animations._dithered(flat)
-    assert dithered.reshape(-1, 3).mean(axis=0) == pytest.approx([100, 50, 200], abs=0.6)
-    assert 4 < dithered[..., 0].std() < 12
-    grey = np.full((8, 8, 3), 77, np.uint8)
-    np.testing.assert_array_equal(animations._dithered(grey), grey)
-
-
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 def test_frames_may_be_single_pictures(kind, tmp_path, rng):
     pictures = [
@@ -99,6 +87,14 @@ def test_a_text_stands_in_the_lower_corner_under_the_images(tmp_path):
     bare, named = frames_of(tmp_path / "a.gif")[0]
     rows, columns = ink(np.where(bare == named, 255, 0)[: -EDGE - 2])
     assert rows.min() >= EDGE + 30 and EDGE <= columns.min() < EDGE + 4 and columns.max() < 60
+
+
+def test_a_title_stands_above_the_images(tmp_path):
+    image.animation(tmp_path / "a.gif", np.ones((2, 1, 30, 90, 1)), scale=1, title="A film of it")
+    frame = frames_of(tmp_path / "a.gif")[0][0]
+    rows, columns = ink(frame[: -EDGE - 2])
+    assert rows.min() >= EDGE and rows.max() < EDGE + 18 and len(frame) == 18 + 30 + 4 + 2 * EDGE
+    assert abs((columns.min() + columns.max()) / 2 - frame.shape[1] / 2) < 2
 
 
 def film_of(count, most, first=0, film=None):
@@ -154,73 +150,28 @@ def test_frames_are_kept_as_bytes_of_their_own_one_for_each_grey_pixel():
     state = film.state_dict()
     assert state["frames"].dtype == np.uint8 and state["frames"].shape == (2, 4, 28, 28, 1)
     assert state["frames"].max(axis=(1, 2, 3, 4)).tolist() == [0, 255]
-    assert sum(sys.getsizeof(f.base if f.base is not None else f) for f, _ in film._kept) < 8000
+    assert sum(sys.getsizeof(f) for f, _ in film._frames) < 8000
 
 
 @pytest.mark.parametrize(
-    ("act", "error", "said"),
+    ("act", "said"),
     [
-        (
-            lambda f: image.Animation(1),
-            ValueError,
-            "Animation: expected `most` to be an int ≥ 2, got 1",
-        ),
+        (lambda f: image.Animation(1), "Animation: expected `most` .* 1"),
         (
             lambda f: f.append(np.zeros((2, 4, 4, 1))),
-            ValueError,
-            "Animation.append: expected `frame` (1, 2, 2, 3) as the first was, got (2, 4, 4, 3)",
+            r"append: .* \(1, 2, 2, C\), got \(2, 4, 4, 3\)",
         ),
-        (
-            lambda f: f.append(np.zeros((4, 4))),
-            ValueError,
-            "Animation.append: expected `frame` (N, H, W, C) with C = 1 or 3 and none of "
-            "them 0, got "
-            "(4, 4)",
-        ),
-        (
-            lambda f: f.save("a.png"),
-            ValueError,
-            "Animation.save: expected a path that ends in .gif, got a.png",
-        ),
-        (
-            lambda f: f.save(Figure().subplots()),
-            TypeError,
-            "Animation.save: expected a path, got Axes",
-        ),
-        (
-            lambda f: f.save("a.gif", fps=0),
-            ValueError,
-            "Animation.save: expected 0 < `fps` ≤ 50, got 0",
-        ),
-        (
-            lambda f: f.save("a.gif", hold=-1),
-            ValueError,
-            "Animation.save: expected 0 ≤ `hold` ≤ 600 seconds, got -1",
-        ),
-        (
-            lambda f: image.Animation().save("a.gif"),
-            ValueError,
-            "Animation.save: expected frames, got none; append some first",
-        ),
-        (
-            lambda f: f.load_state_dict({"seen": 1}),
-            ValueError,
-            "Animation.load_state_dict: expected every, frames, kept, seen, texts, got seen",
-        ),
-        (
-            lambda f: f.load_state_dict(f.state_dict() | {"texts": np.array(["a"])}),
-            ValueError,
-            "Animation.load_state_dict: expected 3 uint8 `frames` (F, N, H, W, C) and a text for "
-            "each, got uint8 (3, 1, 2, 2, 1) and (1,)",
-        ),
-        (
-            lambda f: image.animation("a.gif", [GREY], texts=[]),
-            ValueError,
-            "animation: expected 1 `texts`, got 0",
-        ),
+        (lambda f: f.append(np.zeros((4, 4))), r"append: expected `frame` .* \(4, 4\)"),
+        (lambda f: f.save("a.png"), r"save: .* ends in \.gif, got a\.png"),
+        (lambda f: f.save("a.gif", fps=0), "save: .*`fps` > 0, got 0"),
+        (lambda f: f.save("a.gif", hold=-1), "save: .*`hold` ≥ 0, got -1"),
+        (lambda f: image.Animation().save("a.gif"), "save: expected frames"),
+        (lambda f: f.load_state_dict(f.state_dict() | {"texts": np.array(["a"])}), "shorter"),
+        (lambda f: image.animation("a.gif", [GREY], texts=["1", "2"]), "longer"),
     ],
 )
-def test_what_can_not_be_animated_is_refused_and_changes_nothing(act, error, said):
+def test_what_can_not_be_animated_is_refused_and_changes_nothing(act, said):
     film = film_of(3, 4)
-    assert message(error, act, film) == said
+    with pytest.raises(ValueError, match=said):
+        act(film)
     assert len(film) == 3

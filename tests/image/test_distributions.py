@@ -6,32 +6,30 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from pictures import CLOUD, gaussian, message, texts
+from pictures import CLOUD, gaussian, legend, texts
 
 from tinygen import image
 from tinygen.image import distributions, style
 
 
-def test_bins_are_freedmans_and_diaconis(rng):
-    x = rng.normal(size=1000)
-    a, b = np.sort(x)[[249, 749]]
-    edges = distributions.bins([x])
-    width = 2 * (b - a) / 10
-    assert edges[[0, -1]].tolist() == [x.min(), x.max()]
-    assert len(edges) - 1 == pytest.approx((x.max() - x.min()) / width, abs=1.5)
-    narrow = distributions.bins([x, x[:1000] / 4])
-    assert len(narrow) == pytest.approx(4 * len(edges), rel=0.1)
-    assert len(distributions.bins([np.append(x, 1e6)])) == 201
-    assert distributions.bins([np.full(5, 3.0)])[[0, -1]].tolist() == [2.5, 3.5]
-    assert len(distributions.bins([np.arange(4.0)])) == 11
+def bars(patch):
+    """The heights and widths of a histogram's bars, out of its outline."""
+    x, y = patch.get_xy().T
+    n = (len(x) + 3) // 4  # edges
+    return y[1 : 2 * n - 1 : 2], np.diff(x[: 2 * n - 1 : 2])
 
 
 def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
     x = np.append(rng.normal(size=(20, 25)), math.nan)
     ax = Figure().subplots()
     image.histogram(ax, x, xlabel="z, nats")
-    counts, edges, _ = ax.patches[0].get_data()
-    assert counts.sum() == 500 and ax.get_ylabel() == "count" and ax.get_xlabel() == "z, nats"
+    heights, _ = bars(ax.patches[0])
+    assert (
+        len(heights) == 16
+        and heights.sum() == 500
+        and ax.get_ylabel() == "count"
+        and ax.get_xlabel() == "z, nats"
+    )
     assert texts(ax) == ["1 not finite"]
     for values, expected in (
         ({"a": x, "b": x[:90]}, None),
@@ -41,11 +39,11 @@ def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
         ax = Figure().subplots()
         image.histogram(ax, values, expected=expected)
         for patch in ax.patches:
-            heights, edges, _ = patch.get_data()
-            assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+            heights, widths = bars(patch)
+            assert (heights * widths).sum() == pytest.approx(1)
         assert ax.get_ylabel() == "density"
     assert set(ax.lines[0].get_ydata()) == {2}
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "expected"]
+    assert legend(ax) == ["expected", "a", "b"]
 
 
 def test_panels_of_points_have_the_same_axes_and_hold_every_point(tmp_path, drawn):
@@ -72,7 +70,7 @@ def test_points_that_are_not_finite_are_counted():
     assert texts(ax) == ["2 not finite"]
     ax = Figure().subplots()
     image.plane(ax, broken, np.arange(40) % 2)
-    assert texts(ax)[-1] == "2 not finite" and np.isfinite([t.xy for t in ax.texts]).all()
+    assert texts(ax) == ["2 not finite", "0", "1"] and np.isfinite([t.xy for t in ax.texts]).all()
 
 
 def test_a_density_lies_where_the_function_says_and_rows_go_upwards():
@@ -98,6 +96,8 @@ def test_a_density_lies_where_the_function_says_and_rows_go_upwards():
     image.density(ax, np.array([[1.0, 2.0], [3.0, 4.0]]), CLOUD)
     assert ax.images[0].get_array().tolist() == [[1, 2], [3, 4]]
     np.testing.assert_array_equal(ax.collections[-1].get_offsets(), CLOUD)
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert ((left, bottom) < CLOUD).all() and ((right, top) > CLOUD).all()
 
 
 @pytest.mark.parametrize("mass", [0.5, 0.9, 0.99])
@@ -107,6 +107,14 @@ def test_the_contour_of_a_gaussian_that_holds_a_mass_is_where_it_should_be(mass)
     # P(r > R) = exp(−R²/2), which is the height at R itself
     assert distributions.holding(heights, mass) == pytest.approx(1 - mass, rel=0.02)
     assert distributions.holding(np.ones((3, 3)), mass) == 1
+    ax = Figure().subplots()
+    image.density(ax, heights, extent=(-5, 5, -5, 5))
+    (contours,) = ax.collections
+    assert distributions.holding(heights, mass) in contours.levels
+    radii = [np.linalg.norm(path.vertices, axis=1) for path in contours.get_paths()]
+    np.testing.assert_allclose(
+        radii[::-1][distributions.MASSES.index(mass)], math.sqrt(-2 * math.log(1 - mass)), rtol=0.02
+    )
 
 
 def test_classes_have_their_colours_and_their_names_at_their_medians():
@@ -125,59 +133,26 @@ def test_classes_have_their_colours_and_their_names_at_their_medians():
     at = {text.get_text(): text.xy for text in ax.texts}
     assert list(at) == ["a", "b", "c", "j"]
     np.testing.assert_allclose(at["j"], np.median(CLOUD[labels == 9], axis=0))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c", "j"]
+    assert legend(ax) == ["a", "b", "c", "j"]
 
 
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda w: image.histogram(w, {}), "histogram: expected `values`, got none"),
-        (lambda w: image.histogram(w, [math.nan]), "histogram: `values` has no finite value"),
-        (lambda w: image.histogram(w, {"a": []}), "histogram: `a` has no finite value"),
-        (lambda w: image.points(w, {}), "points: expected sets of points, got none"),
-        (
-            lambda w: image.points(w, np.ones((3, 3))),
-            "points: expected `sets` (n, 2) with n ≥ 1, got (3, 3)",
-        ),
-        (
-            lambda w: image.points(w, {"a": CLOUD[:0]}),
-            "points: expected `a` (n, 2) with n ≥ 1, got (0, 2)",
-        ),
-        (lambda w: image.points(w, np.full((2, 2), math.nan)), "points: no point is finite"),
-        (
-            lambda w: image.points(w, CLOUD, extent=(1, 0, 0, 1)),
-            "points: expected `extent` (left, right, bottom, top), got (1, 0, 0, 1)",
-        ),
-        (
-            lambda w: image.density(w, gaussian),
-            "density: expected `extent`, (left, right, bottom, top), or samples",
-        ),
-        (
-            lambda w: image.density(w, lambda p: p, CLOUD),
-            "density: expected `f` to give 90000 densities for as many points, got (90000, 2)",
-        ),
-        (
-            lambda w: image.density(w, np.ones(4), CLOUD),
-            "density: expected `f` (rows, columns), or a function, got (4,)",
-        ),
-        (
-            lambda w: image.density(w, lambda p: -gaussian(p), CLOUD),
-            "density: expected finite densities ≥ 0, not all 0; for a log-density, give its exp",
-        ),
-        (
-            lambda w: image.plane(w, CLOUD, np.arange(3)),
-            "plane: expected `labels` to be 40 ints, one for each row of `z`, got int64 (3,)",
-        ),
-        (
-            lambda w: image.plane(w, CLOUD, np.arange(40)),
-            "plane: expected `labels` from 0 to 9, got 0 to 39",
-        ),
-        (
-            lambda w: image.plane(w, CLOUD, np.full(40, 2), names=["a", "b"]),
-            "plane: expected `names` for 3 classes, got 2",
-        ),
+        (lambda w: image.histogram(w, {}), "histogram: expected finite `values`"),
+        (lambda w: image.histogram(w, [math.nan]), "histogram: expected finite `values`"),
+        (lambda w: image.histogram(w, {"a": [], "b": [1]}), "'a': 0, 'b': 1"),
+        (lambda w: image.points(w, np.ones((3, 3))), r"points: .*`sets` .* \(3, 3\)"),
+        (lambda w: image.points(w, {"a": CLOUD[:0]}), r"points: .*`a` .* \(0, 2\)"),
+        (lambda w: image.points(w, np.full((2, 2), math.nan)), "points: .*finite"),
+        (lambda w: image.density(w, gaussian), "density: expected `extent`"),
+        (lambda w: image.density(w, np.ones(4), CLOUD), r"density: .*\(4,\)"),
+        (lambda w: image.density(w, lambda p: -gaussian(p), CLOUD), "density: .* ≥ 0"),
+        (lambda w: image.plane(w, CLOUD, np.arange(3)), r"plane: .*`labels` \(40,\).* \(3,\)"),
+        (lambda w: image.plane(w, CLOUD, np.arange(40)), "plane: .*`labels` .* 0 to 39"),
     ],
 )
 def test_what_is_no_distribution_is_refused(draw, said, tmp_path):
-    assert message(ValueError, draw, tmp_path / "a.png") == said
+    with pytest.raises(ValueError, match=said):
+        draw(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []

@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from pictures import (
     BLUE,
     EDGE,
+    EVERY,
     GAP,
     GREY,
     HEAD,
+    VERMILION,
     colours,
     enlarged,
     ink,
-    message,
     random_images,
     read,
 )
@@ -87,37 +88,20 @@ def test_columns_are_the_root_and_the_picture_as_wide_as_a_page_unless_said(
     assert ax.images[0].get_array().shape[1] == columns * (size * small + GAP) - GAP
 
 
-SHAPE = "expected `images` (N, H, W, C) with C = 1 or 3 and none of them 0, got "
-
-
 @pytest.mark.parametrize(
-    ("images", "more", "error", "said"),
+    ("images", "more", "said"),
     [
-        (
-            np.zeros((8, 28, 28)),
-            {},
-            ValueError,
-            SHAPE + "(8, 28, 28); images[..., None] adds the channel",
-        ),
-        (np.zeros((28, 28, 3)), {}, ValueError, SHAPE + "(28, 28, 3)"),
-        (np.zeros((8, 2, 5, 5)), {}, ValueError, SHAPE + "(8, 2, 5, 5)"),
-        (np.zeros((0, 5, 5, 1)), {}, ValueError, SHAPE + "(0, 5, 5, 1)"),
-        (
-            np.zeros((1, 5, 5, 1), complex),
-            {},
-            TypeError,
-            "expected `images` to hold numbers, got dtype complex128",
-        ),
-        (GREY, {"columns": 0}, ValueError, "expected `columns` to be an int ≥ 1, got 0"),
-        (GREY, {"columns": 2.0}, ValueError, "expected `columns` to be an int ≥ 1, got 2.0"),
-        (GREY, {"scale": 0}, ValueError, "expected `scale` to be an int ≥ 1, got 0"),
-        (GREY, {"scale": True}, ValueError, "expected `scale` to be an int ≥ 1, got True"),
-        (GREY, {"labels": [1, 2]}, ValueError, "expected 6 `labels`, got 2"),
-        (GREY, {"labels": "sixsix"}, TypeError, "expected `labels` to be a sequence of 6, got str"),
+        (np.zeros((8, 28, 28)), {}, r"`images` .*\(8, 28, 28\); images\[..., None\]"),
+        (np.zeros((8, 2, 5, 5)), {}, r"`images` .*\(8, 2, 5, 5\)"),
+        (np.zeros((0, 5, 5, 1)), {}, r"`images` .*\(0, 5, 5, 1\)"),
+        (GREY, {"columns": -1}, "`columns` .* -1"),
+        (GREY, {"scale": -2}, "`scale` .* -2"),
+        (GREY, {"labels": [1, 2]}, "6 `labels`, got 2"),
     ],
 )
-def test_what_is_no_grid_is_refused(images, more, error, said, tmp_path):
-    assert message(error, image.grid, tmp_path / "a.png", images, **more) == f"grid: {said}"
+def test_what_is_no_grid_is_refused(images, more, said, tmp_path):
+    with pytest.raises(ValueError, match=f"grid: expected {said}"):
+        image.grid(tmp_path / "a.png", images, **more)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -131,7 +115,7 @@ def test_what_is_compared_stands_one_below_the_other_and_goes_on_below(tmp_path,
     high, wide = 17, 22
     left = picture.shape[1] - EDGE - (2 * wide - GAP)
     for r, k in itertools.product(range(2), range(5)):
-        top = EDGE + k // 2 * (2 * high - GAP + 8) + r * high
+        top = EDGE + k // 2 * (2 * high + 8) + r * high
         x = left + k % 2 * wide
         expected = enlarged(list(rows.values())[r][k], 5)[..., 0]
         np.testing.assert_array_equal(picture[top : top + 15, x : x + 20], expected)
@@ -144,12 +128,14 @@ def test_what_is_compared_stands_one_below_the_other_and_goes_on_below(tmp_path,
 
 def test_a_strip_is_exact_and_its_ends_alone_are_framed(tmp_path, rng):
     x = random_images(rng, 2, 4, 3, 5, 1)
-    for ends, gap in ((True, 6), (False, 2)):
+    for ends, edge in ((True, 2), (False, 0)):
         image.strip(tmp_path / "a.png", x, scale=2, ends=ends)
         picture = colours(tmp_path / "a.png")
         blue = (picture == BLUE).all(axis=-1)
+        high, wide = 6 + 2 * edge + 2, 10 + 2 * edge + 2
+        assert picture.shape == (2 * high - 2 + 2 * EDGE, 4 * wide - 2 + 2 * EDGE, 3)
         for r, t in itertools.product(range(2), range(4)):
-            top, left = EDGE + 2 + r * (6 + gap), EDGE + 2 + t * (10 + gap)
+            top, left = EDGE + edge + r * high, EDGE + edge + t * wide
             inside = (slice(top, top + 6), slice(left, left + 10))
             around = (slice(top - 2, top + 8), slice(left - 2, left + 12))
             np.testing.assert_array_equal(picture[inside], enlarged(x[r, t], 2).repeat(3, -1))
@@ -157,7 +143,6 @@ def test_a_strip_is_exact_and_its_ends_alone_are_framed(tmp_path, rng):
             assert blue[around].sum() - blue[inside].sum() == (10 * 14 - 60) * framed
             blue[around] = False
         assert not blue.any()
-    assert picture.shape == (2 * 8 - 2 + 4 + 2 * EDGE, 4 * 12 - 2 + 4 + 2 * EDGE, 3)
 
 
 def test_rows_of_a_strip_and_their_times_can_be_named(tmp_path, rng):
@@ -168,64 +153,45 @@ def test_rows_of_a_strip_and_their_times_can_be_named(tmp_path, rng):
     image.strip(tmp_path / "a.png", named, scale=4, labels=[0.0, 0.5, 1, "T"])
     picture = colours(tmp_path / "a.png")
     top, left = picture.shape[0] - plain.shape[0], picture.shape[1] - plain.shape[1]
-    assert top == HEAD and left > 20
+    assert top > 10 and left > 20
     tail = plain[EDGE:, EDGE:]
     np.testing.assert_array_equal(picture[EDGE + top :, EDGE + left :], tail)
-    for r in range(2):
-        rows, _ = ink(picture[EDGE + top + r * 42 : EDGE + top + r * 42 + 40, : left + EDGE - 2])
-        assert abs((rows.min() + rows.max()) / 2 - 19.5) < 4
-    for t in range(4):
-        start = EDGE + left + 2 + t * 42
-        rows, columns = ink(picture[: EDGE + top, start : start + 36])
-        assert len(rows) and abs((columns.min() + columns.max()) / 2 - 17.5) <= 2
+    ax = Figure().subplots()
+    image.strip(ax, named, scale=4, labels=[0.0, 0.5, 1, "T"])
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "0.5", "1", "T"]
+    assert ax.get_xticks().tolist() == [19.5 + 42 * t for t in range(4)]  # the tiles' middles
+    assert ax.xaxis.get_ticks_position() == "top"
 
 
 def test_names_stand_beside_the_middles_of_their_rows():
-    def places(draw, *arguments, **more):
+    def places(draw, **more):
         ax = Figure().subplots()
-        draw(ax, *arguments, scale=4, **more)
-        return [(text.get_text(), text.get_position()[1] + 0.5) for text in ax.texts]
+        draw(ax, {"up": GREY, "down": GREY}, scale=4, **more)
+        names = [text.get_text() for text in ax.get_yticklabels()]
+        return list(zip(names, ax.get_yticks().tolist(), strict=True))
 
-    high, rows = 4 * 5 + GAP, {"up": GREY, "down": GREY}
-    band = 2 * high - GAP + 8
-    expected = [(n, b * band + r * high + 10) for b in range(3) for r, n in enumerate(rows)]
-    assert places(image.compare, rows, columns=2) == expected
-    high = 4 * 5 + 6
-    assert places(image.strip, rows) == [("up", GAP + 10), ("down", GAP + high + 10)]
-    assert places(image.strip, rows, labels=range(6))[:2] == [
-        ("up", HEAD + GAP + 10),
-        ("down", HEAD + GAP + high + 10),
+    high = 4 * 5 + GAP
+    band = 2 * high + 8
+    expected = [
+        (n, b * band + r * high + 9.5) for b in range(3) for r, n in enumerate(("up", "down"))
     ]
+    assert places(image.compare, columns=2) == expected
+    assert places(image.strip) == [("up", 11.5), ("down", 11.5 + 24 + GAP)]
 
 
 @pytest.mark.parametrize(
     ("draw", "rows", "error", "said"),
     [
-        (
-            image.compare,
-            GREY,
-            TypeError,
-            "compare: expected a dict from names to images, got ndarray",
-        ),
-        (image.compare, {}, ValueError, "compare: expected rows of images, got none"),
-        (
-            image.compare,
-            {"a": GREY, "b": GREY[:2]},
-            ValueError,
-            "compare: expected as many images of one size in each row, got `a` (6, 5, 4), "
-            "`b` (2, 5, 4)",
-        ),
-        (
-            image.compare,
-            {"b": GREY[0]},
-            ValueError,
-            "compare: expected `b` (N, H, W, C) with C = 1 or 3 and none of them 0, got (5, 4, 1)",
-        ),
-        (image.strip, GREY, ValueError, "strip: expected `rows` (R, T, H, W, C), got (6, 5, 4, 1)"),
+        (image.compare, GREY, TypeError, "compare: expected a dict .* ndarray"),
+        (image.compare, {}, TypeError, "compare: expected a dict"),
+        (image.compare, {"a": GREY, "b": GREY[:2]}, ValueError, "shape"),
+        (image.compare, {"b": GREY[0]}, ValueError, r"compare: expected `b` .* \(5, 4, 1\)"),
+        (image.strip, GREY, ValueError, r"strip: expected `0` .* \(5, 4, 1\)"),
     ],
 )
 def test_what_makes_no_rows_is_refused(draw, rows, error, said):
-    assert message(error, draw, "a.png", rows) == said
+    with pytest.raises(error, match=said):
+        draw("a.png", rows)
 
 
 @pytest.mark.parametrize("side", [1, 4, 5])
@@ -237,18 +203,22 @@ def test_a_manifold_is_decoded_at_equal_shares_of_the_gaussian(side, tmp_path):
         shares = [[(1 + math.erf(v / math.sqrt(2))) / 2 for v in row] for row in z.tolist()]
         return np.array([[[[right, up, 0.0]]] for right, up in shares])
 
-    image.manifold(tmp_path / "a.png", decode, side=side, batch=3, scale=4)
-    assert [len(z) for z in seen[:-1]] == [3] * (len(seen) - 1)
-    assert all(z.dtype == np.float32 and z.shape[1] == 2 for z in seen)
-    assert sum(map(len, seen)) == side**2
+    image.manifold(tmp_path / "a.png", decode, side=side, scale=40)
+    assert [(z.dtype, z.shape) for z in seen] == [(np.float32, (side**2, 2))]
     picture = colours(tmp_path / "a.png")
-    left = picture.shape[1] - EDGE - 4 * side
+    left = picture.shape[1] - EDGE - 40 * side
     for row, column in itertools.product(range(side), range(side)):
         right, up = (column + 0.5) / side, 1 - (row + 0.5) / side
-        y, x = EDGE + 4 * row, left + 4 * column
-        tile = picture[y : y + 4, x : x + 4]
+        y, x = EDGE + 40 * row, left + 40 * column
+        tile = picture[y : y + 40, x : x + 40]
         assert abs(tile - 255 * np.array([right, up, 0])).max() <= 0.501
-    assert len(ink(picture[:, : left - 1])[0]) and len(ink(picture[EDGE + 4 * side + 1 :])[0])
+    assert len(ink(picture[:, : left - 1])[0]) and len(ink(picture[EDGE + 40 * side + 1 :])[0])
+    ax = Figure().subplots()
+    image.manifold(ax, decode, side=side, scale=2)
+    for axis, sign in ((ax.xaxis, 1), (ax.yaxis, -1)):  # rows are counted from above
+        places = sign * axis.get_ticklocs()
+        names = [float(text.get_text().replace("−", "-")) for text in axis.get_ticklabels()]
+        assert names == sorted(names) and len(names) == len(places) and (np.diff(places) > 0).all()
 
 
 def test_quantiles_are_symmetric_and_those_of_the_gaussian():
@@ -257,29 +227,71 @@ def test_quantiles_are_symmetric_and_those_of_the_gaussian():
 
 
 @pytest.mark.parametrize(
-    ("decode", "more", "said"),
+    ("decode", "side", "said"),
     [
-        (
-            lambda z: np.zeros((3, 2, 2, 1)),
-            {},
-            "expected `decode` to give an image for each row of "
-            "z (16, 2), all of one size, got (3, 2, 2, 3)",
-        ),
-        (
-            lambda z: np.zeros((len(z), 2, len(z), 1)),
-            {"batch": 9},
-            "expected `decode` to give an "
-            "image for each row of z (7, 2), all of one size, got (7, 2, 7, 3)",
-        ),
-        (
-            lambda z: np.zeros((len(z), 4)),
-            {},
-            "expected `decode(z)` (N, H, W, C) with C = 1 or 3 and none of them 0, got (16, 4)",
-        ),
-        (None, {"side": 0}, "expected `side` to be an int ≥ 1, got 0"),
-        (None, {"batch": 0}, "expected `batch` to be an int ≥ 1, got 0"),
+        (lambda z: np.zeros((3, 2, 2, 1)), 4, "`decode` to give 16 images, got 3"),
+        (lambda z: np.zeros((len(z), 4)), 4, r"`decode\(z\)` .* \(16, 4\)"),
+        (None, 0, "`side` .* 0"),
     ],
 )
-def test_a_decoder_that_gives_no_images_is_refused(decode, more, said):
-    more = {"side": 4} | more
-    assert message(ValueError, image.manifold, "a.png", decode, **more) == f"manifold: {said}"
+def test_a_decoder_that_gives_no_images_is_refused(decode, side, said):
+    with pytest.raises(ValueError, match=f"manifold: expected {said}"):
+        image.manifold("a.png", decode, side=side)
+
+
+# --- what all of them share -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["grid", "compare", "strip", "manifold"])
+def test_the_texts_of_a_picture_in_an_axes_are_set_there_as_large_as_its_pixels(name):
+    ax = Figure(figsize=(4, 4)).add_axes((0, 0, 1, 1))
+    more = {"grid": {"labels": range(6)}, "strip": {"labels": range(3)}}.get(name, {})
+    EVERY[name](ax, **more)
+    height, width, _ = ax.images[0].get_array().shape
+    texts = [*ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels()]
+    size = pytest.approx(min(9, max(6, 13 * 4 * 72 / max(width, height))))
+    assert texts and all(text.get_fontsize() == size for text in texts)
+
+
+def test_values_beyond_black_and_white_are_clipped_and_bytes_taken_as_they_are(tmp_path):
+    x = np.array([-3, 0, 0.5 / 255, 0.49 / 255, 1, 1.01, 1e30]).reshape(1, 1, 7, 1)
+    image.grid(tmp_path / "a.png", x, scale=1)
+    assert read(tmp_path / "a.png")[EDGE, EDGE:-EDGE].tolist() == [0, 0, 1, 0, 255, 255, 255]
+    image.grid(tmp_path / "b.png", np.arange(7, dtype=np.uint8).reshape(1, 1, 7, 1), scale=1)
+    assert read(tmp_path / "b.png")[EDGE, EDGE:-EDGE].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    image.grid(tmp_path / "c.png", np.array([True, False]).reshape(1, 1, 2, 1), scale=1)
+    assert read(tmp_path / "c.png")[EDGE, EDGE:-EDGE].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_not_finite_is_vermilion_and_counted_above(channels, tmp_path):
+    x = np.zeros((1, 2, 2, channels), np.float32)
+    x[0, 0, 1, 0], x[0, 1, 0, -1] = np.nan, np.inf
+    image.grid(tmp_path / "a.png", x, scale=1)
+    low = colours(tmp_path / "a.png")[-EDGE - 2 : -EDGE]
+    middle = low[:, (low != 255).any(axis=(0, 2))].tolist()
+    assert middle == [[[0, 0, 0], VERMILION], [VERMILION, [0, 0, 0]]]
+    for images, title in ((x, "T\n2 values not finite (vermilion)"), (np.zeros_like(x), "T")):
+        ax = Figure().subplots()
+        image.grid(ax, images, title="T")
+        assert ax.get_title() == title
+
+
+def test_a_title_stands_above_is_broken_where_it_is_wide_and_moves_nothing(tmp_path):
+    image.grid(tmp_path / "plain.png", GREY, scale=10, columns=6)
+    plain = read(tmp_path / "plain.png")
+    tops = []
+    for title in ("One", "One two three four five six seven eight"):
+        image.grid(tmp_path / "a.png", GREY, scale=10, columns=6, title=title)
+        picture = read(tmp_path / "a.png")
+        assert picture.shape[1] == plain.shape[1]
+        tops.append(picture.shape[0] - plain.shape[0])
+        np.testing.assert_array_equal(picture[tops[-1] + EDGE :], plain[EDGE:])
+        rows, columns = ink(picture[: tops[-1] + EDGE])
+        assert rows.min() > 0 and rows.max() - rows.min() > tops[-1] - 20
+        assert abs((columns.min() + columns.max()) / 2 - picture.shape[1] / 2) < 4
+    assert tops[1] > tops[0] > 0
+    image.grid(tmp_path / "a.png", GREY[:1], scale=1, title="Incomprehensibilities")
+    _, columns = ink(read(tmp_path / "a.png")[:26])
+    assert columns.min() >= EDGE - 1
+    assert columns.max() < read(tmp_path / "a.png").shape[1] - EDGE + 1

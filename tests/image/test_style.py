@@ -4,8 +4,7 @@ import matplotlib
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from pictures import EVERY, GREY, message, texts
-from PIL import Image
+from pictures import EVERY, GREY, texts
 
 import tinygen as tg
 from tinygen import image
@@ -35,6 +34,9 @@ def test_the_callers_settings_are_as_before(draw, tmp_path):
 def test_an_axes_is_drawn_in_and_nothing_is_written_or_changed(draw, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, ax = dict(matplotlib.rcParams), Figure().subplots()
+    ax.set_title("Mine")
+    draw(ax)
+    assert ax.get_title() == "Mine"
     draw(ax, title="A title")
     assert ax.get_title() == "A title"
     assert "A title" not in texts(ax)
@@ -52,7 +54,6 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(draw, tmp_path, monk
         file.write(b"half")
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Image.Image, "save", fail)
     monkeypatch.setattr(Figure, "savefig", fail)
     before = dict(matplotlib.rcParams)
     with pytest.raises(ZeroDivisionError):
@@ -64,10 +65,10 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(draw, tmp_path, monk
 
 @pytest.mark.parametrize("name", EVERY)
 def test_where_a_picture_goes_is_a_path_to_a_png_or_an_axes(name, tmp_path):
-    assert message(ValueError, EVERY[name], "folder/a.jpg") == (
-        f"{name}: expected a path that ends in .png, got folder/a.jpg"
-    )
-    assert message(TypeError, EVERY[name], 3) == f"{name}: expected a path or an Axes, got int"
+    with pytest.raises(ValueError, match=rf"{name}: .* ends in \.png, got folder/a\.jpg"):
+        EVERY[name]("folder/a.jpg")
+    with pytest.raises(TypeError, match="int"):
+        EVERY[name](3)
 
 
 def test_no_window_is_ever_made_and_the_package_alone_loads_no_matplotlib(python):
@@ -78,11 +79,6 @@ def test_no_window_is_ever_made_and_the_package_alone_loads_no_matplotlib(python
         "print(early, 'matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )
     assert python(code) == "False True False"
-
-
-def test_every_public_name_exists_and_says_what_it_does():
-    assert image.__all__ == sorted(image.__all__, key=lambda name: (name[0].islower(), name))
-    assert [name for name in image.__all__ if not getattr(image, name).__doc__] == []
 
 
 def test_tensors_and_arrays_of_other_libraries_are_brought_to_the_host(tmp_path):

@@ -5,8 +5,8 @@ name, among them `title`. Where is a path, whose folder is made and whose file i
 a whole one; or, for all but animations, an `Axes` of a figure of your own. Arrays, GPU arrays and
 Tensors are accepted. The same input gives the same bytes.
 
-Reading order: grids.py, plots.py, distributions.py, trajectories.py, animations.py; layout.py and
-style.py are what they share.
+Reading order: style.py, which all share; grids.py, plots.py, distributions.py, trajectories.py,
+animations.py.
 """
 
 from tinygen.image.animations import *

@@ -1,53 +1,54 @@
 """Images side by side: a grid, named rows, strips from one image to another, a decoded plane.
 
-Images are (N, H, W, C) with values from 0 to 1.
+Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1 (uint8 is taken as 0 to 255). A pixel of an
+image becomes a square of scale × scale equal ones, so every value can be read back.
 
-Reading order: `grid`; `compare` and `strip`, which have named rows; `manifold`. layout.py places
-pixels and text, style.py has the colours.
+Reading order: `grid`, `compare`, `strip`, `manifold`; then `as_pixels` checks images, `tiled` puts
+them side by side, `sheet` adds text and writes the file.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from PIL import ImageFont
 
 from tinygen._checks import whole
-from tinygen._types import Array
-from tinygen.image.layout import (
-    GAP,
-    MARGIN,
-    PAPER,
-    SMALL,
-    Sheet,
-    Text,
-    as_pixels,
-    fitting_scale,
-    framed,
-    padded,
-    saved,
-    shortened,
-    tiled,
-    width_of,
-    written,
-)
-from tinygen.image.style import BLUE, GREY, Place, on_host
+from tinygen._types import Array, ArrayLike
+from tinygen.image.style import BLUE, INK, RED, STYLE, Place, bare, on_host, path_to, save
 
 __all__ = ["compare", "grid", "manifold", "strip"]
 
-HEAD = SMALL + 5  # the height of a line of labels
+PAPER = 255
+GAP = 2  # pixels between tiles
+MARGIN = 6  # around the picture
+SMALL = 13  # the height of type, in pixels
+HEAD = SMALL + 5  # of a line of labels
+# DejaVu Sans, which comes with matplotlib and which its figures are set in
+FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), SMALL)
+LEGIBLE = 6, 9  # points: texts in an Axes are no smaller, and no larger
+WIDTH = 800  # about what a page shows without shrinking it
+DPI = 128  # a power of two, so that pixels divided by it are exact
 
 
 def grid(
     where: Place,
-    images: Any,
+    images: ArrayLike,
     *,
     columns: int | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[Any] | Array | None = None,
     scale: int | None = None,
     title: str | None = None,
 ) -> None:
@@ -55,37 +56,27 @@ def grid(
 
     `columns` is about the root of their number unless given. A pixel is drawn as scale × scale;
     by default that makes the picture up to 800 pixels wide. A pixel that is NaN or infinite is
-    vermilion, and a line below says how many are.
+    vermilion, and a line above says how many are.
     """
     pixels, bad = as_pixels("grid", images)
     N, H, W, _ = pixels.shape
-    columns = math.ceil(math.sqrt(N)) if columns is None else columns
-    whole("grid", 1, columns=columns)
-    columns = min(columns, N)
-    scale = fitting_scale("grid", where, scale, columns * (W + 1))
-    head = 0 if labels is None else HEAD
-    sheet = Sheet(tiled(pixels, columns, scale, head=head))
-    if labels is not None:
-        names = _labels("grid", labels, N)
-        wide, high = W * scale + GAP, head + H * scale + GAP
-        sheet = written(
-            sheet,
-            *(
-                Text(
-                    k % columns * wide + W * scale / 2,
-                    k // columns * high + head / 2,
-                    "mm",
-                    shortened(name, W * scale),
-                )
-                for k, name in enumerate(names)
-            ),
-        )
-    saved("grid", where, sheet, title, bad)
+    columns = min(N, columns or math.ceil(math.sqrt(N)))
+    scale = scale or fitting(where, columns * (W + 1))
+    whole("grid", 1, columns=columns, scale=scale)
+    names = [] if labels is None else _texts("grid", labels, N)
+    head = HEAD if names else 0
+    with sheet("grid", where, tiled(pixels, columns, scale, head=head), title, bad) as ax:
+        for k, name in enumerate(names):
+            x = k % columns * (W * scale + GAP) + W * scale / 2
+            y = k // columns * (head + H * scale + GAP) + head / 2
+            while FONT.getlength(name) > W * scale and len(name) > 1:
+                name = name[:-2] + "…"
+            ax.text(x - 0.5, y - 0.5, name, ha="center", va="center")
 
 
 def compare(
     where: Place,
-    rows: Mapping[str, Any],
+    rows: Mapping[str, ArrayLike],
     *,
     columns: int = 10,
     scale: int | None = None,
@@ -96,31 +87,26 @@ def compare(
     The images of each name stand in a row, and image k of one below image k of the other. More
     than `columns` of them go on below, in rows of their own.
     """
-    names, sets, bad = _rows("compare", rows)
-    R, N, H, W, _ = sets.shape
-    whole("compare", 1, columns=columns)
+    pixels, bad = _rows("compare", rows)
+    R, N, H, W, C = pixels.shape
     columns = min(columns, N)
-    scale = fitting_scale("compare", where, scale, columns * (W + 1))
-    bands: list[Array] = []
-    tops: list[int] = []
-    between = 4 * GAP
-    for start in range(0, N, columns):
-        part = sets[:, start : start + columns]
-        full = np.full((R, columns, *part.shape[2:]), PAPER, np.uint8)
-        full[:, : part.shape[1]] = part
-        band = tiled(full.reshape(-1, *part.shape[2:]), columns, scale)
-        top = len(tops) // R * (len(band) + between)
-        tops += [top + r * (H * scale + GAP) for r in range(R)]
-        bands += [band, np.full((between, *band.shape[1:]), PAPER, np.uint8)]
-    sheet = Sheet(np.concatenate(bands[:-1]))
-    saved("compare", where, _named(sheet, names, tops, H * scale), title, bad)
+    scale = scale or fitting(where, columns * (W + 1))
+    whole("compare", 1, columns=columns, scale=scale)
+    blank = np.full((R, -N % columns, H, W, C), PAPER, np.uint8)
+    full = np.concatenate([pixels, blank], axis=1).reshape(R, -1, columns, H, W, C)
+    picture = tiled(full.swapaxes(0, 1).reshape(-1, H, W, C), columns, scale)
+    high, space, bands = H * scale + GAP, 4 * GAP, full.shape[1]
+    breaks = np.repeat(np.arange(1, bands) * R * high, space)
+    r = np.arange(bands * R)
+    with sheet("compare", where, np.insert(picture, breaks, PAPER, 0), title, bad) as ax:
+        ax.set_yticks(r * high + r // R * space + (high - GAP - 1) / 2, [*map(str, rows)] * bands)
 
 
 def strip(
     where: Place,
-    rows: Any,
+    rows: ArrayLike | Mapping[str, ArrayLike],
     *,
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[Any] | Array | None = None,
     ends: bool = True,
     scale: int | None = None,
     title: str | None = None,
@@ -130,41 +116,29 @@ def strip(
     The two ends, which what is between them goes out from, are framed unless `ends` is False.
     `labels` are T names for the columns, such as the times of a trajectory.
     """
-    unnamed = not isinstance(rows, Mapping)
-    if unnamed:
-        array = on_host(rows)
-        if array.ndim != 5:
-            raise ValueError(f"strip: expected `rows` (R, T, H, W, C), got {array.shape}")
-        rows = {f"rows[{r}]": row for r, row in enumerate(array)}
-    names, sets, bad = _rows("strip", rows)
-    R, T, H, W, _ = sets.shape
-    scale = fitting_scale("strip", where, scale, T * (W + 1))
-    gap = 3 * GAP if ends else GAP
-    high, wide = H * scale + gap, W * scale + gap
-    sheet = padded(Sheet(tiled(sets.reshape(-1, *sets.shape[2:]), T, scale, gap)), *[GAP] * 4)
-    for r, t in itertools.product(range(R), (0, T - 1) if ends else ()):
-        left, top = t * wide + GAP, r * high + GAP
-        framed(sheet.picture, left, top, W * scale, H * scale, BLUE)
-    if not unnamed:
-        sheet = _named(sheet, names, [r * high + GAP for r in range(R)], H * scale)
-    if labels is not None:
-        left = sheet.picture.shape[1] - T * wide + gap - GAP
-        sheet = written(
-            padded(sheet, top=HEAD),
-            *(
-                Text(left + t * wide + W * scale / 2, HEAD / 2, "mm", shortened(text, wide))
-                for t, text in enumerate(_labels("strip", labels, T))
-            ),
-        )
-    saved("strip", where, sheet, title, bad)
+    named = rows if isinstance(rows, Mapping) else dict(enumerate(on_host(rows)))
+    pixels, bad = _rows("strip", named)
+    R, T, H, W, C = pixels.shape
+    scale = scale or fitting(where, T * (W + 1))
+    high, wide, edge = H * scale, W * scale, GAP if ends else 0
+    framed = np.full((R, T, high + 2 * edge, wide + 2 * edge, C), PAPER, np.uint8)
+    framed[:, [0, -1]] = rgb(BLUE)
+    framed[:, :, edge : edge + high, edge : edge + wide] = pixels.repeat(scale, 2).repeat(scale, 3)
+    _, _, h, w, _ = framed.shape
+    with sheet("strip", where, tiled(framed.reshape(-1, h, w, C), T, 1), title, bad) as ax:
+        if isinstance(rows, Mapping):
+            ax.set_yticks([r * (h + GAP) + (h - 1) / 2 for r in range(R)], [str(n) for n in rows])
+        if labels is not None:
+            ax.xaxis.tick_top()
+            middles = [t * (w + GAP) + (w - 1) / 2 for t in range(T)]
+            ax.set_xticks(middles, _texts("strip", labels, T))
 
 
 def manifold(
     where: Place,
-    decode: Callable[[Array], Any],
+    decode: Callable[[Array], ArrayLike],
     *,
     side: int = 20,
-    batch: int = 256,
     scale: int | None = None,
     title: str | None = None,
 ) -> None:
@@ -172,28 +146,23 @@ def manifold(
 
     The grid is even in probability: coordinate i is the Gaussian's quantile at (i + ½) / side, so
     each image stands for the same share of what the prior draws. z₁ grows to the right and z₂
-    upwards. (Kingma & Welling 2014, figure 4) `decode` is given at most `batch` rows at a time.
+    upwards. (Kingma & Welling 2014, figure 4)
     """
-    whole("manifold", 1, side=side, batch=batch)
+    whole("manifold", 1, side=side)
     q = quantiles(side)
     z = np.stack(np.meshgrid(q, q[::-1]), axis=-1).reshape(-1, 2).astype(np.float32)
-    parts: list[Array] = []
-    bad = 0
-    for start in range(0, len(z), batch):
-        rows = z[start : start + batch]
-        pixels, wrong = as_pixels("manifold", decode(rows), "decode(z)")
-        if len(pixels) != len(rows) or (parts and pixels.shape[1:] != parts[0].shape[1:]):
-            raise ValueError(
-                f"manifold: expected `decode` to give an image for each row of z "
-                f"{rows.shape}, all of one size, got {pixels.shape}"
-            )
-        parts.append(pixels)
-        bad += wrong
-    pixels = np.concatenate(parts)
-    _, H, W, _ = pixels.shape
-    scale = fitting_scale("manifold", where, scale, side * W)
-    sheet = Sheet(tiled(pixels, side, scale, gap=0))
-    saved("manifold", where, _with_ticks(sheet, q, W * scale, H * scale), title, bad)
+    pixels, bad = as_pixels("manifold", decode(z), "decode(z)")
+    N, H, W, _ = pixels.shape
+    if len(z) != N:
+        raise ValueError(f"manifold: expected `decode` to give {len(z)} images, got {N}")
+    scale = scale or fitting(where, side * W)
+    ticks = np.linspace(0, side - 1, min(side, 7 if side % 2 else 6)).round().astype(int)
+    names = [f"{z:.1f}".replace("-", "−") for z in q[ticks]]
+    with sheet("manifold", where, tiled(pixels, side, scale, gap=0), title, bad) as ax:
+        ax.set_xticks((ticks + 0.5) * W * scale - 0.5, names)
+        ax.set_yticks((side - ticks - 0.5) * H * scale - 0.5, names)
+        ax.set_xlabel("z₁")
+        ax.set_ylabel("z₂", rotation=0)
 
 
 def quantiles(side: int) -> Array:
@@ -204,59 +173,88 @@ def quantiles(side: int) -> Array:
     return np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
 
 
-# --- rows, labels and ticks -----------------------------------------------------------------------
+def _texts(owner: str, labels: Sequence[Any] | Array, count: int) -> list[str]:
+    labels = labels if isinstance(labels, (list, tuple)) else on_host(labels)
+    if len(labels) != count:
+        raise ValueError(f"{owner}: expected {count} `labels`, got {len(labels)}")
+    return [f"{x:g}" if isinstance(x, (float, np.floating)) else str(x) for x in labels]
 
 
-def _labels(owner: str, labels: Sequence[Any], count: int) -> list[str]:
-    if isinstance(labels, str):
-        raise TypeError(f"{owner}: expected `labels` to be a sequence of {count}, got str")
-    names = labels if isinstance(labels, (list, tuple)) else list(on_host(labels).tolist())
-    if len(names) != count:
-        raise ValueError(f"{owner}: expected {count} `labels`, got {len(names)}")
-    return [f"{name:g}" if isinstance(name, float) else str(name) for name in names]
-
-
-def _rows(owner: str, rows: Any) -> tuple[list[str], Array, int]:
-    """The names of rows, their pixels (R, N, H, W, 3), and how many values were not finite."""
-    if not isinstance(rows, Mapping):
+def _rows(owner: str, rows: Mapping[Any, ArrayLike]) -> tuple[Array, int]:
+    """The pixels of named rows (R, N, H, W, 3), and how many values were not finite."""
+    if not isinstance(rows, Mapping) or not rows:
         raise TypeError(f"{owner}: expected a dict from names to images, got {type(rows).__name__}")
-    if not rows:
-        raise ValueError(f"{owner}: expected rows of images, got none")
-    sets = {name: as_pixels(owner, images, str(name)) for name, images in rows.items()}
-    shapes = {str(name): pixels.shape[:-1] for name, (pixels, _) in sets.items()}
-    if len(set(shapes.values())) > 1:
-        got = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
-        raise ValueError(f"{owner}: expected as many images of one size in each row, got {got}")
-    pixels = np.stack([each for each, _ in sets.values()])
-    return list(shapes), pixels, sum(bad for _, bad in sets.values())
+    sets = [as_pixels(owner, images, str(name)) for name, images in rows.items()]
+    return np.stack([pixels for pixels, _ in sets]), sum(bad for _, bad in sets)
 
 
-def _named(sheet: Sheet, names: list[str], tops: list[int], height: int) -> Sheet:
-    """Room on the left, and in it the names of rows that begin at `tops`, again and again."""
-    left = max(width_of(name) for name in names) + 2 * MARGIN
-    return written(
-        padded(sheet, left=left),
-        *(
-            Text(left - MARGIN, top + height / 2, "rm", name)
-            for top, name in zip(tops, itertools.cycle(names), strict=False)
-        ),
-    )
+# --- pixels, tiles and paper ----------------------------------------------------------------------
 
 
-def _with_ticks(sheet: Sheet, q: Array, wide: int, high: int) -> Sheet:
-    """Some of the coordinates below and on the left of a picture of tiles, and the axes' names."""
-    side = len(q)
-    some = min(side, 7 if side % 2 else 6)  # which makes them symmetric
-    ticks = np.linspace(0, side - 1, some).round().astype(int)
-    values = {k: f"{q[k] + 0:.1f}".replace("-", "−").replace("−0.0", "0.0") for k in ticks}
-    height, width, _ = sheet.picture.shape
-    left = HEAD + width_of("−0.0") + 2 * MARGIN
-    texts = [
-        Text(left + width / 2, height + 1.5 * HEAD, "mm", "z₁", SMALL + 2),
-        Text(0, height / 2, "lm", "z₂", SMALL + 2),
-    ]
-    for k, value in values.items():
-        x, y = left + (k + 0.5) * wide, height - (k + 0.5) * high
-        texts.append(Text(x, height + HEAD / 2 + 1, "mm", value, colour=GREY))
-        texts.append(Text(left - MARGIN, y, "rm", value, colour=GREY))
-    return written(padded(sheet, bottom=2 * HEAD, left=left), *texts)
+def as_pixels(owner: str, images: Any, called: str = "images") -> tuple[Array, int]:
+    """Images as uint8 (N, H, W, 3), and how many of their values were not finite.
+
+    Values are clipped to [0, 1] and rounded to the nearest of 255 steps. A pixel with a NaN or an
+    infinite value becomes vermilion, so that no failure passes for black.
+    """
+    x = on_host(images)
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
+        hint = "; images[..., None] adds the channel" if x.ndim == 3 else ""
+        raise ValueError(f"{owner}: expected `{called}` (N, H, W, 1 or 3), got {x.shape}{hint}")
+    bad = ~np.isfinite(x)
+    if x.dtype != np.uint8:
+        x = np.floor(np.clip(np.where(bad, 0, x), 0, 1) * 255.0 + 0.5).astype(np.uint8)
+    pixels = np.broadcast_to(x, (*x.shape[:3], 3)).copy()
+    pixels[bad.any(axis=-1)] = rgb(RED)
+    return pixels, int(bad.sum())
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    return tuple(round(255 * part) for part in to_rgb(colour))
+
+
+def fitting(where: Place, width: int) -> int:
+    """The scale at which `width` pixels fit a page, or half of one if they go into an Axes."""
+    return min(max(1, WIDTH // (2 if isinstance(where, Axes) else 1) // width), 8)
+
+
+def tiled(pixels: Array, columns: int, scale: int, gap: int = GAP, head: int = 0) -> Array:
+    """Image k in row k // columns and column k % columns, `gap` apart, `head` free above each."""
+    large = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
+    room = ((0, -len(pixels) % columns), (head, gap), (0, gap), (0, 0))
+    cells = np.pad(large, room, constant_values=PAPER)  # (rows · columns, h, w, C)
+    _, h, w, C = cells.shape
+    picture = cells.reshape(-1, columns, h, w, C).swapaxes(1, 2).reshape(-1, columns * w, C)
+    return picture[: len(picture) - gap, : columns * w - gap]
+
+
+@contextlib.contextmanager
+def sheet(
+    owner: str, where: Place, picture: Array, title: str | None, bad: int = 0
+) -> Iterator[Axes]:
+    """An Axes that shows a picture, to put names beside it; then written to a path, as a PNG.
+
+    In the file each pixel of the picture is one pixel. Text is as large as SMALL of them, in an
+    Axes too. A line of the title says how many values were not finite, if some were.
+    """
+    height, width, _ = picture.shape
+    path = None if isinstance(where, Axes) else path_to(owner, where, ".png")
+    with matplotlib.style.context(["default", STYLE] if path else []):
+        figure = Figure((width / DPI, height / DPI), DPI)
+        ax = where if isinstance(where, Axes) else figure.add_axes((0, 0, 1, 1))
+        bare(ax).imshow(picture, interpolation="nearest")
+        point = min(ax.bbox.width / width, ax.bbox.height / height) * 72 / ax.figure.dpi
+        size = float(np.clip(SMALL * point, *LEGIBLE))
+        ax.set_frame_on(False)
+        ax.tick_params(length=0, labelsize=size, labelcolor=INK)
+        with matplotlib.rc_context({"font.size": size}):
+            yield ax
+        lines = [title] if title else []
+        lines += [f"{bad:,} values not finite (vermilion)"] * (bad > 0)
+        most = max(20, width // 10) if path else 1000  # letters in a line of the title
+        if lines:
+            ax.set_title("\n".join(textwrap.fill(line, most) for line in lines))
+        if path:
+            low, high = figure.get_tightbbox().get_points() * DPI  # the picture with its texts
+            box = np.stack([np.floor(low) - MARGIN, np.ceil(high) + MARGIN])
+            save(figure, path, dpi=DPI, bbox_inches=Bbox(box / DPI))
