@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen._files import replacing
+from tinygen._files import replacing, save_arrays
 from tinygen.run import checkpoint
 from tinygen.run.checkpoint import CheckpointError
 
@@ -141,6 +141,18 @@ def test_damage_anywhere_is_noticed(saved, data):
         assert_equal(states(ours), states(parts(0)))
 
 
+def test_a_damaged_header_before_more_bytes_than_are_read_is_noticed(tmp_path):
+    """NumPy alone reads other numbers then, and stops before their checksum."""
+    weights = {"model": nn.Dense(64, 512, rng=np.random.default_rng(0))}
+    checkpoint.save(tmp_path / "a.npz", weights)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    header = content.index(b"\x93NUMPY", content.index(b"weight.npy"))
+    content[header + 8] ^= 22  # the header's length
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weight\.npy|Bad CRC"):
+        checkpoint.load(tmp_path / "a.npz", weights)
+
+
 class Trap:
     def __reduce__(self):
         return (pytest.fail, ("a pickle was opened",))
@@ -187,6 +199,12 @@ FOREIGN = [
     write_other_zip,
     write_other_about,
 ]
+
+
+def test_what_would_have_to_be_pickled_is_not_saved(tmp_path):
+    with pytest.raises(TypeError, match="`a`"):
+        save_arrays(tmp_path / "a.npz", a=None)
+    assert not (tmp_path / "a.npz").exists()
 
 
 @pytest.mark.parametrize("write", FOREIGN)

@@ -55,6 +55,13 @@ def test_a_run_stopped_by_an_error_and_resumed_is_the_run_that_was_not(
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_a_run_has_a_checkpoint_from_its_beginning(tmp_path):
+    with pytest.raises(OSError), Run(tmp_path / "run") as run:
+        run.keep(stop=EarlyStopping(2))
+        raise OSError
+    assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 0
+
+
 def test_a_run_left_by_break_is_saved_at_that_step(tmp_path):
     with Run(tmp_path / "run", {"a": 1}) as run:
         run.keep()
