@@ -34,12 +34,12 @@ class Record(dict[str, Any]):
     def add(self, values: Mapping[str, Any]) -> None:
         """Each value in its own dtype, for the log to have its digits and no more."""
         for name, value in values.items():
-            array = np.asarray(host(value)) * 1  # a bool is 0 or 1
+            array = np.asarray(host(value))
             if array.size != 1 or name in FIRST:
                 raise ValueError(
                     f"log: expected a number, not one of {FIRST}, got {name}={value!r}"
                 )
-            self[name] = array.reshape(-1)[0]
+            self[name] = array.flat[0] if array.dtype != bool else int(array.flat[0])
         if wrong := [name for name in values if not math.isfinite(self[name])]:
             raise NotFinite(f"`{wrong[0]}` was {self[wrong[0]]} at step {self.step}")
 
