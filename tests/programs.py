@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen.run import Run, checkpoint, logbook
+from tinygen.run import Run, checkpoint
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 
@@ -38,7 +38,7 @@ def run_front(module, options, folder, stop_at=None):
 
 def outcome(folder):
     """Log, checkpoint and samples of a run as arrays by name, without the seconds that it took"""
-    log, samples = logbook.columns(folder / "log.csv"), folder / "samples.npz"
-    del log["seconds"]
-    with np.load(samples, allow_pickle=False) as arrays:
-        return log | checkpoint.read(folder / "checkpoint.npz")[1] | dict(arrays)
+    log = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)
+    rows = {name: log[name] for name in log.dtype.names if name != "seconds"}
+    with np.load(folder / "samples.npz", allow_pickle=False) as samples:
+        return rows | checkpoint.read(folder / "checkpoint.npz")[1] | dict(samples)

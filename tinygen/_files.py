@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,32 +41,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 def save_arrays(path: str | os.PathLike[str], compress: bool = False, **arrays: Any) -> None:
     """`np.savez`, whole or not at all, and never with a pickle in it."""
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    objects = [name for name, array in arrays.items() if array.dtype.hasobject]
-    if objects:
-        raise TypeError(
-            f"save_arrays: expected numbers and text, but {', '.join(objects)} would "
-            f"have to be pickled"
-        )
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"save_arrays: expected numbers or text, got `{name}` of objects")
     with replacing(path) as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)
-
-
-def locked(path: str | os.PathLike[str]) -> IO[bytes] | None:
-    """The file, open, and locked until it is closed or the process ends; None if another has it."""
-    file = open(path, "ab")  # noqa: SIM115 (it stays open: that is the lock)
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.close()
-        return None
-    except OSError:  # a file system without locks: then nobody has it
-        pass
-    return file

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import nn, optim
-from tinygen._files import replacing
+from tinygen._files import replacing, save_arrays
 from tinygen.run import checkpoint
 from tinygen.run.checkpoint import CheckpointError
 
@@ -69,14 +69,10 @@ def test_a_part_may_be_loaded_alone(saved):
 def test_a_part_that_is_not_there_or_does_not_fit_is_refused(saved):
     other = parts(1, width=5)["model"]
     before = states({"model": other})
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match=r"has no part `ema`; .*'model', 'optimizer', 'rng'"):
         checkpoint.load_part(saved, "ema", other)
-    assert str(caught.value) == (
-        f"{saved} has no part `ema`; its parts are ['model', 'optimizer', 'rng']"
-    )
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match=r"does not fit: model: .*state"):
         checkpoint.load_part(saved, "model", other)
-    assert str(caught.value).startswith(f"{saved} does not fit: model: load_state_dict: the state")
     assert_equal(states({"model": other}), before)
 
 
@@ -88,23 +84,15 @@ def test_nothing_in_it_needs_pickle(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda p: p.pop("rng"),
-            "{} is of another run; its parts are ['model', 'optimizer', 'rng']\n  unexpected: rng",
-        ),
-        (
-            lambda p: p.update(ema=p["optimizer"]),
-            "{} is of another run; its parts are ['model', 'optimizer', 'rng']\n  missing: ema",
-        ),
+        (lambda p: p.pop("rng"), r"of another run: expected \['model', 'optimizer'\], got .*'rng'"),
+        (lambda p: p.update(ema=p["optimizer"]), r"of another run: expected \[.*'ema'\], got "),
         (
             lambda p: p.update(rng=np.random.Generator(np.random.MT19937(0))),
-            "{} does not fit: "
-            "rng: restore: the state is of a PCG64 generator, and `rng` is a MT19937",
+            "does not fit: rng: .*PCG64.* MT19937",
         ),
         (
             lambda p: p.update(optimizer=optim.SGD(p["model"].parameters(), 0.1)),
-            "{} does not fit: "
-            "optimizer: load_state_dict: the state does not fit SGD\n  unexpected: m.0",
+            r"does not fit: optimizer: (?s:.*)unexpected: m\.0",
         ),
     ],
 )
@@ -112,24 +100,21 @@ def test_a_checkpoint_of_another_run_is_refused_and_no_part_is_changed(saved, ch
     ours, content = parts(1), saved.read_bytes()
     change(ours)
     before = states(ours)
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match=message):
         checkpoint.load(saved, ours)
-    assert str(caught.value).startswith(message.format(saved))
     assert_equal(states(ours), before)
     assert saved.read_bytes() == content
 
 
 def test_a_model_of_another_size_is_refused_by_the_names_of_its_arrays(saved):
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match=r"model: (?s:.*)0\.weight: .*\(3, 5\).*\(3, 4\)"):
         checkpoint.load(saved, parts(0, width=5))
-    assert "model: load_state_dict: the state does not fit Sequential\n" in str(caught.value)
-    assert "expected float32 of shape (3, 5), got float32 of shape (3, 4)" in str(caught.value)
 
 
 def test_the_generator_of_a_layer_must_be_there(saved):
     with_more = parts(0)
     with_more["model"].more = nn.Dropout(0.5, rng=np.random.default_rng(0))
-    with pytest.raises(CheckpointError, match=r"model: missing: more\.rng:generator$"):
+    with pytest.raises(CheckpointError, match=r"model: 'more\.rng:generator'$"):
         checkpoint.load(saved, with_more)
 
 
@@ -154,6 +139,18 @@ def test_damage_anywhere_is_noticed(saved, data):
         assert_equal(states(ours), before)
     else:  # a byte that means nothing, such as a date in the archive
         assert_equal(states(ours), states(parts(0)))
+
+
+def test_a_damaged_header_before_more_bytes_than_are_read_is_noticed(tmp_path):
+    """NumPy alone reads other numbers then, and stops before their checksum."""
+    weights = {"model": nn.Dense(64, 512, rng=np.random.default_rng(0))}
+    checkpoint.save(tmp_path / "a.npz", weights)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    header = content.index(b"\x93NUMPY", content.index(b"weight.npy"))
+    content[header + 8] ^= 22  # the header's length
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weight\.npy|Bad CRC"):
+        checkpoint.load(tmp_path / "a.npz", weights)
 
 
 class Trap:
@@ -204,53 +201,32 @@ FOREIGN = [
 ]
 
 
+def test_what_would_have_to_be_pickled_is_not_saved(tmp_path):
+    with pytest.raises(TypeError, match="`a`"):
+        save_arrays(tmp_path / "a.npz", a=None)
+    assert not (tmp_path / "a.npz").exists()
+
+
 @pytest.mark.parametrize("write", FOREIGN)
 def test_a_file_of_another_program_is_refused_and_left_alone(write, tmp_path):
     path = tmp_path / "a.npz"
     write(path)
     content = path.read_bytes()
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match=r"a\.npz is damaged, or no checkpoint: "):
         checkpoint.load(path, parts())
-    assert str(caught.value).startswith(f"{path} is ")
     assert path.read_bytes() == content
 
 
 def test_the_format_of_another_version_is_named(tmp_path):
     with open(tmp_path / "a.npz", "wb") as file:
         np.savez(file, about=np.array(json.dumps({"format": "tinygen checkpoint 9"})))
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match="'tinygen checkpoint 1', got 'tinygen checkpoint 9'"):
         checkpoint.load(tmp_path / "a.npz", {})
-    assert str(caught.value) == (
-        f"{tmp_path / 'a.npz'} has the format 'tinygen checkpoint 9'; this version of tinygen "
-        f"reads 'tinygen checkpoint 1'"
-    )
 
 
 def test_a_checkpoint_that_is_not_there_is_just_that(tmp_path):
     with pytest.raises(FileNotFoundError):
         checkpoint.load(tmp_path / "none.npz", {})
-
-
-@pytest.mark.parametrize(
-    ("kept", "error", "message"),
-    [
-        (
-            {"a/b": np.random.default_rng(0)},
-            ValueError,
-            "checkpoint: a part can not be called 'a/b'",
-        ),
-        (
-            {"rate": 0.1},
-            TypeError,
-            "checkpoint: expected the part `rate` to be a generator, or to "
-            "have state_dict() and load_state_dict(), got a float",
-        ),
-    ],
-)
-def test_what_has_no_state_is_refused_at_once(kept, error, message):
-    with pytest.raises(error) as caught:
-        checkpoint.check(kept)
-    assert str(caught.value) == message
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -124,30 +124,19 @@ def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    ("argv", "expected"),
     [
-        (["--epochs", "-1"], "argument --epochs: expected a whole number from 0 on, got '-1'"),
-        (
-            ["--batch-size", "0"],
-            "argument --batch-size: expected a whole number from 1 on, got '0'",
-        ),
-        (
-            ["--batch-size", "x"],
-            "argument --batch-size: expected a whole number from 1 on, got 'x'",
-        ),
-        (["--lr", "0"], "argument --lr: expected a number above 0, got '0'"),
-        (["--lr", "nan"], "argument --lr: expected a number above 0, got 'nan'"),
-        (["--lr", "inf"], "argument --lr: expected a number above 0, got 'inf'"),
-        (["--lr", "fast"], "argument --lr: expected a number above 0, got 'fast'"),
-        (["--price", "-0.1"], "argument --price: expected a number from 0 on, got '-0.1'"),
-        (["--price", "nan"], "argument --price: expected a number from 0 on, got 'nan'"),
-        (["--price", "inf"], "argument --price: expected a number from 0 on, got 'inf'"),
-        (["--price", "much"], "argument --price: expected a number from 0 on, got 'much'"),
+        (["--epochs", "-1"], "whole number from 0 on"),
+        (["--batch-size", "0"], "whole number from 1 on"),
+        (["--batch-size", "x"], "whole number from 1 on"),
+        *((["--lr", text], "number above 0") for text in ("0", "nan", "inf", "fast")),
+        *((["--price", text], "number from 0 on") for text in ("-0.1", "nan", "inf", "much")),
     ],
 )
-def test_bad_settings_are_refused_with_what_was_expected(argv, message, capsys):
+def test_bad_settings_are_refused_with_what_was_expected(argv, expected, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(*argv)
+    message = f"argument {argv[0]}: expected a {expected}, got '{argv[1]}'"
     assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
@@ -195,20 +184,14 @@ def test_help_names_every_option_with_its_default(capsys):
         assert f"({default})" in told
 
 
-@pytest.mark.parametrize(
-    ("error", "shown"),
-    [
-        ("NotFinite('`loss` was nan at step 3')", "NotFinite: `loss` was nan at step 3\n"),
-        ("Unavailable('mnist: none')", "Unavailable: mnist: none\n"),
-    ],
-)
-def test_an_error_that_says_all_is_shown_without_a_traceback(error, shown, capsys):
+@pytest.mark.parametrize("kind", [NotFinite, data.Unavailable])
+def test_an_error_that_says_all_is_shown_without_a_traceback(kind):
     def program():
-        raise eval(error, {"NotFinite": NotFinite, "Unavailable": data.Unavailable})
+        raise kind("what is wrong")
 
     with pytest.raises(SystemExit) as caught:
         commandline.main(program)
-    assert caught.value.code == 1 and capsys.readouterr().err == shown
+    assert caught.value.code == f"{kind.__name__}: what is wrong"  # Python prints it; status 1
 
 
 def test_a_program_begins_by_keeping_freed_memory(monkeypatch):

@@ -47,11 +47,8 @@ def test_settings_are_kept_as_plain_json(tmp_path):
         "on": True,
         "nested": {"a": [0.25]},
     }
-    with pytest.raises(TypeError) as caught:
+    with pytest.raises(TypeError, match="ReLU"):
         Run(tmp_path / "other", {"model": nn.ReLU()})
-    assert str(caught.value) == (
-        "expected the setting `model` to be a number, text, or lists of such, got ReLU"
-    )
     assert not (tmp_path / "other").exists()
 
 
@@ -89,14 +86,14 @@ def test_a_run_in_the_current_folder_makes_room_too(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     main(".", epochs=1)
-    main(".", epochs=1)
-    assert len(log(tmp_path / "run-1")) == 7
+    main(".", epochs=2)
+    assert [len(log(tmp_path / name)) for name in ("run-1", "run")] == [7, 14]
 
 
 def test_a_file_in_the_folders_place_is_said(tmp_path):
     (tmp_path / "run").write_text("")
     for resume in (False, True):
-        with pytest.raises(RunError, match=r"run can't be the folder of a run: "):
+        with pytest.raises(OSError, match="run"):
             Run(tmp_path / "run", resume=resume)
 
 
@@ -113,13 +110,8 @@ def test_a_damaged_checkpoint_leaves_the_config_as_it_was(tmp_path):
 def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
     with Run(tmp_path / "run", {"a": 1}):
         for resume in (True, False):
-            with pytest.raises(RunError) as caught:
+            with pytest.raises(RunError, match=r"another process is busy .*run$"):
                 Run(tmp_path / "run", {"a": 1}, resume=resume)
-            assert str(caught.value) == (
-                f"another process is busy with the run in "
-                f"{tmp_path / 'run'}; wait for it, or choose another "
-                f"folder"
-            )
     Run(tmp_path / "run", {"a": 1}, resume=True).__exit__(None, None, None)
 
 
@@ -131,11 +123,8 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 
 def test_a_run_that_is_not_there_can_not_be_resumed(tmp_path):
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match=r"no run to resume in .*run: it has no config\.json"):
         Run(tmp_path / "run", {}, resume=True)
-    assert str(caught.value) == (
-        f"there is no run to resume in {tmp_path / 'run'}: it has no config.json"
-    )
     assert not (tmp_path / "run").exists()
 
 
@@ -144,11 +133,8 @@ def test_a_damaged_config_is_named_and_left_alone(text, tmp_path):
     main(tmp_path / "run", epochs=1)
     path = tmp_path / "run" / "config.json"
     path.write_text(text)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match=r"config\.json is damaged: .*`settings` and `resumed`"):
         main(tmp_path / "run", epochs=1, resume=True)
-    assert str(caught.value) == (
-        f"{path} is damaged, or not a run's: expected JSON with `settings` and `resumed`"
-    )
     assert path.read_text() == text
 
 
@@ -157,19 +143,15 @@ def test_a_setting_that_is_free_may_be_another_when_a_run_is_resumed(tmp_path):
         pass
     with Run(tmp_path / "run", {"stages": 2, "lr": 0.1}, resume=True, free=["stages"]):
         pass
-    with pytest.raises(RunError, match=r"\n  stages: was 1, now 3$"):
+    with pytest.raises(RunError, match=r"`stages` was 1, not 3$"):
         Run(tmp_path / "run", {"stages": 3, "lr": 0.1}, resume=True)
 
 
 def test_a_run_is_not_resumed_with_other_settings(tmp_path):
     main(tmp_path / "run", epochs=1, lr=0.1, beta=2)
     before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match=r"`lr` was 0\.1, not 0\.2, `beta` was 2, not 1$"):
         main(tmp_path / "run", resume=True, epochs=2, lr=0.2, beta=1)
-    assert str(caught.value) == (
-        f"the run in {tmp_path / 'run'} has other settings, and would not be the same run with "
-        f"these; begin another, in another folder\n  lr: was 0.1, now 0.2\n  beta: was 2, now 1"
-    )
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 

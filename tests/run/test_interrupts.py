@@ -75,7 +75,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path, capsys):
 def test_ctrl_c_before_anything_was_saved_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit), Run(tmp_path / "run"):
         raise KeyboardInterrupt
-    assert capsys.readouterr().err == "Stopped at step 0, before there was a checkpoint.\n"
+    assert capsys.readouterr().err == "Stopped; nothing was saved.\n"
 
 
 def test_a_run_works_in_a_thread_that_hears_no_signals(tmp_path, whole):

@@ -43,7 +43,7 @@ def test_a_number_that_comes_later_makes_a_column_and_leaves_the_others_empty(tm
         ("2", "2.0", "0.5"),
         ("3", "1.0", ""),
     ]
-    read = logbook.columns(tmp_path / "run" / "log.csv")
+    read = np.genfromtxt(tmp_path / "run" / "log.csv", delimiter=",", names=True)
     np.testing.assert_array_equal(read["test"], [math.nan, 0.5, math.nan])
     np.testing.assert_array_equal(read["step"], [1, 2, 3])
 
@@ -58,16 +58,12 @@ def test_logged_floats_come_back_bit_for_bit(tmp_path):
             {"a": tg.Tensor(a), "b": b} for a, b in zip(single, double, strict=True)
         ):
             pass
-    read = logbook.columns(tmp_path / "run" / "log.csv")
+    read = np.genfromtxt(tmp_path / "run" / "log.csv", delimiter=",", names=True)
     np.testing.assert_array_equal(read["a"].astype(np.float32), single)
     np.testing.assert_array_equal(read["b"], double)
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path):
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"log\.csv is not the log of a run: .*step.*epoch"):
         logbook.read(tmp_path / "log.csv")
-    assert str(caught.value) == (
-        f"{tmp_path / 'log.csv'} is not the log of a run: it should begin "
-        f"with the columns step, epoch, seconds"
-    )

@@ -91,11 +91,6 @@ def describe() -> str:
     return f"{name} {_chosen.__version__} ({(*kernels, 'unknown BLAS')[0]}), {threads} threads"
 
 
-def queues_work() -> bool:
-    """Whether operations return before they are done, as on a GPU: to look at a number waits."""
-    return name == "cupy"
-
-
 def to_numpy(array: Array) -> Array:
     """The array on the host. On a GPU this waits for all work on it to be done."""
     return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -1,4 +1,4 @@
-"""The command line that the examples share: few options, the same everywhere, in plain words.
+"""The command line that the examples share: few options, the same everywhere.
 
     parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=10, batch_size=128, lr=1e-3)
     parser.add_argument("--beta", type=float, default=1.0, help="the weight of the KL term")
@@ -10,9 +10,10 @@ those of the run that is resumed. What is typed wins over both.
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import math
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,122 +35,64 @@ def parser(
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
-) -> argparse.ArgumentParser:
+) -> ArgumentParser:
     """The shared options, with these defaults; one whose default is None is left out."""
     first, _, rest = (description or "").strip().partition("\n\n")
-    p = argparse.ArgumentParser(
-        description=" ".join(first.split()),
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    if data is not None:
-        p.add_argument(
-            "--data",
-            default=data,
-            metavar="SET",
-            help="training data: auto, mnist, fashion, digits, shapes, or a folder with "
-            "pictures of your own. auto is MNIST if it is available, otherwise "
-            f"built-in synthetic digits (default: {data})",
-        )
-    if epochs is not None:
-        p.add_argument(
-            "--epochs",
-            type=at_least(0),
-            default=epochs,
-            help=f"passes over the training images (default: {epochs})",
-        )
-    if batch_size is not None:
-        p.add_argument(
-            "--batch-size",
-            type=at_least(1),
-            default=batch_size,
-            help=f"images per step (default: {batch_size})",
-        )
-    if lr is not None:
-        p.add_argument("--lr", type=positive, default=lr, help=f"learning rate (default: {lr})")
-    p.add_argument(
-        "--seed",
-        type=at_least(0),
-        default=0,
-        help="random seed: the same seed gives the same run (default: 0)",
-    )
-    p.add_argument(
-        "--backend",
-        choices=backend.LIBRARIES,
-        help="compute with NumPy on the processor, or with CuPy on a GPU "
-        "(default: $TINYGEN_BACKEND, else numpy)",
-    )
-    p.add_argument(
-        "--out",
-        type=Path,
-        default=Path(out),
-        help=f"output folder; an older run in it is renamed (default: {out})",
-    )
-    p.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue the run in that folder, with its settings, from its last checkpoint",
-    )
-    p.add_argument(
-        "--samples",
-        type=at_least(0),
-        default=0,
-        metavar="N",
-        help="also write N samples to samples.npz (default: 0)",
-    )
-    p.add_argument(
-        "--quick", action="store_true", help="smoke test: finishes in seconds, with poor results"
-    )
+    first = " ".join(first.split())
+    p = ArgumentParser(None, None, first, rest, formatter_class=RawDescriptionHelpFormatter)
+
+    def add(name: str, default: Any, of: Any, help: str, metavar: str | None = None) -> None:
+        if default is not None:
+            help = f"{help} (default: %(default)s)"
+            p.add_argument(name, default=default, type=of, metavar=metavar, help=help)
+
+    sets = "training data: auto, mnist, fashion, digits, shapes, or a folder of pictures; auto is"
+    add("--data", data, str, f"{sets} MNIST if available, otherwise synthetic digits", "SET")
+    add("--epochs", epochs, at_least(0), "passes over the training images")
+    add("--batch-size", batch_size, at_least(1), "images per step")
+    add("--lr", lr, positive, "learning rate")
+    add("--seed", 0, at_least(0), "random seed: the same seed gives the same run")
+    chosen = "NumPy on the processor or CuPy on a GPU (default: $TINYGEN_BACKEND, else numpy)"
+    p.add_argument("--backend", choices=backend.LIBRARIES, help=chosen)
+    add("--out", Path(out), Path, "output folder; an older run in it is renamed")
+    resumed = "continue the run in that folder, with its settings, from its last checkpoint"
+    p.add_argument("--resume", action="store_true", help=resumed)
+    add("--samples", 0, at_least(0), "also write N samples to samples.npz", "N")
+    smoke = "smoke test: finishes in seconds, with poor results"
+    p.add_argument("--quick", action="store_true", help=smoke)
     return p
 
 
-def add_subsets(parser: argparse.ArgumentParser) -> None:
+def add_subsets(parser: ArgumentParser) -> None:
     """Options for a part of the images: `--train N` and `--test-images N`."""
-    parser.add_argument(
-        "--train", type=at_least(2), metavar="N", help="training images, at most (default: all)"
-    )
-    parser.add_argument(
-        "--test-images",
-        type=at_least(2),
-        metavar="N",
-        help="held-out images, at most (default: all)",
-    )
+    for name, images in (("--train", "training"), ("--test-images", "held-out")):
+        help = f"{images} images, at most (default: all)"
+        parser.add_argument(name, type=at_least(2), metavar="N", help=help)
 
 
 def parse(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None = None,
-    *,
-    quick: Mapping[str, Any] | None = None,
-) -> argparse.Namespace:
+    parser: ArgumentParser, argv: Sequence[str] | None = None, *, quick: Mapping[str, Any] = {}
+) -> Namespace:
     """The settings of this run; `--backend` is chosen, and what `--data auto` stands for.
 
     `quick` are the settings that `--quick` changes.
     """
-    unset = object()
-    settings = vars(parser.parse_args([]))
-    marked = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(settings, unset)))
-    typed = {name: value for name, value in vars(marked).items() if value is not unset}
-    if typed.get("resume"):
-        if typed.get("data") == "auto":
-            del typed["data"]  # what it was when the run began
-        saved = read_config(typed.get("out", settings["out"]))["settings"]
-        settings |= {
-            name: value
-            for name, value in saved.items()
-            if name in settings and name not in ("out", "backend")
-        }
-    elif typed.get("quick"):
-        settings |= quick or {}
-    settings |= typed
-    if "data" in settings:
-        settings["data"] = choose(settings["data"])
-    if settings["backend"]:
+    args, saved = parser.parse_args(argv), dict[str, Any]()
+    if args.resume:
+        saved = read_config(args.out)["settings"]
+        names = vars(args).keys() & saved.keys() - {"out", "backend"}
+        parser.set_defaults(**{name: saved[name] for name in names})
+    elif args.quick:
+        parser.set_defaults(**quick)
+    args = parser.parse_args(argv)  # again: what is typed wins over these defaults
+    if "data" in args:  # a run that is resumed has the set that auto was when it began
+        args.data = choose(saved.get("data", "auto") if args.data == "auto" else args.data)
+    if args.backend:
         try:
-            backend.use(settings["backend"])
+            backend.use(args.backend)
         except RuntimeError as error:
             parser.error(str(error))
-    return argparse.Namespace(**settings)
+    return args
 
 
 def choose(name: str) -> str:
@@ -165,12 +108,8 @@ def choose(name: str) -> str:
         if name != "auto":
             raise
         reason = str(error).splitlines()[0].removeprefix("mnist: ")
-        print(
-            f"MNIST is unavailable: {reason}. Using built-in synthetic digits instead; for the "
-            f"real ones set TINYGEN_DATA to a folder with MNIST's four files.",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"MNIST is unavailable: {reason}. Using synthetic digits.", end=" ", file=sys.stderr)
+        print("For MNIST, set TINYGEN_DATA to a folder with its four files.", file=sys.stderr)
         return "digits"
     return wanted
 
@@ -187,42 +126,26 @@ def main(program: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (CheckpointError, NotFinite, NotFound, RunError, Unavailable) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 def at_least(least: int) -> Callable[[str], int]:
     """An option's type: a whole number from `least` on."""
-
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} on, got {text!r}"
-            )
-        return value
-
-    return number
+    return lambda text: _number(text, int, lambda n: n >= least, f"whole number from {least} on")
 
 
 def positive(text: str) -> float:
     """An option's type: a number above 0."""
-    return _number(text, "above 0", lambda x: x > 0)
+    return _number(text, float, lambda x: 0 < x < math.inf, "number above 0")
 
 
 def from_zero(text: str) -> float:
     """An option's type: a number from 0 on."""
-    return _number(text, "from 0 on", lambda x: x >= 0)
+    return _number(text, float, lambda x: 0 <= x < math.inf, "number from 0 on")
 
 
-def _number(text: str, where: str, holds: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and holds(value)):
-        raise argparse.ArgumentTypeError(f"expected a number {where}, got {text!r}")
-    return value
+def _number(text: str, of: Any, accepts: Callable[[Any], bool], expected: str) -> Any:
+    with contextlib.suppress(ValueError):
+        if accepts(value := of(text)):
+            return value
+    raise ArgumentTypeError(f"expected a {expected}, got {text!r}")

@@ -7,19 +7,19 @@ does not write over it: the older folder gets a number.
 
 from __future__ import annotations
 
-import datetime
+import itertools
 import json
 import os
 import platform
-import re
 import sys
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from tinygen._files import PART, locked, replacing
+from tinygen._files import PART, replacing
 from tinygen.autograd import backend
 
 __all__ = ["RunError"]
@@ -33,59 +33,39 @@ class RunError(ValueError):
     """The folder is not one in which this run can begin, or go on."""
 
 
-class Folder:
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        settings: Mapping[str, Any],
-        resume: bool,
-        free: Collection[str] = (),
-    ) -> None:
-        self.path, self.free = Path(path), FREE | set(free)
-        self.settings = {name: plain(name, value) for name, value in settings.items()}
-        try:
-            if resume:
-                self._config = read_config(self.path)
-                self._compare(self._config["settings"])
-            else:
-                make_room(self.path)
-            self._lock = _lock(self.path)
-            for part in self.path.glob(f".*{PART}"):  # left by a run that was killed
-                if re.fullmatch(rf"\..+\.\d+-\d+{re.escape(PART)}", part.name):
-                    part.unlink(missing_ok=True)
-            if not resume:
-                self._config = {
-                    "settings": self.settings,
-                    "begun": _now(),
-                    **_versions(),
-                    "resumed": [],
-                }
-                write_json(self.path / CONFIG, self._config)
-        except OSError as error:
-            raise RunError(f"{self.path} can't be the folder of a run: {error}") from error
+def enter(
+    folder: Path, settings: Mapping[str, Any], resume: bool, free: Collection[str]
+) -> IO[bytes]:
+    """Begin a run in the folder, or resume the one in it; returns the lock.
 
-    def resumed(self, step: int) -> None:
-        """Note in the settings' file that the run went on from `step`, and with what."""
-        self._config["settings"] |= self.settings
-        self._config["resumed"].append({"step": step, "at": _now(), **_versions()})
-        write_json(self.path / CONFIG, self._config)
+    An older run is renamed, with a number. To be resumed it must have these settings, except for
+    the `free` ones.
+    """
+    if resume:
+        saved = {**settings, **read_config(folder)["settings"]}
+        if differ := [k for k in settings if k not in free and saved[k] != settings[k]]:
+            were = ", ".join(f"`{k}` was {saved[k]!r}, not {settings[k]!r}" for k in differ)
+            raise RunError(f"the run in {folder} has other settings: {were}")
+    elif any((folder / name).exists() for name in MARKS):
+        lock(folder).close()  # not while it is going on
+        names = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(1))
+        older = folder.rename(next(name for name in names if not name.exists()))
+        print(f"The run that was in {folder} is in {older} now.", file=sys.stderr, flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = lock(folder)
+    for part in folder.glob(f".*.[0-9]*-[0-9]*{PART}"):  # left by a run that was killed
+        part.unlink(missing_ok=True)
+    if not resume:
+        write_json(folder / CONFIG, {"settings": settings, **_now("begun"), "resumed": []})
+    return file
 
-    def close(self) -> None:
-        self._lock.close()
 
-    def _compare(self, saved: Mapping[str, Any]) -> None:
-        fixed = {name: value for name, value in self.settings.items() if name not in self.free}
-        differ = [
-            name for name, value in fixed.items() if repr(saved.get(name, value)) != repr(value)
-        ]
-        if differ:
-            were = "\n  ".join(
-                f"{name}: was {saved[name]!r}, now {self.settings[name]!r}" for name in differ
-            )
-            raise RunError(
-                f"the run in {self.path} has other settings, and would not be the same "
-                f"run with these; begin another, in another folder\n  {were}"
-            )
+def note(folder: Path, settings: Mapping[str, Any], step: int) -> None:
+    """Add to `config.json` that the run went on from `step`, and with what."""
+    config = read_config(folder)
+    config["settings"] |= settings
+    config["resumed"].append({"step": step, **_now("at")})
+    write_json(folder / CONFIG, config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -93,72 +73,46 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config["settings"], dict) or not isinstance(config["resumed"], list):
-            raise TypeError
+        return {**config, "settings": {**config["settings"]}, "resumed": [*config["resumed"]]}
     except FileNotFoundError:
         raise RunError(f"there is no run to resume in {folder}: it has no {CONFIG}") from None
     except (ValueError, KeyError, TypeError):
-        raise RunError(
-            f"{path} is damaged, or not a run's: expected JSON with `settings` and `resumed`"
-        ) from None
-    return config
+        raise RunError(f"{path} is damaged: expected `settings` and `resumed` in JSON") from None
 
 
-def make_room(folder: Path) -> None:
-    """An empty place for a new run: an older one at this path is renamed, with a number."""
-    folder = folder.resolve()
-    if any((folder / name).exists() for name in MARKS):
-        _lock(folder).close()  # not while it is going on
-        number = 1
-        while (older := folder.with_name(f"{folder.name}-{number}")).exists():
-            number += 1
-        folder.rename(older)
-        print(f"The run that was in {folder} is in {older} now.", file=sys.stderr, flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
+def lock(folder: Path) -> IO[bytes]:
+    """A file that is locked until it is closed or the process ends, however it ends."""
+    file = open(folder / ".lock", "ab")  # noqa: SIM115 (it stays open: that is the lock)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise RunError(f"another process is busy with the run in {folder}") from None
+    except OSError:  # a file system without locks: then nobody has it
+        pass
+    return file
 
 
-def _lock(folder: Path) -> Any:
-    lock = locked(folder / ".lock")
-    if lock is None:
-        raise RunError(
-            f"another process is busy with the run in {folder}; wait for it, or "
-            f"choose another folder"
-        )
-    return lock
-
-
-def plain(name: str, value: Any) -> Any:
-    """The setting as JSON has it; a number of NumPy's or a path is the same as number or text."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [plain(name, each) for each in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(name, each) for key, each in value.items()}
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    raise TypeError(
-        f"expected the setting `{name}` to be a number, text, or lists of such, got "
-        f"{type(value).__name__}"
-    )
+def plain(value: Any) -> Any:
+    """A number of NumPy's or a path as JSON has it."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else os.fspath(value)
 
 
 def write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=plain)
     with replacing(path) as file:
-        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write(f"{text}\n".encode())
 
 
-def _now() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    version = sys.modules["tinygen"].__version__
-    return {
-        "tinygen": version,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "backend": backend.describe(),
-    }
+def _now(event: str) -> dict[str, str]:
+    """When, and with what versions"""
+    tinygen, python = sys.modules["tinygen"].__version__, platform.python_version()
+    versions = {"tinygen": tinygen, "python": python, "numpy": np.__version__}
+    return {event: time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions, "backend": backend.describe()}

@@ -6,98 +6,84 @@ will be made again, and perhaps half a row at the end: these go when it is resum
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 import math
-import time
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from tinygen._batch import host
 from tinygen._files import replacing
-from tinygen._types import Array
+from tinygen.optim import NotFinite
+
+__all__ = ["Record"]
 
 FIRST = ["step", "epoch", "seconds"]
-FLUSH = 1.0  # seconds that a row may wait before others can read it
+
+
+class Record(dict[str, Any]):
+    """A step and its numbers: `record["loss"]`, `record.step`, `record.epoch`."""
+
+    def __init__(self, step: int, epoch: float, seconds: float) -> None:
+        self.step, self.epoch, self.seconds = step, epoch, seconds
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Each value in its own dtype, for the log to have its digits and no more."""
+        for name, value in values.items():
+            array = np.asarray(host(value))
+            if array.size != 1 or name in FIRST:
+                raise ValueError(
+                    f"log: expected a number, not one of {FIRST}, got {name}={value!r}"
+                )
+            self[name] = array.flat[0] if array.dtype != bool else int(array.flat[0])
+        if wrong := [name for name in values if not math.isfinite(self[name])]:
+            raise NotFinite(f"`{wrong[0]}` was {self[wrong[0]]} at step {self.step}")
 
 
 class Logbook:
+    """The log at `path`, without what it says of steps after `step`."""
+
     def __init__(self, path: Path, step: int) -> None:
-        """The log at `path`, without what it says of steps after `step`."""
-        self.path, self._columns = path, list(FIRST)
-        self._file: IO[str] | None = None
-        self._flushed = time.monotonic()
-        rows: list[dict[str, str]] = []
+        self.path, names, rows = path, FIRST, list[dict[str, str]]()
         if step and path.exists():
             try:
-                self._columns, rows = read(path)
+                names, rows = read(path)
             except (ValueError, csv.Error):  # it is the checkpoint that counts
                 path.replace(path.with_name("log-damaged.csv"))
-        self._rewrite([row for row in rows if int(row["step"]) <= step])
+        self._begin(names, [row for row in rows if int(row["step"]) <= step])
 
-    def write(self, step: int, epoch: float, seconds: float, values: Mapping[str, Any]) -> None:
-        """A row more; a value that was never there before makes a column."""
-        if new := [name for name in values if name not in self._columns]:
-            self.flush()
-            rows = read(self.path)[1]
-            self._columns += new
-            self._rewrite(rows)
-        row = {
-            "step": step,
-            "epoch": "" if math.isnan(epoch) else f"{epoch:.6g}",
-            "seconds": f"{seconds:.3f}",
-            **values,
-        }
-        # str of a float has the digits that tell it from all others of its type, and no more
-        texts = [str(row.get(name, "")) for name in self._columns]
-        csv.writer(self._open(), lineterminator="\n").writerow(texts)
-        if time.monotonic() - self._flushed > FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._file is not None:
-            self._file.flush()
-        self._flushed = time.monotonic()
+    def write(self, record: Record) -> None:
+        """A row more, if there are numbers; one that was never there before makes a column."""
+        if new := [name for name in record if name not in self._names]:
+            self.close()
+            self._begin([*self._names, *new], read(self.path)[1])
+        first = (record.step, f"{record.epoch:.6g}", f"{record.seconds:.3f}")
+        if record:
+            self._table.writerow({**dict(zip(FIRST, first, strict=True)), **record})
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
-    def _open(self) -> IO[str]:
-        if self._file is None:
-            self._file = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115
-        return self._file
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        self.close()
-        text = io.StringIO()
-        table = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    def _begin(self, names: Sequence[str], rows: list[dict[str, str]]) -> None:
+        """Write these rows, at once or not at all, and go on after them."""
         with replacing(self.path) as file:
-            file.write(text.getvalue().encode())
+            table = csv.DictWriter(codecs.getwriter("utf-8")(file), names, lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+        # the buffer is a line, so that others read whole rows at once
+        self._file = open(self.path, "a", 1, encoding="utf-8", newline="")  # noqa: SIM115
+        self._names, self._table = names, csv.DictWriter(self._file, names, lineterminator="\n")
 
 
-def read(path: str | Path) -> tuple[list[str], list[dict[str, str]]]:
+def read(path: str | os.PathLike[str]) -> tuple[list[str], list[dict[str, str]]]:
     """The names of the columns, and the rows that are whole, as text."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
-    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-    if not lines or lines[0][: len(FIRST)] != FIRST:
-        raise ValueError(
-            f"{path} is not the log of a run: it should begin with the columns {', '.join(FIRST)}"
-        )
-    columns, *rows = lines
-    return columns, [
-        dict(zip(columns, row, strict=True))
-        for row in rows
-        if len(row) == len(columns) and row[0].isdecimal()
-    ]
-
-
-def columns(path: str | Path) -> dict[str, Array]:
-    """The log as arrays by name, to be drawn or computed with; NaN where a row has no value."""
-    names, rows = read(path)
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+    names, *rows = list(csv.reader(text.split("\n")[:-1])) or [[]]
+    if names[:3] != FIRST:
+        raise ValueError(f"{path} is not the log of a run: expected the columns {FIRST} first")
+    whole = [row for row in rows if len(row) == len(names) and row[0].isdecimal()]
+    return names, [dict(zip(names, row, strict=True)) for row in whole]
