@@ -332,10 +332,7 @@ def test_an_image_that_cannot_be_halved_is_refused(build, image, rng):
             "UNet: expected `attention_at` to list some of the heights [28, 14, 7], got 7",
         ),
         (lambda rng: UNet(width=12, rng=rng), "GroupNorm: 8 `groups` do not divide 12 channels"),
-        (
-            lambda rng: UNet(heads=3, rng=rng),
-            "SelfAttention: 3 `heads` do not divide 64 channels",
-        ),
+        (lambda rng: UNet(heads=3, rng=rng), "SelfAttention: 3 `heads` do not divide 64 channels"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused(build, message, rng):

@@ -199,10 +199,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, cap
         run.keep(optimizer=optimizer)
         for _ in run.track(loop()):
             pass
-    assert str(caught.value) == (
-        "step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf in 1 "
-        "entries; nothing was changed"
-    )
+    assert str(caught.value) == "step 3: SGD.step: the gradient of `p` has 1 nan and 0 inf"
     assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
 
 
