@@ -4,12 +4,15 @@ Features and channels are the last axis throughout: x is (…, C) for dense laye
 images. Weights are drawn from `rng`, a NumPy Generator, by the initialiser `init`; biases begin at
 zero. Parameters are float32; `model.astype(float)` converts them.
 
-Reading order: with parameters; without; activations.
+Reading order: with parameters; without; operations.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -199,82 +202,36 @@ class Flatten(Module):
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-class Upsample(Function):
-    """Every pixel repeated factor × factor times"""
-
-    def __init__(self, factor: Size = 2) -> None:
-        super().__init__(autograd.upsample2d, factor=factor)
+# --- operations of the engine: in a Sequential, the functions themselves do as well ---------------
 
 
-class MaxPool2d(Function):
-    """The maximum over each patch"""
+class _Operation(Function):
+    """A function as a layer. The settings are the arguments that follow x in its signature."""
 
-    def __init__(self, size: Size, stride: Size | None = None, padding: Padding = 0) -> None:
-        super().__init__(autograd.max_pool2d, size=size, stride=stride, padding=padding)
+    of: Callable[..., Tensor]
 
-
-class AvgPool2d(Function):
-    """The mean over each patch"""
-
-    def __init__(self, size: Size, stride: Size | None = None, padding: Padding = 0) -> None:
-        super().__init__(autograd.avg_pool2d, size=size, stride=stride, padding=padding)
+    def __init__(self, *settings: Any, **options: Any) -> None:
+        call = inspect.signature(self.of).bind(None, *settings, **options)
+        call.apply_defaults()
+        _, *chosen = call.arguments.items()
+        super().__init__(self.of, **dict(chosen))
 
 
-# --- activations: in a Sequential, the functions themselves do as well ----------------------------
+def _layer(name: str, function: Callable[..., Tensor], equation: str) -> type[_Operation]:
+    made = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
+    return type(name, (_Operation,), made)
 
 
-class ReLU(Module):
-    """max(x, 0)"""
+Upsample = _layer("Upsample", autograd.upsample2d, "Every pixel repeated factor × factor times")
+MaxPool2d = _layer("MaxPool2d", autograd.max_pool2d, "The maximum over each patch")
+AvgPool2d = _layer("AvgPool2d", autograd.avg_pool2d, "The mean over each patch")
 
-    forward = staticmethod(autograd.relu)
-
-
-class SiLU(Module):
-    """x σ(x)"""
-
-    forward = staticmethod(autograd.silu)
-
-
-class GELU(Module):
-    """x Φ(x)"""
-
-    forward = staticmethod(autograd.gelu)
-
-
-class Softplus(Module):
-    """log(1 + eˣ)"""
-
-    forward = staticmethod(autograd.softplus)
-
-
-class Sigmoid(Module):
-    """1 / (1 + e⁻ˣ)"""
-
-    forward = staticmethod(autograd.sigmoid)
-
-
-class Tanh(Module):
-    """tanh x"""
-
-    forward = staticmethod(autograd.tanh)
-
-
-class LeakyReLU(Function):
-    """x where x > 0, else slope · x"""
-
-    def __init__(self, slope: float = 0.01) -> None:
-        super().__init__(autograd.leaky_relu, slope=slope)
-
-
-class ELU(Function):
-    """x where x > 0, else α (eˣ − 1)"""
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(autograd.elu, alpha=alpha)
-
-
-class Softmax(Function):
-    """eˣ / Σ eˣ over an axis"""
-
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__(autograd.softmax, axis=axis)
+ReLU = _layer("ReLU", autograd.relu, "max(x, 0)")
+LeakyReLU = _layer("LeakyReLU", autograd.leaky_relu, "x where x > 0, else slope · x")
+ELU = _layer("ELU", autograd.elu, "x where x > 0, else α (eˣ − 1)")
+SiLU = _layer("SiLU", autograd.silu, "x σ(x)")
+GELU = _layer("GELU", autograd.gelu, "x Φ(x)")
+Softplus = _layer("Softplus", autograd.softplus, "log(1 + eˣ)")
+Sigmoid = _layer("Sigmoid", autograd.sigmoid, "1 / (1 + e⁻ˣ)")
+Tanh = _layer("Tanh", autograd.tanh, "tanh x")
+Softmax = _layer("Softmax", autograd.softmax, "eˣ / Σ eˣ over an axis")

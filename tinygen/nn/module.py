@@ -150,8 +150,8 @@ class Module:
     # --- how it is shown ---
 
     def _title(self) -> str:
-        """The class and its settings: attributes that are numbers, words or tuples of these."""
-        return _call(type(self).__name__, {k: v for k, v in vars(self).items() if k != "training"})
+        """The class and its settings."""
+        return _call(type(self).__name__, vars(self))
 
     def __repr__(self) -> str:
         lines = []
@@ -185,14 +185,10 @@ def _own(module: Module) -> list[tuple[str, Tensor]]:
 
 def _call(name: str, options: Mapping[str, Any]) -> str:
     """`name(k=v, …)`, with the options that are numbers, words or tuples of these."""
-    settings = ", ".join(f"{k}={v!r}" for k, v in options.items() if _is_setting(v))
+    shown = {k: v for k, v in options.items() if isinstance(v, (int, float, str, tuple))}
+    stateless = (k for k, v in shown.items() if k != "training" and not [*_in_containers(k, v)])
+    settings = ", ".join(f"{k}={shown[k]!r}" for k in stateless)
     return f"{name}({settings})" if settings else name
-
-
-def _is_setting(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_setting, value))
-    return isinstance(value, (int, float, str))
 
 
 class Function(Module):

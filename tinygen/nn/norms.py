@@ -38,11 +38,10 @@ class _Norm(Module):
         y, mu, variance = normalise(reshape(x, view), gamma, beta, self.eps)
         return reshape(y, x.shape), mu, variance
 
-    def _checked(self, x: ArrayLike, least: int) -> Tensor:
-        (x, _), C = as_alike("norm", x, self.gamma), self.gamma.shape[0]
-        if x.ndim < least or x.shape[-1] != C:
-            axes = "N, …" if least > 1 else "…"
-            raise ValueError(f"{type(self).__name__}: expected `x` ({axes}, {C}), got {x.shape}")
+    def _checked(self, x: ArrayLike) -> Tensor:
+        (x, _), (C,) = as_alike("norm", x, self.gamma), self.gamma.shape
+        if x.shape[-1:] != (C,):
+            raise ValueError(f"{type(self).__name__}: expected `x` (…, {C}), got {x.shape}")
         return x
 
 
@@ -61,7 +60,7 @@ class BatchNorm(_Norm):
         self.mean, self.variance = xp.zeros(channels, "f4"), xp.ones(channels, "f4")
 
     def forward(self, x: ArrayLike) -> Tensor:
-        x = self._checked(x, least=2)
+        x = self._checked(x)
         if not self.training:
             scale = self.gamma * (1 / xp.sqrt(self.variance + self.eps))
             return x * scale + (self.beta - self.mean * scale)
@@ -94,7 +93,7 @@ class GroupNorm(_Norm):
         self.groups = int(groups)
 
     def forward(self, x: ArrayLike) -> Tensor:
-        N, *pixels, C = (x := self._checked(x, least=2)).shape
+        N, *pixels, C = (x := self._checked(x)).shape
         return self._normalise(x, N, math.prod(pixels), self.groups, C // self.groups)[0]
 
 
@@ -102,7 +101,7 @@ class LayerNorm(_Norm):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with μ and σ² over the channels. (Ba et al. 2016)"""
 
     def forward(self, x: ArrayLike) -> Tensor:
-        *rows, C = (x := self._checked(x, least=1)).shape
+        *rows, C = (x := self._checked(x)).shape
         return self._normalise(x, math.prod(rows), 1, 1, C)[0]
 
 
