@@ -440,7 +440,9 @@ def test_repr_shows_a_shared_layer_once_and_counts_what_is_shared_once(rng):
     lines = repr(nn.Sequential(layer, layer)).splitlines()
     assert len(lines) == 3
     assert lines[-1] == "12 parameters"
-    assert repr(Everything()).splitlines()[-1] == f"{sum(range(1, 11))} parameters"
+    shown = repr(Everything()).splitlines()
+    assert shown[0].startswith("Everything(number=3, text='x')  first (1,)")
+    assert shown[-1] == f"{sum(range(1, 11))} parameters"
 
 
 def columns(table):
