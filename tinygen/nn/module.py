@@ -12,8 +12,6 @@ used in two places is shared, and has the name of the first.
 
         def forward(self, x):
             return self.decoder(tanh(self.encoder(x)))
-
-Reading order: `Module`, its state, how it is shown; `Sequential`; `evaluating`; `summary`.
 """
 
 from __future__ import annotations
@@ -259,7 +257,7 @@ def summary(model: Module, *inputs: Any) -> str:
 
 def cost(model: Module, *inputs: Any) -> tuple[int, int]:
     """The totals of `summary`: parameters, and multiply-adds of one call."""
-    _, _, parameters, multiply_adds = _run(model, inputs)[-1]
+    *_, parameters, multiply_adds = _run(model, inputs)[-1]
     return parameters, multiply_adds
 
 
