@@ -24,8 +24,8 @@ import numpy as np
 
 from tinygen._types import Array, Rng, Shape
 
-__all__ = ["glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal"]
-__all__ += ["constant", "lecun_uniform", "normal", "pytorch_uniform", "zeros"]
+__all__ = ["constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"]
+__all__ += ["lecun_normal", "lecun_uniform", "normal", "pytorch_uniform", "zeros"]
 
 Initialiser: TypeAlias = Callable[[Rng, Shape, float, float], Array]
 

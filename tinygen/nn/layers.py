@@ -26,10 +26,9 @@ from tinygen.autograd.tensor import as_float
 from tinygen.nn.initializers import Initialiser, lecun_normal, normal
 from tinygen.nn.module import Function, Module
 
-__all__ = ["Conv2d", "ConvTranspose2d", "Dense", "Embedding"]
-__all__ += ["AvgPool2d", "Dropout", "Flatten", "MaxPool2d", "Reshape"]
-__all__ += ["SinusoidalEmbedding", "Upsample"]
-__all__ += ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+__all__ = ["ELU", "GELU", "AvgPool2d", "Conv2d", "ConvTranspose2d", "Dense", "Dropout"]
+__all__ += ["Embedding", "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "SiLU"]
+__all__ += ["Sigmoid", "SinusoidalEmbedding", "Softmax", "Softplus", "Tanh", "Upsample"]
 
 STANDARD_NORMAL = normal(1.0)
 
