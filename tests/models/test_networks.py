@@ -331,14 +331,8 @@ def test_an_image_that_cannot_be_halved_is_refused(build, image, rng):
             lambda rng: UNet(attention_at=7, rng=rng),
             "UNet: expected `attention_at` to list some of the heights [28, 14, 7], got 7",
         ),
-        (
-            lambda rng: UNet(width=12, rng=rng),
-            "GroupNorm: expected `groups` to divide 12 channels, got 8",
-        ),
-        (
-            lambda rng: UNet(heads=3, rng=rng),
-            "SelfAttention: expected `heads` to divide 64 channels, got 3",
-        ),
+        (lambda rng: UNet(width=12, rng=rng), "GroupNorm: 8 `groups` do not divide 12 channels"),
+        (lambda rng: UNet(heads=3, rng=rng), "SelfAttention: 3 `heads` do not divide 64 channels"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused(build, message, rng):

@@ -298,8 +298,8 @@ def test_a_unet_refuses_what_does_not_fit(x, t, classes, message, rng):
             ValueError,
             "UNet: expected `classes` of shape (2,), one for each image, got (3,)",
         ),
-        ([0, 4], ValueError, "Embedding: expected indices from 0 to 3, got some from 0 to 4"),
-        ([-1, 0], ValueError, "Embedding: expected indices from 0 to 3, got some from -1 to 0"),
+        ([0, 4], ValueError, "Embedding: expected 0 ≤ index < 4, got 0 to 4"),
+        ([-1, 0], ValueError, "Embedding: expected 0 ≤ index < 4, got -1 to 0"),
         ([0.0, 1.0], TypeError, "Embedding: expected indices that are integers, got dtype float64"),
     ],
 )

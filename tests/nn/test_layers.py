@@ -25,8 +25,7 @@ def array(x, dtype="float64"):
 
 
 def test_every_layer_is_in_the_table():
-    named = [getattr(nn, name) for name in nn.__all__]
-    classes = {each for each in named if inspect.isclass(each)} - {nn.Module}
+    classes = {each for each in vars(nn).values() if inspect.isclass(each)} - {nn.Module}
     shown = {type(part) for row in layers.TABLE for _, part in row.drawn()[0].named_modules()}
     assert len(classes) > 20
     assert classes - shown == set()
@@ -375,132 +374,47 @@ def zeros(*shape):
 
 
 RNG = np.random.default_rng(0)
-NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "text"),
+    ("call", "error", "pattern"),
     [
-        (lambda: nn.Dense(0, 3, rng=RNG), ValueError, "Dense: " + NOT_INT.format("inputs", 0)),
-        (lambda: nn.Dense(3, 2.0, rng=RNG), ValueError, "Dense: " + NOT_INT.format("outputs", 2.0)),
-        (
-            lambda: nn.Dense(3, 2, rng=0),
-            TypeError,
-            "Dense: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) makes, got "
-            "int",
-        ),
-        (
-            lambda: nn.Dense(3, 2, rng=RNG)(zeros(4, 5)),
-            ValueError,
-            "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))",
-        ),
-        (
-            lambda: nn.Dense(3, 2, rng=RNG)(Tensor(np.zeros((4, 3)))),
-            TypeError,
-            "affine: dtypes differ, float32 and float64; convert with .astype",
-        ),
-        (
-            lambda: nn.Conv2d(3, -1, 3, rng=RNG),
-            ValueError,
-            "Conv2d: " + NOT_INT.format("outputs", -1),
-        ),
-        (
-            lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG),
-            ValueError,
-            "Conv2d: expected `size` to be an int ≥ 1 or a pair of them, got (3, 0)",
-        ),
-        (
-            lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG),
-            ValueError,
-            "Conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0",
-        ),
-        (
-            lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)),
-            ValueError,
-            "conv2d: `x` has 2 channels but `w` expects 1 (x (1, 5, 5, 2), w (3, 3, 1, 2))",
-        ),
+        (lambda: nn.Dense(0, 3, rng=RNG), ValueError, "^Dense: .*`inputs` to be an int ≥ 1, got 0"),
+        (lambda: nn.Dense(3, 2.0, rng=RNG), ValueError, "^Dense: .*`outputs` .*got 2.0"),
+        (lambda: nn.Dense(3, 2, rng=0), TypeError, "^Dense: .*`rng`.*got int"),
+        (lambda: nn.Dense(3, 2, rng=RNG)(zeros(4, 5)), ValueError, r"\(4, 5\) \(w \(3, 2\)\)"),
+        (lambda: nn.Dense(3, 2, rng=RNG)(Tensor(np.zeros((4, 3)))), TypeError, "32 and float64"),
+        (lambda: nn.Conv2d(3, -1, 3, rng=RNG), ValueError, "^Conv2d: .*`outputs`.*got -1"),
+        (lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG), ValueError, r"^Conv2d: .*`size`.*got \(3, 0\)"),
+        (lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG), ValueError, "^Conv2d: .*`stride`.*got 0"),
+        (lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)), ValueError, "`x` has 2 channels"),
         (
             lambda: nn.ConvTranspose2d(3, 1, 3, "2", rng=RNG),
             ValueError,
-            "ConvTranspose2d: expected `stride` to be an int ≥ 1 or a pair of them, got '2'",
+            "^ConvTranspose2d: .*`stride`.*got '2'",
         ),
-        (
-            lambda: nn.Embedding(0, 2, rng=RNG),
-            ValueError,
-            "Embedding: " + NOT_INT.format("count", 0),
-        ),
-        (
-            lambda: nn.Embedding(5, 2, rng=RNG)([1, 5, -1]),
-            ValueError,
-            "Embedding: expected indices from 0 to 4, got some from -1 to 5",
-        ),
-        (
-            lambda: nn.Embedding(5, 2, rng=RNG)(5),
-            ValueError,
-            "Embedding: expected indices from 0 to 4, got some from 5 to 5",
-        ),
-        (
-            lambda: nn.Embedding(5, 2, rng=RNG)([0, -1]),
-            ValueError,
-            "Embedding: expected indices from 0 to 4, got some from -1 to 0",
-        ),
-        (
-            lambda: nn.Embedding(5, 2, rng=RNG)([1.0]),
-            TypeError,
-            "Embedding: expected indices that are integers, got dtype float64",
-        ),
-        (
-            lambda: nn.SinusoidalEmbedding(5),
-            ValueError,
-            "SinusoidalEmbedding: expected `features` to be an even int ≥ 4, got 5",
-        ),
-        (
-            lambda: nn.Dropout(1, rng=RNG),
-            ValueError,
-            "Dropout: expected `p` from 0 to below 1, got 1",
-        ),
-        (
-            lambda: nn.Dropout(0.5, rng=np.random),
-            TypeError,
-            "Dropout: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
-            "makes, got "
-            "module",
-        ),
-        (lambda: nn.Flatten()(1.0), ValueError, "Flatten: expected a batch, got a number"),
-        (
-            lambda: nn.Reshape(2, 3)(zeros(4, 5)),
-            ValueError,
-            "Reshape: expected 6 entries for each of a batch, got `x` of shape (4, 5)",
-        ),
-        (
-            lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)),
-            ValueError,
-            "max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
-            "with padding ((0, 0), (0, 0))",
-        ),
-        (
-            lambda: nn.SelfAttention(6, 4, rng=RNG),
-            ValueError,
-            "SelfAttention: expected `heads` to divide 6 channels, got 4",
-        ),
+        (lambda: nn.Embedding(0, 2, rng=RNG), ValueError, "^Embedding: .*`count`.*got 0"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)([1, 5, -1]), ValueError, "index < 5, got -1 to 5"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)(5), ValueError, "^Embedding: .*got 5 to 5"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)([0, -1]), ValueError, "^Embedding: .*got -1 to 0"),
+        (lambda: nn.Embedding(5, 2, rng=RNG)([1.0]), TypeError, "^Embedding: .*float64"),
+        (lambda: nn.SinusoidalEmbedding(5), ValueError, "^SinusoidalEmbedding: .*even.*got 5"),
+        (lambda: nn.SinusoidalEmbedding(2), ValueError, "^SinusoidalEmbedding: .* ≥ 4, got 2"),
+        (lambda: nn.Dropout(1, rng=RNG), ValueError, r"^Dropout: expected `p` in \[0, 1\), got 1"),
+        (lambda: nn.Dropout(0.5, rng=np.random), TypeError, "^Dropout: .*`rng`.*got module"),
+        (lambda: nn.Reshape(2, 3)(zeros(4, 5)), ValueError, r"\(4, 5\) .*\(4, 2, 3\)"),
+        (lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)), ValueError, "^max_pool2d: .*3 × 3.*2 × 2"),
+        (lambda: nn.SelfAttention(6, 4, rng=RNG), ValueError, "^SelfAttention: 4 `heads`.* 6 "),
+        (lambda: nn.SelfAttention(6, 0, rng=RNG), ValueError, "^SelfAttention: .*`heads`.*got 0"),
         (
             lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 6)),
             ValueError,
-            "SelfAttention: expected `x` of shape (N, …, C) with positions between, got (2, 6)",
+            r"^SelfAttention: expected `x` .*got \(2, 6\)",
         ),
-        (
-            lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 3, 4)),
-            ValueError,
-            "affine: expected `x` of shape (…, 6), got (2, 3, 4) (w (6, 6))",
-        ),
-        (
-            lambda: nn.attend(zeros(3, 2), zeros(4, 3), zeros(4, 1)),
-            ValueError,
-            "attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got (3, 2), (4, 3) and (4, 1)",
-        ),
+        (lambda: nn.SelfAttention(6, 3, rng=RNG)(zeros(2, 3, 4)), ValueError, r"\(2, 3, 4\)"),
+        (lambda: nn.attend(zeros(3, 2), zeros(4, 3), zeros(4, 1)), ValueError, r"`x` \(3, 2\)"),
     ],
 )
-def test_wrong_use_is_named_with_what_came(call, error, text):
-    with pytest.raises(error) as caught:
+def test_wrong_use_is_named_with_what_came(call, error, pattern):
+    with pytest.raises(error, match=pattern):
         call()
-    assert str(caught.value) == text

@@ -245,15 +245,13 @@ def test_state_that_does_not_fit_is_refused_by_name_and_nothing_changes():
     state["layers.9.weight"] = np.zeros(3)
     state["layers.1.gamma"] = np.zeros((4, 1), "f4")
     state["layers.4.weight"] = state["layers.4.weight"].astype(float)
-    with pytest.raises(ValueError) as caught:
-        model.load_state_dict(state)
-    assert str(caught.value) == (
-        "load_state_dict: the state does not fit Sequential\n"
+    assert message(ValueError, lambda: model.load_state_dict(state)) == (
+        "Sequential: the state does not fit\n"
+        "  layers.1.gamma: expected float32 (4,), got float32 (4, 1)\n"
+        "  layers.4.weight: expected float32 (36, 5), got float64 (36, 5)\n"
         "  missing: layers.1.mean\n"
         "  missing: layers.4.bias\n"
-        "  unexpected: layers.9.weight\n"
-        "  layers.1.gamma: expected float32 of shape (4,), got float32 of shape (4, 1)\n"
-        "  layers.4.weight: expected float32 of shape (36, 5), got float64 of shape (36, 5)"
+        "  unexpected: layers.9.weight"
     )
     assert_state(model, before)
 
@@ -397,9 +395,9 @@ def test_sequential_takes_modules_and_functions_one_after_the_other():
 
 
 def test_sequential_refuses_what_cannot_be_called():
-    assert message(TypeError, lambda: nn.Sequential(tg.relu, 3)) == (
-        "Sequential: expected layers or functions, got int as number 1"
-    )
+    for wrong in (3, nn.ReLU):  # a class is not yet a layer
+        with pytest.raises(TypeError, match=f"^Sequential: .* got {wrong!r}$"):
+            nn.Sequential(tg.relu, wrong)
 
 
 def test_the_options_of_a_function_may_be_parameters():
@@ -411,7 +409,7 @@ def test_the_options_of_a_function_may_be_parameters():
 # --- how it is shown ------------------------------------------------------------------------------
 
 
-def test_repr_is_a_tree_with_shapes_and_counts(rng):
+def test_repr_has_a_line_for_each_module_with_its_shapes(rng):
     model = nn.Sequential(
         nn.Conv2d(1, 100, 3, 2, "same", rng=rng),
         nn.BatchNorm(100),
@@ -421,19 +419,18 @@ def test_repr_is_a_tree_with_shapes_and_counts(rng):
     )
     assert repr(model) == (
         "Sequential\n"
-        "  layers.0: Conv2d(stride=2, padding='same')  weight (3, 3, 1, 100), bias (100,)  1,000\n"
-        "  layers.1: BatchNorm(eps=1e-05, momentum=0.1)  gamma (100,), beta (100,)           200\n"
-        "  layers.2: LeakyReLU(slope=0.2)\n"
-        "  layers.3: Sequential\n"
-        "    layers.0: Flatten\n"
-        "    layers.1: Dense  weight (900, 2)                                              1,800\n"
-        "  layers.4: softmax\n"
-        "all parameters                                                                    3,000"
+        "layers.0: Conv2d(stride=2, padding='same')  weight (3, 3, 1, 100)  bias (100,)\n"
+        "layers.1: BatchNorm(eps=1e-05, momentum=0.1)  gamma (100,)  beta (100,)\n"
+        "layers.2: LeakyReLU(slope=0.2)\n"
+        "layers.3: Sequential\n"
+        "layers.3.layers.0: Flatten\n"
+        "layers.3.layers.1: Dense  weight (900, 2)\n"
+        "layers.4: softmax\n"
+        "3,000 parameters"
     )
 
 
-def test_repr_of_one_layer_is_one_line(rng):
-    assert repr(nn.Dense(3, 2, rng=rng)) == "Dense  weight (3, 2), bias (2,)  8"
+def test_repr_of_a_layer_without_parameters_is_one_line():
     assert repr(nn.MaxPool2d(2)) == "MaxPool2d(size=2, padding=0)"
     assert repr(nn.Function(functools.partial(tg.clip, low=0))).startswith("functools.partial(")
 
@@ -442,15 +439,15 @@ def test_repr_shows_a_shared_layer_once_and_counts_what_is_shared_once(rng):
     layer = nn.Dense(3, 3, rng=rng)
     lines = repr(nn.Sequential(layer, layer)).splitlines()
     assert len(lines) == 3
-    assert lines[-1].split() == ["all", "parameters", "12"]
-    assert repr(Everything()).splitlines()[-1].split()[-1] == str(sum(range(1, 11)))
+    assert lines[-1] == "12 parameters"
+    shown = repr(Everything()).splitlines()
+    assert shown[0].startswith("Everything(number=3, text='x')  first (1,)")
+    assert shown[-1] == f"{sum(range(1, 11))} parameters"
 
 
 def columns(table):
     """The table as lists of cells."""
-    return [
-        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in table.splitlines()
-    ]
+    return [re.split(r" {2,}", line) for line in table.splitlines()]
 
 
 def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng):
@@ -462,16 +459,16 @@ def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng):
         nn.Sequential(nn.Flatten(), nn.Dense(108, 1000, rng=rng)),
     )
     assert nn.summary(model, array(np.zeros((5, 6, 6, 1)))) == (
-        "layer                       output        parameters  multiply-adds\n"
-        "Sequential                  (5, 1000)\n"
-        "  layers.0 Conv2d           (5, 3, 3, 8)          80          3,240\n"
-        "  layers.1 BatchNorm        (5, 3, 3, 8)          16\n"
-        "  layers.2 relu             (5, 3, 3, 8)\n"
-        "  layers.3 ConvTranspose2d  (5, 6, 6, 3)         387         17,280\n"
-        "  layers.4 Sequential       (5, 1000)\n"
-        "    layers.0 Flatten        (5, 108)\n"
-        "    layers.1 Dense          (5, 1000)        109,000        540,000\n"
-        "total                                        109,483        560,520"
+        "layer                      output                 parameters    multiply-adds\n"
+        "Sequential                 (5, 1000)                       0                0\n"
+        "layers.0 Conv2d            (5, 3, 3, 8)                   80            3,240\n"
+        "layers.1 BatchNorm         (5, 3, 3, 8)                   16                0\n"
+        "layers.2 relu              (5, 3, 3, 8)                    0                0\n"
+        "layers.3 ConvTranspose2d   (5, 6, 6, 3)                  387           17,280\n"
+        "layers.4 Sequential        (5, 1000)                       0                0\n"
+        "layers.4.layers.0 Flatten  (5, 108)                        0                0\n"
+        "layers.4.layers.1 Dense    (5, 1000)                 109,000          540,000\n"
+        "total                                                109,483          560,520"
     )
     # by hand: N H' W' C' · K L C; N H W C · K L C'; N · inputs · outputs
     assert 5 * 3 * 3 * 8 * 3 * 3 * 1 == 3240
@@ -482,7 +479,7 @@ def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng):
 def test_summary_counts_the_multiplications_of_attention(rng):
     rows = columns(nn.summary(nn.SelfAttention(8, 2, rng=rng), array(np.zeros((3, 2, 5, 8)))))
     # every one of 10 positions meets 10, with 8 numbers, for its scores and for its means
-    assert rows[1] == ["SelfAttention", "(3, 2, 5, 8)", f"{2 * 3 * 10 * 10 * 8:,}"]
+    assert rows[1] == ["SelfAttention", "(3, 2, 5, 8)", "0", f"{2 * 3 * 10 * 10 * 8:,}"]
     assert rows[-1] == ["total", "288", f"{4800 + 4 * 3 * 10 * 8 * 8:,}"]
 
 
@@ -491,7 +488,7 @@ def test_summary_counts_shared_parameters_once_and_calls_twice(rng):
     rows = columns(nn.summary(nn.Sequential(layer, layer), array(np.zeros((2, 3)))))
     assert rows[2:] == [
         ["layers.0 Dense", "(2, 3)", "9", "18"],
-        ["layers.0 Dense", "(2, 3)", "18"],
+        ["layers.0 Dense", "(2, 3)", "0", "18"],
         ["total", "9", "36"],
     ]
 
@@ -545,9 +542,9 @@ def test_after_an_error_in_summary_the_model_is_as_it_was(rng):
 def test_summary_shows_several_results():
     class Two(nn.Module):
         def forward(self, x):
-            return x, (x.sum(), [x[0]])
+            return x, x[0]
 
-    assert columns(nn.summary(Two(), Tensor(np.ones((2, 3)))))[1] == ["Two", "(2, 3), (), (3)"]
+    assert columns(nn.summary(Two(), Tensor(np.ones((2, 3)))))[1][:2] == ["Two", "(2, 3), (3,)"]
 
 
 def test_a_plain_array_takes_the_dtype_of_a_layer_with_parameters_only(rng):
@@ -565,15 +562,5 @@ def test_two_of_one_name_are_refused(rng):
             self.parts = {0: tg.Tensor([1.0], requires_grad=True)}
             self.parts |= {"0": tg.Tensor([2.0], requires_grad=True)}
 
-    text = (
-        "Doubled: two different parameters or arrays are called `parts.0`; rename a key or an "
-        "attribute"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+    with pytest.raises(ValueError, match=r"^Doubled: two .* `parts\.0`$"):
         Doubled().state_dict()
-
-
-def test_a_class_in_place_of_a_layer_is_refused():
-    text = "Sequential: expected layers or functions, got the class ReLU as number 1"
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
-        nn.Sequential(tg.relu, nn.ReLU)

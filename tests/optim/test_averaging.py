@@ -105,24 +105,21 @@ def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back()
 
 
 @pytest.mark.parametrize(
-    ("method", "act"),
+    "act",
     [
-        ("update", lambda ema: ema.update()),
-        ("applied", lambda ema: ema.applied().__enter__()),
-        ("state_dict", lambda ema: ema.state_dict()),
-        ("state_dict", lambda ema: ema.load_state_dict({})),
-        ("copy_to_params", lambda ema: ema.copy_to_params()),
+        lambda ema: ema.update(),
+        lambda ema: ema.applied().__enter__(),
+        lambda ema: ema.state_dict(),
+        lambda ema: ema.load_state_dict({}),
+        lambda ema: ema.copy_to_params(),
     ],
 )
-def test_while_the_averages_are_applied_they_can_not_be_used_otherwise(method, act):
+def test_while_the_averages_are_applied_they_can_not_be_used_otherwise(act):
     p, ema = averaged()
     with ema.applied():
-        with pytest.raises(RuntimeError) as caught:
+        with pytest.raises(RuntimeError, match=r"^EMA: .*`with applied\(\)`"):
             act(ema)
         assert p.item() == 0.9
-    assert str(caught.value) == (
-        f"EMA.{method}: the averages are in use as the parameters; leave `with applied()` first"
-    )
     assert p.item() == 0
 
 
@@ -146,8 +143,6 @@ def test_an_average_saved_and_resumed_is_bit_for_bit_the_same(tmp_path, rng):
 
 
 def test_state_of_other_parameters_does_not_fit_an_average():
-    with pytest.raises(ValueError) as caught:
+    pattern = r"^EMA: .*\n  missing: average\.w\n  unexpected: average\.u$"
+    with pytest.raises(ValueError, match=pattern):
         optim.EMA({"w": P}).load_state_dict(optim.EMA({"u": P}).state_dict())
-    assert str(caught.value) == (
-        "load_state_dict: the state does not fit EMA\n  missing: average.w\n  unexpected: average.u"
-    )

@@ -78,40 +78,22 @@ def test_cosine_is_pytorchs_cosine():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("make", "error", "pattern"),
     [
-        (lambda: optim.constant(0), ValueError, "constant: expected `lr` > 0, got 0"),
-        (lambda: optim.step_decay(1, 0), ValueError, "step_decay: expected `every` ≥ 1, got 0"),
-        (lambda: optim.step_decay(1, 9, 0), ValueError, "step_decay: expected `factor` > 0, got 0"),
-        (
-            lambda: optim.exponential(1, 9, 0),
-            ValueError,
-            "exponential: expected `final` > 0, got 0",
-        ),
-        (lambda: optim.cosine(-1, 9), ValueError, "cosine: expected `peak` > 0, got -1"),
-        (lambda: optim.cosine(1, 0), ValueError, "cosine: expected `steps` ≥ 1, got 0"),
-        (lambda: optim.cosine(1, 9, -1), ValueError, "cosine: expected `final` ≥ 0, got -1"),
-        (lambda: optim.cosine("1", 9), TypeError, "cosine: expected `peak` > 0, got str"),
-        (lambda: optim.warm_up(1, 0), ValueError, "warm_up: expected `steps` ≥ 1, got 0"),
-        (
-            lambda: optim.warm_up(-1, 9),
-            ValueError,
-            "warm_up: expected a function or a rate `schedule` > 0, got -1",
-        ),
-        (lambda: optim.one_cycle(1, 9, -1), ValueError, "one_cycle: expected `start` ≥ 0, got -1"),
-        (
-            lambda: optim.one_cycle(1, 9, rise=2),
-            ValueError,
-            "one_cycle: expected 0 ≤ `rise` ≤ 1, got 2",
-        ),
-        (
-            lambda: optim.one_cycle(1, 9, final=-1),
-            ValueError,
-            "one_cycle: expected `final` ≥ 0, got -1",
-        ),
+        (lambda: optim.constant(0), ValueError, "^constant: expected `lr` > 0, got 0"),
+        (lambda: optim.step_decay(1, 0), ValueError, "^step_decay: .*`every` > 0, got 0"),
+        (lambda: optim.step_decay(1, 9, 0), ValueError, "^step_decay: .*`factor` > 0, got 0"),
+        (lambda: optim.exponential(1, 9, 0), ValueError, "^exponential: .*`final` > 0, got 0"),
+        (lambda: optim.cosine(-1, 9), ValueError, "^cosine: .*`peak` > 0, got -1"),
+        (lambda: optim.cosine(1, 0), ValueError, "^cosine: .*`steps` > 0, got 0"),
+        (lambda: optim.cosine(1, 9, -1), ValueError, "^cosine: .*`final` ≥ 0, got -1"),
+        (lambda: optim.cosine("1", 9), TypeError, "^cosine: .*`peak` > 0, got str"),
+        (lambda: optim.warm_up(1, 0), ValueError, "^warm_up: .*`steps` > 0, got 0"),
+        (lambda: optim.warm_up(-1, 9), ValueError, "`lr` > 0, got -1"),
+        (lambda: optim.one_cycle(1, 9, rise=2), ValueError, "^one_cycle: .*`rise`.*, got 2"),
+        (lambda: optim.one_cycle(1, 9, final=-1), ValueError, "`final` ≥ 0, got -1"),
     ],
 )
-def test_schedules_that_can_not_be_are_refused(make, error, message):
-    with pytest.raises(error) as caught:
+def test_schedules_that_can_not_be_are_refused(make, error, pattern):
+    with pytest.raises(error, match=pattern):
         make()
-    assert str(caught.value) == message

@@ -1,8 +1,4 @@
-"""Layers and the modules they are: `from tinygen import nn`, then `nn.Dense(784, 20, rng=rng)`.
-
-This page only gathers names. module.py says what a Module is, initializers.py how weights begin;
-the layers are in layers.py, norms.py and attention.py.
-"""
+"""Layers and the modules they are: `from tinygen import nn`, then `nn.Dense(784, 20, rng=rng)`."""
 
 from tinygen.nn.attention import *
 from tinygen.nn.initializers import *

@@ -13,11 +13,9 @@ T is the number of positions, tokens or pixels; d the length of a query.
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-
-from tinygen._types import Rng, Shape
+from tinygen._checks import whole
+from tinygen._types import ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes, transpose
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn.initializers import Initialiser, lecun_normal
@@ -27,14 +25,9 @@ from tinygen.nn.module import Module
 __all__ = ["SelfAttention", "attend"]
 
 
-def attend(q: Any, k: Any, v: Any) -> Tensor:
+def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Tensor:
     """z = softmax(q kᵀ / √d) v, over the last two axes: q (…, T, d), k (…, S, d), v (…, S, e)"""
     q, k, v = as_alike("attend", q, k, v)
-    if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ValueError(
-            f"attend: expected q (…, T, d), k (…, S, d), v (…, S, e), got {q.shape}, "
-            f"{k.shape} and {v.shape}"
-        )
     scores = matmul(q * (1 / math.sqrt(q.shape[-1])), swapaxes(k, -1, -2))  # (…, T, S)
     return matmul(softmax(scores), v)
 
@@ -49,24 +42,21 @@ class SelfAttention(Module):
     def __init__(
         self, channels: int, heads: int = 1, *, rng: Rng, init: Initialiser = lecun_normal
     ) -> None:
-        if not isinstance(heads, (int, np.integer)) or heads < 1 or channels % heads:
-            raise ValueError(
-                f"SelfAttention: expected `heads` to divide {channels} channels, got {heads!r}"
-            )
+        whole("SelfAttention", 1, heads=heads)
+        if channels % heads:
+            raise ValueError(f"SelfAttention: {heads} `heads` do not divide {channels} channels")
         self.heads = int(heads)
         self.query = Dense(channels, channels, rng=rng, init=init)
         self.key = Dense(channels, channels, rng=rng, init=init)
         self.value = Dense(channels, channels, rng=rng, init=init)
         self.mix = Dense(channels, channels, rng=rng, init=init)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: ArrayLike) -> Tensor:
         x, _ = as_alike("attention", x, self.query.weight)
-        if x.ndim < 3:
-            raise ValueError(
-                f"SelfAttention: expected `x` of shape (N, …, C) with positions "
-                f"between, got {x.shape}"
-            )
-        tokens = reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))  # (N, T, C)
+        N, *positions, C = x.shape
+        if not positions:
+            raise ValueError(f"SelfAttention: expected `x` (N, positions, C), got {x.shape}")
+        tokens = reshape(x, (N, math.prod(positions), C))  # (N, T, C)
         q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
         z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)
         return self.mix(reshape(z, x.shape))

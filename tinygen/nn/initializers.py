@@ -24,63 +24,52 @@ import numpy as np
 
 from tinygen._types import Array, Rng, Shape
 
-__all__ = [
-    "constant",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "normal",
-    "pytorch_uniform",
-    "zeros",
-]
+__all__ = ["constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"]
+__all__ += ["lecun_normal", "lecun_uniform", "normal", "pytorch_uniform", "zeros"]
 
-HostArray: TypeAlias = "Array"
-Initialiser: TypeAlias = Callable[[np.random.Generator, Shape, float, float], HostArray]
+Initialiser: TypeAlias = Callable[[Rng, Shape, float, float], Array]
 
 
-def _normal(rng: Rng, shape: Shape, variance: float) -> HostArray:
+def _normal(rng: Rng, shape: Shape, variance: float) -> Array:
     return math.sqrt(variance) * rng.standard_normal(shape)
 
 
-def _uniform(rng: Rng, shape: Shape, variance: float) -> HostArray:
+def _uniform(rng: Rng, shape: Shape, variance: float) -> Array:
     a = math.sqrt(3 * variance)
     return rng.uniform(-a, a, shape)
 
 
-def lecun_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def lecun_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """N(0, 1/n): keeps the variance of a linear layer's output. (LeCun et al. 1998)"""
     return _normal(rng, shape, 1 / fan_in)
 
 
-def lecun_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def lecun_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """U(±√(3/n)), of variance 1/n"""
     return _uniform(rng, shape, 1 / fan_in)
 
 
-def glorot_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def glorot_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """N(0, 2/(n + m)): between what the two directions want. (Glorot & Bengio 2010)"""
     return _normal(rng, shape, 2 / (fan_in + fan_out))
 
 
-def glorot_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def glorot_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """U(±√(6/(n + m))), of variance 2/(n + m)"""
     return _uniform(rng, shape, 2 / (fan_in + fan_out))
 
 
-def he_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def he_normal(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """N(0, 2/n): for inputs that come out of a ReLU. (He et al. 2015)"""
     return _normal(rng, shape, 2 / fan_in)
 
 
-def he_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def he_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """U(±√(6/n)), of variance 2/n"""
     return _uniform(rng, shape, 2 / fan_in)
 
 
-def pytorch_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> HostArray:
+def pytorch_uniform(rng: Rng, shape: Shape, fan_in: float, fan_out: float) -> Array:
     """U(±1/√n), of variance 1/(3n): smaller than derived above, and what PyTorch's layers take"""
     return _uniform(rng, shape, 1 / (3 * fan_in))
 

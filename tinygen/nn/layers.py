@@ -4,78 +4,38 @@ Features and channels are the last axis throughout: x is (…, C) for dense laye
 images. Weights are drawn from `rng`, a NumPy Generator, by the initialiser `init`; biases begin at
 zero. Parameters are float32; `model.astype(float)` converts them.
 
-Reading order: with parameters; without; activations.
+Reading order: with parameters; without; operations.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygen._checks import whole
+from tinygen import autograd
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Rng, Shape
-from tinygen.autograd import (
-    Tensor,
-    affine,
-    as_tensor,
-    avg_pool2d,
-    concat,
-    conv2d,
-    conv_transpose2d,
-    cos,
-    elu,
-    gelu,
-    leaky_relu,
-    max_pool2d,
-    relu,
-    reshape,
-    sigmoid,
-    silu,
-    sin,
-    softmax,
-    softplus,
-    tanh,
-    upsample2d,
-    xp,
-)
+from tinygen._types import ArrayLike, Rng, Shape
+from tinygen.autograd import Tensor, as_tensor, concat, cos, reshape, sin, xp
 from tinygen.autograd.geometry import Padding, Size, pair_of
 from tinygen.autograd.tensor import as_float
 from tinygen.nn.initializers import Initialiser, lecun_normal, normal
 from tinygen.nn.module import Function, Module
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "AvgPool2d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "LeakyReLU",
-    "MaxPool2d",
-    "ReLU",
-    "Reshape",
-    "SiLU",
-    "Sigmoid",
-    "SinusoidalEmbedding",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-    "Upsample",
-]
-
-
-def parameter(array: Any) -> Tensor:
-    """What a layer learns: float32, and differentiated with respect to."""
-    return Tensor(np.asarray(array, np.float32), requires_grad=True)
-
+__all__ = ["ELU", "GELU", "AvgPool2d", "Conv2d", "ConvTranspose2d", "Dense", "Dropout"]
+__all__ += ["Embedding", "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "SiLU"]
+__all__ += ["Sigmoid", "SinusoidalEmbedding", "Softmax", "Softplus", "Tanh", "Upsample"]
 
 STANDARD_NORMAL = normal(1.0)
+
+
+def parameter(array: ArrayLike) -> Tensor:
+    """What a layer learns: float32, and differentiated with respect to."""
+    return Tensor(np.asarray(array, np.float32), requires_grad=True)
 
 
 # --- with parameters ------------------------------------------------------------------------------
@@ -97,18 +57,21 @@ class Dense(Module):
         self.weight = parameter(init(generator("Dense", rng), (inputs, outputs), inputs, outputs))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
-    def forward(self, x: Any) -> Tensor:
-        return affine(x, self.weight, self.bias)
+    def forward(self, x: ArrayLike) -> Tensor:
+        return autograd.affine(x, self.weight, self.bias)
 
     def multiply_adds(self, x: Shape, z: Shape) -> int:
         return math.prod(x) * z[-1]
 
 
-class Conv2d(Module):
-    """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)
+class _Convolution(Module):
+    """The weight (K, L, C, O) of a convolution from C to O channels, or of its adjoint, and a bias
 
-    With stride s only one in s² of the K × L entries meets a given pixel, hence its fan-out.
+    With stride s only one in s² of the K × L entries meets a given pixel on the convolution's way
+    back, hence its fan-out. The adjoint has the two exchanged.
     """
+
+    adjoint = False
 
     def __init__(
         self,
@@ -122,56 +85,38 @@ class Conv2d(Module):
         init: Initialiser = lecun_normal,
         bias: bool = True,
     ) -> None:
-        whole("Conv2d", 1, inputs=inputs, outputs=outputs)
-        K, L = pair_of("Conv2d", "size", size, least=1)
-        s, t = pair_of("Conv2d", "stride", stride, least=1)
-        shape, fans = (K, L, inputs, outputs), (K * L * inputs, K * L * outputs / (s * t))
+        name = type(self).__name__
+        whole(name, 1, inputs=inputs, outputs=outputs)
+        K, L = pair_of(name, "size", size, least=1)
+        s, t = pair_of(name, "stride", stride, least=1)
+        C, O = (outputs, inputs) if self.adjoint else (inputs, outputs)
+        fans = (K * L * C, K * L * O / (s * t))[:: -1 if self.adjoint else 1]
         self.stride, self.padding = stride, padding
-        self.weight = parameter(init(generator("Conv2d", rng), shape, *fans))
+        self.weight = parameter(init(generator(name, rng), (K, L, C, O), *fans))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
-    def forward(self, x: Any, *plus: Any) -> Tensor:
-        """With `plus`, Tensors that broadcast to the result, these are added in the same pass"""
-        return conv2d(x, self.weight, self.stride, self.padding, bias=[self.bias, *plus])
-
     def multiply_adds(self, x: Shape, z: Shape) -> int:
-        K, L, C, _ = self.weight.shape
-        return math.prod(z) * K * L * C
+        return math.prod(x if self.adjoint else z) * math.prod(self.weight.shape[:3])
 
 
-class ConvTranspose2d(Module):
+class Conv2d(_Convolution):
+    """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)"""
+
+    def forward(self, x: ArrayLike, *plus: ArrayLike) -> Tensor:
+        """With `plus`, Tensors that broadcast to the result, these are added in the same pass"""
+        return autograd.conv2d(x, self.weight, self.stride, self.padding, bias=[self.bias, *plus])
+
+
+class ConvTranspose2d(_Convolution):
     """The adjoint of a convolution plus b, from `inputs` to `outputs` channels
 
-    Its weight is that of the convolution whose shapes it undoes, (K, L, outputs, inputs). Of the
-    K × L entries only one in s² meets a given output pixel, hence its fan-in.
+    Its weight is that of the convolution whose shapes it undoes, (K, L, outputs, inputs).
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        size: Size,
-        stride: Size = 1,
-        padding: Padding = 0,
-        *,
-        rng: Rng,
-        init: Initialiser = lecun_normal,
-        bias: bool = True,
-    ) -> None:
-        whole("ConvTranspose2d", 1, inputs=inputs, outputs=outputs)
-        K, L = pair_of("ConvTranspose2d", "size", size, least=1)
-        s, t = pair_of("ConvTranspose2d", "stride", stride, least=1)
-        shape, fans = (K, L, outputs, inputs), (K * L * inputs / (s * t), K * L * outputs)
-        self.stride, self.padding = stride, padding
-        self.weight = parameter(init(generator("ConvTranspose2d", rng), shape, *fans))
-        self.bias = parameter(np.zeros(outputs)) if bias else None
+    adjoint = True
 
-    def forward(self, y: Any) -> Tensor:
-        return conv_transpose2d(y, self.weight, self.stride, self.padding, bias=self.bias)
-
-    def multiply_adds(self, x: Shape, z: Shape) -> int:
-        K, L, C, _ = self.weight.shape
-        return math.prod(x) * K * L * C
+    def forward(self, y: ArrayLike) -> Tensor:
+        return autograd.conv_transpose2d(y, self.weight, self.stride, self.padding, bias=self.bias)
 
 
 class Embedding(Module):
@@ -181,21 +126,16 @@ class Embedding(Module):
         self, count: int, features: int, *, rng: Rng, init: Initialiser = STANDARD_NORMAL
     ) -> None:
         whole("Embedding", 1, count=count, features=features)
-        shape = (count, features)
-        self.weight = parameter(init(generator("Embedding", rng), shape, count, features))
+        w = init(generator("Embedding", rng), (count, features), count, features)
+        self.weight = parameter(w)
 
-    def forward(self, indices: Any) -> Tensor:
-        indices, count = as_tensor(indices).data, self.weight.shape[0]
-        if indices.dtype.kind not in "iu":
-            raise TypeError(
-                f"Embedding: expected indices that are integers, got dtype {indices.dtype}"
-            )
-        if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < count:
-            raise ValueError(
-                f"Embedding: expected indices from 0 to {count - 1}, got some from "
-                f"{int(indices.min())} to {int(indices.max())}"
-            )
-        return self.weight[indices]
+    def forward(self, indices: ArrayLike) -> Tensor:
+        i, n = as_tensor(indices).data, self.weight.shape[0]
+        if i.dtype.kind not in "iu":
+            raise TypeError(f"Embedding: expected indices that are integers, got dtype {i.dtype}")
+        if i.size and not 0 <= i.min() <= i.max() < n:
+            raise ValueError(f"Embedding: expected 0 ≤ index < {n}, got {i.min()} to {i.max()}")
+        return self.weight[i]
 
 
 # --- without parameters ---------------------------------------------------------------------------
@@ -209,13 +149,12 @@ class SinusoidalEmbedding(Module):
     """
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
-        if not isinstance(features, (int, np.integer)) or features < 4 or features % 2:
-            raise ValueError(
-                f"SinusoidalEmbedding: expected `features` to be an even int ≥ 4, got {features!r}"
-            )
+        whole("SinusoidalEmbedding", 4, features=features)
+        if features % 2:
+            raise ValueError(f"SinusoidalEmbedding: expected even `features`, got {features}")
         self.features, self.longest = int(features), float(longest)
 
-    def forward(self, t: Any) -> Tensor:
+    def forward(self, t: ArrayLike) -> Tensor:
         t = as_tensor(t)
         t = t if t.dtype.kind == "f" else t.astype(np.float32)
         half = self.features // 2
@@ -232,26 +171,15 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: expected `p` from 0 to below 1, got {p!r}")
+        expect("Dropout", "in [0, 1)", p=p)
         self.p, self.rng = float(p), generator("Dropout", rng)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: ArrayLike) -> Tensor:
         x = as_float(x)
         if not self.training or not self.p:
             return x
         kept = self.rng.random(x.shape, np.float32) >= self.p
         return x * xp.asarray(kept / (1 - self.p), x.dtype)
-
-
-class Flatten(Module):
-    """(N, …) → (N, all the rest)"""
-
-    def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
-        if not x.ndim:
-            raise ValueError("Flatten: expected a batch, got a number")
-        return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 class Reshape(Module):
@@ -260,98 +188,49 @@ class Reshape(Module):
     def __init__(self, *shape: int) -> None:
         self.shape = shape
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: ArrayLike) -> Tensor:
         x = as_tensor(x)
-        if not x.ndim or math.prod(x.shape[1:]) != math.prod(self.shape):
-            raise ValueError(
-                f"Reshape: expected {math.prod(self.shape)} entries for each of a "
-                f"batch, got `x` of shape {x.shape}"
-            )
         return reshape(x, (x.shape[0], *self.shape))
 
 
-class Upsample(Function):
-    """Every pixel repeated factor × factor times"""
+class Flatten(Module):
+    """(N, …) → (N, all the rest)"""
 
-    def __init__(self, factor: Size = 2) -> None:
-        super().__init__(upsample2d, factor=factor)
-
-
-class MaxPool2d(Function):
-    """The maximum over each patch"""
-
-    def __init__(self, size: Size, stride: Size | None = None, padding: Padding = 0) -> None:
-        super().__init__(max_pool2d, size=size, stride=stride, padding=padding)
+    def forward(self, x: ArrayLike) -> Tensor:
+        x = as_tensor(x)
+        return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-class AvgPool2d(Function):
-    """The mean over each patch"""
-
-    def __init__(self, size: Size, stride: Size | None = None, padding: Padding = 0) -> None:
-        super().__init__(avg_pool2d, size=size, stride=stride, padding=padding)
+# --- operations of the engine: in a Sequential, the functions themselves do as well ---------------
 
 
-# --- activations: in a Sequential, the functions themselves do as well ----------------------------
+class _Operation(Function):
+    """A function as a layer. The settings are the arguments that follow x in its signature."""
+
+    of: Callable[..., Tensor]
+
+    def __init__(self, *settings: Any, **options: Any) -> None:
+        call = inspect.signature(self.of).bind(None, *settings, **options)
+        call.apply_defaults()
+        _, *chosen = call.arguments.items()
+        super().__init__(self.of, **dict(chosen))
 
 
-class ReLU(Function):
-    """max(x, 0)"""
-
-    def __init__(self) -> None:
-        super().__init__(relu)
+def _layer(name: str, function: Callable[..., Tensor], equation: str) -> type[_Operation]:
+    made = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
+    return type(name, (_Operation,), made)
 
 
-class LeakyReLU(Function):
-    """x where x > 0, else slope · x"""
+Upsample = _layer("Upsample", autograd.upsample2d, "Every pixel repeated factor × factor times")
+MaxPool2d = _layer("MaxPool2d", autograd.max_pool2d, "The maximum over each patch")
+AvgPool2d = _layer("AvgPool2d", autograd.avg_pool2d, "The mean over each patch")
 
-    def __init__(self, slope: float = 0.01) -> None:
-        super().__init__(leaky_relu, slope=slope)
-
-
-class ELU(Function):
-    """x where x > 0, else α (eˣ − 1)"""
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__(elu, alpha=alpha)
-
-
-class SiLU(Function):
-    """x σ(x)"""
-
-    def __init__(self) -> None:
-        super().__init__(silu)
-
-
-class GELU(Function):
-    """x Φ(x)"""
-
-    def __init__(self) -> None:
-        super().__init__(gelu)
-
-
-class Softplus(Function):
-    """log(1 + eˣ)"""
-
-    def __init__(self) -> None:
-        super().__init__(softplus)
-
-
-class Sigmoid(Function):
-    """1 / (1 + e⁻ˣ)"""
-
-    def __init__(self) -> None:
-        super().__init__(sigmoid)
-
-
-class Tanh(Function):
-    """tanh x"""
-
-    def __init__(self) -> None:
-        super().__init__(tanh)
-
-
-class Softmax(Function):
-    """eˣ / Σ eˣ over an axis"""
-
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__(softmax, axis=axis)
+ReLU = _layer("ReLU", autograd.relu, "max(x, 0)")
+LeakyReLU = _layer("LeakyReLU", autograd.leaky_relu, "x where x > 0, else slope · x")
+ELU = _layer("ELU", autograd.elu, "x where x > 0, else α (eˣ − 1)")
+SiLU = _layer("SiLU", autograd.silu, "x σ(x)")
+GELU = _layer("GELU", autograd.gelu, "x Φ(x)")
+Softplus = _layer("Softplus", autograd.softplus, "log(1 + eˣ)")
+Sigmoid = _layer("Sigmoid", autograd.sigmoid, "1 / (1 + e⁻ˣ)")
+Tanh = _layer("Tanh", autograd.tanh, "tanh x")
+Softmax = _layer("Softmax", autograd.softmax, "eˣ / Σ eˣ over an axis")

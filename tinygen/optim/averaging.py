@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tinygen._checks import number
+from tinygen._checks import expect
 from tinygen._types import Array
 from tinygen.autograd.parallel import in_place
 from tinygen.optim.optimizers import Params, Stateful
@@ -25,20 +25,26 @@ class EMA(Stateful):
     training began with are soon forgotten. Call `update` after each step.
     """
 
+    kinds = ("average",)
+    _applied = False
+
     def __init__(self, params: Params, decay: float = 0.999, warm_up: bool = True) -> None:
-        super().__init__(params, "average")
-        self.decay = number("EMA: expected 0 ≤ `decay` < 1", decay, lambda x: 0 <= x < 1)
-        self.warm_up = warm_up
+        super().__init__(params)
+        expect("EMA", "in [0, 1)", decay=decay)
+        self.decay, self.warm_up = float(decay), warm_up
         self.state["average"] = [p.data.copy() for p in self.params]
-        self._applied = False
+
+    def _averages(self) -> list[Array]:
+        if self._applied:
+            raise RuntimeError("EMA: the averages are in use; leave `with applied()` first")
+        return self.state["average"]
 
     def update(self) -> None:
         """Move the averages towards the parameters."""
-        self._check_not_applied("update")
-        self.check_unchanged()
+        self.check("average", self._averages())
         early = (1 + self.steps) / (10 + self.steps)
         decay = min(self.decay, early) if self.warm_up else self.decay
-        for average, p in zip(self.state["average"], self.params, strict=True):
+        for average, p in zip(self._averages(), self.params, strict=True):
             _approach(average, p.data, decay)
         self.steps += 1
 
@@ -48,31 +54,23 @@ class EMA(Stateful):
 
         Both change places: what is done to the parameters inside is done to the averages.
         """
-        self._check_not_applied("applied")
-        self._swap()
+        averages = self._averages()
+        self._swap(averages)
         try:
             yield
         finally:
-            self._swap()
+            self._swap(averages)
 
-    def copy_to_params(self) -> None:
-        """Set the parameters to the averages, for good; `applied` does so for a while."""
-        self._check_not_applied("copy_to_params")
-        for average, p in zip(self.state["average"], self.params, strict=True):
-            p.data = average.copy()
-
-    def _swap(self) -> None:
-        averages, self._applied = self.state["average"], not self._applied
+    def _swap(self, averages: list[Array]) -> None:
+        self._applied = not self._applied
         for i, p in enumerate(self.params):
             p.data, averages[i] = averages[i], p.data
 
-    def state_dict(self) -> dict[str, Array]:
-        self._check_not_applied("state_dict")
-        return super().state_dict()
+    def copy_to_params(self) -> None:
+        """Set the parameters to the averages, for good; `applied` does so for a while."""
+        for average, p in zip(self._averages(), self.params, strict=True):
+            p.data = average.copy()
 
-    def _check_not_applied(self, method: str) -> None:
-        if self._applied:
-            raise RuntimeError(
-                f"EMA.{method}: the averages are in use as the parameters; leave "
-                f"`with applied()` first"
-            )
+    def state_dict(self) -> dict[str, Array]:
+        self._averages()
+        return super().state_dict()

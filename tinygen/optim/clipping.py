@@ -7,11 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tinygen._checks import number
-from tinygen._types import Array
-from tinygen.autograd import Tensor, as_tensor, fused, to_numpy, xp
-from tinygen.autograd.parallel import spread
-from tinygen.optim.optimizers import gradients_of
+from tinygen._checks import expect
+from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
+from tinygen.autograd.parallel import one_blas_thread
 
 __all__ = ["clip_by_global_norm", "clip_values"]
 
@@ -21,32 +19,18 @@ def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[
 
     If the norm is not finite the gradients come back as they are, for `step` to say which is not.
     """
-    max_norm = number("clip_by_global_norm: expected `max_norm` > 0", max_norm, lambda x: x > 0)
-    arrays = [g.data for g in gradients_of("clip_by_global_norm", grads)]
-    sums = [each for g in arrays for each in _square_sums(g.reshape(-1))]
-    norm = math.sqrt(to_numpy(xp.stack(sums)).sum()) if sums else 0.0  # one wait for a GPU
+    expect("clip_by_global_norm", "> 0", max_norm=max_norm)
+    arrays = [as_tensor(g).data for g in grads]
+    with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow from g = 2·10¹⁹ on
+        squares = [xp.dot(g, g) for a in arrays for g in [a.reshape(-1).astype(np.float64)]]
+    norm = math.sqrt(to_numpy(xp.stack(squares)).sum()) if squares else 0.0  # one wait for a GPU
     if max_norm < norm < math.inf:
-        arrays = [g * (max_norm / norm) for g in arrays]
+        arrays = [g * float(max_norm / norm) for g in arrays]
     return [as_tensor(g) for g in arrays], norm
-
-
-def _square_sums(flat: Array) -> list[Array]:
-    """Σ g² of each block, in float64: in float32 it overflows from g = 2·10¹⁹ on"""
-
-    def square_sum(start: int, stop: int) -> Array:
-        block = flat[start:stop].astype(np.float64)
-        with np.errstate(all="ignore"):
-            return xp.dot(block, block)
-
-    return spread(square_sum, flat.size, 8)
-
-
-@fused
-def _clip(g: Array, limit: float) -> Array:
-    return xp.where(xp.isinf(g), g, xp.minimum(xp.maximum(g, -limit), limit))
 
 
 def clip_values(grads: Iterable[Tensor], limit: float) -> list[Tensor]:
     """max(−c, min(g, c)) entry by entry; but what is infinite stays so, for `step` to refuse"""
-    limit = number("clip_values: expected `limit` > 0", limit, lambda x: x > 0)
-    return [as_tensor(_clip(g.data, limit)) for g in gradients_of("clip_values", grads)]
+    expect("clip_values", "> 0", limit=limit)
+    arrays, c = [as_tensor(g).data for g in grads], float(limit)
+    return [as_tensor(xp.where(xp.isinf(g), g, xp.clip(g, -c, c))) for g in arrays]

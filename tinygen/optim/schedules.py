@@ -10,50 +10,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from tinygen._checks import number
+from tinygen._checks import expect
 
 __all__ = ["Schedule", "constant", "cosine", "exponential", "one_cycle", "step_decay", "warm_up"]
 
 Schedule: TypeAlias = Callable[[int], float]
 
 
-def _positive(name: str, value: Any) -> float:
-    return number(f"{name} > 0", value, lambda x: x > 0)
-
-
-def _at_least(least: int, name: str, value: Any) -> float:
-    return number(f"{name} ≥ {least}", value, lambda x: x >= least)
-
-
 def constant(lr: float) -> Schedule:
     """lr, at every step"""
-    lr = _positive("constant: expected `lr`", lr)
+    expect("constant", "> 0", lr=lr)
     return lambda step: lr
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """lr · factor^⌊t / every⌋: multiplied by `factor` each time that `every` steps have passed"""
-    lr = _positive("step_decay: expected `lr`", lr)
-    every = int(_at_least(1, "step_decay: expected `every`", every))
-    factor = _positive("step_decay: expected `factor`", factor)
+    expect("step_decay", "> 0", lr=lr, every=every, factor=factor)
     return lambda step: lr * factor ** (step // every)
 
 
 def exponential(peak: float, steps: int, final: float) -> Schedule:
     """peak · (final / peak)^(t / T): from `peak` to `final`, by the same factor at every step"""
-    peak = _positive("exponential: expected `peak`", peak)
-    steps = int(_at_least(1, "exponential: expected `steps`", steps))
-    final = _positive("exponential: expected `final`", final)
+    expect("exponential", "> 0", peak=peak, steps=steps, final=final)
     return lambda step: peak * (final / peak) ** min(step / steps, 1)
 
 
 def cosine(peak: float, steps: int, final: float = 0.0) -> Schedule:
     """final + (peak − final) (1 + cos π t / T) / 2  (Loshchilov & Hutter 2017, eq. 5)"""
-    peak = _positive("cosine: expected `peak`", peak)
-    steps = int(_at_least(1, "cosine: expected `steps`", steps))
-    final = _at_least(0, "cosine: expected `final`", final)
+    expect("cosine", "> 0", peak=peak, steps=steps)
+    expect("cosine", "≥ 0", final=final)
     return lambda step: _swing(peak, final, min(step / steps, 1))
 
 
@@ -67,12 +54,9 @@ def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
 
     It takes T steps, so that what follows begins, and ends, that much later.
     """
-    steps = int(_at_least(1, "warm_up: expected `steps`", steps))
-    if callable(schedule):
-        after = schedule
-    else:
-        after = constant(_positive("warm_up: expected a function or a rate `schedule`", schedule))
-    return lambda step: after(0) * (step + 1) / (steps + 1) if step < steps else after(step - steps)
+    expect("warm_up", "> 0", steps=steps)
+    s = schedule if callable(schedule) else constant(schedule)
+    return lambda step: s(0) * (step + 1) / (steps + 1) if step < steps else s(step - steps)
 
 
 def one_cycle(
@@ -82,11 +66,7 @@ def one_cycle(
 
     Both ways go along half a cosine: from `start`, by default peak / 25, and to `final`.
     """
-    peak = _positive("one_cycle: expected `peak`", peak)
-    steps = int(_at_least(1, "one_cycle: expected `steps`", steps))
-    start = _at_least(0, "one_cycle: expected `start`", peak / 25 if start is None else start)
-    final = _at_least(0, "one_cycle: expected `final`", final)
-    rise = number("one_cycle: expected 0 ≤ `rise` ≤ 1", rise, lambda x: 0 <= x <= 1)
-    top = round(rise * steps)
+    expect("one_cycle", "in [0, 1]", rise=rise)
+    begin, top = peak / 25 if start is None else start, round(rise * steps)
     down = cosine(peak, max(steps - top, 1), final)
-    return lambda step: _swing(start, peak, step / top) if step < top else down(step - top)
+    return lambda step: _swing(begin, peak, step / top) if step < top else down(step - top)
