@@ -50,13 +50,7 @@ class GAN(Module):
     """
 
     def __init__(
-        self,
-        generator: Callable[..., Any],
-        critic: Callable[..., Any],
-        latent: int,
-        *,
-        classes: int | None = None,
-        packing: int = 1,
+        self, generator: Any, critic: Any, latent: int, classes: int | None = None, packing: int = 1
     ) -> None:
         whole("GAN", 1, latent=latent, packing=packing)
         whole("GAN", 0, classes=classes or 0)

@@ -102,8 +102,8 @@ class Bernoulli:
 
     def log_prob(self, x: ArrayLike, decoded: Tensor) -> Tensor:
         """log p(x|z) = Σ x log σ(l) + (1 − x) log σ(−l) = Σ x l − log(1 + eˡ): of each image"""
-        _check_images(x, decoded)
-        return _sum_of_image(decoded * x - softplus(decoded))
+        x, l = _pixels(x, decoded)
+        return (x * l - softplus(l)).sum(axis=1)
 
     def mean(self, decoded: Tensor) -> Tensor:
         return sigmoid(decoded)
@@ -123,25 +123,21 @@ class Gaussian(Module):
 
     def log_prob(self, x: ArrayLike, decoded: Tensor) -> Tensor:
         """log p(x|z) = −½ Σ (log 2π + log σ² + (x − m)² / σ²): of each image"""
-        _check_images(x, decoded)
-        d = decoded - x
-        square = d * d * exp(-self.log_var)
-        return -0.5 * _sum_of_image(math.log(2 * math.pi) + self.log_var + square)
+        x, m = _pixels(x, decoded)
+        return log_normal(x, m, self.log_var)
 
     def mean(self, decoded: Tensor) -> Tensor:
         return decoded
 
 
-def _check_images(x: ArrayLike, decoded: Tensor) -> None:
-    """Bytes would give a loss too, and so would (N, 784) beside (N, 28, 28, 1) if N is 1."""
-    x, shape = as_tensor(x), decoded.shape
-    if x.dtype.kind in "iu" or x.shape != shape:
-        raise ValueError(f"VAE: expected float images {shape} as decoded, got {x.dtype} {x.shape}")
-
-
-def _sum_of_image(x: Tensor) -> Tensor:
-    """Over all axes but the first: (N, …) → (N,)"""
-    return x.sum(axis=tuple(range(1, x.ndim)))
+def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
+    """Both as (N, pixels). Bytes, or (1, 784) beside (1, 28, 28, 1), would give a loss too."""
+    dtype, shape = as_tensor(x).dtype, decoded.shape
+    if dtype.kind in "iu" or np.shape(x) != shape:
+        raise ValueError(
+            f"VAE: expected float images {shape} as decoded, got {dtype} {np.shape(x)}"
+        )
+    return [y.reshape(len(y), -1) for y in as_alike("VAE", x, decoded)]
 
 
 # --- the bounds -----------------------------------------------------------------------------------
