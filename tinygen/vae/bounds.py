@@ -14,8 +14,7 @@ Notation: N images x, D latent units, k draws of z; mu and log_var are μ and lo
 are sums over pixels and over units, and means over images only: nats per image. Averaged over
 pixels the first term would weigh 784 times less, and it would not be a bound.
 
-Reading order: the terms, from `reparameterise` to `Gaussian`; the bounds, `elbo` and `iwae`;
-`train`.
+Reading order: the terms, to `Gaussian`; the bounds, `elbo` and `iwae`; `train`.
 """
 
 from __future__ import annotations
@@ -30,18 +29,8 @@ from tinygen._batch import as_rows, halves, host
 from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, ArrayLike, Rng, Shape
-from tinygen.autograd import (
-    Tensor,
-    broadcast_to,
-    exp,
-    grad,
-    logsumexp,
-    maximum,
-    sigmoid,
-    softplus,
-    xp,
-)
-from tinygen.autograd.tensor import as_alike, as_tensor
+from tinygen.autograd import broadcast_to, exp, grad, logsumexp, maximum, sigmoid, softplus, xp
+from tinygen.autograd.tensor import Tensor, as_alike, as_tensor
 from tinygen.nn import Module
 from tinygen.optim import Optimizer
 
@@ -132,12 +121,10 @@ class Gaussian(Module):
 
 def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
     """Both as (N, pixels). Bytes, or (1, 784) beside (1, 28, 28, 1), would give a loss too."""
-    dtype, shape = as_tensor(x).dtype, decoded.shape
-    if dtype.kind in "iu" or np.shape(x) != shape:
-        raise ValueError(
-            f"VAE: expected float images {shape} as decoded, got {dtype} {np.shape(x)}"
-        )
-    return [y.reshape(len(y), -1) for y in as_alike("VAE", x, decoded)]
+    (images, _), dtype = as_alike("VAE", x, decoded), as_tensor(x).dtype
+    if dtype.kind in "iu" or images.shape != decoded.shape:
+        raise ValueError(f"VAE: expected float images {decoded.shape}, got {dtype} {images.shape}")
+    return [y.reshape(len(y), -1) for y in (images, decoded)]
 
 
 # --- the bounds -----------------------------------------------------------------------------------

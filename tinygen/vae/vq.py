@@ -140,9 +140,8 @@ class VQVAE(Module):
 class VQLoss(NamedTuple):
     """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
 
-    `perplexity` is the effective number of codes in use: e to the entropy of the choice. It is that
-    of one batch, so `evaluate` gives the mean over its parts, less than that of all images. It is
-    counted on the host: on a GPU, each step waits for its codes.
+    `perplexity` is the effective number of codes in use, e to the entropy of the choice, in this
+    batch: `evaluate` gives the mean over its parts, less than that of all images.
     """
 
     loss: Tensor
