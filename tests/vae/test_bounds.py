@@ -354,7 +354,7 @@ narrow, wide, bytes_ = tensor(X[:, :1]), tensor(X), tg.xp.zeros((3, P), "u1")
         (lambda m: vae.reparameterise(narrow, wide, wide), ValueError, r"parameterise: .*\(3, 1\)"),
         (lambda m: vae.reparameterise(wide, narrow, wide), ValueError, r"parameterise: .*\(3, 1\)"),
         (lambda m: vae.reparameterise(wide, wide, narrow), ValueError, r"parameterise: .*\(3, 1\)"),
-        (lambda m: vae.reparameterise(wide, 0.0, X[0]), ValueError, r"`eps`.*\(3, 4\).*\(4,\)"),
+        (lambda m: vae.reparameterise(wide, 0.0, wide[0]), ValueError, r"`eps`.*\(3, 4\).*\(4,\)"),
         (lambda m: metrics.bits_per_dimension(1.0, 0), ValueError, "`dimensions`.* ≥ 1, got 0"),
         (lambda m: metrics.bits_per_dimension(1.0, 4, levels=0), ValueError, "`levels`.* ≥ 1"),
         (lambda m: VAE(lambda x: x[:, :3], None, D).encode(wide), ValueError, r"N, 4.* \(3, 3\)"),

@@ -275,11 +275,15 @@ one = tensor(np.ones((1, 4, 4, 1)))
         (lambda: VectorQuantiser(0, 3, rng=generator()), ValueError, "`codes`.* ≥ 1, got 0"),
         (lambda: quantiser(decay=1.0), ValueError, r"`decay` in \(0, 1\), got 1.0"),
         (lambda: quantiser(decay="0.9"), TypeError, r"`decay` in \(0, 1\), got str"),
-        (lambda: quantiser()(np.ones((2, 4))), ValueError, "4.*3|3.*4"),
-        (lambda: quantiser().nearest(np.ones((3, 2))), ValueError, "2.*3|3.*2"),  # 2 vectors of 3?
-        (lambda: quantiser().restart(np.ones((3, 2)), rng=generator(), below=2), ValueError, "2"),
+        (lambda: quantiser()(one[0, :2, :, 0]), ValueError, "4.*3|3.*4"),
         (
-            lambda: quantiser().restart(np.ones((0, 3)), rng=generator(), below=2),
+            lambda: quantiser().nearest(one[0, :3, :2, 0]),
+            ValueError,
+            "2.*3|3.*2",
+        ),  # 2 vectors of 3?
+        (lambda: quantiser().restart(one[0, :3, :2, 0], rng=generator(), below=2), ValueError, "2"),
+        (
+            lambda: quantiser().restart(one[0, :0, :3, 0], rng=generator(), below=2),
             ValueError,
             "high",
         ),

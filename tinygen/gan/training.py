@@ -147,6 +147,7 @@ def train(
     for step, batch in enumerate(batches, 1):
         x, labels = halves(batch)
         x = floating("train", x)
+        labels = checked_labels("train", labels, model.classes, x)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic
         with contextlib.nullcontext() if turn else no_grad():
             fake = model.generate(model.noise(len(x), rng=rng), labels)
