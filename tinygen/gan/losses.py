@@ -7,8 +7,7 @@ takes the image for real. A loss is an object with
     generator(f)        what the generator minimises
     at_rest             both losses at equilibrium: p_G = p_data, and D is best for it. None where
                         any value would do
-    boundary            the score above which D takes an image for real. None where D measures a
-                        distance
+    boundary            the score above which D takes an image for real. None for a distance
 
 All are means over the batch, written in logits: log σ(r) = −softplus(−r) is exact where σ(r) would
 round to 0 or 1, so every loss and its gradient are finite for any finite r and f.

@@ -1,8 +1,7 @@
 r"""The networks that the model families of this library are tried with.
 
-Each is a Module made from a few numbers. Images are (N, H, W, C). A network of images has levels:
-from one to the next both sides halve and the channels double. DCGANs, encoders and decoders go on
-while both sides are even and above 4: from 28 × 28 by 14 to 7, from 64 × 64 by 32, 16 and 8 to 4.
+Images are (N, H, W, C). A network of images has levels: from one to the next both sides halve and
+the channels double, while both sides are even and above 4: 28, 14, 7, or 64, 32, 16, 8, 4.
 
 Reading order: `mlp`; the DCGAN pair; the convolutional encoder and decoder; `PlaneMLP`.
 """
