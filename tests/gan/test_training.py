@@ -349,6 +349,20 @@ def test_real_and_generated_images_are_judged_with_the_same_labels():
     assert all((each == host(labels)).all() for each in seen)
 
 
+def test_a_penalty_judges_each_pack_with_its_own_labels():
+    seen = []
+
+    def penalty(critic, real, fake, *, rng):
+        seen.append(host(critic(real)))
+        return tg.mean(critic(fake))
+
+    model, _, steps = small(classes=4, packing=2, penalty=penalty)
+    x, labels = generator(9).standard_normal((40, 3)), np.arange(40) % 4
+    expected = host(model.judge(*next(Batches(x, 8, rng=generator(4), labels=labels))))
+    next(steps)
+    np.testing.assert_allclose(seen, [expected])
+
+
 def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
     def parts():
         rng = generator()
