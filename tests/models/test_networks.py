@@ -94,6 +94,11 @@ def test_a_dcgan_generator_makes_images_between_minus_1_and_1(rng):
     assert -1 <= x.min() < -0.9 and 0.9 < x.max() <= 1
 
 
+def test_a_relu_follows_each_convolution_of_an_encoder(rng):
+    kinds = [type(f).__name__ for f in conv_encoder((12, 12, 2), 3, 2, rng=rng)]
+    assert kinds == ["Conv2d", "ReLU", "Conv2d", "ReLU", "Flatten", "Dense"]
+
+
 def test_a_conv_decoder_makes_any_real_numbers(rng):
     x = shaken(conv_decoder((12, 12, 2), 3, 2, rng=rng), rng)(batch(rng, 50, 3)).numpy()
     assert x.min() < -1.1 and x.max() > 1.1
