@@ -13,6 +13,7 @@ CONDITIONS: Mapping[str, Callable[[float], bool]] = {
     "> 0": lambda x: x > 0,
     "≥ 0": lambda x: x >= 0,
     "in (0, 1)": lambda x: 0 < x < 1,
+    "in (0, 1]": lambda x: 0 < x <= 1,
     "in [0, 1)": lambda x: 0 <= x < 1,
     "in [0, 1]": lambda x: 0 <= x <= 1,
     "finite": lambda x: True,

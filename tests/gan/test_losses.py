@@ -102,7 +102,7 @@ def test_at_rest_is_where_the_best_critic_of_equal_distributions_is(loss):
 @pytest.mark.parametrize("make", [Minimax, NonSaturating, LeastSquares])
 @pytest.mark.parametrize("real", [0.0, 1.1, -1, math.nan])
 def test_a_label_is_a_probability(make, real):
-    with pytest.raises(ValueError, match=f"^{make.__name__}: expected 0 < `real` ≤ 1, got {real}"):
+    with pytest.raises(ValueError, match=rf"^{make.__name__}: .*`real` in \(0, 1\], got {real}"):
         make(real)
 
 
@@ -323,9 +323,5 @@ def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
 
 
 def test_as_many_fakes_as_real_images_are_needed():
-    with pytest.raises(
-        ValueError,
-        match=r"^gradient_penalty: expected as many `fake` as `real` im"
-        r"ages, of one shape, got \(2, 3\) and \(4, 3\)$",
-    ):
+    with pytest.raises(ValueError, match=r"^gradient_penalty: .*\(4, 3\), got \(2, 3\)"):
         gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())

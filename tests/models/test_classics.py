@@ -157,6 +157,13 @@ def test_batch_norm_turns_the_elu_of_the_classic_dcgan_into_selu(rng):
     assert_close(generator(z), selu(z).numpy(), 1e-4)
 
 
+@each_gan
+def test_the_leaky_slopes_of_a_classic_discriminator_are_its_source_s(name, rng):
+    _, discriminator = getattr(classics, name)(rng=rng)
+    slopes = {float(f(xp.asarray([-1.0]))[0]) for f in discriminator if isinstance(f, nn.LeakyReLU)}
+    assert slopes == {-0.3 if name == "dense_gan" else -0.2}
+
+
 # --- everything is connected ----------------------------------------------------------------------
 
 

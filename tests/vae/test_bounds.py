@@ -312,183 +312,57 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
     )
     x = tg.Tensor(tg.xp.zeros((1, 28, 28, 1), "f4"))
     n = 1 if bound is elbo else 2  # draws
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=rf"\({n}, 784\).*\({n}, 28, 28, 1\)"):
         bound(model, x, rng=generator())
-    assert str(caught.value) == (
-        f"VAE: expected the decoder to give ({n}, 28, 28, 1), as the images are, got ({n}, 784)"
-    )
+
+
+narrow, wide, bytes_ = tensor(X[:, :1]), tensor(X), tg.xp.zeros((3, P), "u1")
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("call", "error", "pattern"),
     [
-        (lambda: VAE(None, None, 0), "VAE: expected `latent` to be an int ≥ 1, got 0"),
-        (lambda: VAE(None, None, True), "VAE: expected `latent` to be an int ≥ 1, got True"),
-        (
-            lambda: VAE(None, None, D, classes=-1),
-            "VAE: expected `classes` to be an int ≥ 0, got -1",
-        ),
-        (
-            lambda: VAE(None, None, D, classes=True),
-            "VAE: expected `classes` to be an int ≥ 0, got True",
-        ),
-        (
-            lambda: VAE(None, None, D, classes=2.0),
-            "VAE: expected `classes` to be an int ≥ 0, got 2.0",
-        ),
-        (
-            lambda: iwae(small_model(), tensor(X), k=0, rng=generator()),
-            "log_weights: expected `k` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: log_weights(small_model(), tensor(X), k=1.5, rng=generator()),
-            "log_weights: expected `k` to be an int ≥ 1, got 1.5",
-        ),
-        (
-            lambda: vae.log_likelihood(small_model(), X, k=0, rng=generator()),
-            "log_likelihood: expected `k` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: vae.log_likelihood(small_model(), X, size=0, rng=generator()),
-            "log_likelihood: expected `size` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: vae.evaluate(small_model(), X, size=0, rng=generator()),
-            "evaluate: expected `size` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: vae.unit_kl(small_model(), X, size=-3),
-            "unit_kl: expected `size` to be an int ≥ 1, got -3",
-        ),
-        (
-            lambda: vae.evaluate(small_model(), X[:0], rng=generator()),
-            "evaluate: expected at least one row, got shape (0, 4)",
-        ),
-        (
-            lambda: vae.log_likelihood(small_model(), X[:0], k=2, rng=generator()),
-            "log_likelihood: expected at least one row, got shape (0, 4)",
-        ),
-        (
-            lambda: vae.unit_kl(small_model(), X[:0]),
-            "unit_kl: expected at least one row, got shape (0, 4)",
-        ),
-        (lambda: small_model().means(X[:0]), "means: expected at least one row, got shape (0, 4)"),
-        (
-            lambda: small_model().generate(X[:0, :D]),
-            "generate: expected at least one row, got shape (0, 2)",
-        ),
-        (
-            lambda: small_model().sample(0, rng=generator()),
-            "sample: expected `n` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: small_model().interpolate(X, X[:2], 3),
-            "interpolate: expected as many images in `x1` as in `x0`, got 2 and 3",
-        ),
-        (
-            lambda: small_model().interpolate(X, X, 0),
-            "interpolate: expected `steps` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: elbo(small_model(), tensor(X), rng=generator(), beta=-1.0),
-            "elbo: expected `beta` ≥ 0, got -1.0",
-        ),
-        (
-            lambda: elbo(small_model(), tensor(X), rng=generator(), free_bits=math.nan),
-            "elbo: expected `free_bits` ≥ 0, got nan",
-        ),
-        (
-            lambda: elbo(small_model(), tensor(X), rng=generator(), beta="4"),
-            "elbo: expected `beta` ≥ 0, got str",
-        ),
-        (lambda: Gaussian(0.0), "Gaussian: expected `sigma` > 0, got 0.0"),
-        (lambda: Gaussian("a"), "Gaussian: expected `sigma` > 0, got str"),
-        (
-            lambda: VAE(None, None, D, likelihood="gaussian"),
-            "VAE: expected `likelihood` to be an object such as Bernoulli(), got 'gaussian'",
-        ),
-        (
-            lambda: VAE(None, None, D, likelihood=Gaussian),
-            f"VAE: expected `likelihood` to be an object such as Bernoulli(), got {Gaussian}",
-        ),
-        (
-            lambda: small_model().generate(X[:, :D], [0, 1, 2]),
-            "VAE: expected no `labels`, for the model is not conditional",
-        ),
-        (
-            lambda: small_model().sample(3, [0, 1, 2], rng=generator()),
-            "VAE: expected no `labels`, for the model is not conditional",
-        ),
-        (
-            lambda: elbo(small_model(), tensor(X[:0]), rng=generator()),
-            "VAE: expected at least one image, got shape (0, 4)",
-        ),
-        (
-            lambda: iwae(small_model(), tensor(X[:0]), k=2, rng=generator()),
-            "VAE: expected at least one image, got shape (0, 4)",
-        ),
-        (
-            lambda: elbo(small_model(Gaussian()), tg.xp.zeros((3, P), "u1"), rng=generator()),
-            "VAE: expected images in floating point, got uint8; divide bytes by 255",
-        ),
-        (
-            lambda: log_weights(small_model(), tg.xp.zeros((3, P), "i8"), k=2, rng=generator()),
-            "VAE: expected images in floating point, got int64; divide bytes by 255",
-        ),
-        (
-            lambda: gaussian_kl(tensor(X), tensor(X[:, :1])),
-            "gaussian_kl: expected as many units, on the last axis, in each, got (3, 4) and (3, 1)",
-        ),
-        (
-            lambda: log_normal(tensor(X[:, :1]), tensor(X), 0.0),
-            "log_normal: expected as many units, on the last axis, in each, got (3, 1) and (3, 4) "
-            "and ()",
-        ),
-        (
-            lambda: log_normal(tensor(X), 0.0, tensor(X[:, :1])),
-            "log_normal: expected as many units, on the last axis, in each, got (3, 4) and () and "
-            "(3, 1)",
-        ),
-        (
-            lambda: vae.reparameterise(tensor(X[:, :1]), tensor(X), tensor(X)),
-            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 1), "
-            "got (3, 4)",
-        ),
-        (
-            lambda: vae.reparameterise(tensor(X), tensor(X[:, :1]), tensor(X)),
-            "reparameterise: expected the shape of `eps` to end in that of `log_var`, (3, 1), got "
-            "(3, 4)",
-        ),
-        (
-            lambda: vae.reparameterise(tensor(X), tensor(X), tensor(X[:, :1])),
-            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), "
-            "got (3, 1)",
-        ),
-        (
-            lambda: vae.reparameterise(tensor(X), 0.0, tensor(X[0])),
-            "reparameterise: expected the shape of `eps` to end in that of `mu`, (3, 4), got (4,)",
-        ),
-        (
-            lambda: metrics.bits_per_dimension(1.0, 0),
-            "bits_per_dimension: expected `dimensions` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: metrics.bits_per_dimension(1.0, 4, levels=0),
-            "bits_per_dimension: expected `levels` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: VAE(nn.Dense(P, 3, rng=generator()), None, D).encode(
-                tg.Tensor(np.ones((1, P), np.float32))
-            ),
-            "VAE: expected the encoder to give (N, 4), the mean and log-variance of 2 units, got "
-            "(1, 3)",
-        ),
+        (lambda m: VAE(None, None, 0), ValueError, "VAE: .*`latent`.* ≥ 1, got 0"),
+        (lambda m: VAE(None, None, True), ValueError, "VAE: .*`latent`.* got True"),
+        (lambda m: VAE(None, None, D, classes=-1), ValueError, "VAE: .*`classes`.* ≥ 0, got -1"),
+        (lambda m: VAE(None, None, D, classes=2.0), ValueError, "VAE: .*`classes`.* got 2.0"),
+        (lambda m: iwae(m, wide, k=0, rng=generator()), ValueError, "`k`.* ≥ 1, got 0"),
+        (lambda m: log_weights(m, wide, k=1.5, rng=generator()), ValueError, "`k`.* got 1.5"),
+        (lambda m: vae.log_likelihood(m, X, k=0, rng=generator()), ValueError, "`k`.* got 0"),
+        (lambda m: vae.log_likelihood(m, X, size=0, rng=generator()), ValueError, "`size`.* 0"),
+        (lambda m: vae.evaluate(m, X, size=0, rng=generator()), ValueError, "`size`.* got 0"),
+        (lambda m: vae.unit_kl(m, X, size=-3), ValueError, "unit_kl: .*`size`.* got -3"),
+        (lambda m: vae.evaluate(m, X[:0], rng=generator()), ValueError, r"one row.* \(0, 4\)"),
+        (lambda m: vae.log_likelihood(m, X[:0], rng=generator()), ValueError, "one row"),
+        (lambda m: vae.unit_kl(m, X[:0]), ValueError, "unit_kl: .*one row"),
+        (lambda m: m.means(X[:0]), ValueError, "means: .*one row"),
+        (lambda m: m.generate(X[:0, :D]), ValueError, r"generate: .*one row.* \(0, 2\)"),
+        (lambda m: m.sample(0, rng=generator()), ValueError, "one row"),
+        (lambda m: m.interpolate(X, X[:2], 3), ValueError, r"\(3,2\) \(2,2\)"),
+        (lambda m: elbo(m, wide, rng=generator(), beta=-1.0), ValueError, "elbo: .*`beta` ≥ 0"),
+        (lambda m: elbo(m, wide, rng=generator(), beta="4"), TypeError, "`beta` ≥ 0, got str"),
+        (lambda m: elbo(m, wide, rng=generator(), free_bits=math.nan), ValueError, "`free_bits`"),
+        (lambda m: elbo(m, wide[:0], rng=generator()), ValueError, "0 entries"),
+        (lambda m: Gaussian(0.0), ValueError, "Gaussian: .*`sigma` > 0, got 0.0"),
+        (lambda m: m.generate(X[:, :D], [0, 1, 2]), ValueError, "no `labels`"),
+        (lambda m: m.sample(3, [0, 1, 2], rng=generator()), ValueError, "no `labels`"),
+        (lambda m: elbo(m, bytes_, rng=generator()), ValueError, r"float images.*uint8 \(3, 4\)"),
+        (lambda m: Gaussian().log_prob(bytes_, wide), ValueError, "float images.*uint8"),
+        (lambda m: gaussian_kl(wide, narrow), ValueError, r"_kl: .*\(3, 4\), \(3, 1\)"),
+        (lambda m: log_normal(narrow, wide, 0.0), ValueError, r"_normal: .*\(3, 1\), \(3, 4\)"),
+        (lambda m: log_normal(wide, 0.0, narrow), ValueError, r"_normal: .*\(3, 4\), \(\), \(3, 1"),
+        (lambda m: vae.reparameterise(narrow, wide, wide), ValueError, r"parameterise: .*\(3, 1\)"),
+        (lambda m: vae.reparameterise(wide, narrow, wide), ValueError, r"parameterise: .*\(3, 1\)"),
+        (lambda m: vae.reparameterise(wide, wide, narrow), ValueError, r"parameterise: .*\(3, 1\)"),
+        (lambda m: vae.reparameterise(wide, 0.0, wide[0]), ValueError, r"`eps`.*\(3, 4\).*\(4,\)"),
+        (lambda m: metrics.bits_per_dimension(1.0, 0), ValueError, "`dimensions`.* ≥ 1, got 0"),
+        (lambda m: metrics.bits_per_dimension(1.0, 4, levels=0), ValueError, "`levels`.* ≥ 1"),
+        (lambda m: VAE(lambda x: x[:, :3], None, D).encode(wide), ValueError, r"N, 4.* \(3, 3\)"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(make, message):
-    with pytest.raises((TypeError, ValueError)) as caught:
-        make()
-    assert str(caught.value) == message
+def test_what_can_not_be_meant_is_refused(call, error, pattern):
+    with pytest.raises(error, match=pattern):
+        call(small_model())
 
 
 def test_pixels_may_be_black_and_white_as_booleans():

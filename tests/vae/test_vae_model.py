@@ -29,7 +29,7 @@ def test_a_conditional_model_is_told_the_label_on_both_sides():
         tg.to_numpy(model.decode(tensor(z), [0, 1, 1, 2]).data),
         tg.to_numpy(model.decoder(tensor(np.hstack([z, one_hot]))).data),
     )
-    with pytest.raises(ValueError, match=r"^VAE: expected `labels`, for the model is conditional"):
+    with pytest.raises(ValueError, match="`labels`"):
         model.encode(tensor(x))
     log_w, *_ = log_weights(model, tensor(x), [0, 1, 1, 2], k=2, rng=generator())
     assert log_w.shape == (2, 4)
@@ -127,24 +127,15 @@ def test_labels_may_be_tensors_lists_or_arrays_of_any_int():
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"),
+    ("labels", "pattern"),
     [
-        (
-            [0.0, 1.0, 2.0],
-            "VAE: expected `labels` to be 3 ints, one for each row, got float64 of shape (3,)",
-        ),
-        (
-            [True, False, True],
-            "VAE: expected `labels` to be 3 ints, one for each row, got bool of shape (3,)",
-        ),
-        ([0, 1], "VAE: expected `labels` to be 3 ints, one for each row, got int64 of shape (2,)"),
-        (
-            [[0], [1], [2]],
-            "VAE: expected `labels` to be 3 ints, one for each row, got int64 of shape (3, 1)",
-        ),
-        ([0, 1, 3], "VAE: expected `labels` from 0 to 2, got 0 to 3"),
-        ([0, -1, 2], "VAE: expected `labels` from 0 to 2, got -1 to 2"),
-        (None, "VAE: expected `labels`, for the model is conditional on 3 classes"),
+        ([0.0, 1.0, 2.0], r"3 ints.* float64 of shape \(3,\)"),
+        ([True, False, True], "3 ints.* bool"),
+        ([0, 1], r"3 ints.* \(2,\)"),
+        ([[0], [1], [2]], r"3 ints.* \(3, 1\)"),
+        ([0, 1, 3], "from 0 to 2, got 0 to 3"),
+        ([0, -1, 2], "from 0 to 2, got -1 to 2"),
+        (None, "conditional on 3 classes"),
     ],
 )
 @pytest.mark.parametrize(
@@ -161,11 +152,10 @@ def test_labels_may_be_tensors_lists_or_arrays_of_any_int():
         lambda m, y: vae.unit_kl(m, X, y),
     ],
 )
-def test_labels_that_no_class_can_be_told_from_are_refused(use, labels, message):
+def test_labels_that_no_class_can_be_told_from_are_refused(use, labels, pattern):
     labels = None if labels is None else np.asarray(labels)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"VAE: expected `labels`.*{pattern}"):
         use(small_model(classes=3), labels)
-    assert str(caught.value) == message
 
 
 def test_labels_beyond_the_last_row_are_refused_however_the_rows_are_cut_up():

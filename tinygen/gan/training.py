@@ -1,51 +1,28 @@
 r"""Generative adversarial networks: one network makes images, another tells them from real ones.
 
 The *generator* G turns noise z ~ N(0, I) into images; the *critic* D, or discriminator, gives an
-image a number, high if it takes it for a real one. They are trained in turn, each against the
-other, until what G makes is distributed as the data are (Goodfellow et al. 2014). What each of
-them minimises is the `loss`, one of losses.py. There is no likelihood, and nothing that goes
-down all the way: docs/gan.md says how to read the curves.
+image a score, high if it takes it for real. They are trained alternately, each against the other,
+until what G makes is distributed as the data are (Goodfellow et al. 2014). The `loss`, one of
+losses.py, says what each of them minimises. There is no likelihood, and nothing that goes down all
+the way: docs/gan.md says how to read the curves.
 
-Notation: N images x, real ones, and G(z), fakes; L numbers in each z.
-
-Reading order: losses.py first; then here `GAN`, which puts two networks together, and `train`, the
-algorithm.
+Notation: N images x, real ones, and G(z), fakes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinygen._batch import (
-    as_rows,
-    checked_labels,
-    dtype_of,
-    floating,
-    halves,
-    one_hot,
-    part,
-    slices,
-)
-from tinygen._checks import number, whole
+from tinygen._batch import as_rows, checked_labels, dtype_of, floating, halves, one_hot, slices
+from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
-from tinygen.autograd import (
-    Tensor,
-    as_tensor,
-    broadcast_to,
-    concat,
-    grad,
-    no_grad,
-    reshape,
-    swapaxes,
-    to_numpy,
-    xp,
-)
+from tinygen.autograd import Tensor, as_tensor, broadcast_to, concat, grad, no_grad, to_numpy, xp
 from tinygen.gan.losses import NonSaturating, scores
 from tinygen.nn import Module, evaluating
 from tinygen.optim import Optimizer
@@ -61,7 +38,7 @@ AT_ONCE = 500  # images that are generated together where nothing is learnt from
 class GAN(Module):
     """A generator, (N, latent) → images, and a critic, images → (N, 1) or (N,).
 
-    With `classes` the model is conditional (Mirza & Osindero 2014): both networks are also told the
+    With `classes` the model is conditional (Mirza & Osindero 2014): both networks also see the
     label, an int from 0 to classes − 1. The generator is called with z and the one-hot label side
     by side, (N, latent + classes); the critic sees the label as further channels of its input,
     `classes` of them, of which one is 1 everywhere.
@@ -73,18 +50,12 @@ class GAN(Module):
     """
 
     def __init__(
-        self,
-        generator: Any,
-        critic: Any,
-        latent: int,
-        *,
-        classes: int | None = None,
-        packing: int = 1,
+        self, generator: Any, critic: Any, latent: int, classes: int | None = None, packing: int = 1
     ) -> None:
         whole("GAN", 1, latent=latent, packing=packing)
-        whole("GAN", 0, classes=0 if classes is None else classes)
-        self.generator, self.critic, self.latent = generator, critic, int(latent)
-        self.classes, self.packing = int(classes or 0), int(packing)
+        whole("GAN", 0, classes=classes or 0)
+        self.generator, self.critic, self.latent = generator, critic, latent
+        self.classes, self.packing = classes or 0, packing
 
     def generate(self, z: Any, labels: Any = None) -> Tensor:
         """G(z)"""
@@ -96,14 +67,13 @@ class GAN(Module):
         """D(x): (N / packing,)"""
         x = as_tensor(x)
         if self.classes:
-            told = self._one_hot(labels, x)  # (N, classes)
-            told = reshape(told, (len(x), *[1] * (x.ndim - 2), self.classes))
-            x = concat([x, broadcast_to(told, (*x.shape[:-1], self.classes))], axis=-1)
-        return scores("GAN", self.critic, pack(x, self.packing))
+            rows = self._one_hot(labels, x)  # (N, classes)
+            planes = rows.reshape(len(x), *[1] * (x.ndim - 2), self.classes)
+            x = concat([x, broadcast_to(planes, (*x.shape[:-1], self.classes))], axis=-1)
+        return scores(self.critic, pack(x, self.packing))
 
     def noise(self, n: int, *, rng: Rng) -> Tensor:
         """z ~ N(0, I), (n, latent), in the networks' dtype"""
-        whole("GAN", 1, n=n)
         z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
         return Tensor(xp.asarray(z, dtype_of(self)))
 
@@ -115,33 +85,28 @@ class GAN(Module):
         """G(z) for each row, as an array, in evaluation mode."""
         if labels is not None and not self.classes:
             raise ValueError("GAN: expected no `labels`, for the model has no classes")
-        labels, found = checked_labels("GAN", labels, self.classes, z), []
+        labels, images = checked_labels("GAN", labels, self.classes, z), []
         with evaluating(self):
-            for some in slices("images", z, size):
-                x = self.generate(as_rows(z[some]), part(labels, some))
-                found.append(to_numpy(x.data))
-        return np.concatenate(found)
+            for rows in slices("images", z, size):
+                x = self.generate(as_rows(z[rows]), labels[rows] if self.classes else None)
+                images.append(to_numpy(x.data))
+        return np.concatenate(images)
 
-    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
-        checked = checked_labels("GAN", labels, self.classes, beside)
-        return one_hot(checked, self.classes, beside.dtype)
+    def _one_hot(self, labels: Any, rows: Any) -> Tensor:
+        labels = checked_labels("GAN", labels, self.classes, rows)
+        return one_hot(labels, self.classes, rows.dtype)
 
 
 def pack(x: Any, m: int) -> Tensor:
     """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
-    whole("pack", 1, m=m)
     rows = as_rows(x)
     if m == 1:
         return rows
     if len(rows) % m:
-        raise ValueError(
-            f"pack: expected a multiple of {m} rows, to judge {m} at once, got "
-            f"{len(rows)}; have the batches drop the last"
-        )
+        raise ValueError(f"pack: expected a multiple of {m} rows, got {len(rows)}")
     n, *pixels, C = rows.shape
-    together = swapaxes(reshape(rows, (n // m, m, int(np.prod(pixels)), C)), 1, 2)
-    packed: Tensor = reshape(together, (n // m, *pixels, m * C))
-    return packed
+    packs = rows.reshape(n // m, m, math.prod(pixels), C).transpose((0, 2, 1, 3))
+    return packs.reshape(n // m, *pixels, m * C)
 
 
 # --- the algorithm --------------------------------------------------------------------------------
@@ -159,48 +124,38 @@ def train(
     penalty: Callable[..., Tensor] | None = None,
     clip_at: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Algorithm 1: so many steps of the critic, each on a new batch, then one of the generator.
+    """Algorithm 1: `critic_steps` of the critic, each on a new batch, then one of the generator.
 
-    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty` is added to the
-    critic's, `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within
-    ±c (Arjovsky et al. 2017). Each step of the generator yields
+    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty` is added to the critic's:
+    `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within ±c. A
+    batch is of images, or of images and labels, which a model without classes does not look at.
+    Each step of the generator yields
 
-        critic_loss, generator_loss             and what these are at rest, where that is known
+        critic_loss, generator_loss             and `critic_at_rest`, `generator_at_rest` if known
         accuracy, or distance                   how often the critic is right, where the loss has a
                                                 `boundary` between real and not; else E[r] − E[f]
         critic_gradient, generator_gradient     their norms
         penalty                                 if there is one, as added
 
     A critic that is right half of the time has nothing more to teach, or has learnt nothing; one
-    that is always right may teach nothing either. A batch is of images, or of images and labels,
-    which a model that is not conditional does not look at.
+    that is always right may teach nothing either.
     """
     loss = NonSaturating() if loss is None else loss
-    if isinstance(loss, type) or not hasattr(loss, "critic"):
-        raise TypeError(f"train: expected `loss` to be an object such as Hinge(), got {loss!r}")
     whole("train", 1, critic_steps=critic_steps)
-    if clip_at is not None:
-        number("train: expected `clip_at` > 0", clip_at, lambda c: c > 0)
-    at_rest = dict(zip(("critic_at_rest", "generator_at_rest"), loss.at_rest, strict=True))
-    at_rest = {name: value for name, value in at_rest.items() if value is not None}
+    names = ("critic_at_rest", "generator_at_rest")
+    at_rest = {n: v for n, v in zip(names, loss.at_rest, strict=True) if v is not None}
     for step, batch in enumerate(batches, 1):
         x, labels = halves(batch)
         x = floating("train", x)
-        labels = checked_labels("GAN", labels, model.classes, x)
-        z = model.noise(len(x), rng=rng)
+        labels = checked_labels("train", labels, model.classes, x)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic
         with contextlib.nullcontext() if turn else no_grad():
-            fake = model.generate(z, labels)
+            fake = model.generate(model.noise(len(x), rng=rng), labels)
 
         r, f = model.judge(x, labels), model.judge(fake.detach(), labels)
         critic_loss = total = loss.critic(r, f)
         if penalty is not None:
-            added = penalty(
-                partial(_judge_packs, model, labels),
-                _packs(x, model.packing),
-                _packs(fake.detach(), model.packing),
-                rng=rng,
-            )
+            added = _of_packs(penalty, model, x, fake.detach(), labels, rng)
             total = critic_loss + added
         critic_grads = grad(total, critic_optimizer.params)
         critic_optimizer.step(critic_grads)
@@ -225,21 +180,24 @@ def train(
 
 def clip(params: Iterable[Tensor], limit: float) -> None:
     """w ← max(−c, min(w, c)) for every weight, so that D cannot be steep  (Arjovsky et al. 2017)"""
-    c = number("clip: expected `limit` > 0", limit, lambda c: c > 0)
+    expect("clip", "> 0", limit=limit)
     for p in params:
-        p.data = xp.clip(p.data, -c, c)
+        p.data = xp.clip(p.data, -float(limit), float(limit))
 
 
-def _packs(x: Tensor, m: int) -> Tensor:
-    """(N, …) → (N/m, m, …): what is judged at once is one row, with one slope"""
-    return reshape(x, (len(x) // m, m, *x.shape[1:]))
+def _of_packs(
+    penalty: Callable[..., Tensor], model: GAN, real: Tensor, fake: Tensor, labels: Any, rng: Rng
+) -> Tensor:
+    """The penalty, where images that are judged at once are one row, with one gradient: a pack"""
+
+    def critic(packs: Tensor) -> Tensor:
+        return model.judge(packs.reshape(real.shape), labels)
+
+    shape = (-1, model.packing, *real.shape[1:])  # (N/m, m, …)
+    return penalty(critic, real.reshape(shape), fake.reshape(shape), rng=rng)
 
 
-def _judge_packs(model: GAN, labels: Any, packs: Tensor) -> Tensor:
-    return model.judge(reshape(packs, (-1, *packs.shape[2:])), labels)
-
-
-def _measured(boundary: float | None, r: Any, f: Any) -> dict[str, Any]:
+def _measured(boundary: float | None, r: Array, f: Array) -> dict[str, Any]:
     """How well the critic tells r from f."""
     if boundary is None:
         return {"distance": r.mean() - f.mean()}

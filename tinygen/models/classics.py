@@ -1,7 +1,7 @@
-r"""Networks of well-known articles and courses, to the number, one call each.
+r"""Networks of well-known books and courses, with exactly their parameters, one call each.
 
-A discriminator's output is a logit, (N, 1): the sigmoid that the articles end with belongs to the
-loss. So it is with the images of `conv_vae`. Images are (N, H, W, C). Parameters:
+A discriminator's output is a logit, (N, 1): the sigmoid at the end belongs to the loss here. The
+images of `conv_vae` are logits too. Images are (N, H, W, C). Parameters:
 
     name            generator or encoder             discriminator or decoder              images
     dense_gan       100-256-512-512-784     822,288  convolutions 64-128          212,865  [0, 1]
@@ -10,30 +10,30 @@ loss. So it is with the images of `conv_vae`. Images are (N, H, W, C). Parameter
     dcgan_64        100-8·8·128-16-32-64  3,750,275  convolutions 64-128-128      404,801  [0, 1]
     conv_vae        convolutions 32-64-16    69,076  2-7·7·64-14-28                65,089  logits
 
-These are the layers, not the recipes: weights begin as layers here begin, and batch norm has this
-library's ε and momentum. `rng` draws the weights, and afterwards what dropout drops.
+These are the layers, not the recipes: the initialisation, and batch norm's ε and momentum, are this
+library's. `rng` draws the weights, and afterwards what dropout drops.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from tinygen import nn
 from tinygen._types import Rng
-from tinygen.nn import (
-    ELU,
-    BatchNorm,
-    Conv2d,
-    ConvTranspose2d,
-    Dense,
-    Dropout,
-    Flatten,
-    LeakyReLU,
-    ReLU,
-    Reshape,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from tinygen.nn import Conv2d, ConvTranspose2d, Dense, LeakyReLU, Module, ReLU, Sequential
 
 __all__ = ["conv_vae", "dcgan_28", "dcgan_64", "dense_gan", "one_layer_gan"]
+
+
+def _halving(
+    channels: list[int], *, size: int, slope: float, drop: float = 0, rng: Rng
+) -> list[Module]:
+    """Convolutions that halve the sides, each with a leaky ReLU and, if it drops any, dropout"""
+    layers: list[Module] = []
+    for a, b in pairwise(channels):
+        layers += [Conv2d(a, b, size, 2, "same", rng=rng), LeakyReLU(slope)]
+        layers += [nn.Dropout(drop, rng=rng)] if drop else []
+    return layers
 
 
 def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
@@ -49,36 +49,18 @@ def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
         Dense(512, 512, rng=rng),
         LeakyReLU(0.2),
         Dense(512, 784, rng=rng),
-        Sigmoid(),
-        Reshape(28, 28, 1),
+        nn.Sigmoid(),
+        nn.Reshape(28, 28, 1),
     )
-    discriminator = Sequential(
-        Conv2d(1, 64, 5, 2, "same", rng=rng),  # 14 × 14
-        LeakyReLU(0.3),
-        Dropout(0.3, rng=rng),
-        Conv2d(64, 128, 5, 2, "same", rng=rng),  # 7 × 7
-        LeakyReLU(0.3),
-        Dropout(0.3, rng=rng),
-        Flatten(),
-        Dense(7 * 7 * 128, 1, rng=rng),
-    )
-    return generator, discriminator
+    halved = _halving([1, 64, 128], size=5, slope=0.3, drop=0.3, rng=rng)  # 7 × 7
+    return generator, Sequential(*halved, nn.Flatten(), Dense(7 * 7 * 128, 1, rng=rng))
 
 
 def one_layer_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """Generator of one dense layer, (N, 128) → (N, 28, 28, 1); discriminator of convolutions"""
-    generator = Sequential(Dense(128, 784, rng=rng), Tanh(), Reshape(28, 28, 1))
-    discriminator = Sequential(
-        Conv2d(1, 64, 5, 2, "same", rng=rng),  # 14 × 14
-        LeakyReLU(0.2),
-        Conv2d(64, 128, 5, 2, "same", rng=rng),  # 7 × 7
-        LeakyReLU(0.2),
-        Conv2d(128, 256, 5, 2, "same", rng=rng),  # 4 × 4
-        LeakyReLU(0.2),
-        Flatten(),
-        Dense(4 * 4 * 256, 1, rng=rng),
-    )
-    return generator, discriminator
+    generator = Sequential(Dense(128, 784, rng=rng), nn.Tanh(), nn.Reshape(28, 28, 1))
+    halved = _halving([1, 64, 128, 256], size=5, slope=0.2, rng=rng)  # 4 × 4
+    return generator, Sequential(*halved, nn.Flatten(), Dense(4 * 4 * 256, 1, rng=rng))
 
 
 def dcgan_28(*, rng: Rng) -> tuple[Sequential, Sequential]:
@@ -88,25 +70,16 @@ def dcgan_28(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """
     generator = Sequential(
         Dense(100, 7 * 7 * 128, rng=rng),
-        Reshape(7, 7, 128),
-        BatchNorm(128),
+        nn.Reshape(7, 7, 128),
+        nn.BatchNorm(128),
         ConvTranspose2d(128, 64, 5, 2, "same", rng=rng),  # 14 × 14
-        ELU(1.6732632),
-        BatchNorm(64),
+        nn.ELU(1.6732632),
+        nn.BatchNorm(64),
         ConvTranspose2d(64, 1, 5, 2, "same", rng=rng),  # 28 × 28
-        Tanh(),
+        nn.Tanh(),
     )
-    discriminator = Sequential(
-        Conv2d(1, 64, 5, 2, "same", rng=rng),  # 14 × 14
-        LeakyReLU(0.2),
-        Dropout(0.4, rng=rng),
-        Conv2d(64, 128, 5, 2, "same", rng=rng),  # 7 × 7
-        LeakyReLU(0.2),
-        Dropout(0.4, rng=rng),
-        Flatten(),
-        Dense(7 * 7 * 128, 1, rng=rng),
-    )
-    return generator, discriminator
+    halved = _halving([1, 64, 128], size=5, slope=0.2, drop=0.4, rng=rng)  # 7 × 7
+    return generator, Sequential(*halved, nn.Flatten(), Dense(7 * 7 * 128, 1, rng=rng))
 
 
 def dcgan_64(*, rng: Rng) -> tuple[Sequential, Sequential]:
@@ -116,7 +89,7 @@ def dcgan_64(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """
     generator = Sequential(
         Dense(100, 8 * 8 * 128, rng=rng),
-        Reshape(8, 8, 128),
+        nn.Reshape(8, 8, 128),
         ConvTranspose2d(128, 128, 4, 2, "same", rng=rng),  # 16 × 16
         LeakyReLU(0.2),
         ConvTranspose2d(128, 256, 4, 2, "same", rng=rng),  # 32 × 32
@@ -124,20 +97,11 @@ def dcgan_64(*, rng: Rng) -> tuple[Sequential, Sequential]:
         ConvTranspose2d(256, 512, 4, 2, "same", rng=rng),  # 64 × 64
         LeakyReLU(0.2),
         Conv2d(512, 3, 5, padding="same", rng=rng),
-        Sigmoid(),
+        nn.Sigmoid(),
     )
-    discriminator = Sequential(
-        Conv2d(3, 64, 4, 2, "same", rng=rng),  # 32 × 32
-        LeakyReLU(0.2),
-        Conv2d(64, 128, 4, 2, "same", rng=rng),  # 16 × 16
-        LeakyReLU(0.2),
-        Conv2d(128, 128, 4, 2, "same", rng=rng),  # 8 × 8
-        LeakyReLU(0.2),
-        Flatten(),
-        Dropout(0.2, rng=rng),
-        Dense(8 * 8 * 128, 1, rng=rng),
-    )
-    return generator, discriminator
+    halved = _halving([3, 64, 128, 128], size=4, slope=0.2, rng=rng)  # 8 × 8
+    last = Dense(8 * 8 * 128, 1, rng=rng)
+    return generator, Sequential(*halved, nn.Flatten(), nn.Dropout(0.2, rng=rng), last)
 
 
 def conv_vae(*, rng: Rng) -> tuple[Sequential, Sequential]:
@@ -150,7 +114,7 @@ def conv_vae(*, rng: Rng) -> tuple[Sequential, Sequential]:
         ReLU(),
         Conv2d(32, 64, 3, 2, "same", rng=rng),  # 7 × 7
         ReLU(),
-        Flatten(),
+        nn.Flatten(),
         Dense(7 * 7 * 64, 16, rng=rng),
         ReLU(),
         Dense(16, 2 + 2, rng=rng),
@@ -158,7 +122,7 @@ def conv_vae(*, rng: Rng) -> tuple[Sequential, Sequential]:
     decoder = Sequential(
         Dense(2, 7 * 7 * 64, rng=rng),
         ReLU(),
-        Reshape(7, 7, 64),
+        nn.Reshape(7, 7, 64),
         ConvTranspose2d(64, 64, 3, 2, "same", rng=rng),  # 14 × 14
         ReLU(),
         ConvTranspose2d(64, 32, 3, 2, "same", rng=rng),  # 28 × 28

@@ -1,7 +1,11 @@
-"""A variational autoencoder: an encoder and a decoder put together, and how it generates."""
+"""A variational autoencoder: encoder and decoder put together, how it generates, and how well.
+
+Reading order: `VAE`; what is measured of a trained one: its bound, log p(x), its latent units.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +16,9 @@ from tinygen._random import generator
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, concat, to_numpy
 from tinygen.nn import Module, evaluating
-from tinygen.vae.bounds import checked_likelihood
+from tinygen.vae.bounds import Bernoulli, Loss, elbo, gaussian_kl, log_weights
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "evaluate", "log_likelihood", "unit_kl"]
 
 AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
 
@@ -22,94 +26,129 @@ AT_ONCE = 500  # images that are decoded together where nothing is learnt from t
 class VAE(Module):
     """An encoder x ↦ (μ, log σ²), of 2 D outputs, a decoder z ↦ p(x|z), and what p(x|z) is.
 
-    With `classes` the model is conditional (Sohn et al. 2015): both networks are also told the
-    label, an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z
-    and the one-hot label side by side, (N, D + classes). A model that is not conditional does not
-    look at the labels of images, and draws none to order.
+    With `classes` the model is conditional (Sohn et al. 2015): both networks also see the label,
+    an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z and
+    the one-hot label side by side, (N, D + classes). A model that is not conditional ignores the
+    labels of images, and cannot draw images of a class.
 
-    What is returned as arrays is computed in evaluation mode, and changes nothing in the model.
+    The methods that return arrays compute in evaluation mode, and change nothing in the model.
     """
 
     def __init__(
         self,
-        encoder: Any,
-        decoder: Any,
+        encoder: Callable[..., Any],
+        decoder: Callable[..., Any],
         latent: int,
         *,
         likelihood: Any = None,
         classes: int | None = None,
     ) -> None:
         whole("VAE", 1, latent=latent)
-        whole("VAE", 0, classes=0 if classes is None else classes)
-        self.encoder, self.decoder, self.latent = encoder, decoder, int(latent)
-        self.likelihood = checked_likelihood("VAE", likelihood)
-        self.classes = int(classes or 0)
+        whole("VAE", 0, classes=classes or 0)
+        self.encoder, self.decoder, self.latent = encoder, decoder, latent
+        self.likelihood, self.classes = likelihood or Bernoulli(), classes or 0
 
     def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (N, D)"""
-        given = (self._one_hot(labels, x),) if self.classes else ()
-        h = as_tensor(self.encoder(x, *given))
-        if h.ndim != 2 or h.shape[1] != 2 * self.latent:
-            raise ValueError(
-                f"VAE: expected the encoder to give (N, {2 * self.latent}), the mean "
-                f"and log-variance of {self.latent} units, got {h.shape}"
-            )
-        return h[:, : self.latent], h[:, self.latent :]
+        h, D = as_tensor(self.encoder(x, *self._one_hot(labels, x))), self.latent
+        if h.shape != (len(x), 2 * D):
+            raise ValueError(f"VAE: expected the encoder to give (N, {2 * D}), got {h.shape}")
+        return h[:, :D], h[:, D:]
 
     def decode(self, z: Any, labels: Any = None) -> Tensor:
         """The parameters of p(x|z): logits, or means."""
         if self.classes:
-            z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
+            z = concat([as_tensor(z), *self._one_hot(labels, z)], axis=1)
         return as_tensor(self.decoder(z))
 
     def generate(self, z: Any, labels: Any = None) -> Array:
         """The mean image of p(x|z) for each z."""
         if labels is not None and not self.classes:
             raise ValueError("VAE: expected no `labels`, for the model is not conditional")
-        labels, parts = self._checked(labels, z), []
+        batches = parts("generate", self, z, labels, AT_ONCE)
         with evaluating(self):
-            for some in slices("generate", z, AT_ONCE):
-                decoded = self.decode(as_rows(z[some]), part(labels, some))
-                parts.append(to_numpy(self.likelihood.mean(decoded).data))
-        return np.concatenate(parts)
+            images = [to_numpy(self.likelihood.mean(self.decode(*batch)).data) for batch in batches]
+        return np.concatenate(images)
 
     def sample(self, n: int, labels: Any = None, *, rng: Rng) -> Array:
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
-        whole("sample", 1, n=n)
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(dtype_of(self)), labels)
 
-    def reconstruct(self, x: Any, labels: Any = None) -> Array:
-        """What comes back of x: decoded from the mean of q(z|x)."""
-        return self.generate(self.means(x, labels), self._checked(labels, x))
-
     def means(self, x: Any, labels: Any = None) -> Array:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
-        labels, parts = self._checked(labels, x), []
+        batches = parts("means", self, x, labels, AT_ONCE)
         with evaluating(self):
-            for some in slices("means", x, AT_ONCE):
-                mu, _ = self.encode(as_rows(x[some]), part(labels, some))
-                parts.append(to_numpy(mu.data))
-        return np.concatenate(parts)
+            return np.concatenate([to_numpy(self.encode(*batch)[0].data) for batch in batches])
 
-    def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Any:
+    def reconstruct(self, x: Any, labels: Any = None) -> Array:
+        """Each image decoded from the mean of q(z|x)."""
+        return self.generate(self.means(x, labels), labels if self.classes else None)
+
+    def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Array:
         """Images on the way from each of x0 to its partner in x1, straight in z: (N, steps, …)
 
         `labels` are those of both.
         """
-        whole("interpolate", 1, steps=steps)
-        if len(x0) != len(x1):
-            raise ValueError(
-                f"interpolate: expected as many images in `x1` as in `x0`, got "
-                f"{len(x1)} and {len(x0)}"
-            )
-        a, b = (self.means(x, labels) for x in (x0, x1))
-        times, labels = np.linspace(0, 1, steps).tolist(), self._checked(labels, x0)
-        ways = [self.generate((1 - t) * a + t * b, labels) for t in times]
-        return np.stack(ways, axis=1)
+        a, b = self.means(x0, labels), self.means(x1, labels)
+        labels = labels if self.classes else None
+        times = np.linspace(0, 1, steps).tolist()
+        return np.stack([self.generate((1 - t) * a + t * b, labels) for t in times], axis=1)
 
-    def _checked(self, labels: Any, beside: Any) -> Any:
-        return checked_labels("VAE", labels, self.classes, beside)
+    def _one_hot(self, labels: Any, rows: Any) -> list[Tensor]:
+        """Of a conditional model, the labels as one-hot rows; of another, nothing."""
+        labels = checked_labels("VAE", labels, self.classes, rows)
+        return [one_hot(labels, self.classes, rows.dtype)] if self.classes else []
 
-    def _one_hot(self, labels: Any, beside: Any) -> Tensor:
-        return one_hot(self._checked(labels, beside), self.classes, beside.dtype)
+
+def parts(
+    owner: str, model: Any, rows: Any, labels: Any, size: int
+) -> Iterator[tuple[Tensor, Any]]:
+    """All rows as Tensors, `size` at a time, each part with its labels if the model takes any."""
+    labels = checked_labels("VAE", labels, model.classes, rows)
+    for rows_of_part in slices(owner, rows, size):
+        yield as_rows(rows[rows_of_part]), part(labels, rows_of_part)
+
+
+# --- what is measured of a trained model ----------------------------------------------------------
+
+
+def evaluate(
+    model: VAE, images: Any, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
+) -> dict[str, float]:
+    """The terms of the bound, as means over all images, `size` of them at a time."""
+    total: dict[str, float] = {}
+    with evaluating(model):
+        for x, y in parts("evaluate", model, images, labels, size):
+            for name, value in bound(model, x, y, rng=rng)._asdict().items():
+                total[name] = total.get(name, 0.0) + float(value) * len(x)
+    return {name: value / len(images) for name, value in total.items()}
+
+
+def log_likelihood(
+    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
+) -> Array:
+    """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
+
+    In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to
+    p(z|x) or k large. `size` draws are made at a time, so that memory does not grow with k.
+    """
+    whole("log_likelihood", 1, k=k, size=size)
+    most, estimates = min(k, size), []
+    draws = [min(most, k - start) for start in range(0, k, most)]
+    with evaluating(model):
+        for x, y in parts("log_likelihood", model, images, labels, size // most):
+            tensors = [log_weights(model, x, y, k=n, rng=rng)[0] for n in draws]
+            log_w = np.concatenate([to_numpy(w.data) for w in tensors]).astype(float)  # (k, n)
+            m = log_w.max(axis=0)
+            estimates.append(m + np.log(np.exp(log_w - m).mean(axis=0)))
+    return np.concatenate(estimates)
+
+
+def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> Array:
+    """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
+    total = np.zeros(model.latent)
+    with evaluating(model):
+        for x, y in parts("unit_kl", model, images, labels, size):
+            total += to_numpy(gaussian_kl(*model.encode(x, y)).data).sum(axis=0)
+    return total / len(images)

@@ -1,12 +1,12 @@
 """Vector-quantised autoencoders: what is between encoder and decoder is a choice from a list.
 
 The encoder gives a vector at each place of a small image, (N, h, w, D); each is replaced by the
-nearest of K vectors, the *codebook*. So an image becomes h × w numbers from 0 to K − 1, and with a
-model of such numbers, which are few, come new images. (van den Oord et al. 2017)
+nearest of K vectors, the *codebook*. So an image becomes h × w numbers from 0 to K − 1, and a model
+of such numbers, which are few, generates new images. (van den Oord et al. 2017)
 
-To choose has no gradient. Three things take its place: the decoder's gradient is handed to the
-encoder as if nothing had been replaced ("straight through"); the codebook is drawn towards the
-vectors that chose it; and the vectors are drawn towards what they chose, that they commit to it.
+A choice has no gradient. Three things take its place: the encoder gets the decoder's gradient as if
+nothing had been replaced ("straight through"); the codebook is drawn towards the vectors that chose
+it; and the vectors are drawn towards what they chose, that they commit to it.
 
 Notation: z_e and z_q are the vectors before and after, e the codebook (K, D), sg[·] is `detach`.
 
@@ -19,15 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._batch import host
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Array, Rng
-from tinygen.autograd import Tensor, as_tensor, mean, no_grad, to_numpy, xp
-from tinygen.autograd import sum as sum_over
+from tinygen._types import Array, ArrayLike, Rng
+from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.autograd.parallel import product
 from tinygen.nn import Module, evaluating
-from tinygen.vae.bounds import checked_likelihood
+from tinygen.vae.bounds import Bernoulli
 
 __all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
 
@@ -53,122 +51,97 @@ class VectorQuantiser(Module):
 
     def __init__(self, codes: int, features: int, *, rng: Rng, decay: float | None = None) -> None:
         whole("VectorQuantiser", 1, codes=codes, features=features)
-        if decay is not None:
-            number("VectorQuantiser: expected `decay` between 0 and 1", decay, lambda x: 0 < x < 1)
-        start = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
-        self.e = Tensor(start, requires_grad=decay is None)
-        self.decay = decay
+        expect("VectorQuantiser", "in (0, 1)", decay=0.99 if decay is None else decay)
+        e = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
+        self.e, self.decay = Tensor(e, requires_grad=decay is None), decay
         # running means over the steps, of each code: how many vectors chose it, and their sum. They
         # begin as if a vector where the code is had chosen it, of which γᵗ is left after t steps
-        self.chosen = xp.ones(codes, "f4")
-        self.total = xp.array(self.e.data)
+        self.chosen, self.total = xp.ones(codes, "f4"), xp.array(self.e.data)
         self.left = xp.ones(1, "f4")  # γᵗ
 
-    def nearest(self, z: Any) -> Array:
+    def nearest(self, z: ArrayLike) -> Array:
         """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
-        rows, e = self._rows("nearest", z), self.e.data
-        distances = (e * e).sum(axis=1) - 2 * product(rows, e.T)
-        return distances.argmin(axis=1).reshape(np.shape(z)[:-1])
+        vectors, e = as_tensor(z).data, self.e.data
+        distances = (e * e).sum(axis=1) - 2 * product(_rows(vectors), e.T)
+        return distances.argmin(axis=1).reshape(vectors.shape[:-1])
 
-    def forward(self, z: Any) -> Quantised:
+    def forward(self, z: ArrayLike) -> Quantised:
         z = as_tensor(z)
         codes = self.nearest(z)
-        chosen = self.e[codes]
+        e = self.e[codes]
         if self.training:
             self._count(z.data, codes)
-        return Quantised(
-            z + (chosen - z).detach(),
-            codes,
-            _squares(z.detach() - chosen),
-            _squares(z - chosen.detach()),
-        )
+        codebook, commitment = _squares(z.detach() - e), _squares(z - e.detach())
+        return Quantised(z + (e - z).detach(), codes, codebook, commitment)
 
     def _count(self, z: Array, codes: Array) -> None:
         """N ← γ N + (1 − γ) n,  m ← γ m + (1 − γ) Σ z,  e = m / N  (eq. 6 to 8)"""
         decay = self.decay or 0.99
-        self.left = decay * self.left
         one_hot = (codes.reshape(-1, 1) == xp.arange(len(self.chosen))).astype(z.dtype)
+        self.left = decay * self.left
         self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
         if self.decay is not None:
-            sums = product(one_hot.T, z.reshape(-1, z.shape[-1]))
-            self.total = decay * self.total + (1 - decay) * sums
-            with no_grad():
-                n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
-                self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)
+            self.total = decay * self.total + (1 - decay) * product(one_hot.T, _rows(z))
+            n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
+            self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)
 
-    def restart(self, z: Any, *, rng: Rng, below: float = 0.03) -> int:
+    def restart(self, z: ArrayLike, *, rng: Rng, below: float = 0.03) -> int:
         """Move each code that fewer than `below` vectors a step chose onto one of z, at random
 
-        How many there were. A code that is never chosen learns nothing, and would never be again.
-        One that was moved has as long as its running count of 1 lasts to be chosen.
+        Returns how many moved. A code that is never chosen learns nothing, so never will be. One
+        that was moved has as long as its running count of 1 lasts to be chosen.
         """
-        rows = self._rows("restart", z)
-        if not below >= 0:
-            raise ValueError(f"restart: expected `below` ≥ 0, got {below!r}")
         chosen, left = to_numpy(self.chosen), float(to_numpy(self.left)[0])
         used = (chosen - left) / (1 - left) if left < 1 else chosen
-        dead = np.flatnonzero(used < below)
-        if dead.size:
-            new = rows[xp.asarray(generator("restart", rng).integers(len(rows), size=dead.size))]
-            e, chosen, total = (xp.array(a) for a in (self.e.data, self.chosen, self.total))
-            e[xp.asarray(dead)], chosen[xp.asarray(dead)], total[xp.asarray(dead)] = new, 1.0, new
-            self.e.data, self.chosen, self.total = e, chosen, total
-        return int(dead.size)
+        dead, rows = xp.asarray(np.flatnonzero(used < below)), _rows(as_tensor(z).data)
+        new = rows[xp.asarray(generator("restart", rng).integers(len(rows), size=len(dead)))]
+        e, self.chosen, self.total = (xp.array(a) for a in (self.e.data, self.chosen, self.total))
+        e[dead], self.chosen[dead], self.total[dead] = new, 1, new
+        self.e.data = e
+        return len(dead)
 
-    def _rows(self, owner: str, z: Any) -> Array:
-        """All vectors in z: (n, D)"""
-        z, D = as_tensor(z).data, self.e.shape[1]
-        if z.ndim < 2 or z.shape[-1] != D or not z.size:
-            raise ValueError(
-                f"{owner}: expected vectors of {D} features on the last axis, one "
-                f"or more, got {z.shape}"
-            )
-        return z.reshape(-1, D)
+
+def _rows(z: Array) -> Array:
+    """All vectors in z: (n, D)"""
+    return z.reshape(-1, z.shape[-1])
 
 
 def _squares(d: Tensor) -> Tensor:
     """Σ d² of each image, and the mean over images"""
-    return sum_over(d * d) / d.shape[0]
+    return (d * d).sum() / d.shape[0]
 
 
 class VQVAE(Module):
     """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C).
 
-    What is returned as arrays is computed in evaluation mode, and changes nothing in the model.
+    The methods compute in evaluation mode, and change nothing in the model.
     """
 
     classes = 0  # it is not conditional
 
     def __init__(
-        self, encoder: Any, quantiser: VectorQuantiser, decoder: Any, *, likelihood: Any = None
+        self, encoder: Module, quantiser: VectorQuantiser, decoder: Module, likelihood: Any = None
     ) -> None:
         self.encoder, self.quantiser, self.decoder = encoder, quantiser, decoder
-        self.likelihood = checked_likelihood("VQVAE", likelihood)
+        self.likelihood = likelihood or Bernoulli()
 
-    def codes(self, x: Any) -> Array:
+    def codes(self, x: ArrayLike) -> Array:
         """The image as numbers from 0 to K − 1: (N, h, w)"""
         with evaluating(self):
             return self.quantiser.nearest(self.encoder(x))
 
     def images(self, codes: Any) -> Array:
-        """What these numbers are an image of."""
-        chosen, K = np.asarray(host(codes)), len(self.quantiser.e)
-        if chosen.dtype.kind not in "iu" or ((chosen < 0) | (chosen >= K)).any():
-            raise ValueError(
-                f"VQVAE: expected `codes` to be ints from 0 to {K - 1}, got "
-                f"{chosen.dtype} from {chosen.min()} to {chosen.max()}"
-            )
+        """The mean images of these codes."""
         with evaluating(self):
-            decoded = self.decoder(self.quantiser.e[chosen])
+            decoded = self.decoder(self.quantiser.e[codes])
             return to_numpy(self.likelihood.mean(decoded).data)
 
 
 class VQLoss(NamedTuple):
     """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
 
-    `perplexity` is how many codes are in use, as if equally often: e to the entropy of the choice.
-    It is that of one batch, so what `evaluate` gives is the mean over its parts, and less than that
-    of all images. It is counted on the host: on a GPU, each step waits for its codes.
+    `perplexity` is the effective number of codes in use, e to the entropy of the choice, in this
+    batch: `evaluate` gives the mean over its parts, less than that of all images.
     """
 
     loss: Tensor
@@ -186,18 +159,13 @@ def vq_loss(
     Nothing is drawn, so `rng` is not used. The KL to a uniform choice of codes is the constant
     h w log K, and left out. With a codebook that is a running mean its own term is left out too.
     """
-    number("vq_loss: expected `beta` ≥ 0", beta, lambda b: b >= 0)
-    quantised = model.quantiser(model.encoder(x))
-    reconstruction = -mean(model.likelihood.log_prob(x, model.decoder(quantised.z)))
-    loss = reconstruction + beta * quantised.commitment
+    expect("vq_loss", "≥ 0", beta=beta)
+    z, codes, codebook, commitment = model.quantiser(model.encoder(x))
+    reconstruction = -model.likelihood.log_prob(x, model.decoder(z)).mean()
+    loss = reconstruction + beta * commitment
     if model.quantiser.decay is None:
-        loss = loss + quantised.codebook
-    counts = np.bincount(to_numpy(quantised.codes).ravel())
+        loss = loss + codebook
+    counts = np.bincount(to_numpy(codes).ravel())
     p = counts[counts > 0] / counts.sum()
-    return VQLoss(
-        loss,
-        reconstruction,
-        quantised.codebook,
-        quantised.commitment,
-        float(np.exp(-(p * np.log(p)).sum())),
-    )
+    perplexity = float(np.exp(-(p * np.log(p)).sum()))
+    return VQLoss(loss, reconstruction, codebook, commitment, perplexity)
