@@ -19,7 +19,7 @@ from tinygen.autograd import Tensor, as_tensor, concat, reshape, silu, transpose
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn import Conv2d, Dense, GroupNorm, Module, zeros
 
-__all__ = ["Folded", "UNet", "image_shape", "small_unet"]
+__all__ = ["Folded", "UNet", "small_unet"]
 
 
 class Block(Module):
