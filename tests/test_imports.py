@@ -52,6 +52,7 @@ OPTIONAL = {
     "hypothesis",
     "matplotlib",
     "msvcrt",
+    "scipy",
     "threadpoolctl",
     "tqdm",
 }
