@@ -179,7 +179,7 @@ def multistep(
 
 def _grid(model: Diffusion, steps: int, sigmas: Sigmas) -> list[float]:
     grid = edm_sigmas(model.schedule, steps) if sigmas is None else list(map(float, sigmas))
-    if len(grid) < 2 or not min(grid[:-1]) > 0 or not grid[-1] >= 0:
+    if len(grid) < 2 or not min(grid[:-1]) > 0:
         raise ValueError(f"samplers: expected 2 `sigmas` > 0 or more, the last ≥ 0, got {grid}")
     return grid
 

@@ -71,12 +71,11 @@ class NoiseSchedule:
     # --- its times ---
 
     def log_alpha_bar(self, t: ArrayLike) -> Any:
-        """log ᾱ_t: a float for one t, an array for an array"""
+        """log ᾱ_t"""
         times = np.asarray(t, np.float64)
         if not ((times >= 0) & (times <= self.T)).all():
             raise ValueError(f"NoiseSchedule: expected `t` from 0 to {self.T}, got {t}")
-        log = np.interp(times, np.arange(self.T + 1), self._log)
-        return log if times.ndim else float(log)
+        return np.interp(times, np.arange(self.T + 1), self._log)
 
     def scales(self, t: ArrayLike) -> tuple[Any, Any]:
         """√ᾱ_t and √(1−ᾱ_t), how much there is of the image and of the noise"""
