@@ -22,7 +22,7 @@ def cloud(mean, covariance):
     return np.asarray(mean, float) + math.sqrt((n - 1) / 2) * np.concatenate([root, -root])
 
 
-def test_fid_of_float32_features_far_from_0_is_cloud(rng):
+def test_fid_of_float32_features_far_from_0_is_exact(rng):
     x, y = (1000 + rng.normal(size=(2, 20_000, 1)) * [[[1]], [[2]]]).astype(np.float32)
     (mu, nu), (s, t) = ([f(z.astype(float)) for z in (x, y)] for f in (np.mean, np.std))
     ratio = math.sqrt(20_000 / 19_999)
