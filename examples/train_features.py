@@ -13,7 +13,7 @@ other work too.
 
 The same command gives the same file on the same machine; elsewhere sums are added up in another
 order, and the last digits of the weights are others. The first command made
-tinygen/metrics/weights/mnist.npz; SHA256 in tinygen/metrics/classifier.py checks that file.
+tinygen/metrics/weights/mnist.npz.
 
 Reading order: `main`; the network and the loop are in tinygen/metrics/classifier.py.
 """

@@ -54,6 +54,7 @@ OPTIONAL = {
     "hypothesis",
     "matplotlib",
     "msvcrt",
+    "scipy",
     "threadpoolctl",
     "tqdm",
 }

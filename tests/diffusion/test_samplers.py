@@ -361,12 +361,10 @@ def test_samples_are_the_multistep_samplers_unless_another_is_named():
 
 
 def test_the_grid_is_its_formula_and_ends_at_0():
-    grid = edm_sigmas(linear(), 5, low=0.1, high=10.0, rho=3.0)
-    ends = 10 ** (1 / 3), 0.1 ** (1 / 3)
-    expected = [(ends[0] + i / 4 * (ends[1] - ends[0])) ** 3 for i in range(5)]
+    grid = edm_sigmas(linear(), 5, low=0.1, high=10.0)
+    ends = 10 ** (1 / 7), 0.1 ** (1 / 7)
+    expected = [(ends[0] + i / 4 * (ends[1] - ends[0])) ** 7 for i in range(5)]
     assert grid == pytest.approx([*expected, 0.0])
-    seven = edm_sigmas(linear(), 5, low=0.1, high=10.0)
-    assert seven == pytest.approx(edm_sigmas(linear(), 5, low=0.1, high=10.0, rho=7.0))
 
 
 def test_the_grid_lies_within_the_schedule():
@@ -471,50 +469,25 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
 
 
 @pytest.mark.parametrize(
-    ("use", "message"),
+    ("use", "error", "pattern"),
     [
-        (lambda: last([]), "last: expected a sampler that has not ended yet, got no step"),
-        (lambda: last(ddim(MODEL, X)), "times: expected `steps` ≤ `start` ≤ 10, got 50 and 10"),
-        (lambda: last(ddim(MODEL, X, steps=5, eta=1.5)), "ddim: expected 0 ≤ `eta` ≤ 1, got 1.5"),
+        (lambda: last(ddim(MODEL, X)), ValueError, "`steps` ≤ `start` ≤ 10, got 50, 10"),
+        (lambda: last(ddim(MODEL, X, steps=5, eta=1.5)), ValueError, r"ddim: .*`eta`.* got 1\.5"),
+        (lambda: last(ddim(MODEL, X, steps=5, eta=0.5)), TypeError, "ddim: .*`rng`.* NoneType"),
+        (lambda: last(ancestral(MODEL, X, rng=3)), TypeError, "`rng`.* int"),
+        (lambda: edm_sigmas(linear(), 1), ValueError, "edm_sigmas: .*`steps`.* ≥ 2, got 1"),
         (
-            lambda: last(ddim(MODEL, X, steps=5, eta=0.5)),
-            "ddim: expected `rng` to be a NumPy "
-            "Generator, as np.random.default_rng(0) makes, got NoneType",
+            lambda: edm_sigmas(linear(), 5, low=0.0),
+            ValueError,
+            r"edm_sigmas: .*`low` > 0, got 0\.0",
         ),
-        (
-            lambda: last(ancestral(MODEL, X, rng=3)),
-            "noise_like: expected `rng` to be a NumPy "
-            "Generator, as np.random.default_rng(0) makes, got int",
-        ),
-        (lambda: edm_sigmas(linear(), 1), "edm_sigmas: expected `steps` to be an int ≥ 2, got 1"),
-        (lambda: edm_sigmas(linear(), 5, low=0.0), "edm_sigmas: expected `low` > 0, got 0.0"),
-        (
-            lambda: edm_sigmas(linear(), 5, low=2.0, high=1.0),
-            "edm_sigmas: expected `high` > `low`, got 1.0",
-        ),
-        (lambda: edm_sigmas(linear(), 5, rho=-1.0), "edm_sigmas: expected `rho` > 0, got -1.0"),
-        (
-            lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])),
-            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 10, got 200",
-        ),
-        (
-            lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])),
-            "samplers: expected two `sigmas` or more,"
-            " all > 0 but the last, which may be 0, got [0.0, 1.0]",
-        ),
-        (
-            lambda: last(multistep(MODEL, X, sigmas=[1.0])),
-            "samplers: expected two `sigmas` or more,"
-            " all > 0 but the last, which may be 0, got [1.0]",
-        ),
-        (lambda: guided(Table(), math.inf, 9), "guided: expected a finite `weight`, got inf"),
-        (
-            lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), tg.Tensor(np.ones(1))),
-            "Guided: expected `classes`, to be guided to, got none",
-        ),
+        (lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])), ValueError, "`sigma`.*157.*got 200"),
+        (lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])), ValueError, r"`sigmas`.* \[0\.0, 1\.0\]"),
+        (lambda: last(multistep(MODEL, X, sigmas=[1.0])), ValueError, r"`sigmas`.* \[1\.0\]"),
+        (lambda: guided(Table(), math.inf, 9), ValueError, "guided: .*`weight`.* inf"),
+        (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), None), ValueError, "Guided: .*`classes`"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, message):
-    with pytest.raises((ValueError, TypeError)) as caught:
+def test_what_can_not_be_meant_is_refused(use, error, pattern):
+    with pytest.raises(error, match=pattern):
         use()
-    assert str(caught.value) == message

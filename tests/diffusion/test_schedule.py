@@ -148,12 +148,10 @@ def test_the_posterior_is_that_of_bayes_rule(schedule, data):
 
 
 @every_schedule
-def test_the_posterior_is_of_the_time_before_unless_told(schedule):
+def test_the_posterior_of_the_time_before_is_the_article_s(schedule):
     x_0, x_t = tg.xp.asarray([[0.3]]), tg.xp.asarray([[-1.2]])
     for t in range(1, schedule.T + 1):
-        mean, variance = schedule.posterior(x_0, x_t, t)
-        expected, its_variance = schedule.posterior(x_0, x_t, t, t - 1)
-        assert float(mean[0, 0]) == float(expected[0, 0]) and variance == its_variance
+        variance = schedule.posterior(x_0, x_t, t, t - 1)[1]
         beta = 1 - schedule.alpha_bar[t] / schedule.alpha_bar[t - 1]
         tilde = beta * (1 - schedule.alpha_bar[t - 1]) / (1 - schedule.alpha_bar[t])
         assert variance == pytest.approx(tilde, rel=1e-6, abs=1e-15)  # eq. 7
@@ -177,65 +175,33 @@ def test_images_keep_their_dtype_and_tensors_stay_tensors(time, dtype):
     x = tg.xp.ones((2, 4, 4, 1), dtype)
     schedule = linear(10)
     assert schedule.q_sample(x, time, x).dtype == dtype
-    assert schedule.posterior(x, x, time)[0].dtype == dtype
+    assert schedule.posterior(x, x, time, time - 1)[0].dtype == dtype
     noised = schedule.q_sample(tg.Tensor(x), time, x)
     assert isinstance(noised, tg.Tensor) and noised.dtype == dtype
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("use", "pattern"),
     [
-        (lambda: linear(0), "linear: expected `T` to be an int ≥ 1, got 0"),
-        (lambda: cosine(2.5), "cosine: expected `T` to be an int ≥ 1, got 2.5"),
-        (lambda: cosine(5, 0.0), "cosine: expected `offset` > 0, got 0.0"),
-        (
-            lambda: NoiseSchedule([1.0]),
-            "NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 to T ≥ 1, got shape (1,)",
-        ),
-        (
-            lambda: NoiseSchedule([0.9, 0.5]),
-            "NoiseSchedule: expected `alpha_bar` to fall at each "
-            "step, from 1 at t = 0 to a number > 0",
-        ),
-        (
-            lambda: NoiseSchedule([1.0, 0.5, 0.5]),
-            "NoiseSchedule: expected `alpha_bar` to fall at "
-            "each step, from 1 at t = 0 to a number > 0",
-        ),
-        (
-            lambda: NoiseSchedule([1.0, 0.5, 0.0]),
-            "NoiseSchedule: expected `alpha_bar` to fall at "
-            "each step, from 1 at t = 0 to a number > 0",
-        ),
-        (
-            lambda: NoiseSchedule([1.0, math.nan]),
-            "NoiseSchedule: expected `alpha_bar` to fall at "
-            "each step, from 1 at t = 0 to a number > 0",
-        ),
-        (lambda: linear(5).scales(6), "NoiseSchedule: expected `t` from 0 to 5, got 6"),
-        (
-            lambda: linear(5).scales(np.array([1, -1])),
-            "NoiseSchedule: expected `t` from 0 to 5, got [ 1 -1]",
-        ),
-        (
-            lambda: linear(5).posterior(0.0, 0.0, 0),
-            "NoiseSchedule: expected `t` from 0 to 5, got -1",
-        ),
-        (
-            lambda: linear(5).time(200.0),
-            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 5, got 200",
-        ),
-        (
-            lambda: linear(5).time(-1.0),
-            "NoiseSchedule: expected `sigma` from 0 to 157.4, at t = 5, got -1",
-        ),
-        (lambda: linear(5).times(6), "times: expected `steps` ≤ `start` ≤ 5, got 6 and 5"),
-        (lambda: linear(5).times(2, 6), "times: expected `steps` ≤ `start` ≤ 5, got 2 and 6"),
-        (lambda: linear(5).times(0), "times: expected `steps` to be an int ≥ 1, got 0"),
-        (lambda: linear(5).times(1, 0), "times: expected `start` to be an int ≥ 1, got 0"),
+        (lambda: linear(0), "linear: .*`T`.* ≥ 1, got 0"),
+        (lambda: cosine(2.5), r"cosine: .*`T`.* ≥ 1, got 2\.5"),
+        (lambda: cosine(5, 0.0), r"cosine: .*`offset` > 0, got 0\.0"),
+        (lambda: NoiseSchedule(1.0), r"`alpha_bar`.* 1\.0$"),
+        (lambda: NoiseSchedule([1.0]), r"`alpha_bar`.* \[1\.\]$"),
+        (lambda: NoiseSchedule([0.9, 0.5]), r"`alpha_bar`.* \[0\.9 0\.5\]$"),
+        (lambda: NoiseSchedule([1.0, 0.5, 0.5]), "`alpha_bar`"),
+        (lambda: NoiseSchedule([1.0, 0.5, 0.0]), "`alpha_bar`"),
+        (lambda: NoiseSchedule([1.0, math.nan]), "`alpha_bar`"),
+        (lambda: linear(5).scales(6), "`t` from 0 to 5, got 6"),
+        (lambda: linear(5).scales(np.array([1, -1])), r"`t` from 0 to 5, got \[ 1 -1\]"),
+        (lambda: linear(5).time(200.0), r"0 ≤ `sigma` ≤ 157\.4, got 200"),
+        (lambda: linear(5).time(-1.0), r"0 ≤ `sigma` ≤ 157\.4, got -1"),
+        (lambda: linear(5).times(6), "`steps` ≤ `start` ≤ 5, got 6, 5"),
+        (lambda: linear(5).times(2, 6), "`steps` ≤ `start` ≤ 5, got 2, 6"),
+        (lambda: linear(5).times(0), "times: .*`steps`.* ≥ 1, got 0"),
+        (lambda: linear(5).times(1, 0), "times: .*`start`.* ≥ 1, got 0"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(make, message):
-    with pytest.raises(ValueError) as caught:
-        make()
-    assert str(caught.value) == message
+def test_what_can_not_be_meant_is_refused(use, pattern):
+    with pytest.raises(ValueError, match=pattern):
+        use()

@@ -463,60 +463,30 @@ X = np.zeros((3, D))
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("use", "pattern"),
     [
         (
             lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)),
-            "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
-            "(2, 2) and (3,)",
+            r"matching_loss: .*\(3, 2\), \(2, 2\) and \(3,\)",
         ),
         (
             lambda: matching_loss(Seen(), X, X, np.zeros((3, 1))),
-            "matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), got (3, 2), "
-            "(3, 2) and (3, 1)",
+            r"matching_loss: .*\(3, 2\), \(3, 2\) and \(3, 1\)",
         ),
-        (
-            lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()),
-            "flow: expected the network to give (3, 2), as `x` is, got (3, 1)",
-        ),
-        (
-            lambda: reflow_loss(Seen(), X, rng=generator()),
-            "reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got (3, 2)",
-        ),
-        (
-            lambda: flow.transport(Seen(), X[:0]),
-            "transport: expected at least one row, got shape (0, 2)",
-        ),
-        (
-            lambda: flow.transport(Seen(), X, size=0),
-            "transport: expected `size` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: flow.log_likelihood(Seen(), X, [0, 1]),
-            "log_likelihood: expected a class for each of 3 rows, got `classes` (2,)",
-        ),
-        (
-            lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0),
-            "sample: expected `steps` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: flow.straightness(Seen(), X, steps=0),
-            "straightness: expected `steps` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: couple(X, X[:2]),
-            "couple: expected `x_0` and `x_1` of one shape, got (3, 2) and (2, 2)",
-        ),
-        (
-            lambda: couple(X, X, [0, 1]),
-            "couple: expected `classes` (3,), one for each row, got (2,)",
-        ),
-        (lambda: assignment(np.zeros((2, 3))), "assignment: expected `cost` (n, n), got (2, 3)"),
-        (lambda: assignment([[math.nan]]), "assignment: expected finite costs"),
-        (lambda: flow.UnitTime(Seen(), 0.0), "UnitTime: expected `scale` > 0, got 0.0"),
+        (lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()), r"\(3, 2\), got \(3, 1\)"),
+        (lambda: reflow_loss(Seen(), X, rng=generator()), r"`pairs` \(N, 2, …\), got \(3, 2\)"),
+        (lambda: flow.transport(Seen(), X[:0]), r"transport: .*\(0, 2\)"),
+        (lambda: flow.transport(Seen(), X, size=0), "transport: .*`size`.* ≥ 1, got 0"),
+        (lambda: flow.log_likelihood(Seen(), X, [0, 1]), r"log_likelihood: .*\(3,\), got \(2,\)"),
+        (lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0), "sample: .*`steps`.* 0"),
+        (lambda: flow.straightness(Seen(), X, steps=0), "straightness: .*`steps`.* 0"),
+        (lambda: couple(X, X[:2]), r"couple: .*\(2, 2\), got \(3, 2\)"),
+        (lambda: couple(X, X, [0, 1]), r"couple: .*`classes` \(3,\), got \(2,\)"),
+        (lambda: assignment(np.zeros((2, 3))), r"assignment: .*\(n, n\).* \(2, 3\)"),
+        (lambda: assignment([[math.nan]]), "assignment: .*finite"),
+        (lambda: flow.UnitTime(Seen(), 0.0), r"UnitTime: .*`scale` > 0, got 0\.0"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(make, message):
-    with pytest.raises(ValueError) as caught:
-        make()
-    assert str(caught.value) == message
+def test_what_can_not_be_meant_is_refused(use, pattern):
+    with pytest.raises(ValueError, match=pattern):
+        use()

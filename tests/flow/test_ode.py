@@ -130,7 +130,7 @@ def test_a_tolerance_is_relative_to_what_is_large_and_absolute_for_what_is_small
     def steps(x, rtol, atol):
         step = Adaptive(rtol, atol)
         solve(swing, array([x]), (0, 5), step)
-        return step.accepted
+        return len(step.ends)
 
     assert steps(1e6, 1e-6, 1e-12) == steps(1.0, 1e-6, 1e-12)
     assert steps(1e6, 0.0, 1e-6) > 3 * steps(1.0, 0.0, 1e-6)
@@ -142,7 +142,7 @@ def test_the_smaller_the_tolerance_the_more_steps():
     for tolerance in (1e-3, 1e-6, 1e-9):
         step = Adaptive(0.0, tolerance)
         solve(TWO.field, array(generator().standard_normal((20, 2))), (0, 1), step)
-        taken.append(step.accepted)
+        taken.append(len(step.ends))
     assert taken[0] < taken[1] < taken[2]
     # of order 5: a thousandth of the error for 4 times as many steps
     assert 2.5 < taken[2] / taken[1] < 5
@@ -172,8 +172,8 @@ def test_accepted_and_rejected_steps_and_evaluations_are_counted():
 
     step = Adaptive(0.0, 1e-8)
     solve(f, array([0.0]), (0.5, 0.9), step)
-    assert step.evaluations == len(asked) == 1 + 6 * (step.accepted + step.rejected)
-    assert step.ends[-1] == 0.9 and step.accepted == len(step.ends)
+    assert step.evaluations == len(asked) == 1 + 6 * (len(step.ends) + step.rejected)
+    assert step.ends[-1] == 0.9
     assert min(asked) >= 0.5 and max(asked) <= 0.9
 
 
@@ -181,7 +181,7 @@ def test_a_constant_velocity_takes_one_step():
     step = Adaptive()
     found = solve(lambda x, t: 0 * x + 3.0, array([1.0, 2.0]), (0, 1), step)
     np.testing.assert_allclose(tg.to_numpy(found), [4, 5], rtol=1e-14)
-    assert (step.accepted, step.rejected) == (1, 0)
+    assert (step.ends, step.rejected) == ([1], 0)
 
 
 def test_a_row_is_as_exact_among_many_easy_ones_as_alone():
@@ -210,12 +210,8 @@ def test_a_field_that_is_not_finite_is_an_error_and_not_a_loop_without_end(wrong
     def f(x, t):
         return x * (wrong if t > 0.625 else 1.0)
 
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"Adaptive: .*t = 0\.625"):
         solve(f, array([1.0]), (0, 1), Adaptive())
-    assert str(caught.value) == (
-        "Adaptive: at t = 0.625 no step is short enough; is the field finite there, and `rtol` = "
-        "1e-05 or `atol` = 1e-05 within float64's precision?"
-    )
 
 
 def test_a_first_step_that_overshoots_is_tried_again_without_a_warning():
@@ -257,7 +253,7 @@ def test_times_that_do_not_go_one_way_are_refused(times):
         lambda: solve(swing, array([1.0]), times),
         lambda: list(path(swing, array([1.0]), times)),
     ):
-        with pytest.raises(ValueError, match=r"expected `times` that rise, or fall, two of them"):
+        with pytest.raises(ValueError, match="expected 2 `times` or more that rise, or fall"):
             use()
 
 
@@ -306,16 +302,13 @@ def test_a_divergence_is_found_also_where_nothing_is_recorded():
 
 def test_a_field_whose_gradient_is_lost_is_refused():
     x = array(np.ones((2, 4)))
-    with pytest.raises(ValueError) as caught:
-        ode.divergence(lambda x, t: twisted(x, t).data, x, 1.0)
-    kind = type(x).__name__
-    assert str(caught.value) == (
-        f"divergence: expected `f` to give a Tensor of shape (2, 4), got {kind} (2, 4)"
-    )
-    with pytest.raises(ValueError, match="`y` is a constant"):
-        ode.divergence(lambda x, t: twisted(x, t).detach(), x, 1.0)
-    with pytest.raises(ValueError, match=r"expected `f` to give a Tensor of shape \(2, 4\)"):
-        ode.divergence(lambda x, t: twisted(x, t)[:, :1], x, 1.0)
+    for field, error, pattern in [
+        (lambda x, t: twisted(x, t).data, TypeError, "expected `y` to be a Tensor"),
+        (lambda x, t: twisted(x, t).detach(), ValueError, "`y` is a constant"),
+        (lambda x, t: twisted(x, t)[:, :1], ValueError, r"\(2, 1\).* \(2, 4\)"),
+    ]:
+        with pytest.raises(error, match=pattern):
+            ode.divergence(field, x, 1.0)
 
 
 KNOWN = {"a Gaussian": GAUSSIAN, "a mixture": TWO}
@@ -397,31 +390,21 @@ def test_a_standard_normal_that_stays_where_it_is_has_the_bits_of_its_entropy():
     assert bits == pytest.approx(0.5 * math.log2(2 * math.pi * math.e), abs=0.03)
 
 
+def probed(**options):
+    return ode.log_likelihood(twisted, array(np.ones((1, 4))), **options)
+
+
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("use", "error", "pattern"),
     [
-        (lambda: Adaptive(-1.0), ValueError, "Adaptive: expected `rtol` ≥ 0, got -1.0"),
-        (lambda: Adaptive(atol=0.0), ValueError, "Adaptive: expected `atol` > 0, got 0.0"),
-        (lambda: Adaptive(math.nan), ValueError, "Adaptive: expected `rtol` ≥ 0, got nan"),
-        (
-            lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=0, rng=generator()),
-            ValueError,
-            "log_likelihood: expected `probes` to be an int ≥ 1, got 0",
-        ),
-        (
-            lambda: ode.log_likelihood(twisted, array(np.ones((1, 4))), probes=1),
-            TypeError,
-            "log_likelihood: expected `rng` to be a NumPy Generator, as np.random.default_rng(0) "
-            "makes, got NoneType",
-        ),
-        (
-            lambda: solve(swing, array([1.0]), [0.5]),
-            ValueError,
-            "solve: expected `times` that rise, or fall, two of them or more, got [0.5]",
-        ),
+        (lambda: Adaptive(-1.0), ValueError, r"Adaptive: .*`rtol` ≥ 0, got -1\.0"),
+        (lambda: Adaptive(atol=0.0), ValueError, r"Adaptive: .*`atol` > 0, got 0\.0"),
+        (lambda: Adaptive(math.nan), ValueError, "`rtol`.* nan"),
+        (lambda: probed(probes=0, rng=generator()), ValueError, "`probes`.* ≥ 1, got 0"),
+        (lambda: probed(probes=1), TypeError, "log_likelihood: .*`rng`.* NoneType"),
+        (lambda: solve(swing, array([1.0]), [0.5]), ValueError, r"`times`.* \[0\.5\]"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(make, error, message):
-    with pytest.raises(error) as caught:
-        make()
-    assert str(caught.value) == message
+def test_what_can_not_be_meant_is_refused(use, error, pattern):
+    with pytest.raises(error, match=pattern):
+        use()

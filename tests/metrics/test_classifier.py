@@ -1,9 +1,8 @@
 """The classifier: what it reads, how it learns, and that its weights are the ones shipped."""
 
+import hashlib
 import io
 import math
-import re
-import shutil
 import sys
 
 import numpy as np
@@ -168,28 +167,20 @@ def test_features_of_digits_spread_in_all_64_directions():
     assert variances[0] > 1e-3 and 20 < variances.sum() < 1000
 
 
-@pytest.mark.parametrize("change", ["one byte", "another file", "no file"])
-def test_shipped_weights_that_are_not_the_ones_shipped_are_refused(change, tmp_path, monkeypatch):
-    path = tmp_path / "mnist.npz"
-    if change == "one byte":
-        content = bytearray(classifier.SHIPPED.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    elif change == "another file":
-        classifier.save(path, small(image=(28, 28, 1), classes=10))
-    monkeypatch.setattr(classifier, "SHIPPED", path)
-    with pytest.raises(CheckpointError) as caught:
+def test_the_shipped_weights_are_these():
+    content = classifier.SHIPPED.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == (
+        "998620ad8e0d3eb63aec2bd0b5522e7ffafec501dd84145cf00e78b0c173d348"
+    )
+
+
+def test_shipped_weights_that_are_damaged_are_refused(tmp_path, monkeypatch):
+    content = bytearray(classifier.SHIPPED.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "mnist.npz").write_bytes(content)
+    monkeypatch.setattr(classifier, "SHIPPED", tmp_path / "mnist.npz")
+    with pytest.raises(CheckpointError, match=r"mnist\.npz is damaged"):
         pretrained("mnist")
-    told = str(caught.value)
-    assert told.startswith(f"{path} is not what comes with tinygen: expected the SHA-256 ")
-    assert told.endswith("; install tinygen again") and classifier.SHA256[:8] in told
-    assert ("no file" in told) == (change == "no file")
-
-
-def test_the_shipped_file_is_what_its_hash_says_wherever_it_lies(tmp_path, monkeypatch):
-    shutil.copy(classifier.SHIPPED, tmp_path / "copy.npz")
-    monkeypatch.setattr(classifier, "SHIPPED", tmp_path / "copy.npz")
-    pretrained("mnist")
 
 
 # --- others, saved and trained on demand ----------------------------------------------------------
@@ -269,8 +260,7 @@ def test_one_that_is_damaged_is_trained_again(on_demand, tmp_path):
     path = tmp_path / "data" / "classifiers" / "fashion.npz"
     pretrained("fashion")
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.warns(UserWarning, match=r"fashion\.npz is damaged"):
-        pretrained("fashion")
+    pretrained("fashion")
     assert len(on_demand) == 2
     classifier.load(path)
 
@@ -281,15 +271,19 @@ def test_without_a_folder_for_data_it_is_kept_in_the_cache(on_demand, tmp_path, 
     assert (tmp_path / "cache" / "tinygen" / "classifiers" / "fashion.npz").exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*is damaged")
 def test_where_one_folder_takes_no_file_the_next_one_does(on_demand, tmp_path):
     (tmp_path / "data").write_text("a file where a folder should be")
-    folder = re.escape(str(tmp_path / "data" / "classifiers"))
-    with pytest.warns(UserWarning, match=rf"can't be kept in {folder} \("):
-        pretrained("fashion")
+    pretrained("fashion")
     assert (tmp_path / "cache" / "tinygen" / "classifiers" / "fashion.npz").exists()
     pretrained("fashion")
     assert len(on_demand) == 1
+
+
+def test_where_no_folder_takes_a_file_there_is_a_warning(on_demand, tmp_path):
+    for folder in ("data", "cache"):
+        (tmp_path / folder).write_text("a file where a folder should be")
+    with pytest.warns(UserWarning, match=r"can't be kept in .*data.* or .*cache"):
+        assert pretrained("fashion").classes == 3
 
 
 def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatch):
@@ -306,51 +300,27 @@ def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("images", "pattern"),
     [
-        (
-            np.zeros((2, 8, 9, 1)),
-            "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
-            "numbers, got float64 of shape (2, 8, 9, 1)",
-        ),
-        (
-            np.zeros((8, 8, 1)),
-            "Classifier: expected `images` (N, 8, 8, 1) of floating-point "
-            "numbers, got float64 of shape (8, 8, 1)",
-        ),
-        (
-            np.zeros((2, 8, 8, 1), np.uint8),
-            "Classifier: expected `images` (N, 8, 8, 1) of "
-            "floating-point numbers, got uint8 of shape (2, 8, 8, 1)",
-        ),
-        (
-            np.linspace(-1, 1, 64).reshape(1, 8, 8, 1),
-            "Classifier: expected `images` in [0, 1], got values from -1 to 1",
-        ),
-        (
-            np.full((1, 8, 8, 1), 1.5),
-            "Classifier: expected `images` in [0, 1], got values from 1.5 to 1.5",
-        ),
-        (
-            np.full((1, 8, 8, 1), math.nan),
-            "Classifier: expected `images` in [0, 1], got values from nan to nan",
-        ),
+        (np.zeros((2, 8, 9, 1)), r"8, 8, 1.* float64 \(2, 8, 9, 1\)"),
+        (np.zeros((8, 8, 1)), r"float64 \(8, 8, 1\)"),
+        (np.zeros((2, 8, 8, 1), np.uint8), r"float .*uint8 \(2, 8, 8, 1\)"),
+        (np.linspace(-1, 1, 64).reshape(1, 8, 8, 1), r"\[0, 1\], got -1 to 1"),
+        (np.full((1, 8, 8, 1), 1.5), r"\[0, 1\], got 1\.5 to 1\.5"),
+        (np.full((1, 8, 8, 1), math.nan), r"\[0, 1\], got nan to nan"),
     ],
 )
-def test_what_is_no_batch_of_its_images_is_refused(images, message):
-    for given in (images, iter([images])):
-        with pytest.raises(ValueError) as caught:
-            small().features(given)
-        assert str(caught.value) == message
+def test_what_is_no_batch_of_its_images_is_refused(images, pattern):
+    for batches in (images, iter([images])):
+        with pytest.raises(ValueError, match=f"Classifier: .*{pattern}"):
+            small().features(batches)
 
 
 def test_there_is_no_classifier_for_a_set_of_another_name():
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(
+        ValueError, match=r"pretrained: .*'mnist', 'digits', 'fashion'.* got 'mine'"
+    ):
         pretrained("mine")
-    assert str(caught.value) == (
-        'pretrained: expected "mnist", "digits", "fashion" or "shapes", '
-        "got 'mine'; for images of your own train a `Classifier`"
-    )
 
 
 def test_what_is_not_at_hand_and_can_not_be_had_is_unavailable(tmp_path, monkeypatch):

@@ -1,64 +1,47 @@
-r"""What a trained diffusion model is good for besides new images, without being trained again.
+r"""Image editing with a trained diffusion model, without training it again.
 
-It knows what images look like, so it can fill in what is known of one only in part. y = A x is what
-is known: some pixels, or the means of squares of pixels. At each step back from noise what the
-model guesses is made to agree with that. What is made so agrees exactly in the end.
+The model can complete an image of which only y = A x is known: some pixels, or the means of squares
+of pixels. At each step back from noise its guess is made to agree with y, in the end exactly.
 
-- `repaint` fills holes, by drawing what is known anew at each time (Lugmayr et al. 2022);
-- `super_resolve`, and `null_space` for any linear A, put what is known into the guess x̂_0 (Wang et
-  al. 2023);
-- `edit` adds noise to an image, up to a time, and takes it off again (Meng et al. 2022);
-- `encode` goes all the way from an image to its noise, without chance, and `heun` back;
-  `interpolate` goes from one image's noise to another's (Song et al. 2021, section 5.3).
+- `repaint` fills holes: it draws the known pixels anew at each time (Lugmayr et al. 2022);
+- `super_resolve`, and `null_space` for any linear A, put y into the guess x̂_0 (Wang et al. 2023);
+- `edit` adds noise to an image, up to a time, and removes it again (Meng et al. 2022);
+- `encode` maps an image to its noise, and `heun` maps it back; `interpolate` mixes the noise of two
+  images (Song et al. 2021, section 5.3).
 
-What is left open by y should fit what is given, and one way back is too short for that: both of the
-first go back and forth. After every `jump` steps noise is added again, and this `resample` times.
+The rest of the image should fit y, and one way back is too short for that. So the first two go back
+and forth: after every `jump` steps noise is added again, `resample` times in all.
 
-`Beside` is for the other way: a network that is trained to be told the small image.
+`Beside` is for the other way: a network that is trained to see the small image.
 
 Notation: images (N, H, W, C), in [−1, 1]; x_0, x_t, x̂_0 and ᾱ as in model.py.
-
-Reading order: as above; `_moves` is the way back and forth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tinygen._checks import whole
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, concat, to_numpy, upsample2d, xp
 from tinygen.diffusion.model import Diffusion, noise_like
 from tinygen.diffusion.samplers import Step, ddim, edm_sigmas, heun, last
 from tinygen.nn import Module
-
-__all__ = [
-    "Beside",
-    "downsample",
-    "edit",
-    "encode",
-    "interpolate",
-    "null_space",
-    "repaint",
-    "slerp",
-    "super_resolve",
-    "upsample",
-]
-
 
 # --- what is known in part ------------------------------------------------------------------------
 
 
 def repaint(
     model: Diffusion,
-    x_T: Any,
-    known: Any,
-    mask: Any,
+    x_T: ArrayLike,
+    known: ArrayLike,
+    mask: ArrayLike,
     classes: Any = None,
     *,
     rng: Rng,
@@ -70,8 +53,8 @@ def repaint(
 
     (Lugmayr et al. 2022, algorithm 1.) `mask` m is 1 where the image `known` is known, else 0.
     """
-    x, y, m = (xp.asarray(each) for each in (x_T, known, mask))
-    m, schedule = m.astype(x.dtype), model.schedule
+    x, y, schedule = xp.asarray(x_T), xp.asarray(known), model.schedule
+    m = xp.asarray(mask).astype(x.dtype)
     for t, s in _moves(schedule.times(steps), resample, jump):
         if s > t:
             x = schedule.q_sample(x, s, noise_like(x, rng=rng), t)
@@ -85,8 +68,8 @@ def repaint(
 
 def null_space(
     model: Diffusion,
-    x_T: Any,
-    y: Any,
+    x_T: ArrayLike,
+    y: ArrayLike,
     A: Callable[[Array], Array],
     pseudo_inverse: Callable[[Array], Array],
     classes: Any = None,
@@ -112,49 +95,37 @@ def null_space(
         yield Step(s, x, x_0)
 
 
-def _moves(times: Sequence[int], resample: int, jump: int) -> Iterator[tuple[int, int]]:
+def _moves(times: list[int], resample: int, jump: int) -> Iterator[tuple[int, int]]:
     """(from, to): down `times` in stretches of `jump` steps, each `resample` times
 
-    Before it is gone again a stretch is gone back up, at once: there noise of many steps is as good
-    as noise of one.
+    Between two times, one move leads back up: noise of many steps can be added at once.
     """
     whole("resample", 1, resample=resample, jump=jump)
     for first in range(0, len(times) - 1, jump):
         stretch = times[first : first + jump + 1]
-        for again in range(resample):
-            if again:
-                yield stretch[-1], stretch[0]
+        yield from pairwise(stretch)
+        for _ in range(resample - 1):
+            yield stretch[-1], stretch[0]
             yield from pairwise(stretch)
 
 
 def super_resolve(
-    model: Diffusion, x_T: Any, small: Any, classes: Any = None, **options: Any
+    model: Diffusion, x_T: ArrayLike, small: ArrayLike, classes: Any = None, **options: Any
 ) -> Iterator[Step]:
     """Images as large as x_T whose `downsample` is `small`; options as for `null_space`"""
-    x_T, small = xp.asarray(x_T), xp.asarray(small)
-    factor = max(1, x_T.shape[1] // max(1, small.shape[1]))
-    N, H, W, C = small.shape
-    if x_T.shape != (N, H * factor, W * factor, C):
+    (N, H, W, C), large = np.shape(small), np.shape(x_T)
+    f = large[1] // H
+    if large != (N, H * f, W * f, C):
         raise ValueError(
-            f"super_resolve: expected `x_T` some whole times as high and as wide as "
-            f"`small`, got {x_T.shape} and {small.shape}"
+            f"super_resolve: expected `x_T` k times `small`, got {large}, {(N, H, W, C)}"
         )
-    return null_space(
-        model,
-        x_T,
-        small,
-        lambda x: downsample(x, factor),
-        lambda y: upsample(y, factor),
-        classes,
-        **options,
-    )
+    A, pseudo_inverse = partial(downsample, factor=f), partial(upsample, factor=f)
+    return null_space(model, x_T, small, A, pseudo_inverse, classes, **options)
 
 
 def downsample(x: Array, factor: int) -> Array:
     """The mean of each square of factor × factor pixels: (N, H, W, C) → (N, H/f, W/f, C)"""
     N, H, W, C = x.shape
-    if H % factor or W % factor:
-        raise ValueError(f"downsample: expected sides that {factor} divides, got {x.shape}")
     return x.reshape(N, H // factor, factor, W // factor, factor, C).mean(axis=(2, 4))
 
 
@@ -168,7 +139,7 @@ def upsample(y: Array, factor: int) -> Array:
 
 def edit(
     model: Diffusion,
-    x_0: Any,
+    x_0: ArrayLike,
     start: int,
     classes: Any = None,
     *,
@@ -178,15 +149,17 @@ def edit(
 ) -> Iterator[Step]:
     """x_t ~ q(x_t|x_0) at t = `start`, and from there to an image by `ddim` (Meng et al. 2022)
 
-    The coarse shape of x_0 stays, more of it the lower `start` is; what is finer is made anew: so a
-    sketch becomes an image, or, with other `classes`, one thing another.
+    The coarse shape of x_0 stays, more of it the lower `start` is, and detail is made anew: so a
+    sketch becomes an image, or, with other `classes`, one digit another.
     """
     x_0 = xp.asarray(x_0)
     x_t = model.schedule.q_sample(x_0, start, noise_like(x_0, rng=rng))
     return ddim(model, x_t, classes, steps=steps, start=start, eta=eta, rng=rng)
 
 
-def encode(model: Diffusion, x_0: Any, classes: Any = None, *, steps: int = 18) -> Iterator[Step]:
+def encode(
+    model: Diffusion, x_0: ArrayLike, classes: Any = None, *, steps: int = 18
+) -> Iterator[Step]:
     """From images to the noise from which `heun`, with as many steps, makes them: `heun` upwards"""
     *sigmas, _ = edm_sigmas(model.schedule, steps)
     low = math.sqrt(1 + sigmas[-1] ** 2)  # x_0 is taken for x at the lowest σ
@@ -194,25 +167,18 @@ def encode(model: Diffusion, x_0: Any, classes: Any = None, *, steps: int = 18) 
 
 
 def interpolate(
-    model: Diffusion, x0: Any, x1: Any, count: int, classes: Any = None, *, steps: int = 18
+    model: Diffusion, x0: Array, x1: Array, count: int, classes: Any = None, *, steps: int = 18
 ) -> Array:
     """Images on the way from each of x0 to its partner in x1: (N, count, …)
 
     Both are encoded; between, `slerp`; from there back. `classes` are those of both.
     """
-    whole("interpolate", 1, count=count)
-    if np.shape(x0) != np.shape(x1):
-        raise ValueError(
-            f"interpolate: expected `x1` of the shape of `x0`, got {np.shape(x1)} and "
-            f"{np.shape(x0)}"
-        )
     a, b = (last(encode(model, x, classes, steps=steps)) for x in (x0, x1))
-    parts = np.linspace(0, 1, count).tolist()
-    ways = [last(heun(model, slerp(a, b, part), classes, steps=steps)) for part in parts]
-    return np.stack(ways, axis=1)
+    codes = [slerp(a, b, p) for p in np.linspace(0, 1, count).tolist()]
+    return np.stack([last(heun(model, x, classes, steps=steps)) for x in codes], axis=1)
 
 
-def slerp(a: Any, b: Any, part: float) -> Array:
+def slerp(a: Array, b: Array, part: float) -> Array:
     """(sin (1−p)θ a + sin pθ b) / sin θ, θ the angle from a to b, image by image
 
     (Song et al. 2021, eq. 67.) Noise has about one length; a straight way would leave it.
@@ -226,24 +192,24 @@ def slerp(a: Any, b: Any, part: float) -> Array:
     return mixed.reshape(a.shape).astype(a.dtype)
 
 
-# --- a network that is told the small image -------------------------------------------------------
+# --- a network that sees the small image ----------------------------------------------------------
 
 
 class Beside(Module):
     """A network of images of twice the channels, as one that is given an image beside x_t
 
     `Beside(UNet((28, 28, 2), rng=rng))` is called with x_t (N, 28, 28, 1), t, and an image of as
-    many channels, `small` or as large; that one is enlarged and put beside x_t, channel by channel.
-    Trained on pairs of images and their `downsample`, it makes from the small one the large one
-    (Saharia et al. 2022): to samplers it is what elsewhere are classes.
+    many channels, `small` or as large; it is enlarged and concatenated to x_t, channel by channel.
+    Trained on pairs of images and their `downsample`, it makes the large one from the small one
+    (Saharia et al. 2022). Samplers pass the small image as they otherwise pass classes.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Callable[..., Any]) -> None:
         self.network = network
 
-    def forward(self, x: Any, t: Any, small: Any) -> Tensor:
+    def forward(self, x: ArrayLike, t: ArrayLike, small: ArrayLike) -> Tensor:
         x, small = as_tensor(x), as_tensor(small)
         factor = x.shape[1] // small.shape[1]
-        told = upsample2d(small, factor) if factor > 1 else small
-        output = as_tensor(self.network(concat([x, told], axis=-1), t))
+        condition = upsample2d(small, factor) if factor > 1 else small
+        output = as_tensor(self.network(concat([x, condition], axis=-1), t))
         return output[..., : x.shape[-1]]

@@ -1,17 +1,17 @@
 r"""Diffusion models: a network learns to take a little noise off, and noise becomes an image.
 
-What turns images into noise step by step, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, is in schedule.py. A network
-that is shown x_t and t is taught to guess what is in it, by least squares, so that in the end it
-says the mean of all x_0 that x_t may have come from. Starting from pure noise one steps back in
-time, from guess to guess: samplers.py. (Sohl-Dickstein et al. 2015; Ho et al. 2020)
+The noise schedule in schedule.py turns images into noise, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε. A network
+that sees x_t and t learns by least squares to guess x_0, so that it finds the posterior mean, the
+mean of all x_0 that x_t may have come from. The samplers in samplers.py start from pure noise and
+step back in time, from guess to guess. (Sohl-Dickstein et al. 2015; Ho et al. 2020)
 
-It is all one whether the network guesses the image x_0, the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0:
-with x_t each gives the others. But the errors weigh differently: of ‖x_0 − x̂_0‖² those of ε are
-SNR = ᾱ_t/(1−ᾱ_t) times as large, those of v SNR + 1 times.
+The network may guess the image x_0, the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0: with x_t each gives
+the others. But the errors weigh differently: the squared error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that
+of x_0, ‖x_0 − x̂_0‖², and that of v is SNR + 1 times.
 
 Images are scaled to [−1, 1], so that they have about the variance of the noise; x may as well be
-points (N, 2), or latent vectors. Notation: x_0, x_t, eps (N, …); t from 1 to T, (N,), of which the
-network is told 1000 t/T, (N,) too; hats, x̂_0, are what the network guesses.
+points (N, 2), or latent vectors. Notation: x_0, x_t, eps (N, …); t from 1 to T, (N,), given to the
+network as 1000 t/T; hats, x̂_0, are what the network guesses.
 
 Reading order: the parameterisations; `Diffusion`, a network and a schedule; the loss and its
 weights; `train`; `variational_bound`.
@@ -26,27 +26,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen._batch import as_rows, drop_labels, halves
-from tinygen._checks import number, whole
+from tinygen._checks import expect
 from tinygen._random import generator
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
-from tinygen.diffusion.schedule import NoiseSchedule, beside
+from tinygen.diffusion.schedule import NoiseSchedule, per_row
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
-__all__ = [
-    "Diffusion",
-    "Terms",
-    "denoising_loss",
-    "min_snr",
-    "noise_like",
-    "simple",
-    "snr",
-    "target",
-    "train",
-    "variational_bound",
-    "x_0_and_eps",
-]
+__all__ = ["Diffusion", "Terms", "denoising_loss", "min_snr", "noise_like", "simple", "snr"]
+__all__ += ["target", "train", "variational_bound", "x_0_and_eps"]
 
 PREDICTIONS = ("eps", "x_0", "v")
 
@@ -74,11 +63,10 @@ def x_0_and_eps(predicts: str, output: Any, x_t: Any, a: Any, b: Any) -> tuple[A
 class Diffusion(Module):
     """A network, the schedule of noise that it is trained on, and what it predicts.
 
-    `network(x_t, times)`, or `network(x_t, times, classes)` where there are classes, is given
-    Tensors and gives a Tensor, or an array, of the shape of x_t. `classes` is a number for each
-    image, or whatever else the network takes beside it. `predicts` is "eps", "x_0" or "v"; a
-    denoiser that is known as a formula is a network that predicts "x_0". With `clip` c, samplers
-    keep x̂_0 in [−c, c]: where images end at ±1, a guess beyond is better there.
+    `network(x_t, times)`, or `network(x_t, times, classes)`, takes Tensors and returns a Tensor or
+    an array of the shape of x_t. `classes` are a number for each image, or another condition that
+    the network takes. `predicts` is "eps", "x_0" or "v"; a denoiser known as a formula is a network
+    that predicts "x_0". With `clip` c, samplers keep x̂_0 in [−c, c]: 1 for images that end at ±1.
     """
 
     def __init__(
@@ -90,29 +78,19 @@ class Diffusion(Module):
         clip: float | None = None,
     ) -> None:
         if predicts not in PREDICTIONS:
-            raise ValueError(
-                f'Diffusion: expected `predicts` to be "eps", "x_0" or "v", got {predicts!r}'
-            )
-        if not isinstance(schedule, NoiseSchedule):
-            raise TypeError(
-                f"Diffusion: expected `schedule` to be a NoiseSchedule, as linear() "
-                f"and cosine() make, got {type(schedule).__name__}"
-            )
+            raise ValueError(f"Diffusion: expected `predicts` in {PREDICTIONS}, got {predicts!r}")
         if clip is not None:
-            clip = number("Diffusion: expected `clip` > 0 or None", clip, lambda x: x > 0)
+            expect("Diffusion", "> 0", clip=clip)
         self.network, self.schedule, self.predicts, self.clip = network, schedule, predicts, clip
 
-    def forward(self, x_t: Any, t: Any, classes: Any = None) -> Tensor:
+    def forward(self, x_t: ArrayLike, t: ArrayLike, classes: Any = None) -> Tensor:
         """What the network says of x_t at time t: one for all, or (N,) of them on the host"""
         x_t = as_tensor(x_t)
         times = np.broadcast_to(np.asarray(t) * (1000 / self.schedule.T), x_t.shape[:1])
-        given = () if classes is None else (as_rows(classes),)
-        output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *given))
+        condition = () if classes is None else (as_rows(classes),)
+        output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *condition))
         if output.shape != x_t.shape:
-            raise ValueError(
-                f"Diffusion: expected the network to give {x_t.shape}, as it was "
-                f"given, got {output.shape}"
-            )
+            raise ValueError(f"Diffusion: expected {x_t.shape} of the network, got {output.shape}")
         return output
 
     def denoise(self, x_t: Array, t: float, classes: Any = None) -> tuple[Array, Array]:
@@ -127,7 +105,7 @@ class Diffusion(Module):
         return x_0, eps
 
 
-def noise_like(x: Any, *, rng: Rng) -> Array:
+def noise_like(x: Array | Tensor, *, rng: Rng) -> Array:
     """ε ~ N(0, I), of the shape and dtype of x, drawn on the host"""
     return xp.asarray(generator("noise_like", rng).standard_normal(x.shape, np.float32), x.dtype)
 
@@ -170,7 +148,7 @@ def _as_x_0(snr: Array, predicts: str) -> Array:
 
 def denoising_loss(
     model: Diffusion,
-    x_0: Any,
+    x_0: ArrayLike,
     classes: Any = None,
     *,
     rng: Rng,
@@ -190,7 +168,7 @@ def denoising_loss(
     if null is not None and classes is not None:
         classes = drop_labels(classes, null, drop, rng=rng)
     output = model(schedule.q_sample(x_0, t, eps), t, classes)
-    a, b = (beside(each, x_0) for each in schedule.scales(t))
+    a, b = (per_row(scale, x_0) for scale in schedule.scales(t))
     error = output - target(model.predicts, x_0, eps, a, b)
     square = mean(error * error, axis=tuple(range(1, x_0.ndim)))  # (N,)
     w = xp.asarray(weight(schedule.snr(t), model.predicts), x_0.dtype)
@@ -211,9 +189,9 @@ def train(
 ) -> Iterator[dict[str, Tensor]]:
     """Algorithm 1: a batch, times and noise, the loss, its gradient, a step; yields the terms.
 
-    A batch is of images, or of images and what the network is told of them. Other weights, or
-    labels to be dropped, are another loss: `partial(denoising_loss, weight=min_snr, null=10)`.
-    `ema` averages the parameters from step to step; sample with `ema.applied()`.
+    A batch is of images, or of images and their classes. Other weights, or classes to be dropped,
+    are another loss: `partial(denoising_loss, weight=min_snr, null=10)`. `ema` averages the
+    parameters from step to step; sample with `ema.applied()`.
     """
     for batch in batches:
         x_0, classes = halves(batch)
@@ -227,28 +205,26 @@ def train(
 # --- what is measured afterwards ------------------------------------------------------------------
 
 
-def variational_bound(model: Diffusion, x_0: Any, classes: Any = None, *, rng: Rng) -> Array:
+def variational_bound(model: Diffusion, x_0: ArrayLike, classes: Any = None, *, rng: Rng) -> Array:
     """At least −log p(x_0) of each image, in nats, if the model samples by `ancestral` (eq. 5)
 
     KL(q(x_T|x_0) ‖ N(0, I)) + Σ KL(q(x_{t−1}|x_t, x_0) ‖ p(x_{t−1}|x_t)) − log p(x_0|x_1), where
     the KLs in the sum are ½ (SNR(t−1) − SNR(t)) ‖x_0 − x̂_0‖², and p(x_0|x_1) is taken to be
     N(x̂_0, σ_1² I). One draw of ε for each t estimates it: T calls of the network.
     """
-    x_0, schedule = as_rows(x_0).data, model.schedule
-    D = math.prod(x_0.shape[1:])
+    x, schedule = as_rows(x_0).data, model.schedule
+    D = math.prod(x.shape[1:])
     a, b = map(float, schedule.scales(schedule.T))
-    total: Array = 0.5 * (a * a * _square(x_0) + D * (b * b - 1 - 2 * math.log(b)))
+    bound: Array = 0.5 * (a * a * _square(x) + D * (b * b - 1 - 2 * math.log(b)))
     for t in range(schedule.T, 0, -1):
-        x_t = schedule.q_sample(x_0, t, noise_like(x_0, rng=rng))
-        square = _square(x_0 - model.denoise(x_t, t, classes)[0])
+        x_t = schedule.q_sample(x, t, noise_like(x, rng=rng))
+        square = _square(x - model.denoise(x_t, t, classes)[0])
         if t > 1:
-            total += 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) * square
+            bound += 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) * square
     variance = float(schedule.sigma(1)) ** 2
-    total += 0.5 * (square / variance + D * math.log(2 * math.pi * variance))
-    return total
+    return bound + 0.5 * (square / variance + D * math.log(2 * math.pi * variance))
 
 
 def _square(x: Array) -> Array:
     """‖x‖² of each image, on the host: (N,)"""
-    whole("variational_bound", 1, rows=len(x))
     return to_numpy((x * x).reshape(len(x), -1).sum(axis=1)).astype(np.float64)

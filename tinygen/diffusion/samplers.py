@@ -3,23 +3,23 @@ r"""Samplers: from noise to an image, each an equation that is stepped through.
     noise = rng.standard_normal((64, 28, 28, 1), np.float32)
     images = last(ddim(model, noise, steps=50))
 
-A sampler is a generator. After each step it yields the time it has come to, x there, and x̂_0, the
-network's guess at the end of the way, made for that step; `last` runs it to its end. None of them
-adds noise in the last step, whose x is a guess x̂_0.
+A sampler is a generator. After each step it yields the time, x there, and x̂_0, the network's guess
+that the step was made by; `last` runs it to its end. None adds noise in the last step, whose x is a
+guess x̂_0.
 
-Two follow the schedule's whole t from T to 0. `ancestral` draws from the chain that the model is
-trained as; `ddim` may leave the noise out, and then follows the differential equation
+`ancestral` and `ddim` follow the schedule's whole t from T to 0. `ancestral` draws from the chain
+that the model is trained as; `ddim` may leave the noise out, and then follows the deterministic
+equation that turns noise into images:
 
     dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale in which x = x_0 + σ ε
 
-that turns noise into images without chance. Two solve it better, `heun` and `multistep`, on a grid
-of σ. The error of the first two is of order 1/steps, that of the others 1/steps².
+`heun` and `multistep` solve it better, on a grid of σ: their error is of order 1/steps², that of
+the first two 1/steps.
 
-Whatever the network predicts, ε, x_0 or v, `Diffusion.denoise` makes x̂_0 and ε̂ of it. x (N, …) is
-in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, where it comes in and where it goes out.
+x (N, …) goes in and comes out in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
 
-Reading order: `Step`, `last`; `ancestral`, `ddim`; `edm_sigmas`, `heun`, `multistep`;
-`sample`; `log_likelihood`, which goes the other way; `guided`.
+Reading order: `Step`, `last`; `ancestral`, `ddim`; `edm_sigmas`, `heun`, `multistep`; `sample`;
+`log_likelihood`, the way back; `guided`.
 """
 
 from __future__ import annotations
@@ -29,33 +29,21 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tinygen._batch import as_rows, part, slices
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.diffusion.model import Diffusion, noise_like, x_0_and_eps
 from tinygen.diffusion.schedule import NoiseSchedule
 from tinygen.flow import ode
 from tinygen.nn import Module, evaluating
 
-__all__ = [
-    "Guided",
-    "Step",
-    "ancestral",
-    "ddim",
-    "edm_sigmas",
-    "guided",
-    "heun",
-    "last",
-    "log_likelihood",
-    "multistep",
-    "sample",
-]
+Sigmas: TypeAlias = Sequence[float] | None
 
 
 class Step(NamedTuple):
@@ -68,10 +56,7 @@ class Step(NamedTuple):
 
 def last(steps: Iterable[Step]) -> Array:
     """The samples: x after the last step, on the host."""
-    kept = deque(steps, maxlen=1)
-    if not kept:
-        raise ValueError("last: expected a sampler that has not ended yet, got no step")
-    return to_numpy(kept[0].x)
+    return to_numpy(deque(steps, maxlen=1).pop().x)
 
 
 # --- on the schedule's own times ------------------------------------------------------------------
@@ -79,7 +64,7 @@ def last(steps: Iterable[Step]) -> Array:
 
 def ancestral(
     model: Diffusion,
-    x_T: Any,
+    x_T: ArrayLike,
     classes: Any = None,
     *,
     rng: Rng,
@@ -101,7 +86,7 @@ def ancestral(
 
 def ddim(
     model: Diffusion,
-    x_T: Any,
+    x_T: ArrayLike,
     classes: Any = None,
     *,
     steps: int | None = 50,
@@ -114,9 +99,7 @@ def ddim(
     (Song et al. 2021, eq. 12 and 16.) With η = 0 there is no chance in it, and no `rng` needed;
     with η = 1 it is `ancestral`.
     """
-    eta = number("ddim: expected 0 ≤ `eta` ≤ 1", eta, lambda x: 0 <= x <= 1)
-    if eta or rng is not None:
-        rng = generator("ddim", rng)
+    expect("ddim", "in [0, 1]", eta=eta)
     x, schedule = xp.asarray(x_T), model.schedule
     for t, s in pairwise(schedule.times(steps, start)):
         x_0, eps = model.denoise(x, t, classes)
@@ -124,8 +107,7 @@ def ddim(
         sigma = eta * b_s / b_t * math.sqrt(1 - (a_t / a_s) ** 2)
         x = a_s * x_0 + math.sqrt(b_s**2 - sigma**2) * eps
         if sigma > 0:
-            assert rng is not None
-            x = x + sigma * noise_like(x, rng=rng)
+            x = x + sigma * noise_like(x, rng=generator("ddim", rng))
         yield Step(s, x, x_0)
 
 
@@ -133,14 +115,9 @@ def ddim(
 
 
 def edm_sigmas(
-    schedule: NoiseSchedule,
-    steps: int,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    rho: float = 7.0,
+    schedule: NoiseSchedule, steps: int, *, low: float | None = None, high: float | None = None
 ) -> list[float]:
-    """σ_i = (high^(1/ρ) + i/(n−1) (low^(1/ρ) − high^(1/ρ)))^ρ, i = 0 … n − 1, and 0 at the end
+    """σ_i = (high^(1/7) + i/(n−1) (low^(1/7) − high^(1/7)))^7, i = 0 … n − 1, and 0 at the end
 
     (Karras et al. 2022, eq. 5), n = `steps`. From 80 to 0.002, unless the schedule's own σ_T is
     less, or its σ_1 more.
@@ -148,20 +125,13 @@ def edm_sigmas(
     whole("edm_sigmas", 2, steps=steps)
     low = max(0.002, float(schedule.sigma(1))) if low is None else low
     high = min(80.0, float(schedule.sigma(schedule.T))) if high is None else high
-    low = number("edm_sigmas: expected `low` > 0", low, lambda x: x > 0)
-    high = number("edm_sigmas: expected `high` > `low`", high, lambda x: x > low)
-    rho = number("edm_sigmas: expected `rho` > 0", rho, lambda x: x > 0)
-    grid = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
+    expect("edm_sigmas", "> 0", low=low, high=high)
+    grid = np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7.0
     return [*grid.tolist(), 0.0]
 
 
 def heun(
-    model: Diffusion,
-    x_T: Any,
-    classes: Any = None,
-    *,
-    steps: int = 18,
-    sigmas: Sequence[float] | None = None,
+    model: Diffusion, x_T: ArrayLike, classes: Any = None, *, steps: int = 18, sigmas: Sigmas = None
 ) -> Iterator[Step]:
     """d = (x − x̂_0)/σ;  x' = x + (σ' − σ) d, then again with the mean of d and d' at x'
 
@@ -169,9 +139,9 @@ def heun(
     place of the `steps` of `edm_sigmas`: ones that grow lead from images to noise. Two calls of the
     network a step.
     """
-    sigmas = _grid(model, steps, sigmas)
-    x = xp.asarray(x_T) * math.sqrt(1 + sigmas[0] ** 2)  # to the scale of x_0 + σ ε
-    for sigma, after in pairwise(sigmas):
+    grid = _grid(model, steps, sigmas)
+    x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)  # to the scale of x_0 + σ ε
+    for sigma, after in pairwise(grid):
         x_0 = _guess(model, x, sigma, classes)
         d = (x - x_0) / sigma
         euler = x + (after - sigma) * d
@@ -184,12 +154,7 @@ def heun(
 
 
 def multistep(
-    model: Diffusion,
-    x_T: Any,
-    classes: Any = None,
-    *,
-    steps: int = 20,
-    sigmas: Sequence[float] | None = None,
+    model: Diffusion, x_T: ArrayLike, classes: Any = None, *, steps: int = 20, sigmas: Sigmas = None
 ) -> Iterator[Step]:
     """x' = (σ'/σ) x + (1 − e^(−h)) D,  h = log σ/σ',  D = x̂_0 + h/(2 h_before) (x̂_0 − x̂_0,before)
 
@@ -197,10 +162,10 @@ def multistep(
     go on as it changed in the step before. In the first step and the last, D = x̂_0. One call a
     step.
     """
-    sigmas = _grid(model, steps, sigmas)
-    x = xp.asarray(x_T) * math.sqrt(1 + sigmas[0] ** 2)
+    grid = _grid(model, steps, sigmas)
+    x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)
     before, h_before = None, 0.0
-    for sigma, after in pairwise(sigmas):
+    for sigma, after in pairwise(grid):
         x_0 = _guess(model, x, sigma, classes)
         if after > 0:
             h = math.log(sigma / after)
@@ -212,16 +177,11 @@ def multistep(
         yield Step(model.schedule.time(after), x / math.sqrt(1 + after**2), x_0)
 
 
-def _grid(model: Diffusion, steps: int, sigmas: Sequence[float] | None) -> list[float]:
-    if sigmas is None:
-        return edm_sigmas(model.schedule, steps)
-    listed = [float(sigma) for sigma in sigmas]
-    if len(listed) < 2 or not min(listed[:-1]) > 0 or not listed[-1] >= 0:
-        raise ValueError(
-            f"samplers: expected two `sigmas` or more, all > 0 but the last, which "
-            f"may be 0, got {listed}"
-        )
-    return listed
+def _grid(model: Diffusion, steps: int, sigmas: Sigmas) -> list[float]:
+    grid = edm_sigmas(model.schedule, steps) if sigmas is None else list(map(float, sigmas))
+    if len(grid) < 2 or not min(grid[:-1]) > 0:
+        raise ValueError(f"samplers: expected 2 `sigmas` > 0 or more, the last ≥ 0, got {grid}")
+    return grid
 
 
 def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
@@ -235,7 +195,7 @@ def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
 
 def sample(
     model: Diffusion,
-    noise: Any,
+    noise: Array,
     classes: Any = None,
     *,
     sampler: Callable[..., Iterator[Step]] = multistep,
@@ -246,11 +206,10 @@ def sample(
 
     `size` rows are drawn at a time, so that many need no more memory than few.
     """
-    parts = [
-        last(sampler(model, noise[some], part(classes, some), **options))
-        for some in slices("sample", noise, size)
-    ]
-    return np.concatenate(parts)
+    parts = slices("sample", noise, size)
+    return np.concatenate(
+        [last(sampler(model, noise[i], part(classes, i), **options)) for i in parts]
+    )
 
 
 # --- and back: how probable x is ------------------------------------------------------------------
@@ -258,7 +217,7 @@ def sample(
 
 def log_likelihood(
     model: Diffusion,
-    x: Any,
+    x: ArrayLike,
     classes: Any = None,
     *,
     steps: int = 60,
@@ -267,8 +226,8 @@ def log_likelihood(
 ) -> Array:
     """log p(x) of each x_0, in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
 
-    Here x is x_t, b = √(1−ᾱ_t), and the equation is that of the top of this page; it begins at t =
-    1, the least noise that the network knows. (Song et al. 2021b, section 4.3) As for a flow it is
+    Here x is x_t, b = √(1−ᾱ_t), and it is the equation at the top of this file; it begins at t = 1,
+    the least noise that the network knows. (Song et al. 2021b, section 4.3) As for a flow it is
     exact at a cost of D gradients a call, or with `probes` estimated: see `ode.log_likelihood`.
     """
     whole("log_likelihood", 1, steps=steps)
@@ -280,16 +239,10 @@ def log_likelihood(
         eps = x_0_and_eps(model.predicts, model(x, t, classes), x, a, b)[1]
         return b * (eps - b * x)
 
-    first, last = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
+    low, high = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
+    times, x = np.linspace(low, high, steps + 1), xp.asarray(x)
     with evaluating(model):
-        return ode.log_likelihood(
-            field,
-            xp.asarray(x),
-            np.linspace(first, last, steps + 1),
-            step=ode.heun,
-            probes=probes,
-            rng=rng,
-        )
+        return ode.log_likelihood(field, x, times, step=ode.heun, probes=probes, rng=rng)
 
 
 # --- classifier-free guidance ---------------------------------------------------------------------
@@ -298,15 +251,15 @@ def log_likelihood(
 class Guided(Module):
     """f(x, t, ∅) + w (f(x, t, c) − f(x, t, ∅)), where ∅ is the number for "any class"
 
-    (Ho & Salimans 2022, eq. 6, with w for their 1 + w.) With w = 0 the class is not looked at,
-    w = 1 is the network itself; above, x is drawn to what tells its class from the others.
+    (Ho & Salimans 2022, eq. 6, with w for their 1 + w.) w = 0 ignores the class, w = 1 is the
+    network itself; above, x moves towards what tells its class from the others.
     """
 
     def __init__(self, network: Any, weight: float, null: int) -> None:
-        self.network, self.null = network, null
-        self.weight = number("guided: expected a finite `weight`", weight, lambda x: True)
+        expect("guided", "finite", weight=weight)
+        self.network, self.weight, self.null = network, weight, null
 
-    def forward(self, x: Any, t: Any, classes: Any = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, classes: Any = None) -> Tensor:
         if classes is None:
             raise ValueError("Guided: expected `classes`, to be guided to, got none")
         classes = as_rows(classes)
@@ -322,8 +275,7 @@ class Guided(Module):
 def guided(model: Any, weight: float, null: int) -> Any:
     """The same model, or network, to sample from with guidance: `Guided` around its network
 
-    Everything that a network may predict depends on x̂_0 by the same formula for every class, so
-    that it is all one what is guided.
+    ε, x_0 and v are linear in each other at one x_t: it makes no difference which is guided.
     """
     if not isinstance(model, Diffusion):
         return Guided(model, weight, null)

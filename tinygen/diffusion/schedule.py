@@ -1,34 +1,34 @@
-r"""How an image turns into noise, little by little: the process that a diffusion model undoes.
+r"""The noise schedule: how an image turns into noise step by step, which a model learns to undo.
 
-From x_0, an image, noise is added in T steps. At step t a part √(1−β_t) of the image is kept and as
-much Gaussian noise added as keeps the variance, so that with ᾱ_t = ∏ (1−β_i), i from 1 to t,
+Step t keeps a part √(1−β_t) of the image and adds the Gaussian noise that keeps the variance. With
+ᾱ_t = ∏ (1−β_i), i from 1 to t, any time is reached at once (Ho et al. 2020, eq. 4):
 
-    x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε,   ε ~ N(0, I)                       (Ho et al. 2020, eq. 4)
+    x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε,   ε ~ N(0, I)
 
-can be drawn at once. x_0 is the image itself, for ᾱ_0 = 1, and x_T as good as pure noise.
+x_0 is the image itself, for ᾱ_0 = 1, and x_T as good as pure noise. From s to t > s the formula is
+the same, with ᾱ_t/ᾱ_s. Between whole numbers t, log ᾱ is linear, so that each ratio of noise to
+image, σ = √(1−ᾱ)/√ᾱ, has one t. In the scale of Karras et al. (2022), x_t/√ᾱ_t = x_0 + σ ε.
 
-Steps of any length are the same formula: from s to t > s the part √(ᾱ_t/ᾱ_s) is kept. And t may lie
-between two whole numbers: log ᾱ is taken to be straight there. So there is one t, and only one, for
-every ratio σ = √(1−ᾱ)/√ᾱ of noise to image, which is the clock of Karras et al. (2022): in their
-scale, x_t/√ᾱ_t, the image stays as large as it is, x_0 + σ ε.
+Notation: x (N, …) are images or points; t is one time for all, or (N,) on the host; alpha_bar is ᾱ,
+(T + 1,), from t = 0; a_t = √ᾱ_t and b_t = √(1−ᾱ_t).
 
-Notation: x (N, …) are images, or points; t one time for all, or (N,) of them on the host; alpha_bar
-is ᾱ, (T + 1,), from t = 0; a_t = √ᾱ_t and b_t = √(1−ᾱ_t).
-
-Reading order: `linear`, `cosine`; `NoiseSchedule`: its clocks, then its two distributions.
+Reading order: `linear`, `cosine`; `NoiseSchedule`: its times, then its two distributions.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygen._checks import number, whole
-from tinygen.autograd import xp
+from tinygen._checks import expect, whole
+from tinygen._types import Array, ArrayLike
+from tinygen.autograd import Tensor, xp
 
 __all__ = ["NoiseSchedule", "cosine", "linear"]
+
+Rows = TypeVar("Rows", Array, Tensor)
 
 
 # --- two schedules --------------------------------------------------------------------------------
@@ -40,8 +40,7 @@ def linear(T: int = 1000) -> NoiseSchedule:
     For another T it is the same curve ᾱ, in as many steps: it always ends near 0.00004.
     """
     whole("linear", 1, T=T)
-    log_alpha_bar = np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000)))
-    curve = np.concatenate([[0.0], log_alpha_bar])
+    curve = np.append(0, np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000))))  # log ᾱ
     return NoiseSchedule(np.exp(np.interp(np.linspace(0, 1000, T + 1), np.arange(1001), curve)))
 
 
@@ -49,12 +48,11 @@ def cosine(T: int = 1000, offset: float = 0.008) -> NoiseSchedule:
     """ᾱ_t = f(t)/f(0),  f(t) = cos²(π/2 · (t/T + s)/(1 + 2s)), s the `offset`
 
     After Nichol & Dhariwal 2021, eq. 17: images keep their shape for longer than with `linear`.
-    They divide by 1 + s, so that ᾱ_T would be 0, where the noise says nothing of x_0, and cut the
-    last β off. Here s keeps the curve away from both ends, and σ_T is 80.
+    They divide by 1 + s, so that ᾱ_T would be 0, and clip the last β. With 1 + 2s σ_T is 80.
     """
     whole("cosine", 1, T=T)
-    s = number("cosine: expected `offset` > 0", offset, lambda x: x > 0)
-    f = np.cos(math.pi / 2 * (np.linspace(0, 1, T + 1) + s) / (1 + 2 * s)) ** 2
+    expect("cosine", "> 0", offset=offset)
+    f = np.cos(math.pi / 2 * (np.linspace(0, 1, T + 1) + offset) / (1 + 2 * offset)) ** 2
     return NoiseSchedule(f / f[0])
 
 
@@ -64,101 +62,74 @@ def cosine(T: int = 1000, offset: float = 0.008) -> NoiseSchedule:
 class NoiseSchedule:
     """ᾱ_t for t = 0, 1, …, T, of which ᾱ_0 = 1, and the distributions that it makes."""
 
-    def __init__(self, alpha_bar: Any) -> None:
-        self.alpha_bar = np.array(alpha_bar, np.float64)
-        if self.alpha_bar.ndim != 1 or len(self.alpha_bar) < 2:
-            raise ValueError(
-                f"NoiseSchedule: expected `alpha_bar` (T + 1,), for t from 0 to T ≥ 1,"
-                f" got shape {self.alpha_bar.shape}"
-            )
-        if (
-            self.alpha_bar[0] != 1
-            or not self.alpha_bar[-1] > 0
-            or not (np.diff(self.alpha_bar) < 0).all()
-        ):
-            raise ValueError(
-                "NoiseSchedule: expected `alpha_bar` to fall at each step, from 1 at "
-                "t = 0 to a number > 0"
-            )
-        self.T = len(self.alpha_bar) - 1
-        self._log = np.log(self.alpha_bar)
+    def __init__(self, alpha_bar: ArrayLike) -> None:
+        self.alpha_bar = a = np.array(alpha_bar, np.float64)
+        if a.ndim != 1 or len(a) < 2 or a[0] != 1 or not a[-1] > 0 or not (np.diff(a) < 0).all():
+            raise ValueError(f"NoiseSchedule: expected `alpha_bar` to fall from 1 to > 0, got {a}")
+        self.T, self._log = len(a) - 1, np.log(a)
 
-    def __repr__(self) -> str:
-        return f"NoiseSchedule(T={self.T}, ᾱ_T={self.alpha_bar[-1]:.2g})"
+    # --- its times ---
 
-    # --- its clocks ---
-
-    def log_alpha_bar(self, t: Any) -> Any:
-        """log ᾱ_t: a float for one t, an array for an array"""
-        found = np.asarray(t, np.float64)
-        if not ((found >= 0) & (found <= self.T)).all():
+    def log_alpha_bar(self, t: ArrayLike) -> Any:
+        """log ᾱ_t"""
+        times = np.asarray(t, np.float64)
+        if not ((times >= 0) & (times <= self.T)).all():
             raise ValueError(f"NoiseSchedule: expected `t` from 0 to {self.T}, got {t}")
-        found = np.interp(found, np.arange(self.T + 1), self._log)
-        return found if found.ndim else float(found)
+        return np.interp(times, np.arange(self.T + 1), self._log)
 
-    def scales(self, t: Any) -> tuple[Any, Any]:
+    def scales(self, t: ArrayLike) -> tuple[Any, Any]:
         """√ᾱ_t and √(1−ᾱ_t), how much there is of the image and of the noise"""
         return _signal_and_noise(self.log_alpha_bar(t))
 
-    def snr(self, t: Any) -> Any:
+    def snr(self, t: ArrayLike) -> Any:
         """ᾱ_t / (1−ᾱ_t), the ratio of their variances; t > 0"""
         return 1 / np.expm1(-self.log_alpha_bar(t))
 
-    def sigma(self, t: Any) -> Any:
+    def sigma(self, t: ArrayLike) -> Any:
         """σ = √(1−ᾱ_t) / √ᾱ_t"""
         return np.sqrt(np.expm1(-self.log_alpha_bar(t)))
 
     def time(self, sigma: float) -> float:
-        """The t, mostly no whole number, at which the noise is σ: log ᾱ_t = −log(1 + σ²)"""
+        """The t, rarely a whole number, at which the noise is σ: log ᾱ_t = −log(1 + σ²)"""
         most = float(self.sigma(self.T))
         if not 0 <= sigma <= most * (1 + 1e-9):
-            raise ValueError(
-                f"NoiseSchedule: expected `sigma` from 0 to {most:.4g}, at t = "
-                f"{self.T}, got {sigma:.4g}"
-            )
+            raise ValueError(f"NoiseSchedule: expected 0 ≤ `sigma` ≤ {most:.4g}, got {sigma:.4g}")
         return float(np.interp(math.log1p(sigma * sigma), -self._log, np.arange(self.T + 1)))
 
     def times(self, steps: int | None = None, start: int | None = None) -> list[int]:
-        """`steps` + 1 whole numbers from `start`, else T, down to 0, as even as can be"""
+        """`steps` + 1 whole numbers from `start`, or T, down to 0, as even as can be"""
         start = self.T if start is None else start
-        whole("times", 1, start=start, steps=1 if steps is None else steps)
         steps = start if steps is None else steps
+        whole("times", 1, start=start, steps=steps)
         if not steps <= start <= self.T:
-            raise ValueError(
-                f"times: expected `steps` ≤ `start` ≤ {self.T}, got {steps} and {start}"
-            )
+            raise ValueError(f"times: expected `steps` ≤ `start` ≤ {self.T}, got {steps}, {start}")
         return [round(t) for t in np.linspace(start, 0, steps + 1).tolist()]
 
     # --- its distributions ---
 
-    def q_sample(self, x_s: Any, t: Any, eps: Any, s: Any = 0) -> Any:
-        """x_t = √(ᾱ_t/ᾱ_s) x_s + √(1 − ᾱ_t/ᾱ_s) ε, a draw from q(x_t|x_s) (eq. 2, and 4 for s = 0)
-
-        x_s may be Tensors or arrays.
-        """
+    def q_sample(self, x_s: Rows, t: ArrayLike, eps: Array, s: ArrayLike = 0) -> Rows:
+        """x_t = √(ᾱ_t/ᾱ_s) x_s + √(1 − ᾱ_t/ᾱ_s) ε, a draw from q(x_t|x_s) (eq. 2, 4)"""
         kept, added = _signal_and_noise(self.log_alpha_bar(t) - self.log_alpha_bar(s))
-        return x_s * beside(kept, x_s) + eps * beside(added, x_s)
+        return x_s * per_row(kept, x_s) + eps * per_row(added, x_s)
 
-    def posterior(self, x_0: Any, x_t: Any, t: Any, s: Any = None) -> tuple[Any, Any]:
-        """The mean μ̃ and the variance β̃ of q(x_s|x_t, x_0), s < t, else t − 1 (eq. 6, 7)
+    def posterior(self, x_0: Rows, x_t: Rows, t: ArrayLike, s: ArrayLike) -> tuple[Rows, Any]:
+        """The mean μ̃ and the variance β̃ of q(x_s|x_t, x_0), s < t (eq. 6, 7)
 
         With β = 1 − ᾱ_t/ᾱ_s,  μ̃ = √ᾱ_s β/(1−ᾱ_t) x_0 + √(ᾱ_t/ᾱ_s) (1−ᾱ_s)/(1−ᾱ_t) x_t  and
         β̃ = β (1−ᾱ_s)/(1−ᾱ_t). At s = 0 that is x_0, and no variance.
         """
-        s = t - 1 if s is None else s
         at_t, at_s = self.log_alpha_bar(t), self.log_alpha_bar(s)
         beta, var_s, var_t = (-np.expm1(log) for log in (at_t - at_s, at_s, at_t))
-        mean = x_0 * beside(np.exp(at_s / 2) * beta / var_t, x_t) + x_t * beside(
-            np.exp((at_t - at_s) / 2) * var_s / var_t, x_t
-        )
-        return mean, beside(beta * var_s / var_t, x_t)
+        of_x_0, of_x_t = np.exp(at_s / 2) * beta / var_t, np.exp((at_t - at_s) / 2) * var_s / var_t
+        mean = x_0 * per_row(of_x_0, x_t) + x_t * per_row(of_x_t, x_t)
+        return mean, per_row(beta * var_s / var_t, x_t)
 
 
 def _signal_and_noise(log_alpha_bar: Any) -> tuple[Any, Any]:
     return np.exp(log_alpha_bar / 2), np.sqrt(-np.expm1(log_alpha_bar))
 
 
-def beside(values: Any, x: Any) -> Any:
+def per_row(values: ArrayLike, x: Array | Tensor) -> Any:
     """One number for all of x as a float; one for each of its rows as an array, (N, 1, …)"""
     values = np.asarray(values)
     if not values.ndim:

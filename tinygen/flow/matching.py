@@ -4,14 +4,14 @@ Noise x_0 ~ N(0, I) is at time 0, data x_1 at time 1, and between them lies a st
 
     x_t = (1 − t) x_0 + t x_1,    passed with velocity x_1 − x_0.
 
-Lines cross, and where many pass, the network v(x, t) can only learn the mean of their velocities,
-E[x_1 − x_0 | x_t = x], for that is what least squares finds. But this mean is a velocity field, and
-points that follow it from x_0 are at each time spread as the x_t are: at time 1, as the data.
-(Lipman et al. 2023, theorems 1 and 2, with σ_min = 0; Liu et al. 2023)
+Lines cross, and where many pass, least squares finds the mean of their velocities,
+v(x, t) = E[x_1 − x_0 | x_t = x]. Points that follow this field from x_0 are at each time spread as
+the x_t are: at time 1, as the data. (Lipman et al. 2023, theorems 1 and 2, with σ_min = 0; Liu et
+al. 2023)
 
-A network is any function v(x, t, classes) of Tensors: x (N, …), times t (N,) from 0 to 1 and, only
-if there are any, classes (N,); it gives what x is. `UnitTime` makes one of a network that wants its
-times on another scale; `diffusion.samplers.guided` one that is guided to classes.
+A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,), 0 to 1. It
+returns the shape of x. `UnitTime` adapts a network that wants its times on another scale;
+`diffusion.samplers.guided` makes one that is guided to classes.
 
     for terms in flow.train(network, batches, optimizer, rng=rng, ema=ema): ...
     images = flow.sample(network, (16, 28, 28, 1), steps=50, rng=rng)
@@ -31,55 +31,45 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen._batch import as_rows, drop_labels, halves, part, slices
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
-from tinygen._types import Array, Rng
+from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
 from tinygen.flow import ode
 from tinygen.flow.optimal_transport import couple
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
-__all__ = [
-    "UnitTime",
-    "flow_loss",
-    "log_likelihood",
-    "matching_loss",
-    "reflow_loss",
-    "reflow_pairs",
-    "sample",
-    "straightness",
-    "train",
-    "transport",
-    "velocity",
-]
+__all__ = ["UnitTime", "flow_loss", "log_likelihood", "matching_loss", "reflow_loss"]
+__all__ += ["reflow_pairs", "sample", "straightness", "train", "transport", "velocity"]
 
 Network: TypeAlias = Callable[..., Any]
-Host: TypeAlias = Array
 
 
 class UnitTime(Module):
     """A network that wants times from 0 to `scale`, as one that is told them from 0 to 1."""
 
     def __init__(self, network: Network, scale: float = 1000.0) -> None:
-        self.network = network
-        self.scale = number("UnitTime: expected `scale` > 0", scale, lambda x: x > 0)
+        expect("UnitTime", "> 0", scale=scale)
+        self.network, self.scale = network, scale
 
-    def forward(self, x: Any, t: Any, *classes: Any) -> Any:
+    def forward(self, x: Tensor, t: Tensor, *classes: Any) -> Any:
         return self.network(x, t * self.scale, *classes)
 
 
 def _called(network: Network, x: Tensor, t: Tensor, classes: Any) -> Tensor:
-    v: Tensor = as_tensor(network(x, t) if classes is None else network(x, t, classes))
+    v = as_tensor(network(x, t) if classes is None else network(x, t, classes))
     if v.shape != x.shape:  # one that merely broadcasts would give a loss, of something else
-        raise ValueError(f"flow: expected the network to give {x.shape}, as `x` is, got {v.shape}")
+        raise ValueError(f"flow: expected the network to give {x.shape}, got {v.shape}")
     return v
 
 
 # --- the losses -----------------------------------------------------------------------------------
 
 
-def matching_loss(network: Network, x_0: Any, x_1: Any, t: Any, classes: Any = None) -> Tensor:
+def matching_loss(
+    network: Network, x_0: ArrayLike, x_1: ArrayLike, t: ArrayLike, classes: Any = None
+) -> Tensor:
     """‖v(x_t, t) − (x_1 − x_0)‖², x_t = (1 − t) x_0 + t x_1: the mean over all entries
 
     (Liu et al. 2023, eq. 1; Lipman et al. 2023, eq. 23.) It does not go to 0: what is left at best
@@ -88,8 +78,8 @@ def matching_loss(network: Network, x_0: Any, x_1: Any, t: Any, classes: Any = N
     x_0, x_1, t = as_rows(x_0), as_rows(x_1), as_rows(t)
     if x_0.shape != x_1.shape or t.shape != x_1.shape[:1]:
         raise ValueError(
-            f"matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` "
-            f"(N,), got {x_0.shape}, {x_1.shape} and {t.shape}"
+            f"matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), "
+            f"got {x_0.shape}, {x_1.shape} and {t.shape}"
         )
     along = reshape(t, (-1,) + (1,) * (x_1.ndim - 1))  # (N, 1, …)
     x_t = (1 - along) * x_0 + along * x_1
@@ -99,7 +89,7 @@ def matching_loss(network: Network, x_0: Any, x_1: Any, t: Any, classes: Any = N
 
 def flow_loss(
     network: Network,
-    x_1: Any,
+    x_1: ArrayLike,
     classes: Any = None,
     *,
     rng: Rng,
@@ -118,7 +108,7 @@ def flow_loss(
     t = rng.random(len(x_1), np.float32)
     if null is not None and classes is not None:
         classes = drop_labels(classes, null, drop, rng=rng)
-    x_0, t = (xp.asarray(each, dtype=x_1.dtype) for each in (noise, t))
+    x_0, t = (xp.asarray(drawn, dtype=x_1.dtype) for drawn in (noise, t))
     return matching_loss(network, x_0, x_1, t, classes)
 
 
@@ -160,56 +150,51 @@ def velocity(network: Network, classes: Any = None) -> Callable[[Array, float], 
     field = _field(network, classes)
 
     def f(x: Array, t: float) -> Array:
-        with _settled(network):
+        with _evaluating(network):
             return field(as_tensor(x), t).data
 
     return f
 
 
 def _field(network: Network, classes: Any) -> Callable[[Tensor, float], Tensor]:
-    told = None if classes is None else as_rows(classes)
-
-    def field(x: Tensor, t: float) -> Tensor:
-        return _called(network, x, as_tensor(xp.full(len(x), t, dtype=x.dtype)), told)
-
-    return field
+    labels = None if classes is None else as_rows(classes)
+    return lambda x, t: _called(network, x, as_tensor(xp.full(len(x), t, dtype=x.dtype)), labels)
 
 
-def _settled(network: Network) -> contextlib.AbstractContextManager[None]:
+def _evaluating(network: Network) -> contextlib.AbstractContextManager[None]:
     return evaluating(network) if isinstance(network, Module) else no_grad()
 
 
 def transport(
     network: Network,
-    x: Any,
+    x: ArrayLike,
     classes: Any = None,
     *,
     times: Iterable[float] = (0.0, 1.0),
     step: ode.Step | None = None,
     size: int = 500,
-) -> Host:
+) -> Array:
     """Where the flow takes each row of x: from noise to data, or back with `times` that fall
 
     By default in as many steps as `ode.Adaptive()` takes; or, say, `step=ode.heun` from each of
     `times` to the next. `size` rows travel together.
     """
-    times, step = list(times), ode.Adaptive() if step is None else step
-    parts = []
-    for some, told in _parts("transport", x, classes, size):
-        parts.append(to_numpy(ode.solve(velocity(network, told), some, times, step)))
-    return np.concatenate(parts)
+    times, step = list(times), step or ode.Adaptive()
+    parts = _parts("transport", x, classes, size)
+    ends = [to_numpy(ode.solve(velocity(network, y), rows, times, step)) for rows, y in parts]
+    return np.concatenate(ends)
 
 
 def sample(
     network: Network,
-    shape: tuple[int, ...],
+    shape: Shape,
     classes: Any = None,
     *,
     rng: Rng,
     steps: int = 50,
     step: ode.Step = ode.heun,
     size: int = 500,
-) -> Host:
+) -> Array:
     """New data of `shape` (N, …), float32: x_0 ~ N(0, I), taken from 0 to 1 in equal steps"""
     whole("sample", 1, steps=steps)
     noise = generator("sample", rng).standard_normal(shape, np.float32)
@@ -218,78 +203,56 @@ def sample(
 
 
 def log_likelihood(
-    network: Network,
-    x: Any,
-    classes: Any = None,
-    *,
-    probes: int | None = None,
-    rng: Rng | None = None,
-    times: Iterable[float] = (1.0, 0.0),
-    step: ode.Step | None = None,
-    size: int = 500,
-) -> Host:
+    network: Network, x: ArrayLike, classes: Any = None, *, size: int = 500, **options: Any
+) -> Array:
     """log p(x) of each row, in nats, by following the flow back: see `ode.log_likelihood`
 
-    Exact, as far as the steps are, at a cost of D gradients an evaluation for rows of D entries;
-    or with `probes` estimated without bias, for as many. Of images it is a density: of grey values
-    they are to be made continuous first, by noise as wide as the steps between them.
+    Its options are `times`, `step`, and `probes` with `rng`: without these it is exact, as far as
+    the steps are, at a cost of D gradients an evaluation for rows of D entries; with them estimated
+    without bias. Of images it is a density: grey values are to be made continuous first, by noise
+    as wide as the steps between them.
     """
-    times, found = list(times), []
-    for some, told in _parts("log_likelihood", x, classes, size):
-        with _settled(network):
-            found.append(
-                ode.log_likelihood(
-                    _field(network, told), some, times, probes=probes, rng=rng, step=step
-                )
-            )
-    return np.concatenate(found)
+    parts = _parts("log_likelihood", x, classes, size)
+    with _evaluating(network):
+        return np.concatenate(
+            [ode.log_likelihood(_field(network, y), rows, **options) for rows, y in parts]
+        )
 
 
 def _parts(owner: str, x: Any, classes: Any, size: int) -> Iterator[tuple[Array, Any]]:
     x, classes = as_rows(x).data, None if classes is None else as_rows(classes).data
     if classes is not None and classes.shape[:1] != x.shape[:1]:
-        raise ValueError(
-            f"{owner}: expected a class for each of {len(x)} rows, got `classes` {classes.shape}"
-        )
-    for some in slices(owner, x, size):
-        yield x[some], part(classes, some)
+        raise ValueError(f"{owner}: expected `classes` ({len(x)},), got {classes.shape}")
+    for i in slices(owner, x, size):
+        yield x[i], part(classes, i)
 
 
 # --- reflow: paths made straight (Liu et al. 2023) ------------------------------------------------
 
 
-def reflow_pairs(
-    network: Network,
-    x_0: Any,
-    classes: Any = None,
-    *,
-    times: Iterable[float] = (0.0, 1.0),
-    step: ode.Step | None = None,
-    size: int = 500,
-) -> Host:
-    """Noise beside where the flow takes it, (N, 2, …), to train another network on
+def reflow_pairs(network: Network, x_0: ArrayLike, classes: Any = None, **options: Any) -> Array:
+    """Noise and where the flow takes it, (N, 2, …), to train another network on
 
-    The lines between these pairs cross less than those between noise and data at random, so what
-    `reflow_loss` learns from them is straighter, and needs fewer steps. (algorithm 1)
+    The lines between these pairs cross less than those between noise and data at random, so that
+    what `reflow_loss` learns from them is straighter, and needs fewer steps (algorithm 1). Options
+    as for `transport`.
     """
-    x_1 = transport(network, x_0, classes, times=times, step=step, size=size)
+    x_1 = transport(network, x_0, classes, **options)
     return np.stack([to_numpy(as_rows(x_0).data), x_1], axis=1)
 
 
-def reflow_loss(network: Network, pairs: Any, classes: Any = None, *, rng: Rng) -> Tensor:
+def reflow_loss(network: Network, pairs: ArrayLike, classes: Any = None, *, rng: Rng) -> Tensor:
     """The matching loss of pairs (N, 2, …), x_0 and x_1, with t ~ U(0, 1)"""
     pairs = as_rows(pairs)
     if pairs.ndim < 3 or pairs.shape[1] != 2:
-        raise ValueError(
-            f"reflow_loss: expected `pairs` (N, 2, …), as reflow_pairs makes, got {pairs.shape}"
-        )
-    t = generator("reflow_loss", rng).random(len(pairs), np.float32)
-    return matching_loss(
-        network, pairs[:, 0], pairs[:, 1], xp.asarray(t, dtype=pairs.dtype), classes
-    )
+        raise ValueError(f"reflow_loss: expected `pairs` (N, 2, …), got {pairs.shape}")
+    t = xp.asarray(generator("reflow_loss", rng).random(len(pairs), np.float32), dtype=pairs.dtype)
+    return matching_loss(network, pairs[:, 0], pairs[:, 1], t, classes)
 
 
-def straightness(network: Network, x_0: Any, classes: Any = None, *, steps: int = 100) -> float:
+def straightness(
+    network: Network, x_0: ArrayLike, classes: Any = None, *, steps: int = 100
+) -> float:
     """∫ E‖(x_1 − x_0) − v(x_t, t)‖² dt along the flow's own paths: 0 if one step is enough
 
     (S of Liu et al. 2023, section 2, but a mean over entries too; by Heun's steps.)

@@ -3,21 +3,21 @@ r"""Ordinary differential equations: where a point goes that moves with a given 
     dx/dt = f(x, t)
 
 A generative model that is a velocity field takes noise along it to data. `solve` follows it from
-time to time with a *step*, a function that knows one formula:
+time to time with a *step*, one formula:
 
     x_1 = solve(f, x_0, np.linspace(0, 1, 51), heun)         50 steps
     frames = list(path(f, x_0, np.linspace(0, 1, 51), heun)) the states on the way, too
     x_1 = solve(f, x_0, (0, 1), Adaptive(rtol=1e-6))         as many steps as that takes
     x_0 = solve(f, x_1, (1, 0), Adaptive(rtol=1e-6))         and back again
 
-Where points crowd together a density rises. How much is known from the field's divergence:
+Where points crowd together the density rises, by the field's divergence:
 
     d log p(x(t))/dt = −tr ∂f/∂x                            (Chen et al. 2018, eq. 8)
 
-so a model's density at a point is the prior's where the point came from, and this, integrated.
+so a model's density at a point is the prior's where the point came from, plus this, integrated.
 
-Notation: x is an array of any shape, with rows first wherever rows are spoken of; t a float, h the
-length of a step, negative on the way back; k are values of f.
+Notation: x is an array of any shape, rows first; t a float, h the length of a step, negative on the
+way back; k are values of f.
 
 Reading order: the steps; `Adaptive`; `path` and `solve`; `divergence`, `log_likelihood`.
 """
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import pairwise
@@ -33,13 +34,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._checks import number, whole
+from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, grad, to_numpy, xp
 from tinygen.autograd.graph import recording
-
-__all__ = ["Adaptive", "divergence", "euler", "heun", "log_likelihood", "midpoint", "path", "solve"]
 
 Field: TypeAlias = Callable[[Any, float], Any]
 Step: TypeAlias = Callable[[Field, Array, float, float], Array]
@@ -84,24 +83,20 @@ SHORTEST = 1e-12  # of the way there is to go: below, there is something wrong w
 class Adaptive:
     """A step that takes as many as the tolerance wants, each as long as it allows
 
-    It begins with one for all of h, and goes on from those whose error, as two formulas of
-    different order tell it, is nowhere above atol + rtol |x|; others it tries again, shorter.
-    (Hairer, Nørsett and Wanner 1993, II.4, but with the maximum for a norm, so that each row is as
-    exact as if it were alone.)
+    It begins with one for all of h, and accepts those whose error, the difference of two formulas
+    of different order, is nowhere above atol + rtol |x|; others it tries again, shorter. (Hairer,
+    Nørsett and Wanner 1993, II.4; with the maximum norm, so that each row is as exact as alone.)
 
-    `ends` are the times at which its steps have ended, `rejected` how many were in vain, and
-    `evaluations` how often the field was asked, over all that it has solved.
+    Over all that it has solved, `ends` are the times at which its steps ended, `rejected` counts
+    the steps that were tried again, and `evaluations` the calls of the field.
     """
 
     def __init__(self, rtol: float = 1e-5, atol: float = 1e-5) -> None:
-        self.rtol = number("Adaptive: expected `rtol` ≥ 0", rtol, lambda x: x >= 0)
-        self.atol = number("Adaptive: expected `atol` > 0", atol, lambda x: x > 0)
+        expect("Adaptive", "≥ 0", rtol=rtol)
+        expect("Adaptive", "> 0", atol=atol)
+        self.rtol, self.atol = rtol, atol
         self.ends: list[float] = []
         self.rejected = self.evaluations = 0
-
-    @property
-    def accepted(self) -> int:
-        return len(self.ends)
 
     def __call__(self, f: Field, x: Array, t: float, h: float) -> Array:
         end, shortest = t + h, SHORTEST * abs(h)
@@ -111,44 +106,27 @@ class Adaptive:
             rest = end - t
             h = rest if abs(h) > abs(rest) else h
             with np.errstate(over="ignore", invalid="ignore"):  # a step too long may overshoot
-                y, k_next, error = _dormand_prince(f, x, t, h, k)
+                ks = [k]
+                for c, row in zip(C, A, strict=True):
+                    y = x + h * _mix(row, ks)
+                    ks.append(f(y, t + c * h))
                 allowed = self.atol + self.rtol * xp.maximum(abs(x), abs(y))
-                size = float((abs(error) / allowed).max())
+                size = float((abs(h * _mix(E, ks)) / allowed).max())
             self.evaluations += len(A)
             if size <= 1:
                 t = end if h == rest else t + h
-                x, k = y, k_next
+                x, k = y, ks[-1]
                 self.ends.append(t)
             else:  # also where it is not a number
                 self.rejected += 1
-            h *= _factor(size)
+            h *= min(5.0, max(0.2, 0.9 * max(size, 1e-9) ** (-1 / 5)))  # eq. 4.13; of nan 0.2
             if abs(h) < shortest < abs(end - t):
-                raise ValueError(
-                    f"Adaptive: at t = {t:.6g} no step is short enough; is the field "
-                    f"finite there, and `rtol` = {self.rtol:g} or `atol` = "
-                    f"{self.atol:g} within {x.dtype}'s precision?"
-                )
+                raise ValueError(f"Adaptive: no step short enough at t = {t:.6g}: is `f` finite?")
         return x
-
-
-def _dormand_prince(f: Field, x: Array, t: float, h: float, k: Array) -> tuple[Array, Array, Array]:
-    """The state at t + h, f there, and the estimate of the error; k is f(x, t)."""
-    ks = [k]
-    for c, row in zip(C, A, strict=True):
-        y = x + h * _mix(row, ks)
-        ks.append(f(y, t + c * h))
-    return y, ks[-1], h * _mix(E, ks)
 
 
 def _mix(weights: Iterable[float], ks: list[Array]) -> Array:
     return reduce(operator.add, (w * k for w, k in zip(weights, ks, strict=True) if w))
-
-
-def _factor(size: float) -> float:
-    """What to lengthen a step by whose error was `size` times what is allowed (eq. 4.13)"""
-    if not size < math.inf:
-        return 0.2
-    return min(5.0, max(0.2, 0.9 * size ** (-1 / 5))) if size else 5.0
 
 
 # --- from time to time ----------------------------------------------------------------------------
@@ -159,7 +137,10 @@ def path(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Itera
 
     Times rise, or fall.
     """
-    clock = _clock("path", times)
+    clock = [float(t) for t in times]
+    h = np.diff(clock)
+    if not (len(h) and np.isfinite(h).all() and ((h > 0).all() or (h < 0).all())):
+        raise ValueError(f"path: expected 2 `times` or more that rise, or fall, got {clock}")
     yield x
     for t, following in pairwise(clock):
         x = step(f, x, t, following - t)
@@ -168,19 +149,7 @@ def path(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Itera
 
 def solve(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Array:
     """The state at the last of the times, of x at the first: see `path`."""
-    for state in path(f, x, _clock("solve", times), step):  # noqa: B007
-        pass
-    return state
-
-
-def _clock(owner: str, times: Iterable[float]) -> list[float]:
-    clock = [float(t) for t in times]
-    moves = {math.copysign(1, b - a) if a != b else 0 for a, b in pairwise(clock)}
-    if moves not in ({1}, {-1}) or not all(map(math.isfinite, clock)):
-        raise ValueError(
-            f"{owner}: expected `times` that rise, or fall, two of them or more, got {clock}"
-        )
-    return clock
+    return deque(path(f, x, times, step), maxlen=1).pop()
 
 
 # --- densities ------------------------------------------------------------------------------------
@@ -198,26 +167,17 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     token = recording.set(True)  # also where the caller's own steps are not recorded
     try:
         v = f(at, t)
-        if not isinstance(v, Tensor) or v.shape != x.shape:
-            raise ValueError(
-                f"divergence: expected `f` to give a Tensor of shape {x.shape}, got "
-                f"{type(v).__name__} {getattr(v, 'shape', '')}"
-            )
     finally:
         recording.reset(token)
-    N, trace, count = len(x), xp.zeros(len(x), x.dtype), 0
-    for e in _units(at) if probes is None else probes:
+    vectors = probes
+    if probes is None:  # the unit vectors: one entry of each row after the other
+        units = xp.eye(math.prod(x.shape[1:]), dtype=x.dtype)
+        vectors = [xp.broadcast_to(e.reshape(x.shape[1:]), x.shape) for e in units]
+    trace = xp.zeros(len(x), x.dtype)
+    for e in vectors:
         g = grad(v, at, cotangent=Tensor(e))  # (N, …): eᵀ ∂f/∂x
-        trace = trace + (g.data * e).reshape(N, -1).sum(axis=1)
-        count += 1
-    return v.data, trace if probes is None else trace / count
-
-
-def _units(x: Tensor) -> Iterator[Array]:
-    """One entry of each row after the other: 1 there, and 0 elsewhere"""
-    e = xp.eye(math.prod(x.shape[1:]), dtype=x.dtype)
-    for d in range(len(e)):
-        yield xp.broadcast_to(e[d].reshape(x.shape[1:]), x.shape)
+        trace = trace + (g.data * e).reshape(len(x), -1).sum(axis=1)
+    return v.data, trace if probes is None else trace / len(probes)
 
 
 def log_likelihood(
@@ -232,10 +192,10 @@ def log_likelihood(
 ) -> Array:
     """log p(x) of each row, in nats: log p(x(T)) + ∫ tr ∂f/∂x dt from the first of the times to T
 
-    From data, at the first of the times, the field leads to the prior, at the last, T: by default
-    from t = 1 back to t = 0 and N(0, I). `f` is as for `divergence`, and so is the trace: exact, or
-    estimated with so many `probes`, of ±1, drawn from `rng` once, for all of the way. By default
-    the step is `Adaptive()`.
+    The field leads from data, at the first of the times, to the prior, at the last, T: by default
+    from t = 1 back to t = 0 and N(0, I). `f` and the trace are as for `divergence`: exact, or
+    estimated with `probes` random vectors of ±1, drawn from `rng` once, for all of the way. By
+    default the step is `Adaptive()`.
     """
     N, D = len(x), math.prod(x.shape[1:])
     noise = None

@@ -1,8 +1,7 @@
-"""What an example says of its samples in the end: scores by the digit classifier, and which digits.
+"""The last line of an example: scores of its samples by the digit classifier, and which digits.
 
-A network that was trained in seconds must not take minutes to be judged, so only images for which
-a classifier comes with the package are; of others `judge` returns None. examples/evaluate.py
-judges, and compares, any.
+A network trained in seconds must not take minutes to be scored, so `judge` scores only images whose
+classifier comes with the package, and returns None for others. examples/evaluate.py takes any.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Verdict(NamedTuple):
     def __str__(self) -> str:
         fid = self.scores["FID"]
         precision, recall, classes = (
-            self.scores[name].value for name in ("precision", "recall", "classes")
+            self.scores[k].value for k in ("precision", "recall", "classes")
         )
         return (
             f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
@@ -62,18 +61,12 @@ def judge(
     run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
     samples = np.clip(samples, 0, 1)
     if args.samples:
-        some = slice(args.samples)
-        run.samples(samples[some], None if labels is None else labels[some])
+        run.samples(samples[: args.samples], None if labels is None else labels[: args.samples])
     if not known:
         return None
     reader = classifier.pretrained(args.data)
-    found, real = reader.read(samples[:n]), reader.read(held_out)
-    scores = metrics.evaluate(found, real, rng=np.random.default_rng(0))
-    run.results(
-        fid=scores["FID"].value,
-        fid_floor=scores["FID"].floor,
-        precision=scores["precision"].value,
-        recall=scores["recall"].value,
-        classes=scores["classes"].value,
-    )
-    return Verdict(scores, found.labels, samples[:n])
+    read, real = reader.read(samples[:n]), reader.read(held_out)
+    scores = metrics.evaluate(read, real, rng=np.random.default_rng(0))
+    values = {name: scores[name].value for name in ("precision", "recall", "classes")}
+    run.results(fid=scores["FID"].value, fid_floor=scores["FID"].floor, **values)
+    return Verdict(scores, read.labels, samples[:n])
