@@ -14,7 +14,6 @@ TESTED_IN = {
     "autograd/cupy": "autograd/test_backend.py",
     "autograd/functions": "autograd/test_operations.py",
     "autograd/geometry": "autograd/test_conv.py",
-    "autograd/normalisation": "autograd/test_operations.py",
     "autograd/pooling": "autograd/test_operations.py",
     "autograd/shaping": "autograd/test_operations.py",
     "testing/diagnosis": "testing/test_gradcheck.py",

@@ -407,12 +407,12 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
         (
             lambda: nn.Conv2d(3, 1, (3, 0), rng=RNG),
             ValueError,
-            "Conv2d: expected `size` to be an int ≥ 1 or a pair of them, got (3, 0)",
+            "Conv2d: expected `size` as one or two ints ≥ 1, got (3, 0)",
         ),
         (
             lambda: nn.Conv2d(3, 1, 3, 0, rng=RNG),
             ValueError,
-            "Conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0",
+            "Conv2d: expected `stride` as one or two ints ≥ 1, got 0",
         ),
         (
             lambda: nn.Conv2d(1, 2, 3, rng=RNG)(zeros(1, 5, 5, 2)),
@@ -422,7 +422,7 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
         (
             lambda: nn.ConvTranspose2d(3, 1, 3, "2", rng=RNG),
             ValueError,
-            "ConvTranspose2d: expected `stride` to be an int ≥ 1 or a pair of them, got '2'",
+            "ConvTranspose2d: expected `stride` as one or two ints ≥ 1, got '2'",
         ),
         (
             lambda: nn.Embedding(0, 2, rng=RNG),
@@ -475,8 +475,7 @@ NOT_INT = "expected `{}` to be an int ≥ 1, got {}"
         (
             lambda: nn.MaxPool2d(3)(zeros(1, 2, 2, 1)),
             ValueError,
-            "max_pool2d: a 3 × 3 kernel does not fit into 2 × 2 pixels "
-            "with padding ((0, 0), (0, 0))",
+            "max_pool2d: kernel (3, 3) does not fit into pixels (2, 2), padding ((0, 0), (0, 0))",
         ),
         (
             lambda: nn.SelfAttention(6, 4, rng=RNG),
