@@ -315,88 +315,52 @@ def test_a_convolution_is_a_dense_layer_on_patches(rng):
     np.testing.assert_allclose(dense.numpy(), tg.conv2d(x, w, 2, 1).numpy())
 
 
-X, W = (8, 28, 28, 3), (3, 3, 3, 16)
+def np_zeros(*shape):
+    return Tensor(np.zeros(shape))
+
+
+X, W, Y = np_zeros(8, 28, 28, 3), np_zeros(3, 3, 3, 16), np_zeros(1, 3, 3, 16)
 
 
 @pytest.mark.parametrize(
-    ("call", "text"),
+    ("call", "pattern"),
     [
+        (lambda: tg.conv2d(X, np_zeros(3, 3, 1, 16)), "conv2d: `x` has 3 .* `w` expects 1 "),
+        (lambda: tg.conv2d(X[0], W), r"conv2d: .*`x` of shape \(N, H, W, C\), got \(28, 28, 3\)"),
+        (lambda: tg.conv2d(X, W[0]), r"conv2d: .*`w` of shape \(K, L, C, O\), got \(3, 3, 16\)"),
+        (lambda: tg.conv2d(np_zeros(1, 0, 4, 3), W), r"conv2d: .*`x` .*\(1, 0, 4, 3\)"),
+        (lambda: tg.conv2d(np_zeros(1, 4, 4, 0), W), r"conv2d: .*`x` .*\(1, 4, 4, 0\)"),
+        (lambda: tg.conv2d(X, np_zeros(0, 3, 3, 16)), r"conv2d: kernel \(0, 3\) does not fit"),
+        (lambda: tg.conv2d(X, W, stride=0), "conv2d: .*`stride` .*≥ 1, got 0"),
+        (lambda: tg.conv2d(X, W, stride=(1, 2, 3)), r"conv2d: .*`stride` .*got \(1, 2, 3\)"),
+        (lambda: tg.conv2d(X, W, padding="valid"), "conv2d: .*`padding` .*≥ 0, got 'valid'"),
+        (lambda: tg.conv2d(X, W, padding=(1, -1)), "conv2d: .*`padding` .*≥ 0, got -1"),
+        (lambda: tg.conv2d(X[:, :2, :2], W), r"conv2d: kernel \(3, 3\) .* pixels \(2, 2\)"),
+        (lambda: tg.conv2d(X, W, bias=np.zeros(3)), r"conv2d: `bias` .*26, 16\), got \(3,\)"),
+        (lambda: tg.conv_transpose2d(X, W), "conv_transpose2d: `y` has 3 .* `w` gives 16 "),
         (
-            lambda: tg.conv2d(np_zeros(X), np_zeros((3, 3, 1, 16))),
-            "conv2d: `x` has 3 channels but `w` expects 1 (x (8, 28, 28, 3), w (3, 3, 1, 16))",
+            lambda: tg.conv_transpose2d(Y, W, 2, size=9),
+            r"conv_transpose2d: size \(9, 9\) leads to \(4, 4\), `y` is \(1, 3, 3, 16\)",
+        ),
+        (lambda: tg.conv_transpose2d(Y, W, 1, 5), "conv_transpose2d: .*`size` .*≥ 1, got"),
+        (
+            lambda: tg.conv_transpose2d(Y, W, bias=np.zeros((2, 3))),
+            r"conv_transpose2d: `bias` .*\(1, 5, 5, 3\), got \(2, 3\)",
         ),
         (
-            lambda: tg.conv2d(np_zeros(X[1:]), np_zeros(W)),
-            "conv2d: expected `x` of shape (N, H, W, C), got (28, 28, 3)",
+            lambda: tg.conv2d_weight(X, np_zeros(8, 27, 28, 4), size=3),
+            r"conv2d_weight: expected `y` \(8, 26, 26\), got \(8, 27, 28, 4\)",
         ),
         (
-            lambda: tg.conv2d(np_zeros(X), np_zeros(W[1:])),
-            "conv2d: expected `w` of shape (K, L, C, O), got (3, 3, 16)",
+            lambda: tg.max_pool2d(X, 2, padding=2),
+            r"max_pool2d: .*`padding` .*\(2, 2\), got \(\(2, 2\), \(2, 2\)\)",
         ),
-        (
-            lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=0),
-            "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got 0",
-        ),
-        (
-            lambda: tg.conv2d(np_zeros(X), np_zeros(W), stride=(1, 2, 3)),
-            "conv2d: expected `stride` to be an int ≥ 1 or a pair of them, got (1, 2, 3)",
-        ),
-        (
-            lambda: tg.conv2d(np_zeros(X), np_zeros(W), padding="valid"),
-            "conv2d: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, bottom), (left, "
-            "right)) or \"same\", got 'valid'",
-        ),
-        (
-            lambda: tg.conv2d(np_zeros((1, 2, 2, 3)), np_zeros(W)),
-            "conv2d: a 3 × 3 kernel does not fit into 2 × 2 pixels with padding ((0, 0), (0, 0))",
-        ),
-        (
-            lambda: tg.conv_transpose2d(np_zeros(X), np_zeros(W)),
-            "conv_transpose2d: `y` has 3 channels but `w` gives 16 (y (8, 28, 28, 3), w (3, 3, 3, "
-            "16))",
-        ),
-        (
-            lambda: tg.conv_transpose2d(np_zeros((1, 3, 3, 16)), np_zeros(W), 2, size=9),
-            "conv_transpose2d: an image of size (9, 9) leads to (4, 4) pixels, but `y` "
-            "has (3, 3) (w "
-            "(3, 3, 3, 16), stride (2, 2), padding ((0, 0), (0, 0)))",
-        ),
-        (
-            lambda: tg.conv2d(np_zeros(X), np_zeros(W), bias=np_zeros(3)),
-            "conv2d: expected a `bias` that broadcasts to (8, 26, 26, 16), got shape (3,)",
-        ),
-        (
-            lambda: tg.conv_transpose2d(
-                np_zeros((1, 3, 3, 16)), np_zeros(W), bias=np_zeros((2, 3))
-            ),
-            "conv_transpose2d: expected a `bias` that broadcasts to (1, 5, 5, 3), got shape (2, 3)",
-        ),
-        (
-            lambda: tg.conv2d_weight(np_zeros(X), np_zeros((8, 27, 28, 4)), size=3),
-            "conv2d_weight: `x` (8, 28, 28, 3) under a 3 × 3 kernel leads to (N, H, W) = "
-            "(8, 26, 26), "
-            "but `y` has (8, 27, 28)",
-        ),
-        (
-            lambda: tg.max_pool2d(np_zeros(X), 2, padding=2),
-            "max_pool2d: padding ((2, 2), (2, 2)) must be less than the size (2, 2), or a "
-            "patch could "
-            "lie wholly outside the image",
-        ),
-        (
-            lambda: tg.upsample2d(np_zeros(X), 0),
-            "upsample2d: expected `factor` to be an int ≥ 1 or a pair of them, got 0",
-        ),
+        (lambda: tg.upsample2d(X, 0), "upsample2d: .*`factor` .*≥ 1, got 0"),
     ],
 )
-def test_wrong_arguments_are_named_with_what_came(call, text):
-    with pytest.raises(ValueError) as caught:
+def test_wrong_arguments_are_named_with_what_came(call, pattern):
+    with pytest.raises(ValueError, match="^" + pattern):
         call()
-    assert str(caught.value) == text
-
-
-def np_zeros(shape):
-    return Tensor(np.zeros(shape))
 
 
 def test_an_empty_batch_gives_an_empty_batch():
@@ -414,12 +378,6 @@ def test_numpy_integers_and_mixed_padding_are_taken(rng):
     expected = tg.conv2d(x, w, 2, ((1, 0), (2, 2))).numpy()
     got = tg.conv2d(x, w, np.int64(2), ((1, 0), np.int64(2))).numpy()
     np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize("shape", [(1, 0, 4, 1), (1, 4, 4, 0)])
-def test_images_without_pixels_or_channels_are_refused(shape):
-    with pytest.raises(ValueError, match=r"^conv2d: `x` of shape \(.*\) has an empty axis$"):
-        tg.conv2d(np_zeros(shape), np_zeros((1, 1, 1, 1)), padding=1)
 
 
 def test_a_bias_of_plain_numbers_is_one_bias(rng):

@@ -27,15 +27,15 @@ def convolutions(draw):
     size = output_size((H, W), (K, L), s, p)
     x, w, y = ((N, H, W, C), (K, L, C, O), (N, *size, O))
 
+    def array(shape):
+        return rng.standard_normal(shape).astype(dtype)
+
     def biases(shape):
         count = draw(st.integers(0, 2))
-        kept = [[draw(st.booleans()) for _ in shape] for _ in range(count)]
-        return [[n if k else 1 for n, k in zip(shape, keep, strict=True)] for keep in kept]
+        kept = [[n if draw(st.booleans()) else 1 for n in shape] for _ in range(count)]
+        return [np.broadcast_to(array(each), shape) for each in kept]
 
-    def arrays(shapes):
-        return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-
-    return *arrays([x, w, y]), arrays(biases(y)), arrays(biases(x)), s, p
+    return array(x), array(w), array(y), biases(y), biases(x), s, p
 
 
 @st.composite
@@ -92,9 +92,9 @@ def test_of_real_sizes_each_of_the_three_equals_the_plain_one(dtype, s, channels
 
 SWITCH = """
 import numpy as np, tinygen as tg
-from tinygen.autograd import backend, fast_conv, fast_norm
+from tinygen.autograd import backend, fast_conv, normalisation
 called = []
-for module, name in [(fast_conv, "conv"), (fast_norm, "normalise")]:
+for module, name in [(fast_conv, "conv"), (normalisation, "on_cpu")]:
     f = getattr(module, name)
     setattr(module, name, lambda *a, f=f, name=name: called.append(name) or f(*a))
 tg.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)))
@@ -105,7 +105,7 @@ print(backend.plain, called)
 
 @pytest.mark.parametrize(
     ("value", "line"),
-    [("", "False ['conv', 'normalise']"), ("0", "False ['conv', 'normalise']"), ("1", "True []")],
+    [("", "False ['conv', 'on_cpu']"), ("0", "False ['conv', 'on_cpu']"), ("1", "True []")],
 )
 def test_an_environment_variable_switches_the_fast_functions_off(value, line, python):
     assert python(SWITCH, TINYGEN_PLAIN=value) == line

@@ -100,17 +100,7 @@ def test_a_fused_formula_is_called_once_on_small_arrays():
     assert sizes == [parallel.FUSE_FROM - 1]
 
 
-@pytest.mark.parametrize("size", [5, 100_000])
-def test_a_fused_formula_may_return_several_arrays(size):
-    x = xp.arange(size, dtype=np.float32)
-    total, product, sign = fused(lambda a, b: (a + b, a * b, a > b))(x, 3.0)
-    assert total.dtype == product.dtype == np.float32 and sign.dtype == bool
-    assert np.array_equal(to_numpy(total), to_numpy(x + 3))
-    assert np.array_equal(to_numpy(product), to_numpy(x * 3))
-    assert np.array_equal(to_numpy(sign), to_numpy(x > 3))
-
-
-@pytest.mark.parametrize("size", [5, 100_000])
+@pytest.mark.parametrize("size", [5, 200_000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_leave_a_fused_formulas_dtype_as_it_is(size, dtype):
     x = xp.ones(size, dtype)

@@ -1,6 +1,7 @@
 """The checker: it rejects every wrong gradient, accepts every right one, and says what is wrong."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -312,12 +313,9 @@ def test_the_message_names_function_argument_entry_values_and_mistake():
     )
     computed, measured = float(lines[1].split()[1]), float(lines[2].split()[1])
     assert computed == pytest.approx(2 * measured)
-    assert lines[2].count("at step") == 3
-    assert lines[3:] == [
-        "  it is off by a constant factor",
-        "  It is 2 times what it should be: it is multiplied by 2 too much, the length of axis 1 "
-        "of `prediction`. A sum for a mean?",
-    ]
+    assert "±" in lines[2]
+    assert "constant factor" in lines[3]
+    assert re.search("2 times .* by 2 .* axis 1 of `prediction`. A sum for a mean?", lines[4])
 
 
 def test_a_wrong_shape_says_what_to_sum():
@@ -350,47 +348,28 @@ def test_an_all_ones_cotangent_would_have_passed_what_is_rejected_here(rng):
         gradcheck(lambda x: record(tg.softmax(x).data, (x, lambda g, z: g * 0)), x)
 
 
+def unchanged(g, *_):
+    return g
+
+
 @pytest.mark.parametrize(
-    ("call", "error", "text"),
+    ("call", "error", "pattern"),
     [
+        (lambda: gradcheck(tg.exp, 1.0, order=0), ValueError, "≥ 1, got 0 and 512"),
+        (lambda: gradcheck(np.sin, np.array([1, 2]), vjp=unchanged), ValueError, "no input of sin"),
+        (lambda: gradcheck(tg.exp, np.array([1, 2])), ValueError, "no input of exp .*`params`"),
+        (lambda: gradcheck(lambda x: 1.0, np.ones(2)), TypeError, "<lambda> gave float.*`vjp`"),
+        (lambda: gradcheck(np.add, 1.0, 1.0, vjp=unchanged), TypeError, "1 arrays for 2 inputs"),
         (
-            lambda: gradcheck(tg.exp, 1.0, order=0),
-            ValueError,
-            "gradcheck: expected order and entries ≥ 1, got 0 and 512",
-        ),
-        (
-            lambda: gradcheck(np.sin, np.array([1, 2]), vjp=lambda g, x: g),
-            ValueError,
-            "gradcheck: no input of sin is floating-point",
-        ),
-        (
-            lambda: gradcheck(tg.exp, np.array([1, 2])),
-            ValueError,
-            "gradcheck: no input of exp is floating-point, nor any `params`",
-        ),
-        (
-            lambda: gradcheck(lambda x: 1.0, np.ones(2)),
+            lambda: gradcheck(np.sin, 1.0, vjp=unchanged, params=[]),
             TypeError,
-            "gradcheck: <lambda> returned float, no Tensor; for a plain NumPy function "
-            "pass its vjp "
-            "too",
-        ),
-        (
-            lambda: gradcheck(np.add, np.ones(2), np.ones(2), vjp=lambda g, x, y: g),
-            TypeError,
-            "gradcheck: vjp returned 1 arrays for 2 inputs",
-        ),
-        (
-            lambda: gradcheck(np.sin, np.ones(2), vjp=lambda g, x: g, params=[]),
-            TypeError,
-            "gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy",
+            "`params` are Tensors, but with `vjp`",
         ),
     ],
 )
-def test_wrong_use_is_named(call, error, text):
-    with pytest.raises(error) as caught:
+def test_wrong_use_is_named(call, error, pattern):
+    with pytest.raises(error, match="^gradcheck: .*" + pattern):
         call()
-    assert str(caught.value) == text
 
 
 def test_importing_tinygen_does_not_need_hypothesis():

@@ -3,7 +3,7 @@
 Reading order: tensor.py and graph.py (what is recorded, and the way back), functions.py and
 shaping.py (the operations), conv.py and pooling.py (geometry.py checks their shapes),
 normalisation.py. backend.py and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py
-and fast_norm.py are the CPU's faster versions.
+is the CPU's faster version.
 """
 
 from typing import TYPE_CHECKING

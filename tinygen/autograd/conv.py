@@ -17,27 +17,15 @@ operations; last, where the CPU takes another route to the same numbers (fast_co
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
-from tinygen._types import Array, Shape
-from tinygen.autograd import backend, fast_conv
+from tinygen._types import Array, ArrayLike
+from tinygen.autograd import backend, fast_conv, geometry
 from tinygen.autograd.backend import xp
-from tinygen.autograd.geometry import (
-    Padding,
-    Pads,
-    Pair,
-    Size,
-    four_axes,
-    geometry,
-    operands,
-    output_size,
-    pads_of,
-    pair_of,
-)
+from tinygen.autograd.geometry import Padding, Pads, Pair, Size, output_size, pair_of
 from tinygen.autograd.tensor import Tensor, record
 
 __all__ = ["conv2d", "conv2d_weight", "conv_transpose2d"]
@@ -88,32 +76,33 @@ def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array
 # --- the triple -----------------------------------------------------------------------------------
 
 
-def conv2d(x: Any, w: Any, stride: Size = 1, padding: Padding = 0, *, bias: Any = None) -> Tensor:
+def conv2d(
+    x: ArrayLike, w: ArrayLike, stride: Size = 1, padding: Padding = 0, *, bias: Any = None
+) -> Tensor:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
     `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
     ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. `bias`, a
     Tensor or several that broadcast to y, is added to it.
     """
-    x, w, biases = operands("conv2d", bias, x=x, w=w)
-    if x.shape[3] != w.shape[2]:
-        raise ValueError(
-            f"conv2d: `x` has {x.shape[3]} channels but `w` expects {w.shape[2]} "
-            f"(x {x.shape}, w {w.shape})"
-        )
-    s, p = geometry("conv2d", x.shape[1:3], w.shape[:2], stride, padding)
-    shape = (x.shape[0], *output_size(x.shape[1:3], w.shape[:2], s, p), w.shape[3])
+    x, w, biases = geometry.operands("conv2d", bias, x=x, w=w)
+    (N, H, W, C), (K, L, inputs, O) = x.shape, w.shape
+    if inputs != C:
+        shapes = f"(x {x.shape}, w {w.shape})"
+        raise ValueError(f"conv2d: `x` has {C} channels but `w` expects {inputs} {shapes}")
+    s, p, pixels = geometry.in_full("conv2d", (H, W), (K, L), stride, padding)
+    added = geometry.broadcast("conv2d", biases, (N, *pixels, O))
     return record(
-        _conv(x.data, w.data, four_axes("conv2d", biases, shape), s, p),
-        (x, lambda g, _: conv_transpose2d(g, w, s, p, size=x.shape[1:3])),
-        (w, lambda g, _: conv2d_weight(x, g, s, p, size=w.shape[:2])),
+        _conv(x.data, w.data, added, s, p),
+        (x, lambda g, _: conv_transpose2d(g, w, s, p, size=(H, W))),
+        (w, lambda g, _: conv2d_weight(x, g, s, p, size=(K, L))),
         *((b, lambda g, _: g) for b in biases),  # broadcasting is undone by summing, as always
     )
 
 
 def conv_transpose2d(
-    y: Any,
-    w: Any,
+    y: ArrayLike,
+    w: ArrayLike,
     stride: Size = 1,
     padding: Padding = 0,
     size: Size | None = None,
@@ -125,59 +114,41 @@ def conv_transpose2d(
     The weight is that of the `conv2d` whose shapes it undoes. Several image sizes lead to the same
     y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
     """
-    y, w, biases = operands("conv_transpose2d", bias, y=y, w=w)
-    if y.shape[3] != w.shape[3]:
-        raise ValueError(
-            f"conv_transpose2d: `y` has {y.shape[3]} channels but `w` gives "
-            f"{w.shape[3]} (y {y.shape}, w {w.shape})"
-        )
-    s = pair_of("conv_transpose2d", "stride", stride, least=1)
-    if size is not None:
-        size = pair_of("conv_transpose2d", "size", size, least=1)
-    elif isinstance(padding, str) and padding == "same":
-        size = (y.shape[1] * s[0], y.shape[2] * s[1])
-    else:
-        (top, bottom), (left, right) = pads_of("conv_transpose2d", padding)
-        size = (
-            (y.shape[1] - 1) * s[0] + w.shape[0] - top - bottom,
-            (y.shape[2] - 1) * s[1] + w.shape[1] - left - right,
-        )
-        if min(size) < 1:
-            raise ValueError(
-                f"conv_transpose2d: padding {padding} leaves no pixel of `y` "
-                f"{y.shape}, `w` {w.shape}, stride {s}"
-            )
-    s, p = geometry("conv_transpose2d", size, w.shape[:2], s, padding)
-    expected = output_size(size, w.shape[:2], s, p)
+    name = "conv_transpose2d"
+    y, w, biases = geometry.operands(name, bias, y=y, w=w)
+    (N, _, _, O), (K, L, C, outputs) = y.shape, w.shape
+    if outputs != O:
+        shapes = f"(y {y.shape}, w {w.shape})"
+        raise ValueError(f"{name}: `y` has {O} channels but `w` gives {outputs} {shapes}")
+    s = pair_of(name, "stride", stride)
+    size = geometry.smallest(name, y.shape[1:3], (K, L), s, padding) if size is None else size
+    H, W = pair_of(name, "size", size)
+    s, p, expected = geometry.in_full(name, (H, W), (K, L), s, padding)
     if y.shape[1:3] != expected:
-        raise ValueError(
-            f"conv_transpose2d: an image of size {size} leads to {expected} pixels, "
-            f"but `y` has {y.shape[1:3]} (w {w.shape}, stride {s}, padding "
-            f"{p})"
-        )
-    shape = (y.shape[0], *size, w.shape[2])
+        shapes = f"(w {w.shape}, stride {s}, padding {p})"
+        raise ValueError(f"{name}: size {H, W} leads to {expected}, `y` is {y.shape} {shapes}")
+    added = geometry.broadcast(name, biases, (N, H, W, C))
     return record(
-        _conv_transpose(y.data, w.data, four_axes("conv_transpose2d", biases, shape), s, p, size),
+        _conv_transpose(y.data, w.data, added, s, p, (H, W)),
         (y, lambda g, _: conv2d(g, w, s, p)),
-        (w, lambda g, _: conv2d_weight(g, y, s, p, size=w.shape[:2])),
+        (w, lambda g, _: conv2d_weight(g, y, s, p, size=(K, L))),
         *((b, lambda g, _: g) for b in biases),
     )
 
 
-def conv2d_weight(x: Any, y: Any, stride: Size = 1, padding: Padding = 0, *, size: Size) -> Tensor:
+def conv2d_weight(
+    x: ArrayLike, y: ArrayLike, stride: Size = 1, padding: Padding = 0, *, size: Size
+) -> Tensor:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
-    x, y, _ = operands("conv2d_weight", None, x=x, y=y)
-    K, L = pair_of("conv2d_weight", "size", size, least=1)
-    s, p = geometry("conv2d_weight", x.shape[1:3], (K, L), stride, padding)
-    expected = (x.shape[0], *output_size(x.shape[1:3], (K, L), s, p))
-    if y.shape[:3] != expected:
-        raise ValueError(
-            f"conv2d_weight: `x` {x.shape} under a {K} × {L} kernel leads to (N, H, "
-            f"W) = {expected}, but `y` has {y.shape[:3]}"
-        )
+    x, y, _ = geometry.operands("conv2d_weight", None, x=x, y=y)
+    (N, H, W, _), (K, L) = x.shape, pair_of("conv2d_weight", "size", size)
+    s, p, pixels = geometry.in_full("conv2d_weight", (H, W), (K, L), stride, padding)
+    if y.shape[:3] != (N, *pixels):
+        shapes = f"(x {x.shape}, size {K, L})"
+        raise ValueError(f"conv2d_weight: expected `y` {(N, *pixels)}, got {y.shape} {shapes}")
     return record(
         _conv_weight(x.data, y.data, s, p, (K, L)),
-        (x, lambda g, _: conv_transpose2d(y, g, s, p, size=x.shape[1:3])),
+        (x, lambda g, _: conv_transpose2d(y, g, s, p, size=(H, W))),
         (y, lambda g, _: conv2d(x, g, s, p)),
     )
 
@@ -190,30 +161,31 @@ PATCH_BYTES = 256 << 20  # the most that patches take at once: they are K L time
 def _conv(x: Array, w: Array, biases: list[Array], s: Pair, p: Pads) -> Array:
     if not backend.plain:
         return fast_conv.conv(x, w, biases, s, p)
-    parts = _parts(x, output_size(x.shape[1:3], w.shape[:2], s, p), w.shape[:3])
+    parts = _parts(x, *output_size(x.shape[1:3], w.shape[:2], s, p), *w.shape[:3])
     return sum(biases, start=_join([plain_conv(x[part], w, s, p) for part in parts]))
 
 
 def _conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     if not backend.plain:
         return fast_conv.conv_transpose(y, w, biases, s, p, size)
-    parts = _parts(y, y.shape[1:3], w.shape[:3])
+    parts = _parts(y, *y.shape[1:3], *w.shape[:3])
     return sum(biases, start=_join([plain_conv_transpose(y[i], w, s, p, size) for i in parts]))
 
 
 def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     if not backend.plain:
         return fast_conv.conv_weight(x, y, s, p, size)
-    parts = _parts(x, y.shape[1:3], (*size, x.shape[3]))
-    return reduce(operator.add, (plain_conv_weight(x[i], y[i], s, p, size) for i in parts))
+    parts = _parts(x, *y.shape[1:3], *size, x.shape[3])
+    return functools.reduce(
+        operator.add, (plain_conv_weight(x[i], y[i], s, p, size) for i in parts)
+    )
 
 
-def _parts(images: Array, pixels: Shape, patch: Shape) -> list[slice]:
-    """The batch in parts whose patches, one for each pixel, take at most PATCH_BYTES."""
-    bytes_each = math.prod(pixels) * math.prod(patch) * images.itemsize
-    step = max(1, PATCH_BYTES // bytes_each)
+def _parts(images: Array, *patches: int) -> list[slice]:
+    """The batch in parts whose patches, this many numbers an image, take at most PATCH_BYTES."""
+    step = max(1, PATCH_BYTES // (math.prod(patches) * images.itemsize))
     return [slice(i, i + step) for i in range(0, max(1, len(images)), step)]
 
 
-def _join(parts: Sequence[Array]) -> Array:
+def _join(parts: list[Array]) -> Array:
     return xp.concatenate(parts) if len(parts) > 1 else parts[0]

@@ -1,9 +1,7 @@
-"""The shapes of a convolution: checks of what comes in, strides and padding in full, output sizes.
+"""The shapes of a convolution: strides, padding and output sizes, and checks of its arguments.
 
 Each check names the operation and the argument that it was called for, so that `conv2d` and
 `max_pool2d` raise errors in their own name.
-
-Reading order: `geometry` and `output_size`; then the arguments one by one.
 """
 
 from __future__ import annotations
@@ -13,34 +11,30 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._types import Array, Shape
+from tinygen._types import Array, ArrayLike, Shape
+from tinygen.autograd.backend import xp
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor
 
 Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | Sequence[int]
-Padding: TypeAlias = str | int | Sequence[Any]
-Int = (int, np.integer)
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 
 
-def geometry(
+def in_full(
     name: str, size: Shape, kernel: Shape, stride: Size, padding: Padding
-) -> tuple[Pair, Pads]:
-    """Stride and padding in full, after a check that at least one patch fits into the image."""
-    s = pair_of(name, "stride", stride, least=1)
-    if isinstance(padding, str) and padding == "same":
-        total = [
-            max((-(-n // t) - 1) * t + k - n, 0) for n, k, t in zip(size, kernel, s, strict=True)
-        ]
+) -> tuple[Pair, Pads, Pair]:
+    """Stride and padding in full, and the output's size: one patch at least fits into the image."""
+    s = pair_of(name, "stride", stride)
+    if padding == "same":
+        total = [max(k - (n % t or t), 0) for n, k, t in zip(size, kernel, s, strict=True)]
         p = ((total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2)))
     else:
         p = pads_of(name, padding)
-    if min(kernel) < 1 or any(n < 1 for n in output_size(size, kernel, s, p)):
-        raise ValueError(
-            f"{name}: a {kernel[0]} × {kernel[1]} kernel does not fit into {size[0]} "
-            f"× {size[1]} pixels with padding {p}"
-        )
-    return s, p
+    output = output_size(size, kernel, s, p)
+    if min(*kernel, *output) < 1:
+        raise ValueError(f"{name}: kernel {kernel} does not fit into pixels {size}, padding {p}")
+    return s, p, output
 
 
 def output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
@@ -49,21 +43,27 @@ def output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
     return a, b
 
 
+def smallest(name: str, pixels: Shape, kernel: Shape, s: Pair, padding: Padding) -> Sequence[int]:
+    """The smallest image that leads to so many pixels, or s times as many for "same"."""
+    if padding == "same":
+        return [n * t for n, t in zip(pixels, s, strict=True)]
+    pads = pads_of(name, padding)
+    return [(n - 1) * t + k - sum(q) for n, t, k, q in zip(pixels, s, kernel, pads, strict=True)]
+
+
 # --- the arguments --------------------------------------------------------------------------------
 
 
-def images_of(name: str, argument: str, x: Any) -> Tensor:
+def images_of(name: str, argument: str, x: ArrayLike) -> Tensor:
     """Images, or a convolution's weight, as a Tensor of four axes without an empty one."""
     images = as_tensor(x)
-    if images.ndim != 4:
-        wanted = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
-        raise ValueError(f"{name}: expected `{argument}` of shape {wanted}, got {images.shape}")
-    if 0 in images.shape[1:]:
-        raise ValueError(f"{name}: `{argument}` of shape {images.shape} has an empty axis")
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        axes = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
+        raise ValueError(f"{name}: expected `{argument}` of shape {axes}, got {images.shape}")
     return images
 
 
-def operands(name: str, bias: Any, **images: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
+def operands(name: str, bias: Any, **images: ArrayLike) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The two operands and the list of biases, as Tensors of one dtype."""
     for argument, value in images.items():
         images_of(name, argument, value)
@@ -75,38 +75,28 @@ def operands(name: str, bias: Any, **images: Any) -> tuple[Tensor, Tensor, list[
     return x, y, biases
 
 
-def four_axes(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
-    """Biases that broadcast to `shape`, as arrays of four axes: (O,) becomes (1, 1, 1, O)."""
-    for b in biases:
-        aligned = (1,) * (4 - b.ndim) + b.shape
-        if len(aligned) > 4 or any(n not in (1, m) for n, m in zip(aligned, shape, strict=True)):
-            raise ValueError(
-                f"{name}: expected a `bias` that broadcasts to {shape}, got shape {b.shape}"
-            )
-    return [b.data.reshape((1,) * (4 - b.ndim) + b.shape) for b in biases]
+def broadcast(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
+    """The biases as arrays of the output's shape, which share their memory."""
+    try:
+        return [xp.broadcast_to(b.data, shape) for b in biases]
+    except ValueError:
+        got = ", ".join(str(b.shape) for b in biases)
+        raise ValueError(f"{name}: `bias` must broadcast to {shape}, got {got}") from None
 
 
-def pair_of(name: str, argument: str, value: Any, least: int) -> Pair:
+def pair_of(name: str, argument: str, value: Any, least: int = 1) -> Pair:
     """(value, value) for an int, a pair as it is."""
-    pair = (value, value) if isinstance(value, Int) else value
-    ok = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not ok or any(not isinstance(n, Int) or n < least for n in pair):
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
         raise ValueError(
-            f"{name}: expected `{argument}` to be an int ≥ {least} or a pair of them, got {value!r}"
+            f"{name}: expected `{argument}` as one or two ints ≥ {least}, got {value!r}"
         )
-    return (int(pair[0]), int(pair[1]))
+    return int(pair[0]), int(pair[1])
 
 
 def pads_of(name: str, padding: Padding) -> Pads:
     """((top, bottom), (left, right)) of an int, a pair (height, width) or two pairs."""
-    pair = (padding, padding) if isinstance(padding, Int) else padding
-    if isinstance(pair, (tuple, list)) and len(pair) == 2:
-        pairs = [(q, q) if isinstance(q, Int) else q for q in pair]
-        if all(isinstance(q, (tuple, list)) and len(q) == 2 for q in pairs):
-            if all(isinstance(n, Int) and n >= 0 for q in pairs for n in q):
-                (t, b), (left, right) = pairs
-                return ((int(t), int(b)), (int(left), int(right)))
-    raise ValueError(
-        f"{name}: expected `padding` to be an int ≥ 0, a pair, two pairs ((top, "
-        f'bottom), (left, right)) or "same", got {padding!r}'
-    )
+    height = width = padding
+    if isinstance(padding, (tuple, list)) and len(padding) == 2:
+        height, width = padding
+    return pair_of(name, "padding", height, 0), pair_of(name, "padding", width, 0)

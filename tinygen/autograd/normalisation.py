@@ -13,39 +13,45 @@ With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the grad
 
 in which μ and r depend on x: r held constant would give wrong second derivatives.
 
-Reading order: `normalise`, the equation and its gradient; fast_norm.py computes the same on a CPU
-with few passes over memory.
+Reading order: `normalise`, the equation and its gradient; then the same on a CPU in few passes over
+memory, each in blocks that stay in a core's cache. `TINYGEN_PLAIN=1` switches these off.
 """
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tinygen._types import Array
-from tinygen.autograd import backend, fast_norm
+import numpy as np
+
+from tinygen._types import Array, ArrayLike
+from tinygen.autograd import backend
 from tinygen.autograd.backend import xp
 from tinygen.autograd.functions import mean
 from tinygen.autograd.graph import is_recording
+from tinygen.autograd.parallel import fused, spread, workspace
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor, record
 
 __all__ = ["normalise"]
 
 Vjp = Callable[[Tensor, Tensor], Tensor]
+Gradients = tuple[Callable[[Tensor], Array], ...]
 B_D = (1, 3)  # the axes that share a mean
 
 
-def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
+def normalise(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, eps: float = 1e-5
+) -> tuple[Tensor, Array, Array]:
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with μ, σ² over the axes B and D of x (A, B, G, D)
 
     γ and β are (G, D). Returned with y are μ and σ² as arrays (A, 1, G, 1).
     """
     x, gamma, beta = as_alike("normalise", x, gamma, beta)
-    if x.ndim != 4 or gamma.shape != x.shape[2:] or beta.shape != x.shape[2:]:
-        raise ValueError(
-            f"normalise: expected `x` (A, B, G, D), `gamma` and `beta` (G, D), got "
-            f"{x.shape}, {gamma.shape} and {beta.shape}"
-        )
+    if x.ndim != 4 or not gamma.shape == beta.shape == x.shape[2:]:
+        shapes = f"{x.shape}, {gamma.shape} and {beta.shape}"
+        raise ValueError(f"normalise: expected (A, B, G, D), (G, D) and (G, D), got {shapes}")
 
     def z_and_r() -> tuple[Tensor, Tensor]:
         """z and r as functions of x, so that a vjp can be differentiated again."""
@@ -61,22 +67,125 @@ def normalise(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor,
         return gx
 
     vjps: list[Vjp] = [vjp_x, lambda g, _: g * z_and_r()[0], lambda g, _: g]
-    if backend.plain:
-        mu, variance = _moments(x.data)
+    if backend.plain or not x.size:
+        mu = x.data.mean(B_D, keepdims=True)
+        mu += (x.data - mu).mean(B_D, keepdims=True)  # what rounding left out
+        variance = xp.square(x.data - mu).mean(B_D, keepdims=True)
         y = gamma.data * (x.data - mu) / xp.sqrt(variance + eps) + beta.data
     else:
-        y, mu, variance, fast = fast_norm.normalise(x.data, gamma.data, beta.data, eps)
-        vjps = [_unless_recorded(*each) for each in zip(fast, vjps, strict=True)]
+        y, mu, variance, fast = on_cpu(x.data, gamma.data, beta.data, eps)
+        vjps = [_unless_recorded(*pair) for pair in zip(fast, vjps, strict=True)]
     return record(y, *zip((x, gamma, beta), vjps, strict=True)), mu, variance
-
-
-def _moments(x: Array) -> tuple[Array, Array]:
-    """μ and σ² over the axes B and D."""
-    mu = x.mean(B_D, keepdims=True)
-    mu += (x - mu).mean(B_D, keepdims=True)  # what rounding left out
-    return mu, xp.square(x - mu).mean(B_D, keepdims=True)
 
 
 def _unless_recorded(fast: Callable[[Tensor], Array], vjp: Vjp) -> Vjp:
     """The fast array of a gradient; the vjp in Tensors where it will be differentiated again."""
     return lambda g, y: vjp(g, y) if is_recording() else as_tensor(fast(g))
+
+
+# --- on a CPU, in few passes over memory ----------------------------------------------------------
+
+
+def on_cpu(
+    x: Array, gamma: Array, beta: Array, eps: float
+) -> tuple[Array, Array, Array, Gradients]:
+    """y, μ and σ², and the functions from ȳ to x̄, γ̄ and β̄ as arrays (right to order 1 only).
+
+    The three gradients share the sums over ȳ and ȳ ⊙ z. Given these, x̄ is one more pass:
+
+        x̄ = r (h − mean h − z m) = γ r ⊙ ȳ − r² m x + (r² m μ − r mean h),   m = mean(h ⊙ z)
+    """
+    mu, variance = _moments(x)
+    r = 1 / np.sqrt(variance + eps)
+    scale = gamma * r  # (A, 1, G, D)
+    y = _one_pass(_affine, x, scale, beta - mu * scale)
+    known: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
+
+    def sums(g: Tensor) -> tuple[Array, Array]:  # computed once for the three
+        if known.get(g, (-1,))[0] != g._version:
+            known[g] = g._version, *_sums(g.data, x, mu, r)
+        return known[g][1:]
+
+    def vjp_x(g: Tensor) -> Array:
+        n, D = x.shape[1] * x.shape[3], x.shape[3]
+        mean_h, mean_hz = ((gamma * s).sum(axis=3, keepdims=True) / n for s in sums(g))
+        slope = np.repeat(-r * r * mean_hz, D, axis=3)
+        return _one_pass(_affine2, g.data, scale, -r * mean_h - slope * mu, x, slope)
+
+    return (
+        y,
+        mu,
+        variance,
+        (vjp_x, lambda g: sums(g)[1].sum((0, 1)), lambda g: sums(g)[0].sum((0, 1))),
+    )
+
+
+@fused
+def _affine(x: Array, scale: Array, shift: Array) -> Array:
+    return x * scale + shift
+
+
+@fused
+def _affine2(x: Array, scale: Array, shift: Array, x2: Array, scale2: Array) -> Array:
+    return x * scale + shift + x2 * scale2
+
+
+def _one_pass(formula: Callable[..., Array], *arrays: Array) -> Array:
+    """A formula over arrays (A, …): where A is 1, the next axis is the one to cut."""
+    return formula(*arrays) if len(arrays[0]) > 1 else formula(*(a[0] for a in arrays))[None]
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    """Mean and variance over B and D: those of each piece, merged where pieces share a mean."""
+
+    def of_piece(i: slice, j: slice) -> tuple[int, Array, Array]:
+        part = x[i, j]
+        n = part.shape[1] * part.shape[3]
+        m = _add_up(part).sum(axis=3, keepdims=True) / n
+        wide = np.repeat(m, x.shape[3], axis=3)  # contiguous beside x's channels: a faster pass
+        d = np.subtract(part, wide, out=workspace("centred", part.shape, x.dtype))
+        c = _add_up(d).sum(axis=3, keepdims=True) / n  # what rounding has left out of m
+        d *= d
+        return n, m + c, _add_up(d).sum(axis=3, keepdims=True) - n * c * c  # Σ (x − m − c)²
+
+    counts, means, squares = zip(*_in_pieces(of_piece, x, 2), strict=True)
+    n = x.shape[1] * x.shape[3]
+    if len(x) > 1:
+        return np.concatenate(means), np.concatenate(squares) / n
+    mu = sum(k / n * m for k, m in zip(counts, means, strict=True))
+    # around the common mean: Σ (x − μ)² = Σ (x − m)² + n (m − μ)²
+    return mu, sum(
+        s + k * (m - mu) ** 2 for k, m, s in zip(counts, means, squares, strict=True)
+    ) / n
+
+
+def _sums(g: Array, x: Array, mu: Array, r: Array) -> tuple[Array, Array]:
+    """Σ g and Σ g ⊙ z over B"""
+    mu = np.repeat(mu, x.shape[3], axis=3)
+
+    def of_piece(i: slice, j: slice) -> tuple[Array, Array]:
+        d = workspace("centred", g[i, j].shape, g.dtype)
+        np.subtract(x[i, j], mu[i], out=d)
+        d *= g[i, j]
+        return _add_up(g[i, j]), _add_up(d)
+
+    join = np.concatenate if len(x) > 1 else functools.partial(functools.reduce, np.add)
+    sum_g, sum_gd = map(join, zip(*_in_pieces(of_piece, x, 3), strict=True))
+    return sum_g, sum_gd * r
+
+
+def _in_pieces(work: Callable[[slice, slice], Any], x: Array, copies: int) -> list[Any]:
+    """`work` on images, or on rows of the only one; `copies` of a piece fit into a block."""
+    A, B, G, D = x.shape
+    row = copies * G * D * x.itemsize
+    if A > 1:
+        return spread(lambda i, j: work(slice(i, j), slice(None)), A, B * row)
+    return spread(lambda i, j: work(slice(None), slice(i, j)), B, row)
+
+
+def _add_up(x: Array) -> Array:
+    """Σ over B: (A, B, G, D) → (A, 1, G, D), as a product with ones, which is the fastest sum."""
+    A, B, G, D = x.shape
+    if B == 1:
+        return x.copy()
+    return (np.ones((1, B), x.dtype) @ x.reshape(A, B, G * D)).reshape(A, 1, G, D)

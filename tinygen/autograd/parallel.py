@@ -1,12 +1,12 @@
-"""Large work, cut into blocks that stay in a core's cache, and shared out over the cores.
+"""Large work, cut into blocks that stay in a core's cache and split across threads.
 
 NumPy does one thing after another on one core, and walks through memory once for each. Here a
-formula over arrays becomes one pass (`fused`), and a product or any job in parts is shared out over
-threads: they run at the same time, for NumPy lets go of the interpreter while it computes. A GPU
-gets the work whole, or in a few large blocks.
+formula over arrays becomes one pass (`fused`), and a product or any job in parts runs on all cores
+at once, since NumPy releases the interpreter while it computes. A GPU gets the work whole, or in a
+few large blocks.
 
-Reading order: `workspace`, `OneBlasThread`, `spread` and `share_out`; `product`, `fused` and
-`in_place`, which use them; `add_up`.
+Reading order: `workspace`, `OneBlasThread`, `share_out` and `spread`; then `product`, `fused`,
+`in_place` and `add_up`, which use them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import functools
 import math
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -39,11 +38,9 @@ _scratch = threading.local()
 def workspace(key: str, shape: Shape, dtype: Any) -> Array:
     """An uninitialised array that each thread keeps, under `key`, for its next block.
 
-    Fresh memory would have to be asked from the system, and zeroed by it, at every block.
+    Fresh memory would have to be requested from the system, and zeroed by it, for every block.
     """
-    count = 1
-    for side in shape:
-        count *= side
+    count = math.prod(shape)
     kept = getattr(_scratch, key, None)
     if kept is None or kept.size < count or kept.dtype != dtype:
         kept = xp.empty(count, dtype)
@@ -54,9 +51,8 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
 class OneBlasThread:
     """`with one_blas_thread:` BLAS keeps to one thread; afterwards it has as many as before.
 
-    A thread of BLAS that has done its part spins for a while, and takes a core from ours. BLAS has
-    one number of threads for the whole process: the first Python thread that comes here sets it to
-    1, and the last that leaves restores it.
+    A BLAS thread that has done its part spins for a while, on a core that ours need. BLAS has one
+    number of threads per process: the first to enter sets it to 1, the last to leave restores it.
     """
 
     def __init__(self) -> None:
@@ -66,35 +62,70 @@ class OneBlasThread:
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside and backend.on_cpu:
-                libraries = backend.blas_threads()
-                self._restore = [(set_number, number()) for number, set_number in libraries]
-                for _, set_number in libraries:
-                    set_number(1)
+                self._restore = [(put, get()) for get, put in backend.blas_threads()]
+                for put, _ in self._restore:
+                    put(1)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                for set_number, before in self._restore:
-                    set_number(before)
+                for put, before in self._restore:
+                    put(before)
 
 
 one_blas_thread = OneBlasThread()
 
 
-@functools.cache
-def _helpers(count: int, process: int) -> list[SimpleQueue[Callable[[], None]]]:
-    """The queues of `count` threads, started on first use; a forked process starts its own."""
+# --- work in parts --------------------------------------------------------------------------------
 
-    def serve(jobs: SimpleQueue[Callable[[], None]]) -> None:
+
+@functools.cache
+def _helpers(count: int, process: int) -> SimpleQueue[Callable[[], None]]:
+    """The queue that `count` threads serve, started on first use; a forked process has its own."""
+    jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def serve() -> None:
         while True:
             jobs.get()()
 
-    queues: list[SimpleQueue[Callable[[], None]]] = [SimpleQueue() for _ in range(count)]
-    for jobs in queues:
-        threading.Thread(target=serve, args=(jobs,), name="tinygen", daemon=True).start()
-    return queues
+    for _ in range(count):
+        threading.Thread(target=serve, name="tinygen", daemon=True).start()
+    return jobs
+
+
+def share_out(job: Callable[[int], None], count: int) -> None:
+    """Call `job` with 0 … count − 1. Each thread, this one too, takes the next that is left."""
+    left, ended = iter(range(count)), SimpleQueue[BaseException | None]()
+
+    def take() -> None:
+        error: BaseException | None = None
+        _scratch.busy = True
+        try:
+            for k in left:  # all threads share this iterator
+                job(k)
+        except BaseException as raised:
+            error = raised
+            for _ in left:  # so that the others stop too
+                pass
+        _scratch.busy = False
+        ended.put(error)
+
+    with one_blas_thread:
+        # a thread that waited here for others that wait here could wait for ever
+        if backend.threads == 1 or count < 2 or getattr(_scratch, "busy", False):
+            for k in left:
+                job(k)
+            return
+        takers = min(backend.threads, count)
+        jobs = _helpers(backend.threads - 1, os.getpid())
+        for _ in range(takers - 1):
+            jobs.put(functools.partial(contextvars.copy_context().run, take))  # keeps np.errstate
+        take()
+        for error in [ended.get() for _ in range(takers)]:
+            if error:
+                raise error
 
 
 def block_bytes() -> int:
@@ -112,14 +143,13 @@ def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list[Any]:
-    """Call `work(start, stop)` on blocks of `range(count)`, spread over threads; all its results.
+    """Call `work(start, stop)` on blocks of `range(count)`, split across threads; all its results.
 
     Each item needs a workspace of `bytes_each`. Results come in order, whichever thread made them.
     """
     share = max(1, -(-count // backend.threads))  # no thread without work
-    pieces = [
-        p for i in range(0, count, share) for p in blocks(i, min(i + share, count), bytes_each)
-    ]
+    starts = range(0, count, share)
+    pieces = [p for i in starts for p in blocks(i, min(i + share, count), bytes_each)]
     results: list[Any] = [None] * len(pieces)
 
     def do(k: int) -> None:
@@ -129,51 +159,7 @@ def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list
     return results
 
 
-def share_out(job: Callable[[int], None], count: int) -> None:
-    """Call `job` with 0 … count − 1. Each thread, this one too, takes the next that is left."""
-    with one_blas_thread:
-        # a thread that waited here for others that wait here could wait for ever
-        if backend.threads == 1 or count < 2 or getattr(_scratch, "busy", False):
-            for k in range(count):
-                job(k)
-        else:
-            _on_threads(job, count)
-
-
-def _on_threads(job: Callable[[int], None], count: int) -> None:
-    left, ended = deque(range(count)), SimpleQueue[BaseException | None]()
-
-    def take() -> None:
-        _scratch.busy = True
-        try:
-            while True:
-                try:
-                    k = left.popleft()
-                except IndexError:
-                    return
-                job(k)
-        finally:
-            _scratch.busy = False
-            left.clear()  # after an error nobody need go on
-
-    def help() -> None:
-        try:
-            take()
-        except BaseException as error:
-            ended.put(error)
-        else:
-            ended.put(None)
-
-    helpers = _helpers(backend.threads - 1, os.getpid())[: count - 1]
-    for jobs in helpers:
-        jobs.put(functools.partial(contextvars.copy_context().run, help))  # errstate goes along
-    try:
-        take()
-    finally:
-        errors = [ended.get() for _ in helpers]
-    for error in filter(None, errors):
-        raise error
-
+# --- products -------------------------------------------------------------------------------------
 
 PRODUCT_FROM = 1 << 21  # multiplications: a smaller product is done before another thread has begun
 LIMIT_FROM = 1 << 18  # multiplications: a smaller product OpenBLAS does on one thread by itself
@@ -186,139 +172,122 @@ def product(a: Array, b: Array) -> Array:
     """
     if a.shape[-1] == 1:
         return a * b  # an outer product: BLAS takes many times as long
-    multiplications = a.size * b.shape[-1]
+    multiplications, threads = a.size * b.shape[-1], backend.threads
     if backend.plain or multiplications < LIMIT_FROM:
         return a @ b
-    if multiplications >= PRODUCT_FROM and backend.threads > 1:
-        return _product(a, b, backend.threads)
-    with one_blas_thread:
-        return a @ b
-
-
-def _product(a: Array, b: Array, threads: int) -> Array:
-    z = np.empty(
-        (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]),
-        np.result_type(a, b),
-    )
-    if z.ndim > 2 and len(a) == len(b) == 1 and a.ndim == b.ndim:
-        return _product(a[0], b[0], threads)[None]
-    if z.ndim == 2:
-        axis = 0 if z.shape[0] >= z.shape[1] else 1
-    elif a.shape[0] == b.shape[0] and a.ndim == b.ndim:
-        axis = -1
-    else:
+    stacks = a.ndim == b.ndim > 2 and len(a) == len(b)
+    if stacks and len(a) == 1:
+        return product(a[0], b[0])[None]
+    if multiplications < PRODUCT_FROM or threads == 1 or not (stacks or a.ndim == b.ndim == 2):
         with one_blas_thread:
-            return np.matmul(a, b, out=z)
-    count = max(z.shape) if axis >= 0 else len(z)
+            return a @ b
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    z, columns = np.empty(shape, np.result_type(a, b)), not stacks and shape[0] < shape[1]
+    count = shape[1] if columns else shape[0]
 
-    def work(k: int, _: int) -> None:
+    def job(k: int) -> None:
         part = slice(count * k // threads, count * (k + 1) // threads)
-        if axis == 1:
+        if columns:
             np.matmul(a, b[:, part], out=z[:, part])
         else:
-            np.matmul(a[part], b if axis == 0 else b[part], out=z[part])
+            np.matmul(a[part], b[part] if stacks else b, out=z[part])
 
-    spread(work, threads, block_bytes())
+    share_out(job, threads)
     return z
 
+
+def add_up(x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
+    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones.
+
+    NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
+    """
+    if isinstance(axis, tuple) and x.size >= 1 << 14 and x.dtype.char in "fd" and not backend.plain:
+        axes = [a % x.ndim for a in axis]
+        first, last = min(axes, default=0), max(axes, default=0) + 1
+        if last - first == len(axes) and last < x.ndim:
+            A, B = math.prod(x.shape[:first]), math.prod(x.shape[first:last])
+            with one_blas_thread:  # BLAS splits even a small product of a row and a matrix
+                total = xp.ones((1, B), x.dtype) @ x.reshape(A, B, -1)  # (A, 1, the rest)
+            kept = (1,) * len(axes) if keepdims else ()
+            return total.reshape(*x.shape[:first], *kept, *x.shape[last:])
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+# --- formulas over arrays as one pass over memory -------------------------------------------------
 
 FUSE_FROM = 1 << 17  # elements: below this, one call costs less than cutting the array up
 
 
-def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
+def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
     """An elementwise formula over arrays as one pass over memory.
 
     Written plainly, `g * s * (1 + x * (1 - s))` walks through memory once per operation. On NumPy
     the formula is applied to one block after another, so that its temporaries stay in cache, and
     blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
-    returns one array or a tuple, and must not look beyond one element.
+    returns one array, and must not look beyond one element.
     """
-    kernel = functools.cache(lambda: xp.fuse()(formula))  # type: ignore[attr-defined]
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> Any:
         if not backend.on_cpu:
-            return kernel()(*arrays)
-        largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
-        if backend.plain or largest < FUSE_FROM:
+            return _kernel(formula)(*arrays)
+        if _is_small(arrays):
             return formula(*arrays)
-        return _in_blocks(formula, arrays)
+        shape, piece = _cut(arrays)
+        z = np.empty(shape, formula(*piece(0, 0)).dtype)
+
+        def work(start: int, stop: int) -> None:
+            z[start:stop] = formula(*piece(start, stop))
+
+        spread(work, shape[0], 4 * math.prod(shape[1:]) * z.itemsize)
+        return z.reshape(np.broadcast_shapes(*map(np.shape, arrays)))
 
     return apply
-
-
-def _in_blocks(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
-    shape = np.broadcast_shapes(*(np.shape(a) for a in arrays))
-    full = [isinstance(a, np.ndarray) and a.shape == shape for a in arrays]
-    if all(f or np.ndim(a) == 0 for a, f in zip(arrays, full, strict=True)) and all(
-        a.flags.c_contiguous for a, f in zip(arrays, full, strict=True) if f
-    ):
-        arrays = tuple(a.reshape(-1) if f else a for a, f in zip(arrays, full, strict=True))
-    rows, *rest = np.broadcast_shapes(*(np.shape(a) for a in arrays))
-    # an operand is cut along the first axis where it has it, and passed whole where it broadcasts
-    cut = [np.ndim(a) == len(rest) + 1 and np.shape(a)[0] == rows for a in arrays]
-
-    def piece(start: int, stop: int) -> tuple[Any, ...]:
-        return tuple(a[start:stop] if c else a for a, c in zip(arrays, cut, strict=True))
-
-    sample = formula(*piece(0, 1))
-    several = isinstance(sample, tuple)
-    outputs = tuple(
-        np.empty((rows, *rest), each.dtype) for each in (sample if several else (sample,))
-    )
-
-    def work(start: int, stop: int) -> None:
-        results = formula(*piece(start, stop))
-        for output, result in zip(outputs, results if several else (results,), strict=True):
-            output[start:stop] = result
-
-    spread(work, rows, 4 * int(np.prod(rest, dtype=np.int64)) * outputs[0].itemsize)
-    outputs = tuple(each.reshape(shape) for each in outputs)
-    return outputs if several else outputs[0]
 
 
 def in_place(formula: Callable[..., None]) -> Callable[..., None]:
     """An elementwise formula that changes arrays it is given, `m *= 0.9`, as one pass over memory.
 
-    The arrays are of one shape. Like `fused`, but nothing is returned and no memory asked for,
+    The arrays are of one shape. Like `fused`, but nothing is returned and no memory requested,
     beyond what one block's terms take.
     """
-    kernel = functools.cache(lambda: xp.fuse()(formula))  # type: ignore[attr-defined]
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> None:
         if not backend.on_cpu:
-            kernel()(*arrays)
-            return
-        whole = [a for a in arrays if isinstance(a, np.ndarray)]
-        size = whole[0].size
-        if backend.plain or size < FUSE_FROM or not all(a.flags.c_contiguous for a in whole):
+            _kernel(formula)(*arrays)
+        elif _is_small(arrays):
             formula(*arrays)
-            return
-        rows = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in arrays]
-
-        def work(i: int, j: int) -> None:
-            formula(*(a[i:j] if isinstance(a, np.ndarray) else a for a in rows))
-
-        spread(work, size, 4 * whole[0].itemsize)
+        else:
+            shape, piece = _cut(arrays)
+            row_bytes = math.prod(shape[1:]) * arrays[0].itemsize
+            spread(lambda start, stop: formula(*piece(start, stop)), shape[0], 4 * row_bytes)
 
     return apply
 
 
-def add_up(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
-    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones.
+@functools.cache
+def _kernel(formula: Callable[..., Any]) -> Callable[..., Any]:
+    kernel: Callable[..., Any] = xp.fuse()(formula)  # type: ignore[attr-defined]
+    return kernel
 
-    NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
+
+def _is_small(arrays: tuple[Any, ...]) -> bool:
+    largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
+    return backend.plain or largest < FUSE_FROM
+
+
+def _cut(arrays: tuple[Any, ...]) -> tuple[Shape, Callable[[int, int], list[Any]]]:
+    """The shape in which to cut arrays into pieces, and the pieces from `start` to `stop`.
+
+    Contiguous arrays of one shape are cut anywhere, others along their first axis; an operand that
+    broadcasts along it is passed whole.
     """
-    if backend.plain:
-        return x.sum(axis=axis, keepdims=keepdims)
-    axes = sorted(a % x.ndim for a in axis) if isinstance(axis, tuple) else []
-    first, last = (axes[0], axes[-1] + 1) if axes else (0, 0)
-    between = first < last < x.ndim and axes == list(range(first, last))
-    if not between or x.size < 1 << 14 or x.dtype.char not in "fd":
-        return x.sum(axis=axis, keepdims=keepdims)
-    A, B = math.prod(x.shape[:first]), math.prod(x.shape[first:last])
-    with one_blas_thread:  # BLAS splits even a small product of a row and a matrix
-        total = xp.ones((1, B), x.dtype) @ x.reshape(A, B, x.size // (A * B))  # (A, 1, the rest)
-    kept = (1,) * (last - first) if keepdims else ()
-    return total.reshape(*x.shape[:first], *kept, *x.shape[last:])
+    shape = np.broadcast_shapes(*map(np.shape, arrays))
+    if all(not np.ndim(a) or (a.shape == shape and a.flags.c_contiguous) for a in arrays):
+        arrays = tuple(a.reshape(-1) if np.ndim(a) else a for a in arrays)
+        shape = (math.prod(shape),)
+    whole = [np.ndim(a) < len(shape) or len(a) != shape[0] for a in arrays]
+    return shape, lambda start, stop: [
+        a if w else a[start:stop] for a, w in zip(arrays, whole, strict=True)
+    ]

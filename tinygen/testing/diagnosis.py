@@ -9,38 +9,36 @@ entry and the numbers speak for themselves.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tinygen._types import Array
+from tinygen._types import Array, Shape
+
+if TYPE_CHECKING:
+    from tinygen.testing.slopes import Function
 
 __all__ = ["GradientError"]
 
-Floats = Array
-
 SENTENCES = {
-    "nondeterministic": "called twice with the same input it gave different values; draw random "
-    "numbers outside of it, or from a generator that is made anew at each call",
+    "nondeterministic": "two calls with the same input gave different values: draw random numbers "
+    "outside of it",
     "float32": "its values are too coarse to tell a right gradient from a wrong one",
-    "coarse": "its values are too coarse to tell a right gradient from a wrong one: they change in "
-    "jumps, as if rounded to float32 on the way",
+    "coarse": "its values change in jumps, as if rounded to float32: too coarse for a check",
     "undefined": "its inputs, or its values there, are infinite or not numbers: there is no slope",
-    "recording": "with create_graph=True it comes out different: the vjp takes another path when "
-    "it is recorded",
+    "recording": "with create_graph=True it comes out different: the vjp takes another path then",
     "not finite": "the computed gradient is not a number, or infinite",
     "shape": "the gradient has another shape than its input",
     "zero": "it is zero where it should not be: no gradient arrives, as if this were a constant",
     "sign": "its sign is flipped",
     "factor": "it is off by a constant factor",
-    "transpose": "it is right but for its axes, which are transposed",
-    "flip": "it is right but for its order, which is reversed",
-    "shift": "it is right but for its place: it is shifted by one entry",
+    "transpose": "it is right except for its axes, which are transposed",
+    "flip": "it is right except for its order, which is reversed",
+    "shift": "it is right except for its place: it is shifted by one entry",
     "broadcast": "a sum over a broadcast axis is missing",
-    "first order only": "the gradient itself is right, but only to first order: its own gradient "
-    "is wrong. Something in the vjp that depends on the inputs is treated as a constant (a plain "
-    "array where a Tensor belongs)",
+    "first order only": "to first order it is right, but its own gradient is wrong: something in\n"
+    "  the vjp that depends on the inputs is treated as a constant (a plain array, no Tensor)",
 }
 
 
@@ -51,39 +49,25 @@ class Finding(NamedTuple):
     order: int
     diagnosis: str | None
     argument: str = ""
-    entry: tuple[int, ...] = ()
-    shape: tuple[int, ...] = ()
-    analytic: float | None = None
-    numeric: tuple[float, float, float] | None = None  # at three step sizes
-    steps: tuple[float, float, float] | None = None
-    extrapolated: float | None = None
-    wrong: int = 0  # so many entries
-    total: int = 0  # of so many compared
+    entry: Shape = ()
+    computed: float | None = None
+    measured: float = math.nan
+    unsure: float = math.nan  # how far the measured one may be off
+    wrong: int = 0  # of all entries
+    total: int = 0
     detail: str = ""
-    dtype: str = ""
 
     def __str__(self) -> str:
         what = "gradient" if self.order == 1 else f"gradient of order {self.order}"
-        lines = [f"{self.function}: the {what} is not right"]
-        if self.argument:
-            lines[0] = f"{self.function}: the {what} with respect to `{self.argument}` is wrong"
-        if self.analytic is not None and self.numeric and self.steps:
-            place = f"at {[int(i) for i in self.entry]} " if self.entry else ""
-            lines[0] += f" {place}({self.wrong} of {self.total} entries)"
-            lines.append(f"  computed {self.analytic:.10g}")
-            tries = ", ".join(
-                f"{n:.10g} at step {h:.1g}" for n, h in zip(self.numeric, self.steps, strict=True)
-            )
-            lines.append(f"  measured {self.extrapolated:.10g} ({tries})")
-        if self.diagnosis:
-            lines.append(f"  {SENTENCES[self.diagnosis]}")
-        if self.dtype:
-            lines.append(
-                f"  it returned {self.dtype} for float64 inputs: compute in the inputs' dtype"
-            )
-        if self.detail:
-            lines.append(f"  {self.detail}")
-        return "\n".join(lines)
+        subject = f" with respect to `{self.argument}`" if self.argument else ""
+        lines = [f"{self.function}: the {what}{subject} is wrong"]
+        if self.computed is not None:
+            place = f" at {list(self.entry)}" if self.entry else ""
+            lines[0] += f"{place} ({self.wrong} of {self.total} entries)"
+            lines.append(f"computed {self.computed:.10g}")
+            lines.append(f"measured {self.measured:.10g} (± {self.unsure:.1g})")
+        lines += [SENTENCES[self.diagnosis]] if self.diagnosis else []
+        return "\n  ".join([*lines, self.detail] if self.detail else lines)
 
 
 class GradientError(AssertionError):
@@ -91,170 +75,127 @@ class GradientError(AssertionError):
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
-        self.finding = finding
-        self.diagnosis = finding.diagnosis
+        self.finding, self.diagnosis = finding, finding.diagnosis
 
 
 def diagnose(
-    f: Any, i: int, g: Floats, numeric: Floats | None, v: list[Floats], index: tuple[int, ...]
+    f: Function, i: int, g: Array, numeric: Array | None, v: list[Array], index: Shape
 ) -> Finding:
     """The finding for input i of `f`, whose computed cotangent is `g`, wrong at `index`.
 
     `numeric` is the measured one, or None where measuring all of it would take too long.
     """
     shape = f.inputs[i].shape
-    finding = Finding(f.name, f.order, None, f.names[i], index, shape)
-    diagnosis: str | None
     if g.shape != shape:
-        diagnosis, detail = _wrong_shape(g, shape, numeric)
-        return finding._replace(diagnosis=diagnosis, detail=detail)
+        mistake, detail = _wrong_shape(g, shape, numeric)
+        return Finding(f.name, f.order, mistake, f.names[i], index, detail=detail)
     slope = f.slope(i, index, v)
-    diagnosis, detail = next(_marks(f, i, g, numeric, v, slope.value, index), (None, ""))
+    diagnosis, detail = _mark(f, i, g, numeric, v, slope.value, index)
     if diagnosis != "not finite" and f.order > 1:
         if diagnosis:
             detail = f"There {SENTENCES[diagnosis]}. {detail}".strip()
         diagnosis = "first order only"
     wrong = 1 if numeric is None else max(1, int((~_close_entries(g, numeric)).sum()))
-    return finding._replace(
-        diagnosis=diagnosis,
-        detail=detail,
-        analytic=float(g[index]),
-        extrapolated=slope.value,
-        numeric=slope.central,
-        steps=slope.steps,
-        wrong=wrong,
-        total=g.size,
-    )
+    numbers = float(g[index]), slope.value, slope.unsure, wrong, g.size
+    return Finding(f.name, f.order, diagnosis, f.names[i], index, *numbers, detail)
 
 
-def _marks(
-    f: Any, i: int, g: Floats, numeric: Floats | None, v: list[Floats], slope: float, index: Any
-) -> Iterator[tuple[str, str]]:
-    """The mistakes whose mark `g` bears, the plainest first, each with what is known of it."""
+def _mark(
+    f: Function, i: int, g: Array, numeric: Array | None, v: list[Array], slope: float, index: Shape
+) -> tuple[str | None, str]:
+    """The plainest mistake whose mark `g` bears, and what is known of it."""
     if not np.isfinite(g).all():
-        yield "not finite", f"{int((~np.isfinite(g)).sum())} of {g.size} entries"
-        return
-    if numeric is None:  # only the one entry is known
-        if g[index] == 0:
-            yield "zero", ""
-        elif np.isclose(g[index], -slope, rtol=1e-5):
-            yield "sign", ""
-        return
+        return "not finite", f"{int((~np.isfinite(g)).sum())} of {g.size} entries"
+    single = numeric is None  # only the one entry is known
+    if numeric is None:
+        g, numeric = g[index].reshape(1), np.array([slope])
     wrong = ~_close_entries(g, numeric)
     if not wrong.any():
-        return
+        return None, ""
     where = "" if wrong.all() else f"at {int(wrong.sum())} of {g.size} entries; the rest agree"
     if not g[wrong].any():
-        yield "zero", where
+        return "zero", where
     if _close(g[wrong], -numeric[wrong]):
-        yield "sign", where
+        return "sign", where
+    if single:
+        return None, ""
     factor = _factor(g, numeric)
-    if factor:
-        name = _name_of(factor, f, i)
-        if name or (g.size > 1 and np.count_nonzero(numeric) > 1):
-            yield "factor", f"It is {factor:.6g} times what it should be{name}"
+    name = _name_of(factor, f, i) if factor else ""
+    if name or (factor and g.size > 1 and np.count_nonzero(numeric) > 1):
+        return "factor", f"It is {factor:.6g} times what it should be{name}"
     for axes in itertools.permutations(range(g.ndim)) if g.ndim <= 4 else ():
-        moved = numeric.transpose(axes)
-        if axes != tuple(range(g.ndim)) and moved.size == g.size:
-            if _close(g, moved.reshape(g.shape)):
-                yield "transpose", f"Its axes stand in the order {axes}"
+        if axes != tuple(range(g.ndim)) and _close(g, numeric.transpose(axes).reshape(g.shape)):
+            return "transpose", f"Its axes stand in the order {axes}"
     for count in range(1, min(g.ndim, 4) + 1):
-        for flipped in itertools.combinations(range(g.ndim), count):
-            if _close(g, np.flip(numeric, flipped)):
-                yield "flip", f"It is reversed along {_axes(flipped)}"
-    for axis in range(g.ndim):
-        if g.shape[axis] > 2:
-            most = range(g.shape[axis] - 1)
-            ahead, behind = np.delete(g, 0, axis), np.take(g, most, axis)
-            if _close(ahead, np.take(numeric, most, axis)):
-                yield "shift", f"It stands one too far along axis {axis}"
-            if _close(behind, np.delete(numeric, 0, axis)):
-                yield "shift", f"It stands one too early along axis {axis}"
-    if f.order == 1:
-        yield from _missing_sum(f, i, g, v)
-
-
-def _missing_sum(f: Any, i: int, g: Floats, v: list[Floats]) -> Iterator[tuple[str, str]]:
-    """Whether `g` is what only one position along some output axis contributes."""
-    if g.size > 256:
-        return
-    for axis in range(v[0].ndim):
-        for position in (0, v[0].shape[axis] - 1) if v[0].shape[axis] > 1 else ():
-            only = np.zeros_like(v[0])
+        for axes in itertools.combinations(range(g.ndim), count):
+            if _close(g, np.flip(numeric, axes)):
+                return "flip", f"It is reversed along {_axes(axes)}"
+    for axis, n in enumerate(g.shape):
+        for a, b, way in ((0, n - 1, "far"), (n - 1, 0, "early")) if n > 2 else ():
+            if _close(np.delete(g, a, axis), np.delete(numeric, b, axis)):
+                return "shift", f"It stands one too {way} along axis {axis}"
+    # is it what only one position along some output axis contributes?
+    axes = tuple(range(v[0].ndim)) if f.order == 1 and g.size <= 256 else ()
+    for axis in axes:
+        for position in {0, v[0].shape[axis] - 1} if v[0].shape[axis] > 1 else ():
+            only = [np.zeros_like(w) for w in v]
             place = (slice(None),) * axis + (position,)
-            only[place] = v[0][place]
-            if _close(g, f.numeric_gradient(i, [only, *(np.zeros_like(w) for w in v[1:])])):
-                yield (
-                    "broadcast",
-                    (
-                        f"It holds only what position {position} along axis {axis} of "
-                        f"the output contributes"
-                    ),
-                )
+            only[0][place] = v[0][place]
+            if _close(g, f.numeric_gradient(i, only)):
+                return "broadcast", f"It is that of position {position} along output axis {axis}"
+    return None, ""
 
 
-def _wrong_shape(g: Floats, shape: tuple[int, ...], numeric: Floats | None) -> tuple[str, str]:
+def _wrong_shape(g: Array, shape: Shape, numeric: Array | None) -> tuple[str, str]:
     """A gradient in the output's shape has not been summed; one in another order is transposed."""
-    said = f"It has shape {g.shape}, its input {shape}"
+    detail = f"It has shape {g.shape}, its input {shape}"
     extra = g.ndim - len(shape)
     if extra >= 0 and all(n in (1, m) for n, m in zip(shape, g.shape[extra:], strict=True)):
-        stretched = tuple(k for k in range(g.ndim) if k < extra or shape[k - extra] != g.shape[k])
-        fits = numeric is not None and _close(g.sum(stretched).reshape(shape), numeric)
-        return "broadcast", f"{said}: sum it over {_axes(stretched)}" + (
-            ", and it is right" if fits else ""
+        padded = (0,) * extra + shape
+        stretched = tuple(k for k in range(g.ndim) if padded[k] != g.shape[k])
+        right = numeric is not None and _close(g.sum(stretched).reshape(shape), numeric)
+        return (
+            "broadcast",
+            f"{detail}: sum it over {_axes(stretched)}" + ", and it is right" * right,
         )
-    if g.size == int(np.prod(shape)) and sorted(g.shape) == sorted(shape):
-        return "transpose", said
-    return "shape", said
+    return "transpose" if sorted(g.shape) == sorted(shape) else "shape", detail
 
 
-def _close(a: Floats, b: Floats) -> bool:
-    """Equal but for rounding, relative to the largest entry; nothing is close to all zeros."""
-    size = float(np.abs(b).max(initial=0))
-    return size > 0 and bool((np.abs(a - b) <= 1e-6 * size).all())
+def _close(a: Array, b: Array) -> bool:
+    """Equal except for rounding, relative to the largest entry; nothing is close to all zeros."""
+    size = float(abs(b).max(initial=0))
+    return size > 0 and bool((abs(a - b) <= 1e-6 * size).all())
 
 
-def _close_entries(g: Floats, numeric: Floats) -> Floats:
-    slack = 1e-9 * float(np.abs(numeric).max(initial=0))
-    close: Floats = np.abs(g - numeric) <= 1e-5 * np.abs(numeric) + slack
-    return close
+def _close_entries(g: Array, numeric: Array) -> Array:
+    slack = 1e-9 * float(abs(numeric).max(initial=0))
+    return np.asarray(abs(g - numeric) <= 1e-5 * abs(numeric) + slack)
 
 
-def _factor(g: Floats, numeric: Floats) -> float:
+def _factor(g: Array, numeric: Array) -> float:
     """c where g = c · numeric, else 0."""
     square = float(np.square(numeric).sum())
     c = float((g * numeric).sum()) / square if square else 0.0
-    return c if c and _close(g, c * numeric) and not np.isclose(c, 1, rtol=1e-6) else 0.0
+    return c if c and _close(g, c * numeric) and not math.isclose(c, 1, rel_tol=1e-6) else 0.0
 
 
-def _name_of(factor: float, f: Any, i: int) -> str:
-    """The length, or the count of entries, that a factor is equal or inverse to."""
-    lengths: dict[int, str] = {}
-    outputs = [("output", y) for y in f.here()]
-    for name, a in [
-        *outputs,
-        (f"`{f.names[i]}`", f.inputs[i]),
-        *((f"`{n}`", x) for n, x in zip(f.names, f.inputs, strict=True)),
-    ]:
-        if a.ndim > 1 or name != "output":
-            for axis, n in enumerate(a.shape):
-                batch = ", the batch" if axis == 0 and a.ndim > 1 else ""
-                lengths.setdefault(n, f"the length of axis {axis} of {name}{batch}")
-        if a.ndim:
-            lengths.setdefault(a.size, f"the number of entries of {name}")
-            for r in range(2, a.ndim):
-                for axes in itertools.combinations(range(a.ndim), r):
-                    count = int(np.prod([a.shape[k] for k in axes]))
-                    lengths.setdefault(count, f"the number of entries in {_axes(axes)} of {name}")
-    for n, name in lengths.items():
-        if n > 1 and np.isclose(factor, 1 / n, rtol=1e-6):
-            return f": it is divided by {n} once too often, {name}. A mean for a sum?"
-        if n > 1 and np.isclose(factor, n, rtol=1e-6):
-            return f": it is multiplied by {n} too much, {name}. A sum for a mean?"
-    if np.isclose(abs(factor), 2, rtol=1e-6) or np.isclose(abs(factor), 0.5, rtol=1e-6):
+def _name_of(factor: float, f: Function, i: int) -> str:
+    """The length, or the product of lengths, that a factor is equal or inverse to."""
+    arrays = [("output", y) for y in f.here] + [(f"`{f.names[i]}`", f.inputs[i])]
+    arrays += [(f"`{n}`", x) for n, x in zip(f.names, f.inputs, strict=True)]
+    for name, a in arrays:
+        for count in range(1, a.ndim + 1):
+            for axes in itertools.combinations(range(a.ndim), count):
+                n = math.prod(a.shape[k] for k in axes)
+                where = f"the {'length' if count == 1 else 'size'} of {_axes(axes)} of {name}"
+                if n > 1 and math.isclose(factor, 1 / n, rel_tol=1e-6):
+                    return f": it is divided by {n} once too often, {where}. A mean for a sum?"
+                if n > 1 and math.isclose(factor, n, rel_tol=1e-6):
+                    return f": it is multiplied by {n} too much, {where}. A sum for a mean?"
+    if any(math.isclose(abs(factor), c, rel_tol=1e-6) for c in (2, 0.5)):
         return ". Is there a square, or a term that counts twice?"
     return ""
 
 
-def _axes(axes: tuple[int, ...]) -> str:
+def _axes(axes: Shape) -> str:
     return f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"

@@ -12,11 +12,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from tinygen._types import Array
 from tinygen.autograd import Tensor, grad, to_numpy, xp
 from tinygen.autograd import sum as sum_over
 from tinygen.testing.diagnosis import Finding, GradientError
 
-Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+Arrays: TypeAlias = list[Array]
+Call: TypeAlias = Callable[..., Any]
+Live: TypeAlias = dict[str, Tensor]
 
 EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 2.0**-7  # of a typical entry: extrapolated, the error is about FIRST_STEP⁶
@@ -26,6 +29,7 @@ FIRST_STEP = 2.0**-7  # of a typical entry: extrapolated, the error is about FIR
 
 
 class Slope(NamedTuple):
+    step: float  # the longest of three
     value: float  # extrapolated to step 0
     error: float  # what the extrapolation may be off by
     noise: float  # what the rounding of f's values amounts to
@@ -33,8 +37,6 @@ class Slope(NamedTuple):
     high: float  # and of the greater
     bend: float  # by what the slope changes over an entry's own size
     scale: float  # a typical slope: the size of the outputs that change over that of x
-    central: tuple[float, float, float]  # at the steps h, h/2, h/4
-    steps: tuple[float, float, float]
 
     @property
     def unsure(self) -> float:
@@ -43,77 +45,59 @@ class Slope(NamedTuple):
 
 
 @np.errstate(all="ignore")  # a step may leave f's domain: then a shorter one is tried
-def measure(
-    f: Function, i: int, block: Any, direction: Floats, v: list[Floats], step: float
-) -> Slope:
+def measure(f: Function, i: int, block: Any, direction: Array, v: Arrays, step: float) -> Slope:
     """The slope of t ↦ ⟨v, f(x + t · direction)⟩ at 0.
 
     Outputs that do not change are left out of the sums, so that their rounding can't drown those
     that do. 4/3 c(h/2) − 1/3 c(h) cancels the error of order h², once more that of order h⁴.
     """
-    here = f.here()
-    central: list[float] = []
-    steps = (step, step / 2, step / 4)
-    for h in steps:
-        ahead, width_a = _moved(f, i, block, h * direction)
-        behind, width_b = _moved(f, i, block, -h * direction)
-        h_a, h_b = width_a / direction[0], -width_b / direction[0]  # as rounded in floating point
-        change = low = high = rounding = size = everything = 0.0
-        for w, a, b, c, floor in zip(v, ahead, behind, here, f.floors, strict=True):
-            moved = (a != b) | (a != c)
-            change += float(np.sum(w * (a - b), where=moved))
-            sides = w * (a - c) / h_a, w * (c - b) / h_b
-            low += float(np.sum(np.minimum(*sides), where=moved))
-            high += float(np.sum(np.maximum(*sides), where=moved))
-            rounding += EPS * float(
-                np.sum(np.abs(w) * (np.abs(a) + np.abs(b) + 2 * floor), where=moved)
-            )
-            sizes = np.abs(w) * np.maximum(np.abs(c), floor)
-            size, everything = size + float(np.sum(sizes, where=moved)), everything + sizes.sum()
-        central.append(change / (h_a + h_b))
-        noise = 2 * rounding / (h_a + h_b)
+    w, c, floor = flat(v), flat(f.here), flat(f.floors)
+    central = []
+    for h in (step, step / 2, step / 4):
+        (a, h_a), (b, h_b) = (_moved(f, i, block, direction, t) for t in (h, -h))
+        moved = (a != b) | (a != c)
+        central.append(float((w * (a - b)).sum(where=moved) / (h_a - h_b)))
     once = [(4 * central[k + 1] - central[k]) / 3 for k in range(2)]
     value = (16 * once[1] - once[0]) / 15
-    bend = (high - low) / steps[-1] * float(np.abs(f.inputs[i].reshape(-1)[block]).max())
-    per_reach = float(np.abs(direction).max()) / typical(f.inputs[i], block)
-    scale = max((size or float(everything)) * per_reach, abs(value)) or 1.0
-    return Slope(
-        value,
-        abs(value - once[1]),
-        noise,
-        low,
-        high,
-        bend,
-        scale,
-        (central[0], central[1], central[2]),
-        steps,
-    )
+    sides = w * (a - c) / h_a, w * (b - c) / h_b
+    low, high = (float(pick(*sides).sum(where=moved)) for pick in (np.minimum, np.maximum))
+    rounding = EPS * (abs(w) * (abs(a) + abs(b) + 2 * floor)).sum(where=moved)
+    sizes = abs(w) * np.maximum(abs(c), floor)
+    size = float(sizes.sum(where=moved) or sizes.sum())
+    x = f.inputs[i]
+    bend = (high - low) / h * float(abs(x.reshape(-1)[block]).max())
+    scale = max(size * float(abs(direction).max()) / typical(x, block), abs(value)) or 1.0
+    noise = 2 * float(rounding) / (h_a - h_b)
+    return Slope(step, value, abs(value - once[1]), noise, low, high, bend, scale)
 
 
-def typical(x: Floats, block: Any = slice(0)) -> float:
+def _moved(f: Function, i: int, block: Any, direction: Array, t: float) -> tuple[Array, float]:
+    """f's values at x + t · direction, and what t is as rounded there."""
+    x = f.inputs[i].copy()
+    entries = x.reshape(-1)
+    entries[block] += t * direction
+    rounded = float(entries[block][0] - f.inputs[i].reshape(-1)[block][0]) / direction[0]
+    try:
+        return flat(f.values_at(i, x)), rounded
+    except (ArithmeticError, ValueError):  # left f's domain
+        return flat(f.here) * np.nan, rounded
+
+
+def flat(arrays: Arrays) -> Array:
+    return np.concatenate([a.reshape(-1) for a in arrays])
+
+
+def typical(x: Array, block: Any = slice(0)) -> float:
     """The size of a typical entry, or of the largest in the block; 1 where all are zero."""
     size = float(np.sqrt(np.square(x).mean())) if x.size else 0.0
-    return max(size, float(np.abs(x.reshape(-1)[block]).max(initial=0))) or 1.0
+    return max(size, float(abs(x.reshape(-1)[block]).max(initial=0))) or 1.0
 
 
-def step_lengths(x: Floats, block: Any) -> list[float]:
+def step_lengths(x: Array, block: Any) -> list[float]:
     """The steps to try: first by what is typical for x, then, for a tiny entry, by its own size."""
     sizes = [typical(x, block) / 16**k for k in range(8)]
-    own = float(np.abs(x.reshape(-1)[block]).min())
+    own = float(abs(x.reshape(-1)[block]).min())
     return [FIRST_STEP * h for h in [*sizes, *([own, own / 16, own / 256] if own else [])]]
-
-
-def _moved(f: Function, i: int, block: Any, step: Floats) -> tuple[list[Floats], float]:
-    """f's values with some entries of input i moved, and by how much the first was, as rounded."""
-    x = f.inputs[i].copy()
-    flat = x.reshape(-1)
-    before = flat[block]
-    flat[block] = before + step
-    width = float(flat[block][0] - before[0])
-    try:
-        return f.values_at(i, x), width
-    except (ArithmeticError, ValueError):  # left f's domain
-        return [np.full_like(y, np.nan) for y in f.here()], width
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -122,128 +106,96 @@ def _moved(f: Function, i: int, block: Any, step: Floats) -> tuple[list[Floats],
 class Function:
     """A function of float64 arrays, with a gradient to be checked."""
 
-    name: str
-    order: int
-    names: list[str]
-    inputs: list[Floats]
-    floors: list[float]  # for each output, what its rounding errors are relative to, at least
-    _here: list[Floats] | None = None
+    def __init__(self, name: str, order: int, names: list[str], inputs: Arrays) -> None:
+        if not inputs:
+            raise ValueError(f"gradcheck: no input of {name} is floating-point, nor any `params`")
+        self.name, self.order, self.names, self.inputs = name, order, names, inputs
+        self.here = self.values()
+        # for each output, what its rounding errors are relative to, at least
+        self.floors = [np.zeros_like(y) for y in self.here]
 
-    def values(self) -> list[Floats]:
+    def values_at(self, i: int, x: Array) -> Arrays:
+        """The outputs with `x` for input i."""
         raise NotImplementedError
 
-    def values_at(self, i: int, x: Floats) -> list[Floats]:
+    def gradient(self, v: Arrays) -> Arrays:
+        """The cotangent of each input, as computed from those of the outputs."""
         raise NotImplementedError
 
-    def gradient(self, v: list[Floats]) -> list[Floats]:
-        raise NotImplementedError
+    def values(self) -> Arrays:
+        return self.values_at(0, self.inputs[0])
 
-    def its_vjp(self, v: list[Floats]) -> Function:
-        raise NotImplementedError
-
-    def here(self) -> list[Floats]:
-        if self._here is None:
-            self._here = self.values()
-        return self._here
-
-    def slope(self, i: int, index: Any, v: list[Floats]) -> Slope:
+    def slope(self, i: int, index: Any, v: Arrays) -> Slope:
         """The slope along one entry of input i, at the step that suits best."""
-        flat = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
+        entry = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
         tried = []
-        for step in step_lengths(self.inputs[i], flat):
-            tried.append(measure(self, i, flat, np.ones(1), v, step))
+        for step in step_lengths(self.inputs[i], entry):
+            tried.append(measure(self, i, entry, np.ones(1), v, step))
             if tried[-1].unsure <= 1e-8 * tried[-1].scale:
                 break
         return min(tried, key=lambda s: s.unsure)
 
-    def numeric_gradient(self, i: int, v: list[Floats]) -> Floats:
+    def numeric_gradient(self, i: int, v: Arrays) -> Array:
         """All slopes along the entries of input i."""
-        slopes = [self.slope(i, index, v).value for index in np.ndindex(self.inputs[i].shape)]
-        return np.reshape(slopes, self.inputs[i].shape)
+        shape = self.inputs[i].shape
+        return np.reshape([self.slope(i, index, v).value for index in np.ndindex(shape)], shape)
 
 
 class TensorFunction(Function):
     """A function of Tensors. Its inputs are live: moving one is setting its data."""
 
     def __init__(
-        self,
-        name: str,
-        order: int,
-        names: list[str],
-        live: list[Tensor],
-        call: Callable[[], list[Tensor]],
+        self, name: str, order: int, names: list[str], live: list[Tensor], call: Call
     ) -> None:
-        self.name, self.order, self.names, self.live, self.call = name, order, names, live, call
-        self.inputs = [x.numpy() for x in live]
-        self.floors = [0.0] * len(self.here())
+        self.live, self.call = live, call
+        super().__init__(name, order, names, [x.numpy() for x in live])
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        f: Callable[..., Any],
-        names: list[str],
-        inputs: Sequence[Any],
-        parameters: dict[str, Tensor],
-    ) -> TensorFunction:
-        given = [_as_live(x) for x in inputs]
-        live = {n: x for n, x in zip(names, given, strict=True) if _is_live(x)} | parameters
-        if not live:
-            raise ValueError(f"gradcheck: no input of {name} is floating-point, nor any `params`")
+    def of(cls, name: str, f: Call, inputs: dict[str, Any], params: Live) -> TensorFunction:
+        arguments = {n: _in_float64(x) for n, x in inputs.items()}
+        live = {n: x for n, x in arguments.items() if isinstance(x, Tensor) and x.requires_grad}
 
         def call() -> list[Tensor]:
-            y = f(*given)
-            outputs = list(y) if isinstance(y, (tuple, list)) else [y]
-            if not outputs:
-                raise ValueError(f"gradcheck: {name} returned nothing to differentiate")
-            for each in outputs:
-                if not isinstance(each, Tensor):
+            outputs = _listed(f(*arguments.values()))
+            for y in outputs:
+                if not isinstance(y, Tensor):
+                    got = type(y).__name__
                     raise TypeError(
-                        f"gradcheck: {name} returned {type(each).__name__}, no Tensor; "
-                        f"for a plain NumPy function pass its vjp too"
+                        f"gradcheck: {name} gave {got}, no Tensor; for NumPy pass `vjp`"
                     )
-                if each.dtype != np.float64:
-                    raise GradientError(Finding(name, 1, "float32", dtype=str(each.dtype)))
-            return outputs
+            return _all_float64(name, outputs)
 
+        live |= params
         return cls(name, 1, list(live), list(live.values()), call)
 
-    def values(self) -> list[Floats]:
-        return [to_numpy(y.data) for y in self.call()]
-
-    def values_at(self, i: int, x: Floats) -> list[Floats]:
+    def values_at(self, i: int, x: Array) -> Arrays:
         kept = self.live[i].data
         self.live[i].data = xp.asarray(x)
         try:
-            return self.values()
+            return [to_numpy(y.data) for y in self.call()]
         finally:
             self.live[i].data = kept
 
-    def gradient(self, v: list[Floats]) -> list[Floats]:
+    def gradient(self, v: Arrays) -> Arrays:
         total = _weighted(self.call(), [Tensor(w) for w in v])
         return [g.numpy() for g in grad(total, self.live, allow_unreachable=True)]
 
-    def its_vjp(self, v: list[Floats]) -> TensorFunction:
-        several = len(v) > 1
+    def its_vjp(self, v: Arrays) -> TensorFunction:
+        """(x, v) ↦ x̄, the function that the next order checks."""
         cotangents = [Tensor(w, requires_grad=True) for w in v]
-        names = [f"cotangent {i}" if several else "cotangent" for i in range(len(v))]
+        names = [f"cotangent {i}" for i in range(len(v))] if len(v) > 1 else ["cotangent"]
 
         def call() -> list[Tensor]:
             total = _weighted(self.call(), cotangents)
             return grad(total, self.live, create_graph=True, allow_unreachable=True)
 
-        vjp = TensorFunction(
-            self.name, self.order + 1, self.names + names, self.live + cotangents, call
-        )
-        size = sum(
-            float(np.sum(np.abs(w) * np.maximum(np.abs(y), floor)))
-            for w, y, floor in zip(v, self.here(), self.floors, strict=True)
-        )
-        vjp.floors = [size / typical(x) for x in self.inputs]
-        for name, x, g, h in zip(
-            self.names, self.inputs, self.gradient(v), vjp.values(), strict=False
-        ):
-            if not np.allclose(g, h, rtol=1e-6, atol=1e-9 * size / typical(x)):
+        names, live = self.names + names, self.live + cotangents
+        vjp = TensorFunction(self.name, self.order + 1, names, live, call)
+        size = float((abs(flat(v)) * np.maximum(abs(flat(self.here)), flat(self.floors))).sum())
+        vjp.floors = [np.full(x.shape, size / typical(x)) for x in self.inputs]
+        gradients = zip(self.names, self.gradient(v), vjp.here, vjp.floors, strict=True)
+        for name, g, recorded, floor in gradients:
+            if not np.allclose(g, recorded, rtol=1e-6, atol=1e-9 * floor):
                 raise GradientError(Finding(self.name, self.order, "recording", name))
         return vjp
 
@@ -251,78 +203,61 @@ class TensorFunction(Function):
 class NumpyFunction(Function):
     """A function of plain arrays, with a hand-written backward."""
 
-    def __init__(
-        self,
-        name: str,
-        f: Callable[..., Any],
-        vjp: Callable[..., Any],
-        names: list[str],
-        inputs: Sequence[Any],
-    ) -> None:
-        self.name, self.order, self.f, self.vjp = name, 1, f, vjp
-        plain = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
-        plain = [np.asarray(x) if isinstance(x, list) else x for x in plain]
-        self.given = [np.array(x, np.float64) if _is_float(x) else x for x in plain]
-        self.checked = [k for k, x in enumerate(self.given) if _is_float(x)]
-        self.names = [names[k] for k in self.checked]
-        self.inputs = [self.given[k] for k in self.checked]
-        if not self.inputs:
-            raise ValueError(f"gradcheck: no input of {name} is floating-point")
-        self.floors = [0.0] * len(self.here())
+    def __init__(self, name: str, f: Call, vjp: Call, inputs: dict[str, Any]) -> None:
+        self.f, self.vjp = f, vjp
+        arguments = [_in_float64(x) for x in inputs.values()]
+        self.arguments = [x.numpy() if isinstance(x, Tensor) else x for x in arguments]
+        self.checked = [k for k, x in enumerate(self.arguments) if _is_float(x)]
+        names, checked = list(inputs), [self.arguments[k] for k in self.checked]
+        super().__init__(name, 1, [names[k] for k in self.checked], checked)
 
-    def _call(self, given: list[Any]) -> list[Floats]:
-        y = self.f(*(x.copy() if isinstance(x, np.ndarray) else x for x in given))
-        outputs = [np.asarray(a) for a in (y if isinstance(y, (tuple, list)) else [y])]
-        for each in outputs:
-            if each.dtype != np.float64:
-                raise GradientError(Finding(self.name, 1, "float32", dtype=str(each.dtype)))
-        self.single = not isinstance(y, (tuple, list))
-        return outputs
-
-    def values(self) -> list[Floats]:
-        return self._call(self.given)
-
-    def values_at(self, i: int, x: Floats) -> list[Floats]:
+    def values_at(self, i: int, x: Array) -> Arrays:
         k = self.checked[i]
-        return self._call([*self.given[:k], x, *self.given[k + 1 :]])
+        y = self.f(*_copies([*self.arguments[:k], x, *self.arguments[k + 1 :]]))
+        self.single = not isinstance(y, (tuple, list))
+        return _all_float64(self.name, [np.asarray(a) for a in _listed(y)])
 
-    def gradient(self, v: list[Floats]) -> list[Floats]:
-        copies = [x.copy() if isinstance(x, np.ndarray) else x for x in self.given]
-        cotangent = v[0].copy() if self.single else tuple(w.copy() for w in v)
-        result = self.vjp(cotangent, *copies)
-        found = list(result) if isinstance(result, (tuple, list)) else [result]
-        if len(found) == len(self.given):
-            found = [found[k] for k in self.checked]
-        if len(found) != len(self.inputs):
-            raise TypeError(
-                f"gradcheck: vjp returned {len(found)} arrays for {len(self.given)} inputs"
-            )
-        return [np.asarray(g, np.float64) for g in found]
-
-    def its_vjp(self, v: list[Floats]) -> Function:
-        return self  # a hand-written backward has no recorded gradient of its own
+    def gradient(self, v: Arrays) -> Arrays:
+        cotangent = v[0].copy() if self.single else tuple(_copies(v))
+        gradients = _listed(self.vjp(cotangent, *_copies(self.arguments)))
+        count = len(gradients)
+        if count == len(self.arguments):
+            gradients = [gradients[k] for k in self.checked]
+        if len(gradients) != len(self.inputs):
+            n = len(self.arguments)
+            raise TypeError(f"gradcheck: `vjp` returned {count} arrays for {n} inputs")
+        return [np.asarray(g, np.float64) for g in gradients]
 
 
 def _weighted(outputs: list[Tensor], cotangents: list[Tensor]) -> Tensor:
     """⟨v, y⟩"""
-    total = sum_over(outputs[0] * cotangents[0])
-    for y, v in zip(outputs[1:], cotangents[1:], strict=True):
-        total = total + sum_over(y * v)
+    total, *rest = (sum_over(y * v) for y, v in zip(outputs, cotangents, strict=True))
+    for term in rest:
+        total = total + term
     return total
+
+
+def _listed(y: Any) -> list[Any]:
+    return list(y) if isinstance(y, (tuple, list)) else [y]
+
+
+def _copies(arrays: Sequence[Any]) -> list[Any]:
+    return [x.copy() if isinstance(x, np.ndarray) else x for x in arrays]
+
+
+def _all_float64(name: str, outputs: list[Any]) -> list[Any]:
+    for y in outputs:
+        if y.dtype != np.float64:
+            detail = f"it returned {y.dtype} for float64 inputs: compute in the inputs' dtype"
+            raise GradientError(Finding(name, 1, "float32", detail=detail))
+    return outputs
 
 
 def _is_float(x: Any) -> bool:
     return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
 
 
-def _is_live(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.requires_grad
-
-
-def _as_live(x: Any) -> Any:
+def _in_float64(x: Any) -> Any:
     """A floating-point input as a Tensor to differentiate, anything else as it is."""
-    if isinstance(x, list):
-        x = np.asarray(x)
-    if not _is_float(x):
-        return x
-    return Tensor(Tensor(x).astype(np.float64), requires_grad=True)
+    x = np.asarray(x) if isinstance(x, list) else x
+    return Tensor(Tensor(x).astype(np.float64), requires_grad=True) if _is_float(x) else x

@@ -1,9 +1,8 @@
 """Hypothesis strategies for property tests of gradients: arrays, shapes, axes, geometries.
 
 A property test of a gradient wants inputs of every shape that are typical rather than extreme: no
-entry at a kink of the function, none that overflows. These strategies draw such entries straight
-away instead of shifting or rejecting them, so that what a failing test prints is what was drawn,
-and shrinks to something short.
+entry at a kink of the function, none that overflows. These strategies draw such entries directly,
+without shifting or rejecting, so that a failing test shrinks to something short.
 
     @given(strategies.arrays(away_from=[0]))
     def test_relu_passes_gradcheck(x):
@@ -14,6 +13,7 @@ This module needs hypothesis; nothing else in tinygen imports it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -51,18 +51,16 @@ def arrays(
     The entries are thousandths, which print shortly, and differ from one another often enough.
     """
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
-    pieces, start = [], low
-    for kink in sorted(away_from):
-        pieces.append((start, min(kink - gap, high)))
-        start = max(start, kink + gap)
-    pieces.append((start, high))
-    allowed = [(int(np.ceil(a * 1000)), int(np.floor(b * 1000))) for a, b in pieces]
-    numbers = [st.integers(a, b) for a, b in allowed if a <= b]
+    starts = [low, *(max(low, kink + gap) for kink in sorted(away_from))]
+    stops = [*(min(kink - gap, high) for kink in sorted(away_from)), high]
+    pieces = [
+        (math.ceil(a * 1000), math.floor(b * 1000)) for a, b in zip(starts, stops, strict=True)
+    ]
+    numbers = [st.integers(a, b) for a, b in pieces if a <= b]
     if not numbers:
-        raise ValueError(
-            f"arrays: nothing lies between {low} and {high} and {gap} away from {list(away_from)}"
-        )
-    count = int(np.prod(size, dtype=int))
+        kinks = f"{gap} away from {list(away_from)}"
+        raise ValueError(f"arrays: nothing lies between {low} and {high} and {kinks}")
+    count = math.prod(size)
     entries = draw(st.lists(st.one_of(numbers), min_size=count, max_size=count))
     return (np.array(entries, np.float64) / 1000).astype(dtype).reshape(size)
 
@@ -77,7 +75,7 @@ def distinct(
 ) -> Array:
     """Arrays whose entries all lie at least `gap` apart: for max, sort, and other rankings."""
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
-    count = int(np.prod(size, dtype=int))
+    count = math.prod(size)
     ranks = draw(st.permutations(range(count)))
     jitter = draw(st.lists(st.integers(0, 999), min_size=count, max_size=count))
     entries = gap * (2 * (np.array(ranks, np.float64) - count / 2) + np.array(jitter) / 1000)
@@ -88,11 +86,8 @@ def distinct(
 def broadcastable(draw: Any, count: int = 2, max_dims: int = 3, max_side: int = 4) -> list[Shape]:
     """Shapes that broadcast with each other: axes missing in front, and axes of length 1."""
     full = draw(shapes(max_dims=max_dims, max_side=max_side))
-    drawn = []
-    for _ in range(count):
-        first = draw(st.integers(0, len(full)))
-        drawn.append(tuple(1 if draw(st.booleans()) else n for n in full[first:]))
-    return drawn
+    starts = [draw(st.integers(0, len(full))) for _ in range(count)]
+    return [tuple(1 if draw(st.booleans()) else n for n in full[first:]) for first in starts]
 
 
 def axes(ndim: int) -> Strategy[int | tuple[int, ...] | None]:
@@ -100,8 +95,8 @@ def axes(ndim: int) -> Strategy[int | tuple[int, ...] | None]:
     if not ndim:
         return st.just(None)
     one = st.integers(-ndim, ndim - 1)
-    some = st.lists(one, min_size=1, max_size=ndim, unique_by=lambda a: a % ndim).map(tuple)
-    return st.none() | one | some
+    several = st.lists(one, min_size=1, max_size=ndim, unique_by=lambda a: a % ndim).map(tuple)
+    return st.none() | one | several
 
 
 class Conv(NamedTuple):
@@ -121,17 +116,11 @@ def conv_geometries(draw: Any, max_side: int = 5) -> Conv:
     non-square, and padding uneven.
     """
     N, C, O = (draw(st.integers(1, 2)) for _ in range(3))
-    sides, kernel, stride, padding = [], [], [], []
-    for _ in range(2):
-        n = draw(st.integers(1, max_side))
-        before, after = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-        sides.append(n)
-        padding.append((before, after))
-        kernel.append(draw(st.integers(1, min(4, n + before + after))))
-        stride.append(draw(st.integers(1, 4)))
-    return Conv(
-        (N, sides[0], sides[1], C),
-        (kernel[0], kernel[1], C, O),
-        (stride[0], stride[1]),
-        (padding[0], padding[1]),
-    )
+
+    def axis() -> tuple[int, int, int, tuple[int, int]]:
+        n, before, after = (draw(st.integers(*ends)) for ends in ((1, max_side), (0, 2), (0, 2)))
+        k = draw(st.integers(1, min(4, n + before + after)))
+        return n, k, draw(st.integers(1, 4)), (before, after)
+
+    (H, K, s, p), (W, L, t, q) = axis(), axis()
+    return Conv((N, H, W, C), (K, L, C, O), (s, t), (p, q))
