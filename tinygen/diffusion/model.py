@@ -7,6 +7,7 @@ But the square error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and tha
 
 Notation: x_0, x_t, eps (N, …), images in [−1, 1], points or latent vectors; t from 1 to T, (N,),
 given to the network as 1000 t/T; hats, x̂_0, are what the network guesses.
+Reading order: `Diffusion`; the loss and its weights; `train`; `variational_bound`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ and follow the equation that turns noise into images,
 Both have an error of order 1/steps; `heun` and `multistep`, on a grid of σ, of 1/steps².
 
 Notation: x (N, …), in and out in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
+Reading order: the four samplers; `sample`; `log_likelihood`, the way back; `guided`.
 """
 
 from __future__ import annotations
@@ -49,9 +50,6 @@ class Step(NamedTuple):
 def last(steps: Iterable[Step]) -> Array:
     """The samples: x after the last step, on the host."""
     return to_numpy(deque(steps, maxlen=1).pop().x)
-
-
-# --- on the schedule's own times ------------------------------------------------------------------
 
 
 def ancestral(
@@ -100,9 +98,6 @@ def ddim(
         if sigma > 0:
             x = x + sigma * noise_like(x, rng=generator("ddim", rng))
         yield Step(s, x, x_0)
-
-
-# --- on a grid of σ -------------------------------------------------------------------------------
 
 
 def edm_sigmas(
@@ -216,9 +211,6 @@ def log_likelihood(
     times, x = np.linspace(low, high, steps + 1), xp.asarray(x)
     with evaluating(model):
         return ode.log_likelihood(field, x, times, step=ode.heun, **options)
-
-
-# --- classifier-free guidance ---------------------------------------------------------------------
 
 
 class Guided(Module):
