@@ -23,7 +23,7 @@ from tinygen._checks import expect
 from tinygen._random import generator
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
-from tinygen.diffusion.schedule import NoiseSchedule, per_row
+from tinygen.diffusion.schedule import NoiseSchedule, Rows, per_row
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
@@ -38,7 +38,7 @@ def target(predicts: str, x_0: Any, eps: Any, a: Any, b: Any) -> Any:
     return {"eps": lambda: eps, "x_0": lambda: x_0, "v": lambda: eps * a - x_0 * b}[predicts]()
 
 
-def x_0_and_eps(predicts: str, output: Any, x_t: Any, a: Any, b: Any) -> tuple[Any, Any]:
+def x_0_and_eps(predicts: str, output: Rows, x_t: Rows, a: Any, b: Any) -> tuple[Rows, Rows]:
     """x̂_0 and ε̂ from what the network said, with a x̂_0 + b ε̂ = x_t always; b > 0"""
     if predicts == "eps":
         return (x_t - output * b) / a, output
