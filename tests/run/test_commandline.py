@@ -28,7 +28,7 @@ def parser(**more):
         **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more},
     )
     p.add_argument("--width", type=int, default=32)
-    p.add_argument("--price", type=commandline.from_zero, default=1.0)
+    p.add_argument("--price", type=commandline.at_least(0.0), default=1.0)
     return p
 
 

@@ -1,9 +1,8 @@
 """A checkpoint: all that a run needs to go on as if it had never been stopped, in one `.npz`.
 
-A run is made of parts: a model, an optimiser, an average of its weights, the batches, a random
-generator. Each part's `state_dict()` is a few named arrays; the file holds them as `part/name`,
-and beside them one text, `about`. Nothing in it is a pickled object, so to open a checkpoint is
-never to run a stranger's program.
+Each part of a run, a model or an optimiser or a generator, is a few named arrays, `part/name` in
+the file; beside them is one text, `about`. Nothing in it is a pickled object, so to open a
+checkpoint is never to run a stranger's program.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -> None:
-    """Write the state of the parts, and `about`, which must fit into JSON, into one file.
-
-    The old file stays until the new one is whole.
-    """
+    """Write the state of the parts, and `about`, which must fit into JSON, into one file."""
     arrays = {f"{part}/{k}": array for part in parts for k, array in state(parts[part]).items()}
     text = json.dumps({"format": FORMAT, "parts": list(parts), **about})
     save_arrays(path, about=text, **arrays)
@@ -42,9 +38,8 @@ def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, An
     """Put the saved state into the parts, and return `about`; if anything is wrong, into none."""
     about, arrays = read(path)
     if set(about["parts"]) != parts.keys():
-        raise CheckpointError(
-            f"{path} is of another run: expected {[*parts]}, got {about['parts']}"
-        )
+        differ = f"expected {[*parts]}, got {about['parts']}"
+        raise CheckpointError(f"{path} is of another run: {differ}")
     _put_all(path, parts, arrays)
     return about
 

@@ -1,7 +1,7 @@
 """`log.csv`: a row for each step of a run, with its number, the epoch, the seconds and the values.
 
-Rows are appended as the run goes. One that stops between two checkpoints has rows of steps that
-will be made again, and perhaps half a row at the end: these go when it is resumed.
+A run that stops between two checkpoints leaves rows of steps that will be made again, and perhaps
+half a row: these go when it is resumed.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from tinygen._batch import host
 from tinygen._files import replacing
+from tinygen._types import ArrayLike
 from tinygen.optim import NotFinite
 
 __all__ = ["Record"]
@@ -31,17 +31,16 @@ class Record(dict[str, Any]):
     def __init__(self, step: int, epoch: float, seconds: float) -> None:
         self.step, self.epoch, self.seconds = step, epoch, seconds
 
-    def add(self, values: Mapping[str, Any]) -> None:
+    def add(self, values: Mapping[str, ArrayLike]) -> None:
         """Each value in its own dtype, for the log to have its digits and no more."""
         for name, value in values.items():
-            array = np.asarray(host(value))
-            if array.size != 1 or name in FIRST:
-                raise ValueError(
-                    f"log: expected a number, not one of {FIRST}, got {name}={value!r}"
-                )
-            self[name] = array.flat[0] if array.dtype != bool else int(array.flat[0])
-        if wrong := [name for name in values if not math.isfinite(self[name])]:
-            raise NotFinite(f"`{wrong[0]}` was {self[wrong[0]]} at step {self.step}")
+            x = np.asarray(host(value))
+            if x.size != 1 or name in FIRST:
+                raise ValueError(f"log: expected a number, none of {FIRST}, got {name}={value!r}")
+            self[name] = x.flat[0] if x.dtype != bool else int(x.flat[0])
+        for name in values:
+            if not math.isfinite(self[name]):
+                raise NotFinite(f"`{name}` was {self[name]} at step {self.step}")
 
 
 class Logbook:
@@ -68,7 +67,7 @@ class Logbook:
     def close(self) -> None:
         self._file.close()
 
-    def _begin(self, names: Sequence[str], rows: list[dict[str, str]]) -> None:
+    def _begin(self, names: list[str], rows: list[dict[str, str]]) -> None:
         """Write these rows, at once or not at all, and go on after them."""
         with replacing(self.path) as file:
             table = csv.DictWriter(codecs.getwriter("utf-8")(file), names, lineterminator="\n")
@@ -79,9 +78,9 @@ class Logbook:
         self._names, self._table = names, csv.DictWriter(self._file, names, lineterminator="\n")
 
 
-def read(path: str | os.PathLike[str]) -> tuple[list[str], list[dict[str, str]]]:
+def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """The names of the columns, and the rows that are whole, as text."""
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     names, *rows = list(csv.reader(text.split("\n")[:-1])) or [[]]
     if names[:3] != FIRST:
         raise ValueError(f"{path} is not the log of a run: expected the columns {FIRST} first")

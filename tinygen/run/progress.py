@@ -1,8 +1,4 @@
-"""How far a run is, on standard error: a bar at a terminal, and plain lines everywhere else.
-
-A file or another program that reads the output wants whole lines, and not many of them: one each
-ten seconds, and one at the end.
-"""
+"""How far a run is, on standard error: a bar at a terminal, elsewhere a line each ten seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ class Progress:
 
     def __init__(self, step: int, batches: Batches | None) -> None:
         self._step, self._batches, self._began, self._next = step, batches, time.monotonic(), 0.0
-        self._last: Record | None = None  # if it has not been shown
+        self._hidden: Record | None = None  # the last record, if it has not been shown
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(
             total=batches.epochs if batches else None,
@@ -37,15 +33,14 @@ class Progress:
 
     def update(self, record: Record) -> None:
         """After the step of that record; shown only if the last time was long enough ago."""
-        self._last = record
+        self._hidden = record
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + (0.1 if self._terminal else 10)
             self._show(record)
 
     def close(self) -> None:
-        """Show the last step, and no more."""
-        if self._last is not None:
-            self._show(self._last)
+        if self._hidden is not None:
+            self._show(self._hidden)
         self._bar.close()
 
     def _show(self, record: Record) -> None:
@@ -54,7 +49,7 @@ class Progress:
             done, unit = (record.epoch - self._bar.initial) * self._batches.rows, "images"
         rate = f"{done / (time.monotonic() - self._began):,.1f} {unit}/s"
         values = [f"{name} {value:.4g}" for name, value in record.items()]
-        self._bar.n, self._last = record.epoch, None
+        self._bar.n, self._hidden = record.epoch, None
         if self._terminal:
             self._bar.ncols = shutil.get_terminal_size().columns  # what is too long is cut off
         self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
