@@ -70,7 +70,8 @@ def checked_labels(owner: str, labels: Any, classes: int, rows: Any) -> Any:
         raise ValueError(f"{owner}: expected `labels`, being conditional on {classes} classes")
     y, n = np.asarray(host(labels)), len(rows)
     if y.dtype.kind not in "iu" or y.shape != (n,):
-        raise ValueError(f"{owner}: expected `labels` to be {n} ints, got {y.dtype} {y.shape}")
+        kind = f"{y.dtype} of shape {y.shape}"
+        raise ValueError(f"{owner}: expected `labels` to be {n} ints, one a row, got {kind}")
     if y.size and not 0 <= y.min() <= y.max() < classes:
         ends = f"{y.min()} to {y.max()}"
         raise ValueError(f"{owner}: expected `labels` from 0 to {classes - 1}, got {ends}")

@@ -11,11 +11,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from tinygen._types import PathLike
+
 PART = ".part"  # how the name of a file ends that is still being written
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """`with replacing("a.npz") as file:`: what is written is `a.npz` at the end, or not at all.
 
     It goes to a file beside it, which is renamed, in one step, when all of it is on disk.
@@ -35,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise
 
 
-def save_arrays(path: str | os.PathLike[str], compress: bool = False, **arrays: Any) -> None:
+def save_arrays(path: PathLike, compress: bool = False, **arrays: Any) -> None:
     """`np.savez`, whole or not at all, and never with a pickle in it."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:

@@ -32,10 +32,9 @@ class RunError(ValueError):
 
 
 def enter(folder: Path, settings: dict[str, Any], resume: bool, free: set[str]) -> IO[bytes]:
-    """Begin a run in the folder, or resume the one in it, and return the lock.
+    """Begin a run in the folder, or resume the one in it, if its settings are these but for `free`.
 
-    An older run is renamed, with a number. To be resumed it must have these settings, except for
-    the `free` ones.
+    What is returned is the lock.
     """
     if resume:
         saved = {**settings, **read_config(folder)["settings"]}

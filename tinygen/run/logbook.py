@@ -1,4 +1,4 @@
-"""`log.csv`: a row for each step of a run, with its number, the epoch, the seconds and the values.
+"""What a run tells of its steps: a row each in `log.csv`, and on standard error how far it is.
 
 A run that stops between two checkpoints leaves rows of steps that will be made again, and perhaps
 half a row: these go when it is resumed.
@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import math
+import shutil
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from tinygen._batch import host
 from tinygen._files import replacing
 from tinygen._types import ArrayLike
+from tinygen.data import Batches
 from tinygen.optim import NotFinite
 
 __all__ = ["Record"]
 
 FIRST = ["step", "epoch", "seconds"]
+BAR = "epoch {n:.1f}/{total_fmt} {bar:10} [{elapsed}<{remaining}]{postfix}"
+ENDLESS = "[{elapsed}]{postfix}"
 
 
 class Record(dict[str, Any]):
@@ -60,8 +68,8 @@ class Logbook:
         if new := [name for name in record if name not in self._names]:
             self.close()
             self._begin([*self._names, *new], read(self.path)[1])
-        first = (record.step, f"{record.epoch:.6g}", f"{record.seconds:.3f}")
         if record:
+            first = (record.step, f"{record.epoch:.6g}", f"{record.seconds:.3f}")
             self._table.writerow({**dict(zip(FIRST, first, strict=True)), **record})
 
     def close(self) -> None:
@@ -86,3 +94,47 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise ValueError(f"{path} is not the log of a run: expected the columns {FIRST} first")
     whole = [row for row in rows if len(row) == len(names) and row[0].isdecimal()]
     return names, [dict(zip(names, row, strict=True)) for row in whole]
+
+
+class Progress:
+    """A bar at a terminal, and elsewhere a line each ten seconds; it starts at `step`.
+
+    Epochs and images are read off the batches, if there are any.
+    """
+
+    def __init__(self, step: int, batches: Batches | None) -> None:
+        self._step, self._batches, self._began, self._next = step, batches, time.monotonic(), 0.0
+        self._hidden: Record | None = None  # the last record, if it has not been shown
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar = tqdm(
+            total=batches.epochs if batches else None,
+            initial=batches.epoch if batches else 0,
+            bar_format=BAR if batches else ENDLESS,
+            file=sys.stderr if self._terminal else io.StringIO(),
+            nrows=24,
+        )
+
+    def update(self, record: Record) -> None:
+        """After the step of that record; shown only if the last time was long enough ago."""
+        self._hidden = record
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + (0.1 if self._terminal else 10)
+            self._show(record)
+
+    def close(self) -> None:
+        if self._hidden is not None:
+            self._show(self._hidden)
+        self._bar.close()
+
+    def _show(self, record: Record) -> None:
+        done, unit = record.step - self._step, "steps"
+        if self._batches is not None:
+            done, unit = (record.epoch - self._bar.initial) * self._batches.rows, "images"
+        rate = f"{done / (time.monotonic() - self._began):,.1f} {unit}/s"
+        values = [f"{name} {value:.4g}" for name, value in record.items()]
+        self._bar.n, self._hidden = record.epoch, None
+        if self._terminal:
+            self._bar.ncols = shutil.get_terminal_size().columns  # what is too long is cut off
+        self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
+        if not self._terminal:
+            print(self._bar, file=sys.stderr, flush=True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shlex
 import signal
 import sys
@@ -31,14 +30,12 @@ import numpy as np
 from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._files import save_arrays
-from tinygen._types import ArrayLike
+from tinygen._types import ArrayLike, PathLike
 from tinygen.data import Batches
 from tinygen.nn import Module
 from tinygen.optim import NotFinite
 from tinygen.run import checkpoint, folder
-from tinygen.run.folder import say
-from tinygen.run.logbook import Logbook, Record
-from tinygen.run.progress import Progress
+from tinygen.run.logbook import Logbook, Progress, Record
 
 __all__ = ["EarlyStopping", "Run"]
 
@@ -50,15 +47,15 @@ APART = 60.0  # seconds between two checkpoints
 class Run:
     """A folder, begun or resumed; `settings` are what the run is made from, as numbers and text.
 
-    An older run in the folder is renamed when a new one begins. A checkpoint is saved each minute,
-    each so many `steps` too if that is given, and at the end. A run that is resumed has the
-    settings it began with; how long it is may differ, and what else is named `free`.
+    A new run renames an older one in the folder. A checkpoint is saved each minute, and each so
+    many `steps`. A run that is resumed has the settings it began with, but for its length, and
+    what is named `free`.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
-        settings: Mapping[str, Any] | None = None,
+        path: PathLike,
+        settings: Mapping[str, Any] = {},
         *,
         resume: bool = False,
         steps: int | None = None,
@@ -67,7 +64,7 @@ class Run:
         # not ".", which would follow an older run that is renamed
         self.folder = Path(path) if Path(path).name else Path.cwd()
         self.resume, self._free = resume, {*folder.FREE, *free}
-        self.settings = json.loads(json.dumps(settings or {}, default=folder.plain))
+        self.settings = json.loads(json.dumps(settings, default=folder.plain))
         self._lock = folder.enter(self.folder, self.settings, resume, self._free)
         self.step, self.seconds, self._steps = 0, 0.0, steps
         self._log: Logbook | None = None  # until `keep`
@@ -92,7 +89,7 @@ class Run:
             self.step, self.seconds = about["step"], about["seconds"]
             self._saved, self._saved_at = self.step, time.monotonic()
             folder.note(self.folder, self.settings, self.step)
-            say(f"Going on from step {self.step}, which is in {path}.")
+            folder.say(f"Going on from step {self.step}, which is in {path}.")
         self._log = Logbook(self.path("log.csv"), self.step)
         if not resumed:
             self.save()
@@ -190,17 +187,16 @@ class Run:
         self._lock.close()
         if self._log:
             self._log.close()
-        state = f"step {self._saved} is in {self.path(CHECKPOINT)}"
-        if self._saved is None:
-            state = "nothing was saved"
+        path = self.path(CHECKPOINT)
+        state = "nothing was saved" if self._saved is None else f"step {self._saved} is in {path}"
         if isinstance(error, KeyboardInterrupt) or (error is None and self._asked):
-            say(f"Stopped; {state}.")
+            folder.say(f"Stopped; {state}.")
             if "resume" in self.settings:  # it was asked for on the command line
                 again = [*(word for word in sys.argv if word != "--resume"), "--resume"]
-                say(f"To go on: python {shlex.join(again)}")
+                folder.say(f"To go on: python {shlex.join(again)}")
             raise SystemExit(128 + (self._asked or [signal.SIGINT])[0]) from None
         if isinstance(error, Exception) and self._log:
-            say(f"The last good checkpoint: {state}.")
+            folder.say(f"The last good checkpoint: {state}.")
 
 
 class EarlyStopping:
