@@ -50,12 +50,12 @@ def parser(
     add("--batch-size", batch_size, at_least(1), "images per step")
     add("--lr", lr, positive, "learning rate")
     add("--seed", 0, at_least(0), "random seed: the same seed gives the same run")
-    add("--out", Path(out), Path, "output folder; an older run in it is renamed")
-    add("--samples", 0, at_least(0), "also write N samples to samples.npz", "N")
     chosen = "NumPy on the processor or CuPy on a GPU (default: $TINYGEN_BACKEND, else numpy)"
     p.add_argument("--backend", choices=backend.LIBRARIES, help=chosen)
+    add("--out", Path(out), Path, "output folder; an older run in it is renamed")
     resumed = "continue the run in that folder, with its settings, from its last checkpoint"
     p.add_argument("--resume", action="store_true", help=resumed)
+    add("--samples", 0, at_least(0), "also write N samples to samples.npz", "N")
     smoke = "smoke test: finishes in seconds, with poor results"
     p.add_argument("--quick", action="store_true", help=smoke)
     return p

@@ -114,27 +114,25 @@ class Progress:
             nrows=24,
         )
 
-    def update(self, record: Record) -> None:
-        """After the step of that record; shown only if the last time was long enough ago."""
+    def update(self, record: Record, last: bool = False) -> None:
+        """After the step of that record; shown if it is the last, or long enough after another."""
         self._hidden = record
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + (0.1 if self._terminal else 10)
-            self._show(record)
-
-    def close(self) -> None:
-        if self._hidden is not None:
-            self._show(self._hidden)
-        self._bar.close()
-
-    def _show(self, record: Record) -> None:
+        if time.monotonic() < self._next and not last:
+            return
+        self._hidden, self._next = None, time.monotonic() + (0.1 if self._terminal else 10)
         done, unit = record.step - self._step, "steps"
         if self._batches is not None:
             done, unit = (record.epoch - self._bar.initial) * self._batches.rows, "images"
         rate = f"{done / (time.monotonic() - self._began):,.1f} {unit}/s"
         values = [f"{name} {value:.4g}" for name, value in record.items()]
-        self._bar.n, self._hidden = record.epoch, None
+        self._bar.n = record.epoch
         if self._terminal:
             self._bar.ncols = shutil.get_terminal_size().columns  # what is too long is cut off
         self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
         if not self._terminal:
             print(self._bar, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._hidden is not None:
+            self.update(self._hidden, last=True)
+        self._bar.close()

@@ -83,16 +83,13 @@ class Run:
         once, a model's first weights say, is drawn before this.
         """
         self._kept, path = parts, self.path(CHECKPOINT)
-        resumed = self.resume and path.exists()  # not if it was killed as it began
-        if resumed:
+        if self.resume and path.exists():  # it does not if the run was killed as it began
             about = checkpoint.load(path, parts)
             self.step, self.seconds = about["step"], about["seconds"]
-            self._saved, self._saved_at = self.step, time.monotonic()
             folder.note(self.folder, self.settings, self.step)
             folder.say(f"Going on from step {self.step}, which is in {path}.")
         self._log = Logbook(self.path("log.csv"), self.step)
-        if not resumed:
-            self.save()
+        self.save()
 
     def track(self, loop: Iterable[Any]) -> Iterator[Any]:
         """Yield each batch of `Batches`, for a step in the loop's body, which calls `run.log`.
