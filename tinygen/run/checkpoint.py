@@ -33,14 +33,14 @@ def save(path: PathLike, parts: Mapping[str, Any], **about: Any) -> None:
     save_arrays(path, about=text, **arrays)
 
 
-def load(path: PathLike, parts: Mapping[str, Any], *, some: bool = False) -> dict[str, Any]:
+def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> dict[str, Any]:
     """Put the saved state into the parts, and return `about`; if anything is wrong, into none.
 
-    The parts are all that were saved, or with `some` only some: the model of another run, say.
+    The parts are all that were saved, or `partly` only some of them: the model of another run, say.
     """
     about, arrays = read(path)
     missing = parts.keys() - set(about["parts"])
-    if missing or (not some and len(parts) != len(about["parts"])):
+    if missing or (not partly and len(parts) != len(about["parts"])):
         differ = f"expected {[*parts]}, got {about['parts']}"
         raise CheckpointError(f"{path} is of another run: {differ}")
     before = {name: state(part) for name, part in parts.items()}
