@@ -2,12 +2,10 @@ r"""Attention: each position gathers from all others what resembles what it look
 
 Position i asks with a query qᵢ, position j offers a value vⱼ under a key kⱼ, and
 
-    zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.
+    zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.  (Vaswani et al. 2017, equation 1)
 
 With entries of variance 1 the product ⟨q, k⟩ has variance d, hence the root: the softmax neither
-saturates nor flattens as d grows. (Vaswani et al. 2017, equation 1)
-
-T is the number of positions, tokens or pixels; d the length of a query.
+saturates nor flattens as d grows. T is the number of positions; d the length of a query.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from tinygen._checks import whole
 from tinygen._types import ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes, transpose
 from tinygen.autograd.tensor import as_alike
-from tinygen.nn.initializers import Initialiser, lecun_normal
+from tinygen.nn.initializers import Init, lecun_normal
 from tinygen.nn.layers import Dense
 from tinygen.nn.module import Module
 
@@ -35,21 +33,18 @@ def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Tensor:
 class SelfAttention(Module):
     """Every pixel or token attends to all of its own image or sentence, with several heads
 
-    x is (N, …, C), with positions along all axes between. Each head has C / heads channels; what
-    they gather side by side is mixed by a last dense layer.
+    x is (N, positions…, C). Each head has C / heads channels; a last dense layer mixes the heads.
     """
 
     def __init__(
-        self, channels: int, heads: int = 1, *, rng: Rng, init: Initialiser = lecun_normal
+        self, channels: int, heads: int = 1, *, rng: Rng, init: Init = lecun_normal
     ) -> None:
         whole("SelfAttention", 1, heads=heads)
         if channels % heads:
             raise ValueError(f"SelfAttention: {heads} `heads` do not divide {channels} channels")
         self.heads = int(heads)
-        self.query = Dense(channels, channels, rng=rng, init=init)
-        self.key = Dense(channels, channels, rng=rng, init=init)
-        self.value = Dense(channels, channels, rng=rng, init=init)
-        self.mix = Dense(channels, channels, rng=rng, init=init)
+        dense = [Dense(channels, channels, rng=rng, init=init) for _ in range(4)]
+        self.query, self.key, self.value, self.mix = dense
 
     def forward(self, x: ArrayLike) -> Tensor:
         x, _ = as_alike("attention", x, self.query.weight)

@@ -21,15 +21,15 @@ from tinygen._types import Array, Rng, Shape
 __all__ = ["constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"]
 __all__ += ["lecun_normal", "lecun_uniform", "normal", "pytorch_uniform", "zeros"]
 
-Initialiser: TypeAlias = Callable[[Rng, Shape, float, float], Array]
+Init: TypeAlias = Callable[[Rng, Shape, float, float], Array]
 Variance: TypeAlias = Callable[[float, float], float]
 
 
-def _normal(variance: Variance) -> Initialiser:
+def _normal(variance: Variance) -> Init:
     return lambda rng, shape, n, m: math.sqrt(variance(n, m)) * rng.standard_normal(shape)
 
 
-def _uniform(variance: Variance) -> Initialiser:
+def _uniform(variance: Variance) -> Init:
     def a(n: float, m: float) -> float:  # U(−a, a) has variance a²/3
         return math.sqrt(3 * variance(n, m))
 
@@ -45,12 +45,12 @@ he_uniform = _uniform(lambda n, m: 2 / n)
 pytorch_uniform = _uniform(lambda n, m: 1 / (3 * n))  # U(±1/√n), what PyTorch's layers take
 
 
-def normal(std: float = 0.02) -> Initialiser:
+def normal(std: float = 0.02) -> Init:
     """N(0, std²) whatever the layer: 0.02 is what DCGAN begins with. (Radford et al. 2016)"""
     return lambda rng, shape, n, m: std * rng.standard_normal(shape)
 
 
-def constant(value: float) -> Initialiser:
+def constant(value: float) -> Init:
     """Every entry `value`."""
     return lambda rng, shape, n, m: np.full(shape, value)
 
