@@ -14,7 +14,7 @@ import math
 
 from tinygen._checks import whole
 from tinygen._types import ArrayLike, Rng, Shape
-from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes, transpose
+from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn.initializers import Init, lecun_normal
 from tinygen.nn.layers import Dense
@@ -51,15 +51,11 @@ class SelfAttention(Module):
         N, *positions, C = x.shape
         if not positions:
             raise ValueError(f"SelfAttention: expected `x` (N, positions, C), got {x.shape}")
-        tokens = reshape(x, (N, math.prod(positions), C))  # (N, T, C)
-        q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
-        z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)
+        split = (N, math.prod(positions), self.heads, C // self.heads)  # (N, T, heads, d)
+        dense = (self.query, self.key, self.value)
+        q, k, v = (swapaxes(reshape(f(x), split), 1, 2) for f in dense)  # (N, heads, T, d)
+        z = swapaxes(attend(q, k, v), 1, 2)  # (N, T, heads, d)
         return self.mix(reshape(z, x.shape))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(N, T, C) → (N, heads, T, C / heads)"""
-        N, T, C = x.shape
-        return transpose(reshape(x, (N, T, self.heads, C // self.heads)), (0, 2, 1, 3))
 
     def multiply_adds(self, x: Shape, z: Shape) -> int:
         N, *positions, C = x
