@@ -1,4 +1,4 @@
-"""Before a step: gradients that are too large are made smaller, all together or one by one."""
+"""Before a step: gradients that are too large are made smaller, all by one factor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygen._checks import expect
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.autograd.parallel import one_blas_thread
 
-__all__ = ["clip_by_global_norm", "clip_values"]
+__all__ = ["clip_by_global_norm"]
 
 
 def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
@@ -27,10 +27,3 @@ def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[
     if max_norm < norm < math.inf:
         arrays = [g * float(max_norm / norm) for g in arrays]
     return [as_tensor(g) for g in arrays], norm
-
-
-def clip_values(grads: Iterable[Tensor], limit: float) -> list[Tensor]:
-    """max(−c, min(g, c)) entry by entry; but what is infinite stays so, for `step` to refuse"""
-    expect("clip_values", "> 0", limit=limit)
-    arrays, c = [as_tensor(g).data for g in grads], float(limit)
-    return [as_tensor(xp.where(xp.isinf(g), g, xp.clip(g, -c, c))) for g in arrays]
