@@ -26,6 +26,7 @@ from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
 from tinygen.optim.schedules import Schedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NotFinite", "Optimizer", "RMSprop"]
+__all__ += ["clip_by_global_norm"]
 
 Params: TypeAlias = Iterable[Tensor] | Mapping[str, Tensor]
 Rate: TypeAlias = float | Schedule
@@ -286,3 +287,18 @@ class AdamW(Adam):
         self, params: Params, lr: Rate = 1e-3, *, weight_decay: float = 0.01, **more: Any
     ) -> None:
         super().__init__(params, lr, weight_decay=weight_decay, **more)
+
+
+def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
+    """g · min(1, c / ‖g‖), and ‖g‖, where ‖g‖² = Σ g² over all gradients  (Pascanu et al. 2013)
+
+    If the norm is not finite the gradients come back as they are, for `step` to say which is not.
+    """
+    expect("clip_by_global_norm", "> 0", max_norm=max_norm)
+    arrays = [as_tensor(g).data for g in grads]
+    with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow from g = 2·10¹⁹ on
+        squares = [xp.dot(g, g) for a in arrays for g in [a.reshape(-1).astype(np.float64)]]
+    norm = math.sqrt(to_numpy(xp.stack(squares)).sum()) if squares else 0.0  # one wait for a GPU
+    if max_norm < norm < math.inf:
+        arrays = [g * float(max_norm / norm) for g in arrays]
+    return [as_tensor(g) for g in arrays], norm
