@@ -129,8 +129,7 @@ class Embedding(Module):
 class SinusoidalEmbedding(Module):
     """z = (sin t fᵢ, cos t fᵢ): a number t, such as a time, as waves of many lengths
 
-    From (…) to (…, features), with fᵢ falling from 1 to 1/`longest`, evenly in logarithm. Nearby t
-    have nearby z. (Vaswani et al. 2017)
+    From (…) to (…, features), with fᵢ from 1 to 1/`longest`, geometrically. (Vaswani et al. 2017)
     """
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
@@ -187,20 +186,20 @@ class Flatten(Module):
 
 
 class _Operation(Function):
-    """A function as a layer. The settings are the arguments that follow x in its signature."""
+    """A function as a layer; arguments after x are its settings. (Sequential takes it bare too.)"""
 
     of: Callable[..., Tensor]
 
     def __init__(self, *settings: Any, **options: Any) -> None:
         call = inspect.signature(self.of).bind(None, *settings, **options)
         call.apply_defaults()
-        _, *chosen = call.arguments.items()
-        super().__init__(self.of, **dict(chosen))
+        _, *values = call.arguments.items()
+        super().__init__(self.of, **dict(values))
 
 
 def _layer(name: str, function: Callable[..., Tensor], equation: str) -> type[_Operation]:
-    made = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
-    return type(name, (_Operation,), made)
+    body = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
+    return type(name, (_Operation,), body)
 
 
 Upsample = _layer("Upsample", autograd.upsample2d, "Every pixel repeated factor × factor times")

@@ -95,7 +95,7 @@ class Module:
             for name, value in self.named_state()
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
         ours = dict(self.named_state())
         new = {name: np.asarray(state[name]) for name in state}
@@ -192,7 +192,7 @@ class Function(Module):
 class Sequential(Module):
     """One layer after the other: modules, or functions such as `tinygen.relu`.
 
-    The first layer gets the input as it is: give float32, the dtype in which layers begin.
+    The first gets the input as it is: give float32, the dtype in which layers begin.
     """
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:

@@ -69,7 +69,7 @@ class Stateful:
                 state[f"{kind}.{name}"] = np.array(to_numpy(array))
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
         new = {name: np.asarray(state[name]) for name in state}
         same_state(type(self).__name__, self.state_dict(), new)
