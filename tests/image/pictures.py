@@ -10,6 +10,7 @@ from PIL import Image
 from tinygen import image
 
 EDGE, GAP, HEAD = 6, 2, 18  # white around, between tiles; a line of labels
+SCALE = 8  # of images that are small enough
 VERMILION, BLUE = ([round(255 * v) for v in to_rgb(c)] for c in ("#D55E00", "#0072B2"))
 
 

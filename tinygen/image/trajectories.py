@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
 from tinygen.image import distributions
 from tinygen.image.distributions import SHADE, Extent, middles
-from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, on_host, panels
+from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, panels
 
 __all__ = ["REACH", "SHADE", "density", "framed", "moment", "ways"]
 
@@ -54,7 +55,7 @@ def moment(text: str, x: ArrayLike, guess: ArrayLike) -> Array:
     figure = canvas(8, 4.3)
     parts = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
     for ax, at, title in parts:
-        ax.scatter(*on_host(at).T, s=3, color=BLUE, linewidths=0)
+        ax.scatter(*host(at).T, s=3, color=BLUE, linewidths=0)
         framed(ax).set_title(title, fontsize=11, color=INK)
     agg: Any = FigureCanvasAgg(figure)
     agg.draw()
