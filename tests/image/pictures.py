@@ -54,7 +54,6 @@ EVERY = {
         where, lambda z: np.full((len(z), 3, 3, 1), 0.5), side=4, **more
     ),
     "curves": lambda where, **more: image.curves(where, {"a": [3.0, 2.0, 1.5]}, **more),
-    "histogram": lambda where, **more: image.histogram(where, CLOUD, **more),
     "points": lambda where, **more: image.points(where, CLOUD, truth=CLOUD + 1, **more),
     "density": lambda where, **more: image.density(where, gaussian, CLOUD, **more),
     "plane": lambda where, **more: image.plane(where, CLOUD, np.arange(40) % 3, **more),

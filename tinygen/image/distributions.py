@@ -1,7 +1,4 @@
-"""Distributions: histograms of numbers; in the plane point sets, densities and a latent space.
-
-In the plane both axes have one scale, so that a circle is round.
-"""
+"""Distributions in the plane: point sets, densities, a latent space. A circle is round."""
 
 from __future__ import annotations
 
@@ -16,49 +13,13 @@ from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
 from tinygen.image.style import BLUE, COLOURS, GREY, HALO, INK, ORANGE, Named, Place, note, panels
 
-__all__ = ["density", "histogram", "plane", "points"]
+__all__ = ["density", "plane", "points"]
 
 SIDE = 300  # points along each side at which a density is computed
 MASSES = (0.5, 0.9, 0.99)  # what the contours of a density hold
 BLUES = LinearSegmentedColormap.from_list("blues", ["white", "#cfe3f1", "#5fa3cf", BLUE, "#00375a"])
 SHADE = "#c8c8c8"
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
-
-
-def histogram(
-    where: Place,
-    values: ArrayLike | Named,
-    *,
-    xlabel: str = "value",
-    expected: Callable[[Array], ArrayLike] | None = None,
-    title: str = "",
-) -> None:
-    """How often which values come: of an array of any shape, or of a dict of them by name
-
-    There are 2 n^(⅓) bins for n values (Rice's rule). `expected` is a density to compare with: a
-    dashed line. With it, or for several sets, the y axis is a density too, else a count.
-    """
-    sets = values if isinstance(values, Mapping) else {"": values}
-    flat = {str(name): host(x).astype(np.float64).ravel() for name, x in sets.items()}
-    finite = {name: x[np.isfinite(x)] for name, x in flat.items()}
-    sizes = {name: x.size for name, x in finite.items()}
-    if not sizes or not all(sizes.values()):
-        raise ValueError(f"histogram: expected finite `values`, got {sizes}")
-    edges: Any = np.histogram_bin_edges(np.concatenate(list(finite.values())), "rice")
-    dense = len(finite) > 1 or expected is not None
-    with panels("histogram", where, (8, 3.8), title=title) as (ax,):
-        look: Any = {"density": dense, "color": COLOURS[: len(finite)], "label": list(finite)}
-        several = list(finite.values())
-        ax.hist(several, edges, histtype="stepfilled", alpha=1 / len(several) ** 0.5, **look)
-        if expected is not None:
-            at = np.linspace(edges[0], edges[-1], 500)
-            ax.plot(at, host(expected(at)), "--", color=INK, linewidth=1.4, label="expected")
-        if dense:
-            ax.legend(loc="upper right", reverse=True)
-        if lost := sum(x.size for x in flat.values()) - sum(sizes.values()):
-            note(ax, f"{lost:,} not finite")
-        ax.set(xlabel=xlabel, ylabel="density" if dense else "count", xlim=edges[[0, -1]])
-        ax.grid(False, axis="x")
 
 
 def points(
@@ -75,7 +36,7 @@ def points(
     """
     named = sets if isinstance(sets, Mapping) else {"": sets}
     clouds = {str(name): _points("points", x, str(name) or "sets") for name, x in named.items()}
-    behind = [] if truth is None else [_points("points", truth, "truth")]
+    true = None if truth is None else _points("points", truth, "truth")
     columns = min(len(clouds), 4)
     rows = -(-len(clouds) // columns)
     size = (5.2, 5.0) if len(clouds) == 1 else (2.5 * columns + 0.6, 2.7 * rows + 0.4)
@@ -83,7 +44,7 @@ def points(
         for ax in axes[len(clouds) :]:
             ax.set_axis_off()
         for ax, (name, x) in zip(axes, clouds.items(), strict=False):
-            for true in behind:
+            if true is not None:
                 _dots(ax, true, 3, color=SHADE)
             _dots(ax, x, 3, color=BLUE)
             if extent:
