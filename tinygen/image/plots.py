@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -20,13 +20,14 @@ from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, pane
 
 __all__ = ["curves", "curves_of", "smoothed"]
 
+Series: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]  # values, or steps and values
 FEW = 40  # values, each of which is then marked by a dot
 BEYOND = 0.5  # per cent of the raw values that may leave the frame at either end
 
 
 def curves(
     where: Place,
-    series: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, Series],
     *,
     ylabel: str = "loss",
     xlabel: str = "step",
@@ -75,10 +76,10 @@ def curves(
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _series(name: str, line: Any) -> tuple[Array, Array]:
+def _series(name: str, line: Series) -> tuple[Array, Array]:
     """Steps (n,) and values (n,)"""
-    steps, values = line if isinstance(line, tuple) else (range(len(line)), line)
-    steps, values = host(steps).astype(float), host(values).astype(float)
+    values = host(line[1] if isinstance(line, tuple) else line).astype(float)
+    steps = host(line[0] if isinstance(line, tuple) else range(len(values))).astype(float)
     if values.ndim != 1 or steps.shape != values.shape or not values.size:
         shapes = f"{steps.shape} and {values.shape}"
         raise ValueError(f"curves: expected steps (n,) and values (n,) for `{name}`, got {shapes}")

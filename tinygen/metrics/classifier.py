@@ -17,7 +17,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from tinygen.optim import Adam, Optimizer, cosine
 from tinygen.run import checkpoint
 from tinygen.run.checkpoint import CheckpointError
 
+Images: TypeAlias = Array | Tensor | Iterable[Array | Tensor]  # images, or batches of them
 FEATURES = 64
 AT_ONCE = 500  # images that are read together
 SHIFT, ROTATION = 2, 10.0  # at most so many pixels and degrees, in training
@@ -73,7 +74,7 @@ class Classifier(Module):
         """The scores of the classes, (N, K), whose softmax are their probabilities"""
         return self.head(relu(self.body(x)))
 
-    def read(self, images: Any) -> Reading:
+    def read(self, images: Images) -> Reading:
         """Features and probabilities of images, or of batches of them, one in memory at a time"""
         features = [np.empty((0, FEATURES), np.float32)]
         probabilities = [np.empty((0, self.classes), np.float32)]
@@ -86,7 +87,7 @@ class Classifier(Module):
                     probabilities.append(host(softmax(self.head(relu(h)))))
         return Reading(np.concatenate(features), np.concatenate(probabilities))
 
-    def labels(self, images: Any) -> Array:
+    def labels(self, images: Images) -> Array:
         """The most probable class of each image: int64 (N,)."""
         return self.read(images).labels
 
@@ -100,14 +101,14 @@ class Classifier(Module):
         return x
 
 
-def cross_entropy(scores: Tensor, labels: Any) -> Tensor:
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """−(1/N) Σ log p(label), with p the softmax of the scores (N, K)"""
     chosen = labels.data[:, None] == xp.arange(scores.shape[1])  # (N, K)
     return -(log_softmax(scores) * chosen).sum() / len(scores)
 
 
 def train(
-    model: Classifier, batches: Iterable[Any], optimizer: Optimizer
+    model: Classifier, batches: Iterable[tuple[Tensor, Tensor]], optimizer: Optimizer
 ) -> Iterator[dict[str, Any]]:
     """A batch (x, labels), the cross entropy, its gradient, a step; yields `loss` and `accuracy`"""
     for x, labels in batches:
