@@ -36,7 +36,7 @@ IMPORTS = {
     "flow": TRAINS,
     "diffusion": TRAINS | {"flow"},  # its samplers' equation is solved by flow.ode
     "data": {"_checks", "_files", "_random", "autograd"},
-    "image": {"_checks", "_files", "autograd"},
+    "image": {"_batch", "_checks", "_files"},
     "run": TRAINS | {"_files", "data"},
     "metrics": TRAINS | {"data", "run"},
     "__init__": {"autograd", "testing"},  # the others are loaded when they are first used

@@ -17,7 +17,7 @@ from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 
 
-def host(x: Any) -> Any:
+def host(x: Any) -> Array:
     """A Tensor's or an array's numbers as an array on the host."""
     return to_numpy(x.data if isinstance(x, Tensor) else x)
 

@@ -19,8 +19,6 @@ from tinygen.metrics import classifier
 from tinygen.run import Run
 
 JUDGED = 5000  # samples, if there are twice as many held-out images
-ENOUGH = classifier.FEATURES + 1  # below that there is no FID
-SETS = ("mnist", "digits")
 
 
 class Verdict(NamedTuple):
@@ -31,14 +29,11 @@ class Verdict(NamedTuple):
     samples: Array
 
     def __str__(self) -> str:
-        fid = self.scores["FID"]
-        precision, recall, classes = (
-            self.scores[k].value for k in ("precision", "recall", "classes")
-        )
+        fid, values = self.scores["FID"], {name: s.value for name, s in self.scores.items()}
         return (
-            f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
-            f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
-            f"recall {recall:.2f}; effective number of classes {classes:.1f}"
+            f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f}; "
+            f"as many real images {fid.floor:.2f}), precision {values['precision']:.2f}, "
+            f"recall {values['recall']:.2f}; effective number of classes {values['classes']:.1f}"
         )
 
 
@@ -52,7 +47,7 @@ def judge(
     `most` are judged.
     """
     n = min(most, len(held_out) // 2)
-    known = args.data in SETS and n >= ENOUGH
+    known = args.data in classifier.SETS and n > classifier.FEATURES  # of fewer there is no FID
     count = max(args.samples, n * known)
     if not count:
         return None
