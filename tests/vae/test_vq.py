@@ -287,7 +287,7 @@ one = tensor(np.ones((1, 4, 4, 1)))
             ValueError,
             "high",
         ),
-        (lambda: small().images(np.array([[[6, 1]]])), IndexError, "6"),
+        (lambda: small().images(np.array([[[6, 1]]])), IndexError, "< 6, got 1 to 6"),
         (lambda: small().images(np.array([[[-1, 5]]])), IndexError, "-1 to 5"),
         (lambda: small().images(np.array([[[0.0, 1.0]]])), IndexError, "integer"),
         (lambda: vq_loss(small(), one, beta=-1.0), ValueError, "`beta` ≥ 0, got -1.0"),
