@@ -339,5 +339,5 @@ def test_the_slope_of_a_critic_with_spectral_norm_is_bounded(rng):
 
 
 def test_a_norm_that_there_is_not_is_said(rng):
-    with pytest.raises(ValueError, match="`norm` batch, spectral or none, got None"):
+    with pytest.raises(ValueError, match="`norm` is batch, spectral or none, got None"):
         dcgan_discriminator(rng=rng, norm=None)
