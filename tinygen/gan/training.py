@@ -47,13 +47,13 @@ class GAN(Module):
         self.generator, self.critic, self.latent = generator, critic, latent
         self.classes, self.packing = classes or 0, packing
 
-    def generate(self, z: Any, labels: Any = None) -> Tensor:
+    def generate(self, z: Array | Tensor, labels: Any = None) -> Tensor:
         """G(z)"""
         if self.classes:
             z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
         return as_tensor(self.generator(z))
 
-    def judge(self, x: Any, labels: Any = None) -> Tensor:
+    def judge(self, x: Array | Tensor, labels: Any = None) -> Tensor:
         """D(x): (N / packing,)"""
         x = as_tensor(x)
         if self.classes:
@@ -71,7 +71,7 @@ class GAN(Module):
         """n new images, in evaluation mode: nothing in the model changes."""
         return self.images(self.noise(n, rng=rng), labels, size=size)
 
-    def images(self, z: Any, labels: Any = None, *, size: int = 500) -> Array:
+    def images(self, z: Array | Tensor, labels: Any = None, *, size: int = 500) -> Array:
         """G(z) for each row, as an array, in evaluation mode."""
         if labels is not None and not self.classes:
             raise ValueError("GAN: expected no `labels`, for the model has no classes")
@@ -79,12 +79,12 @@ class GAN(Module):
             batches = parts(self, z, labels, size)
             return np.concatenate([host(self.generate(*batch)) for batch in batches])
 
-    def _one_hot(self, labels: Any, rows: Any) -> Tensor:
+    def _one_hot(self, labels: Any, rows: Array | Tensor) -> Tensor:
         labels = checked_labels("GAN", labels, self.classes, rows)
         return one_hot(labels, self.classes, rows.dtype)
 
 
-def pack(x: Any, m: int) -> Tensor:
+def pack(x: Array | Tensor, m: int) -> Tensor:
     """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
     rows = as_rows(x)
     if m == 1:

@@ -122,9 +122,6 @@ def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
     return [y.reshape(len(y), -1) for y in (images, decoded)]
 
 
-# --- the bounds -----------------------------------------------------------------------------------
-
-
 class Bound(NamedTuple):
     """`loss`, to be minimised, and its parts, as means over the images in nats."""
 

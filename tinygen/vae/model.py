@@ -41,20 +41,20 @@ class VAE(Module):
         self.encoder, self.decoder, self.latent = encoder, decoder, latent
         self.likelihood, self.classes = likelihood or Bernoulli(), classes or 0
 
-    def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Array | Tensor, labels: Any = None) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (N, D)"""
         h, D = as_tensor(self.encoder(x, *self._one_hot(labels, x))), self.latent
         if h.shape != (len(x), 2 * D):
             raise ValueError(f"VAE: expected the encoder to give (N, {2 * D}), got {h.shape}")
         return h[:, :D], h[:, D:]
 
-    def decode(self, z: Any, labels: Any = None) -> Tensor:
+    def decode(self, z: Array | Tensor, labels: Any = None) -> Tensor:
         """The parameters of p(x|z): logits, or means."""
         if self.classes:
             z = concat([as_tensor(z), *self._one_hot(labels, z)], axis=1)
         return as_tensor(self.decoder(z))
 
-    def generate(self, z: Any, labels: Any = None) -> Array:
+    def generate(self, z: Array | Tensor, labels: Any = None) -> Array:
         """The mean image of p(x|z) for each z."""
         if labels is not None and not self.classes:
             raise ValueError("VAE: expected no `labels`, for the model is not conditional")
@@ -67,30 +67,30 @@ class VAE(Module):
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(dtype_of(self)), labels)
 
-    def means(self, x: Any, labels: Any = None) -> Array:
+    def means(self, x: Array, labels: Any = None) -> Array:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
         with evaluating(self):
             return np.concatenate([host(self.encode(*b)[0]) for b in parts(self, x, labels)])
 
-    def reconstruct(self, x: Any, labels: Any = None) -> Array:
+    def reconstruct(self, x: Array, labels: Any = None) -> Array:
         """Each image decoded from the mean of q(z|x)."""
         return self.generate(self.means(x, labels), labels if self.classes else None)
 
-    def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Array:
+    def interpolate(self, x0: Array, x1: Array, steps: int, labels: Any = None) -> Array:
         """Images on the way from each of x0 to its partner in x1, of one label: (N, steps, …)"""
         a, b = self.means(x0, labels), self.means(x1, labels)
         labels = labels if self.classes else None
         times = np.linspace(0, 1, steps).tolist()
         return np.stack([self.generate((1 - t) * a + t * b, labels) for t in times], axis=1)
 
-    def _one_hot(self, labels: Any, rows: Any) -> list[Tensor]:
+    def _one_hot(self, labels: Any, rows: Array | Tensor) -> list[Tensor]:
         """Of a conditional model, the labels as one-hot rows; of another, nothing."""
         labels = checked_labels("VAE", labels, self.classes, rows)
         return [one_hot(labels, self.classes, rows.dtype)] if self.classes else []
 
 
 def evaluate(
-    model: VAE, images: Any, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
+    model: VAE, images: Array, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
 ) -> dict[str, float]:
     """The terms of the bound, as means over all images, `size` of them at a time."""
     total: dict[str, float] = {}
@@ -102,7 +102,7 @@ def evaluate(
 
 
 def log_likelihood(
-    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
+    model: VAE, images: Array, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
 ) -> Array:
     """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
 
@@ -120,7 +120,7 @@ def log_likelihood(
     return np.concatenate(estimates)
 
 
-def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> Array:
+def unit_kl(model: VAE, images: Array, labels: Any = None, *, size: int = 500) -> Array:
     """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
     total = np.zeros(model.latent)
     with evaluating(model):
