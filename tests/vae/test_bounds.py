@@ -342,7 +342,7 @@ narrow, wide, bytes_ = tensor(X[:, :1]), tensor(X), tg.xp.zeros((3, P), "u1")
         (lambda m: elbo(m, wide, rng=generator(), beta=-1.0), ValueError, "elbo: .*`beta` ≥ 0"),
         (lambda m: elbo(m, wide, rng=generator(), beta="4"), TypeError, "`beta` ≥ 0, got str"),
         (lambda m: elbo(m, wide, rng=generator(), free_bits=math.nan), ValueError, "`free_bits`"),
-        (lambda m: elbo(m, wide[:0], rng=generator()), ValueError, "size 0|0 entries"),
+        (lambda m: elbo(m, wide[:0], rng=generator()), ValueError, "size 0"),
         (lambda m: Gaussian(0.0), ValueError, "Gaussian: .*`sigma` > 0, got 0.0"),
         (lambda m: m.generate(X[:, :D], [0, 1, 2]), ValueError, "no `labels`"),
         (lambda m: m.sample(3, [0, 1, 2], rng=generator()), ValueError, "no `labels`"),
