@@ -194,11 +194,11 @@ def patches() -> Figure:
     numbers(ax, matrix, colours)
     for n, colour in marked.items():
         ax.add_patch(Rectangle((0, n), 9, 1, fill=False, edgecolor=colour, linewidth=2))
-    ax.set_title("its patches, 9 × 9: a row for each place")
+    ax.set_title("its patches, 9 × 9: one row per place")
 
     ax = bare(axes[2])
     numbers(ax, kernel.reshape(9, 1), np.full((9, 1), "#f0dce8", object))
-    ax.set_title("kernel")
+    ax.set_title("filter")
 
     ax = bare(axes[3])
     colours = np.full((3, 3), "#f6f6f6", object)
@@ -235,7 +235,7 @@ def matrices() -> Figure:
     four = [BLUE, ORANGE, GREEN, PURPLE]
     cases = {
         "row": (
-            "kernel of 4, stride 2, padding 1: 8 → 4",
+            "filter of 4, stride 2, padding 1: 8 → 4",
             four,
             matrix_of(lambda x: tg.conv2d(x, row, (1, 2), flat), (1, 8)),
         ),
@@ -245,7 +245,7 @@ def matrices() -> Figure:
             matrix_of(lambda y: tg.conv_transpose2d(y, row, (1, 2), flat), (1, 4)),
         ),
         "square": (
-            "3 × 3 kernel: 5 × 5 → 3 × 3",
+            "3 × 3 filter: 5 × 5 → 3 × 3",
             taps,
             matrix_of(lambda x: tg.conv2d(x, square), (5, 5)),
         ),
@@ -288,7 +288,7 @@ def matrices() -> Figure:
     for k, l in itertools.product(range(3), range(3)):
         key.add_patch(Rectangle((l, k), 1, 1, facecolor=shades[k][l], edgecolor="white", lw=0.8))
     key.set(xlim=(0, 3), ylim=(3, 0), aspect="equal")
-    key.set_title("the kernel", fontsize=9, color=GREY, pad=3)
+    key.set_title("the filter", fontsize=9, color=GREY, pad=3)
     key.patch.set_alpha(0)
     return figure
 
@@ -307,7 +307,7 @@ def phases() -> Figure:
             l + 0.5, k + 0.5, f"{k},{l}", ha="center", va="center", fontsize=9, color=ink_on(colour)
         )
     ax.set(xlim=(0, 4), ylim=(4, 0), aspect="equal")
-    ax.set_title("4 × 4 kernel")
+    ax.set_title("4 × 4 filter")
 
     ax = bare(figure.add_subplot(grid[1]))
     for i, j in itertools.product(range(8), range(8)):
@@ -318,7 +318,7 @@ def phases() -> Figure:
         ax.plot(2 * j + 1, 2 * i + 1, "o", color="white", markersize=9, markeredgecolor=INK)
     ax.add_patch(Rectangle((1, 1), 4, 4, fill=False, edgecolor=INK, linewidth=2))
     ax.set(xlim=(-0.1, 8.1), ylim=(8.1, -0.1), aspect="equal")
-    ax.set_title("8 × 8 image, stride 2, padding 1\n○ entries of y; one patch is framed")
+    ax.set_title("8 × 8 image, stride 2, padding 1\n○ elements of y; one patch is framed")
 
     ax = bare(figure.add_subplot(grid[2]))
     for (a, b), colour in colours.items():
@@ -336,7 +336,7 @@ def phases() -> Figure:
                 color=ink_on(colour),
             )
     ax.set(xlim=(0, 4.3), ylim=(4.3, 0), aspect="equal")
-    ax.set_title("four 2 × 2 kernels of\nstride 1, in reverse order")
+    ax.set_title("four 2 × 2 filters of\nstride 1, in reverse order")
     return figure
 
 
@@ -350,8 +350,8 @@ def overlaps() -> Figure:
         ramp = ["#f0f4f8", "#b5d3e8", "", "#0072B2"]
         tints = np.array([[ramp[int(c) - 1] for c in line] for line in counts], object)
         numbers(bare(ax), counts, tints, size=9)
-        even = "2 divides 4: even, but for the border" if K == 4 else "2 does not divide 3: uneven"
-        ax.set_title(f"{K} × {K} kernel, stride 2\n{even}")
+        even = "2 divides 4: even inside the border" if K == 4 else "2 does not divide 3: uneven"
+        ax.set_title(f"{K} × {K} filter, stride 2\n{even}")
     return figure
 
 
@@ -378,7 +378,7 @@ def marks() -> Figure:
         "a mean for a sum": right / 6,
         "transposed": right.T,
         "factor 1 − z² forgotten": x.T @ g,
-        "one entry wrong": np.where(np.arange(25).reshape(5, 5) == 7, right + 2.5, right),
+        "one element wrong": np.where(np.arange(25).reshape(5, 5) == 7, right + 2.5, right),
     }
     figure = canvas(8.4, 6)
     axes = figure.subplots(2, 3, sharex=True, sharey=True)

@@ -282,7 +282,7 @@ def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Label
     )
     if settings is not UNTRAINED:
         average = optim.EMA(dict(net.named_parameters()))
-        checkpoint.load_part(folder / "checkpoint.npz", "ema", average)
+        checkpoint.load(folder / "checkpoint.npz", {"ema": average}, partly=True)
         average.copy_to_params()
     schedule = getattr(diffusion, settings["schedule"])(1000)
     model = diffusion.Diffusion(net, schedule, settings["predicts"], clip=1.0)

@@ -161,7 +161,7 @@ def main() -> None:
     )
     add(
         "--beta",
-        type=commandline.from_zero,
+        type=commandline.at_least(0.0),
         default=BETA,
         help=f"the weight of the KL term (default: {BETA:g})",
     )

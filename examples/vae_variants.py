@@ -79,11 +79,14 @@ def main() -> None:
         help=f"latent units; 2 also draw the latent plane (default: {LATENT})",
     )
     add(
-        "--beta", type=commandline.from_zero, default=1.0, help="weight of the KL term (default: 1)"
+        "--beta",
+        type=commandline.at_least(0.0),
+        default=1.0,
+        help="weight of the KL term (default: 1)",
     )
     add(
         "--free-bits",
-        type=commandline.from_zero,
+        type=commandline.at_least(0.0),
         default=0.0,
         metavar="NATS",
         help="nats of each unit's KL that cost nothing (default: 0)",

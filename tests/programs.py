@@ -38,7 +38,7 @@ def run_front(module, options, folder, stop_at=None):
 
 def outcome(folder):
     """Log, checkpoint and samples of a run as arrays by name, without the seconds that it took"""
-    log = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)
+    log = np.genfromtxt(folder / "log.csv", delimiter=",", names=True, ndmin=1)
     rows = {name: log[name] for name in log.dtype.names if name != "seconds"}
     with np.load(folder / "samples.npz", allow_pickle=False) as samples:
         return rows | checkpoint.read(folder / "checkpoint.npz")[1] | dict(samples)

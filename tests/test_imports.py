@@ -42,7 +42,7 @@ IMPORTS = {
     "__init__": {"autograd", "testing"},  # the others are loaded when they are first used
 }
 PACKAGES = sorted({name.partition(".")[0] for name in FILES})
-NEEDS = {"testing.strategies": {"hypothesis"}, "run.progress": {"tqdm"}} | {
+NEEDS = {"testing.strategies": {"hypothesis"}, "run.logbook": {"tqdm"}} | {
     f"image.{drawing}": {"matplotlib", "PIL"}
     for drawing in ("animations", "distributions", "grids", "plots", "style", "trajectories")
 }

@@ -58,12 +58,12 @@ def main(
         run.keep(model=model, optimizer=optimizer, average=average, batches=batches, rng=rng)
         parts = (model, average, optimizer)
         loop = batches if in_body else (step(*parts, x, y, rng) for x, y in batches)
-        for each in run.track(loop):
+        for item in run.track(loop):
             if in_body:
-                run.log(**step(*parts, *each, rng))
+                run.log(**step(*parts, *item, rng))
             if run.step % 5 == 0:
                 run.log(drawn=rng.standard_normal())  # a body that draws, as one that samples does
-            on_step(run, each)
+            on_step(run, item)
     return model
 
 

@@ -1,7 +1,7 @@
 """Rows of a batch as a model is given them: some at a time, as Tensors, each with its label.
 
-Labels are ints from 0 to classes − 1, an array or a Tensor; a model that is told the class sees
-them as one-hot rows. In a batch of images and labels the labels come second, in a tuple.
+Labels are ints from 0 to classes − 1; a model that is told the class sees them as one-hot rows.
+In a batch of images and labels the labels come second, in a tuple.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def floating(owner: str, x: ArrayLike) -> Tensor:
     """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
     rows = as_rows(x)
     if rows.dtype.kind != "f":
-        got = f"{rows.dtype}; of bytes take images / np.float32(255)"
+        got = f"{rows.dtype}; of bytes take x / np.float32(255)"
         raise TypeError(f"{owner}: expected images in floating point, got {got}")
     return rows
 
@@ -75,12 +75,11 @@ def checked_labels(owner: str, labels: Any, classes: int, rows: Any) -> Any:
     if not classes:
         return None
     if labels is None:
-        why = f"the model is conditional on {classes} classes"
-        raise ValueError(f"{owner}: expected `labels`, for {why}")
+        raise ValueError(f"{owner}: expected `labels`, being conditional on {classes} classes")
     y, n = np.asarray(host(labels)), len(rows)
     if y.dtype.kind not in "iu" or y.shape != (n,):
         kind = f"{y.dtype} of shape {y.shape}"
-        raise ValueError(f"{owner}: expected `labels` to be {n} ints, one for each row, got {kind}")
+        raise ValueError(f"{owner}: expected `labels` to be {n} ints, one a row, got {kind}")
     if y.size and not 0 <= y.min() <= y.max() < classes:
         ends = f"{y.min()} to {y.max()}"
         raise ValueError(f"{owner}: expected `labels` from 0 to {classes - 1}, got {ends}")
@@ -92,7 +91,7 @@ def one_hot(labels: Any, classes: int, dtype: Any) -> Tensor:
     return as_tensor((xp.asarray(labels)[:, None] == xp.arange(classes)).astype(dtype))
 
 
-def drop_labels(classes: Any, null: int, probability: float, *, rng: Rng) -> Array:
+def drop_labels(classes: ArrayLike, null: int, probability: float, *, rng: Rng) -> Array:
     """The labels (N,), each replaced by `null`, "any", with this probability (Ho & Salimans 2022)
 
     A network taught so knows both p(x|c) and p(x): that is algorithm 1 of classifier-free guidance.

@@ -36,22 +36,13 @@ def expect(owner: str, condition: str, **values: Any) -> None:
             raise ValueError(f"{owner}: expected `{name}` {condition}, got {x}")
 
 
-def number(condition: str, value: Any, holds: Callable[[float], bool]) -> float:
-    """`value` as a float, if it is a finite number and the condition holds; or an error."""
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{condition}, got {type(value).__name__}")
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(f"{condition}, got {value}")
-    return float(value)
-
-
 def same_state(owner: str, ours: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """An error that names every array that is missing, too many, or of another dtype or shape."""
-    wrong = [f"missing: {name}" for name in ours if name not in new]
-    wrong += [f"unexpected: {name}" for name in new if name not in ours]
+    misfits = [f"missing: {name}" for name in ours if name not in new]
+    misfits += [f"unexpected: {name}" for name in new if name not in ours]
     for name in ours.keys() & new.keys():
         a, b = ours[name], np.asarray(new[name])
         if (a.shape, a.dtype) != (b.shape, b.dtype):
-            wrong.append(f"{name}: expected {a.dtype} {a.shape}, got {b.dtype} {b.shape}")
-    if wrong:
-        raise ValueError(f"{owner}: the state does not fit\n  " + "\n  ".join(sorted(wrong)))
+            misfits.append(f"{name}: expected {a.dtype} {a.shape}, got {b.dtype} {b.shape}")
+    if misfits:
+        raise ValueError(f"{owner}: the state does not fit\n  " + "\n  ".join(sorted(misfits)))

@@ -1,8 +1,4 @@
-"""Writing a file so that what is found under its name is never half of one.
-
-The new bytes go to a file beside it, and only when they are all on disk is it renamed, which
-replaces the old one in one step. Killed at any moment, a program leaves the old file or the new.
-"""
+"""Writing a file whole: killed at any moment, a program leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -15,14 +11,16 @@ from typing import IO, Any
 
 import numpy as np
 
+from tinygen._types import PathLike
+
 PART = ".part"  # how the name of a file ends that is still being written
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """`with replacing("a.npz") as file:`: what is written is `a.npz` at the end, or not at all.
 
-    An error inside the block, or Ctrl-C, removes what was written so far. Folders are made.
+    It goes to a file beside it, which is renamed, in one step, when all of it is on disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise
 
 
-def save_arrays(path: str | os.PathLike[str], compress: bool = False, **arrays: Any) -> None:
+def save_arrays(path: PathLike, compress: bool = False, **arrays: Any) -> None:
     """`np.savez`, whole or not at all, and never with a pickle in it."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:

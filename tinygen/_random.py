@@ -1,7 +1,6 @@
 """A random generator as an argument: checked where it comes in, and its state saved as text.
 
-All randomness of a program can come from one `rng = np.random.default_rng(seed)`. Its state is a
-few numbers, so a run that restores them draws what it would have drawn had it never been stopped.
+A run that restores the state draws what it would have drawn had it never been stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def state_of(rng: Rng) -> Array:
     return np.array(json.dumps(rng.bit_generator.state, default=np.ndarray.tolist))
 
 
-def restore(rng: Rng, state: Any) -> None:
+def restore(rng: Rng, state: Array) -> None:
     """Let `rng` draw what the generator drew next whose state this is. It must be of its kind."""
     saved = json.loads(str(np.asarray(state)[()]))
     kind, ours = saved.get("bit_generator"), type(rng.bit_generator).__name__

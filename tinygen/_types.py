@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -14,3 +15,4 @@ Array: TypeAlias = np.ndarray[Any, Any]  # on a GPU CuPy's, which has no types o
 ArrayLike: TypeAlias = Union["Tensor", Array, np.generic, float, Sequence[Any]]
 Shape: TypeAlias = tuple[int, ...]
 Rng: TypeAlias = np.random.Generator
+PathLike: TypeAlias = str | os.PathLike[str]

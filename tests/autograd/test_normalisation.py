@@ -52,3 +52,16 @@ def test_a_gradient_that_is_recorded_equals_one_that_is_not(rng):
     recorded = tg.grad(y, [x, gamma, beta], cotangent=g, create_graph=True)
     for a, b in zip(recorded, tg.grad(y, [x, gamma, beta], cotangent=g), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_each_cotangent_gives_its_own_gradients_also_once_it_is_changed(rng):
+    inputs = [
+        Tensor(rng.normal(size=s), requires_grad=True) for s in [(3, 7, 2, 4), (2, 4), (2, 4)]
+    ]
+    y, g, h = normalise(*inputs)[0], *(Tensor(rng.normal(size=(3, 7, 2, 4))) for _ in range(2))
+    of_g, of_h = ([x.numpy() for x in tg.grad(y, inputs, cotangent=c)] for c in (g, h))
+    for a, b in zip(of_g, of_h, strict=True):
+        assert not np.allclose(a, b)
+    g[...] = h
+    for a, b in zip(tg.grad(y, inputs, cotangent=g), of_h, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b)

@@ -338,6 +338,12 @@ def test_add_up_is_sum(shape, axis, keepdims, rng):
     np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
+def test_add_up_over_axes_that_are_not_adjacent_is_sum(rng):
+    x = rng.normal(size=(20, 30, 4, 9))
+    ours = to_numpy(parallel.add_up(xp.asarray(x), (0, 2), False))
+    np.testing.assert_allclose(ours, x.sum((0, 2)), atol=1e-9)
+
+
 @parallel.in_place
 def approach(x, y, rate: float):
     x *= 1 - rate

@@ -373,7 +373,7 @@ POINTS = np.zeros((2, 2))
                 lambda shape=shape: super_resolve(MODEL, IMAGES, np.zeros(shape), rng=generator()),
                 rf"super_resolve: .*\(2, 8, 8, 1\), {re.escape(str(shape))}",
             )
-            for shape in [(2, 3, 3, 1), (2, 16, 16, 1), (1, 4, 4, 1)]
+            for shape in [(2, 3, 3, 1), (2, 16, 16, 1), (1, 4, 4, 1), (2, 4, 8, 1)]
         ),
         (lambda: downsample(IMAGES, 3), "reshape"),
         (lambda: interpolate(MODEL, POINTS[:1], POINTS, 3), "shape"),

@@ -18,6 +18,7 @@ from tinygen.diffusion.samplers import (
     guided,
     heun,
     last,
+    log_likelihood,
     multistep,
     sample,
 )
@@ -484,6 +485,11 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
         (lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])), ValueError, "`sigma`.*157.*got 200"),
         (lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])), ValueError, r"`sigmas`.* \[0\.0, 1\.0\]"),
         (lambda: last(multistep(MODEL, X, sigmas=[1.0])), ValueError, r"`sigmas`.* \[1\.0\]"),
+        (
+            lambda: log_likelihood(MODEL, X, probes=1),
+            TypeError,
+            "log_likelihood: .*`rng`.* NoneType",
+        ),
         (lambda: guided(Table(), math.inf, 9), ValueError, "guided: .*`weight`.* inf"),
         (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), None), ValueError, "Guided: .*`classes`"),
     ],

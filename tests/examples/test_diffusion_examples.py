@@ -457,7 +457,7 @@ def test_an_animation_has_every_step_and_ends_with_the_completion():
     film = image.Animation(100)
     found = inpaint.completed(model(), None, x, mask, settings(), generator(), film)
     assert film.seen == 8
-    np.testing.assert_allclose(film._latest[0][..., :1] / 255, found, atol=1 / 255)
+    np.testing.assert_allclose(film._frames[-1][0][..., :1] / 255, found, atol=1 / 255)
 
 
 def test_the_model_is_told_that_any_digit_will_do(monkeypatch):

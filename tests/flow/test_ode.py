@@ -302,12 +302,12 @@ def test_a_divergence_is_found_also_where_nothing_is_recorded():
 
 def test_a_field_whose_gradient_is_lost_is_refused():
     x = array(np.ones((2, 4)))
-    for field, error, pattern in [
-        (lambda x, t: twisted(x, t).data, TypeError, "expected `y` to be a Tensor"),
-        (lambda x, t: twisted(x, t).detach(), ValueError, "`y` is a constant"),
-        (lambda x, t: twisted(x, t)[:, :1], ValueError, r"\(2, 1\).* \(2, 4\)"),
+    for field, pattern in [
+        (lambda x, t: twisted(x, t).data, "`y` is a constant"),
+        (lambda x, t: twisted(x, t).detach(), "`y` is a constant"),
+        (lambda x, t: twisted(x, t)[:, :1], r"\(2, 1\).* \(2, 4\)"),
     ]:
-        with pytest.raises(error, match=pattern):
+        with pytest.raises(ValueError, match=pattern):
             ode.divergence(field, x, 1.0)
 
 
@@ -364,20 +364,16 @@ def test_where_entries_do_not_mix_one_probe_of_signs_is_exact():
     np.testing.assert_allclose(found, known.log_density(x), atol=1e-6)
 
 
-def test_any_times_and_prior_will_do():
+def test_any_times_will_do():
     """The probability-flow equation of noise σ added to N(0, s²): dx/dσ = σ x / (s² + σ²)"""
-    s, low, high = 0.5, 0.01, 3.0
+    s, low, high = 0.5, 0.01, math.sqrt(1 - 0.5**2)  # to N(0, 1)
 
     def log_normal(x, variance):
         return -0.5 * (x * x / variance + math.log(2 * math.pi * variance)).sum(1)
 
     x = s * generator().standard_normal((6, 3))
     found = ode.log_likelihood(
-        lambda x, t: x * (t / (s * s + t * t)),
-        array(x),
-        (low, high),
-        log_prior=lambda x: log_normal(x, s * s + high * high),
-        step=Adaptive(1e-8, 1e-8),
+        lambda x, t: x * (t / (s * s + t * t)), array(x), (low, high), step=Adaptive(1e-8, 1e-8)
     )
     np.testing.assert_allclose(found, log_normal(x, s * s + low * low), atol=1e-6)
 

@@ -432,6 +432,7 @@ def test_repr_has_a_line_for_each_module_with_its_shapes(rng):
 
 def test_repr_of_a_layer_without_parameters_is_one_line():
     assert repr(nn.MaxPool2d(2)) == "MaxPool2d(size=2, padding=0)"
+    assert repr(nn.Dropout(0.3, rng=np.random.default_rng()).eval()) == "Dropout(p=0.3)"
     assert repr(nn.Function(functools.partial(tg.clip, low=0))).startswith("functools.partial(")
 
 

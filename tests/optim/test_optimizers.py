@@ -346,7 +346,6 @@ def test_parameters_without_axes_or_without_entries_are_fine(make):
     assert params[0].item() < 1
     assert params[1].shape == (0, 3)
     assert [g.shape for g in optim.clip_by_global_norm(params, 0.1)[0]] == [(), (0, 3)]
-    assert [g.shape for g in optim.clip_values(params, 0.1)] == [(), (0, 3)]
 
 
 @pytest.mark.skipif(backend.plain, reason="the plain path works on whole arrays")
@@ -428,7 +427,6 @@ def test_parameters_that_can_not_be_are_refused(make, params, error, pattern):
         (lambda: optim.Adam([P], weight_decay=-1), ValueError, "`weight_decay` ≥ 0, got -1"),
         (lambda: optim.EMA([P], decay=1), ValueError, "^EMA: .*`decay`.* got 1"),
         (lambda: optim.clip_by_global_norm([P], 0), ValueError, "`max_norm` > 0, got 0"),
-        (lambda: optim.clip_values([P], -1), ValueError, "^clip_values: .*`limit` > 0, got -1"),
     ],
 )
 def test_settings_that_can_not_be_are_refused(make, error, pattern):
@@ -648,7 +646,7 @@ def test_state_of_momentum_does_not_fit_an_optimiser_without():
 
 def test_every_public_name_says_what_it_is():
     made = {name: value for name, value in vars(optim).items() if name[0] != "_"}
-    assert {"Adam", "EMA", "cosine", "clip_values"} < made.keys()
+    assert {"Adam", "EMA", "cosine", "clip_by_global_norm"} < made.keys()
     assert [n for n, value in made.items() if n != "Schedule" and not value.__doc__] == []
 
 

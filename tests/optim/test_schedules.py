@@ -21,9 +21,9 @@ from tinygen import optim
         (optim.warm_up(0.5, 4), {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.5, 999: 0.5}),
         (optim.warm_up(optim.cosine(1.0, 10), 9), {0: 0.1, 8: 0.9, 9: 1, 14: 0.5, 19: 0, 99: 0}),
         (optim.one_cycle(1.0, 100), {0: 0.04, 15: 0.52, 30: 1, 65: 0.5, 100: 0, 999: 0}),
-        (optim.one_cycle(1, 10, 0.2, 0.1, 0.5), {0: 0.2, 5: 1, 10: 0.1, 99: 0.1}),
+        (optim.one_cycle(1, 10, 0.1, 0.5), {0: 0.04, 5: 1, 10: 0.1, 99: 0.1}),
         (optim.one_cycle(1, 10, rise=0), {0: 1, 5: 0.5, 10: 0}),
-        (optim.one_cycle(1, 10, start=0, rise=1), {0: 0, 5: 0.5, 10: 1, 11: 0}),
+        (optim.one_cycle(1, 10, rise=1), {0: 0.04, 5: 0.52, 10: 1, 11: 0}),
     ],
 )
 def test_schedules_pass_their_known_points(schedule, points):

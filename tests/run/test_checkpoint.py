@@ -32,8 +32,8 @@ def parts(seed=0, width=4):
 def states(of):
     return {
         f"{part}/{name}": np.asarray(array)
-        for part, each in of.items()
-        for name, array in checkpoint.state(each).items()
+        for part, owner in of.items()
+        for name, array in checkpoint.state(owner).items()
     }
 
 
@@ -61,7 +61,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
 def test_a_part_may_be_loaded_alone(saved):
     other = parts(1)
     before = states({"optimizer": other["optimizer"], "rng": other["rng"]})
-    checkpoint.load_part(saved, "model", other["model"])
+    checkpoint.load(saved, {"model": other["model"]}, partly=True)
     assert_equal(states({"model": other["model"]}), states({"model": parts(0)["model"]}))
     assert_equal(states({"optimizer": other["optimizer"], "rng": other["rng"]}), before)
 
@@ -69,10 +69,10 @@ def test_a_part_may_be_loaded_alone(saved):
 def test_a_part_that_is_not_there_or_does_not_fit_is_refused(saved):
     other = parts(1, width=5)["model"]
     before = states({"model": other})
-    with pytest.raises(CheckpointError, match=r"has no part `ema`; .*'model', 'optimizer', 'rng'"):
-        checkpoint.load_part(saved, "ema", other)
+    with pytest.raises(CheckpointError, match=r"\['ema'\], got \['model', 'optimizer', 'rng'\]"):
+        checkpoint.load(saved, {"ema": other}, partly=True)
     with pytest.raises(CheckpointError, match=r"does not fit: model: .*state"):
-        checkpoint.load_part(saved, "model", other)
+        checkpoint.load(saved, {"model": other}, partly=True)
     assert_equal(states({"model": other}), before)
 
 

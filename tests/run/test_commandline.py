@@ -28,7 +28,7 @@ def parser(**more):
         **{"epochs": 10, "batch_size": 128, "lr": 1e-3, **more},
     )
     p.add_argument("--width", type=int, default=32)
-    p.add_argument("--price", type=commandline.from_zero, default=1.0)
+    p.add_argument("--price", type=commandline.at_least(0.0), default=1.0)
     return p
 
 
@@ -64,8 +64,8 @@ def test_a_part_of_the_images_may_be_asked_for():
 
 def test_auto_says_in_a_line_that_it_takes_drawn_digits_and_how_to_get_the_real_ones(capsys):
     assert parse("--data", "auto")["data"] == "digits"
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "MNIST is unavailable" in told and "TINYGEN_DATA" in told
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and "MNIST is unavailable" in shown and "TINYGEN_DATA" in shown
 
 
 def test_a_published_set_that_is_unavailable_is_an_error_where_it_is_named():
@@ -158,8 +158,8 @@ def test_a_backend_that_can_not_be_had_is_an_error_of_the_command_line(capsys, m
 def test_help_names_every_option_with_its_default(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "Does this." in told and "And says more." in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Does this." in shown and "And says more." in shown
     for option in (
         "--data SET",
         "--epochs",
@@ -172,7 +172,7 @@ def test_help_names_every_option_with_its_default(capsys):
         "--samples N",
         "--quick",
     ):
-        assert option in told
+        assert option in shown
     for default in (
         "default: auto",
         "default: 10",
@@ -181,7 +181,7 @@ def test_help_names_every_option_with_its_default(capsys):
         "default: 0",
         "default: runs/x",
     ):
-        assert f"({default})" in told
+        assert f"({default})" in shown
 
 
 @pytest.mark.parametrize("kind", [NotFinite, data.Unavailable])

@@ -31,10 +31,10 @@ def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
         main(tmp_path / "run", every=None, on_step=on_step, in_body=in_body)
     assert caught.value.code == 128 + by and reached
     assert signal.getsignal(by) is before
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     path = tmp_path / "run" / "checkpoint.npz"
-    assert f"Stopped; step 10 is in {path}." in told
-    assert "To go on: python 'examples/a run.py' --epochs 12 --resume\n" in told
+    assert f"Stopped; step 10 is in {path}." in shown
+    assert "To go on: python 'examples/a run.py' --epochs 12 --resume\n" in shown
     main(tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", whole)
 

@@ -62,6 +62,15 @@ def test_a_run_has_a_checkpoint_from_its_beginning(tmp_path):
     assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 0
 
 
+def test_a_checkpoint_is_saved_when_so_much_time_has_gone_by(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinygen.run.run.APART", -1.0)
+    with Run(tmp_path / "run") as run:
+        run.keep()
+        for record in run.track(iter([3.0, 4.0])):
+            saved = checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"]
+            assert saved == record.step - 1
+
+
 def test_a_run_left_by_break_is_saved_at_that_step(tmp_path):
     with Run(tmp_path / "run", {"a": 1}) as run:
         run.keep()
@@ -348,8 +357,10 @@ def test_what_comes_in_the_wrong_order_is_said(tmp_path):
         with pytest.raises(AttributeError, match="_kept"):
             run.save()
         run.keep()
-        with pytest.raises(RuntimeError, match=r"^log: there is no step to add to; call it "):
-            run.log(a=1)
+        for loop in ([], [1.0]):  # before the first step and after the last
+            assert len(list(run.track(loop))) == len(loop)
+            with pytest.raises(RuntimeError, match=r"^log: there is no step to add to; call it "):
+                run.log(a=1)
 
 
 def test_a_part_without_a_state_is_refused_at_once(tmp_path):
@@ -358,10 +369,8 @@ def test_a_part_without_a_state_is_refused_at_once(tmp_path):
 
 
 def test_early_stopping_counts_the_calls_since_the_best():
-    stop = EarlyStopping(2, least=0.1)
-    assert [stop(x) for x in (3.0, 2.0, 1.95, tg.Tensor(1.0), 1.5, 0.95)] == (
-        [False, False, False, False, False, True]
-    )
+    stop = EarlyStopping(2)
+    assert [stop(x) for x in (3.0, 2.0, math.nan, tg.Tensor(1.0), 1.5, 1.0)] == [*[False] * 5, True]
     assert stop.best == 1.0 and not stop.improved
     with pytest.raises(ValueError, match=r"^EarlyStopping: expected `patience` to be an "):
         EarlyStopping(0)

@@ -1,18 +1,12 @@
 r"""Image editing with a trained diffusion model, without training it again.
 
-The model can complete an image of which only y = A x is known: some pixels, or the means of squares
-of pixels. At each step back from noise its guess is made to agree with y, in the end exactly.
+Of an image only y = A x is known: some pixels (`repaint`), the means of squares of pixels
+(`super_resolve`), or anything linear (`null_space`). At each step back from noise the guess is made
+to agree with y. The rest should fit to it, and one way back is too short for that. So they go back
+and forth: after every `jump` steps noise is added again, so that each is made `resample` times.
 
-- `repaint` fills holes: it draws the known pixels anew at each time (Lugmayr et al. 2022);
-- `super_resolve`, and `null_space` for any linear A, put y into the guess x̂_0 (Wang et al. 2023);
-- `edit` adds noise to an image, up to a time, and removes it again (Meng et al. 2022);
-- `encode` maps an image to its noise, and `heun` maps it back; `interpolate` mixes the noise of two
-  images (Song et al. 2021, section 5.3).
-
-The rest of the image should fit y, and one way back is too short for that. So the first two go back
-and forth: after every `jump` steps noise is added again, `resample` times in all.
-
-`Beside` is for the other way: a network that is trained to see the small image.
+`edit` adds noise to a whole image and removes it again; `encode` finds an image's noise, and
+`interpolate` mixes that of two. `Beside` is for a network that is trained to see the small image.
 
 Notation: images (N, H, W, C), in [−1, 1]; x_0, x_t, x̂_0 and ᾱ as in model.py.
 """
@@ -33,8 +27,6 @@ from tinygen.autograd import Tensor, as_tensor, concat, to_numpy, upsample2d, xp
 from tinygen.diffusion.model import Diffusion, noise_like
 from tinygen.diffusion.samplers import Step, ddim, edm_sigmas, heun, last
 from tinygen.nn import Module
-
-# --- what is known in part ------------------------------------------------------------------------
 
 
 def repaint(
@@ -96,10 +88,7 @@ def null_space(
 
 
 def _moves(times: list[int], resample: int, jump: int) -> Iterator[tuple[int, int]]:
-    """(from, to): down `times` in stretches of `jump` steps, each `resample` times
-
-    Between two times, one move leads back up: noise of many steps can be added at once.
-    """
+    """(from, to): down `times`, each `jump` steps `resample` times, with one move up between"""
     whole("resample", 1, resample=resample, jump=jump)
     for first in range(0, len(times) - 1, jump):
         stretch = times[first : first + jump + 1]
@@ -116,9 +105,7 @@ def super_resolve(
     (N, H, W, C), large = np.shape(small), np.shape(x_T)
     f = large[1] // H
     if large != (N, H * f, W * f, C):
-        raise ValueError(
-            f"super_resolve: expected `x_T` k times `small`, got {large}, {(N, H, W, C)}"
-        )
+        raise ValueError(f"super_resolve: expected `x_T` k × `small`, got {large}, {N, H, W, C}")
     A, pseudo_inverse = partial(downsample, factor=f), partial(upsample, factor=f)
     return null_space(model, x_T, small, A, pseudo_inverse, classes, **options)
 
@@ -134,9 +121,6 @@ def upsample(y: Array, factor: int) -> Array:
     return y.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-# --- what is known in full ------------------------------------------------------------------------
-
-
 def edit(
     model: Diffusion,
     x_0: ArrayLike,
@@ -149,8 +133,8 @@ def edit(
 ) -> Iterator[Step]:
     """x_t ~ q(x_t|x_0) at t = `start`, and from there to an image by `ddim` (Meng et al. 2022)
 
-    The coarse shape of x_0 stays, more of it the lower `start` is, and detail is made anew: so a
-    sketch becomes an image, or, with other `classes`, one digit another.
+    The coarse shape of x_0 stays, more of it the lower `start` is: a sketch becomes an image, or,
+    with other `classes`, one digit another.
     """
     x_0 = xp.asarray(x_0)
     x_t = model.schedule.q_sample(x_0, start, noise_like(x_0, rng=rng))
@@ -171,7 +155,7 @@ def interpolate(
 ) -> Array:
     """Images on the way from each of x0 to its partner in x1: (N, count, …)
 
-    Both are encoded; between, `slerp`; from there back. `classes` are those of both.
+    `slerp` between the noise of both (Song et al. 2021, section 5.3). `classes` are those of both.
     """
     a, b = (last(encode(model, x, classes, steps=steps)) for x in (x0, x1))
     codes = [slerp(a, b, p) for p in np.linspace(0, 1, count).tolist()]
@@ -192,16 +176,12 @@ def slerp(a: Array, b: Array, part: float) -> Array:
     return mixed.reshape(a.shape).astype(a.dtype)
 
 
-# --- a network that sees the small image ----------------------------------------------------------
-
-
 class Beside(Module):
     """A network of images of twice the channels, as one that is given an image beside x_t
 
     `Beside(UNet((28, 28, 2), rng=rng))` is called with x_t (N, 28, 28, 1), t, and an image of as
-    many channels, `small` or as large; it is enlarged and concatenated to x_t, channel by channel.
-    Trained on pairs of images and their `downsample`, it makes the large one from the small one
-    (Saharia et al. 2022). Samplers pass the small image as they otherwise pass classes.
+    many channels, as large or `small`, where models are given classes. Trained on images and their
+    `downsample`, it makes the large one from the small one (Saharia et al. 2022).
     """
 
     def __init__(self, network: Callable[..., Any]) -> None:

@@ -1,27 +1,20 @@
 r"""Diffusion models: a network learns to take a little noise off, and noise becomes an image.
 
-The noise schedule in schedule.py turns images into noise, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε. A network
-that sees x_t and t learns by least squares to guess x_0, so that it finds the posterior mean, the
-mean of all x_0 that x_t may have come from. The samplers in samplers.py start from pure noise and
-step back in time, from guess to guess. (Sohl-Dickstein et al. 2015; Ho et al. 2020)
+A network that sees x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε and t learns by least squares to guess x_0, so that
+it finds the mean of all x_0 that x_t may have come from. (Sohl-Dickstein et al. 2015; Ho et al.
+2020) It may also guess the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0: with x_t each gives the others.
+But the square error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and that of v SNR + 1 times.
 
-The network may guess the image x_0, the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0: with x_t each gives
-the others. But the errors weigh differently: the squared error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that
-of x_0, ‖x_0 − x̂_0‖², and that of v is SNR + 1 times.
-
-Images are scaled to [−1, 1], so that they have about the variance of the noise; x may as well be
-points (N, 2), or latent vectors. Notation: x_0, x_t, eps (N, …); t from 1 to T, (N,), given to the
-network as 1000 t/T; hats, x̂_0, are what the network guesses.
-
-Reading order: the parameterisations; `Diffusion`, a network and a schedule; the loss and its
-weights; `train`; `variational_bound`.
+Notation: x_0, x_t, eps (N, …), images in [−1, 1], points or latent vectors; t from 1 to T, (N,),
+given to the network as 1000 t/T; hats, x̂_0, are what the network guesses.
+Reading order: `Diffusion`; the loss and its weights; `train`; `variational_bound`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +23,7 @@ from tinygen._checks import expect
 from tinygen._random import generator
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
-from tinygen.diffusion.schedule import NoiseSchedule, per_row
+from tinygen.diffusion.schedule import NoiseSchedule, Rows, per_row
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
@@ -40,18 +33,12 @@ __all__ += ["target", "train", "variational_bound", "x_0_and_eps"]
 PREDICTIONS = ("eps", "x_0", "v")
 
 
-# --- what a network may predict -------------------------------------------------------------------
-
-
 def target(predicts: str, x_0: Any, eps: Any, a: Any, b: Any) -> Any:
-    """What the network is to say, at a = √ᾱ_t and b = √(1−ᾱ_t): ε, x_0, or v = a ε − b x_0
-
-    (v is of Salimans & Ho 2022, section 4.)
-    """
+    """What the network is to say, at a = √ᾱ_t and b = √(1−ᾱ_t): ε, x_0, or v = a ε − b x_0"""
     return {"eps": lambda: eps, "x_0": lambda: x_0, "v": lambda: eps * a - x_0 * b}[predicts]()
 
 
-def x_0_and_eps(predicts: str, output: Any, x_t: Any, a: Any, b: Any) -> tuple[Any, Any]:
+def x_0_and_eps(predicts: str, output: Rows, x_t: Rows, a: Any, b: Any) -> tuple[Rows, Rows]:
     """x̂_0 and ε̂ from what the network said, with a x̂_0 + b ε̂ = x_t always; b > 0"""
     if predicts == "eps":
         return (x_t - output * b) / a, output
@@ -64,9 +51,9 @@ class Diffusion(Module):
     """A network, the schedule of noise that it is trained on, and what it predicts.
 
     `network(x_t, times)`, or `network(x_t, times, classes)`, takes Tensors and returns a Tensor or
-    an array of the shape of x_t. `classes` are a number for each image, or another condition that
-    the network takes. `predicts` is "eps", "x_0" or "v"; a denoiser known as a formula is a network
-    that predicts "x_0". With `clip` c, samplers keep x̂_0 in [−c, c]: 1 for images that end at ±1.
+    an array of the shape of x_t. `classes` are a number for each image, or another condition.
+    `predicts` is "eps", "x_0" or "v" (Salimans & Ho 2022). With `clip` c, samplers keep x̂_0 in
+    [−c, c]: 1 for images that end at ±1.
     """
 
     def __init__(
@@ -110,17 +97,11 @@ def noise_like(x: Array | Tensor, *, rng: Rng) -> Array:
     return xp.asarray(generator("noise_like", rng).standard_normal(x.shape, np.float32), x.dtype)
 
 
-# --- the loss, and its weights --------------------------------------------------------------------
-
-
 class Terms(NamedTuple):
     """`loss`, to be minimised, and `mse`, the same without weights: means over all entries."""
 
     loss: Tensor
     mse: Tensor
-
-
-Weight: TypeAlias = Callable[[Array, str], Array]
 
 
 def simple(snr: Array, predicts: str) -> Array:
@@ -134,10 +115,7 @@ def snr(snr: Array, predicts: str) -> Array:
 
 
 def min_snr(snr: Array, predicts: str, gamma: float = 5.0) -> Array:
-    """min(SNR, γ) ‖x_0 − x̂_0‖²: little noise is not worth more than that (Hang et al. 2023, eq. 8)
-
-    So for ε the weight is min(SNR, γ)/SNR, for v min(SNR, γ)/(SNR + 1).
-    """
+    """min(SNR, γ) ‖x_0 − x̂_0‖²: little noise is not worth more (Hang et al. 2023, eq. 8)"""
     return np.minimum(snr, gamma) / _as_x_0(snr, predicts)
 
 
@@ -152,15 +130,14 @@ def denoising_loss(
     classes: Any = None,
     *,
     rng: Rng,
-    weight: Weight = simple,
+    weight: Callable[[Array, str], Array] = simple,
     null: int | None = None,
     drop: float = 0.1,
 ) -> Terms:
     """E w(t) ‖y − ŷ(x_t, t)‖², where y is ε, x_0 or v, t ~ U{1 … T}, ε ~ N(0, I) (eq. 14)
 
-    A mean over entries too. `weight(snr, predicts)` is `simple`, `snr`, `min_snr`, or another
-    function of the SNRs (N,), on the host. If the network has a number `null` for "any class",
-    labels are replaced by it with probability `drop`: for guidance.
+    A mean over entries too. `weight` is `simple`, `snr`, `min_snr`, or a function like these. If
+    the network has a number `null` for "any class", labels become it with probability `drop`.
     """
     x_0, schedule = as_rows(x_0), model.schedule
     t = generator("denoising_loss", rng).integers(1, schedule.T + 1, len(x_0))  # (N,)
@@ -173,9 +150,6 @@ def denoising_loss(
     square = mean(error * error, axis=tuple(range(1, x_0.ndim)))  # (N,)
     w = xp.asarray(weight(schedule.snr(t), model.predicts), x_0.dtype)
     return Terms(mean(square * w), mean(square))
-
-
-# --- the training loop ----------------------------------------------------------------------------
 
 
 def train(
@@ -200,9 +174,6 @@ def train(
         if ema is not None:
             ema.update()
         yield terms._asdict()
-
-
-# --- what is measured afterwards ------------------------------------------------------------------
 
 
 def variational_bound(model: Diffusion, x_0: ArrayLike, classes: Any = None, *, rng: Rng) -> Array:

@@ -3,23 +3,16 @@ r"""Samplers: from noise to an image, each an equation that is stepped through.
     noise = rng.standard_normal((64, 28, 28, 1), np.float32)
     images = last(ddim(model, noise, steps=50))
 
-A sampler is a generator. After each step it yields the time, x there, and x̂_0, the network's guess
-that the step was made by; `last` runs it to its end. None adds noise in the last step, whose x is a
-guess x̂_0.
+A sampler is a generator of its steps; `last` runs it to its end, which is a guess x̂_0, without
+noise. `ancestral` draws from the chain that the model is trained as. `ddim` may leave the noise out
+and follow the equation that turns noise into images,
 
-`ancestral` and `ddim` follow the schedule's whole t from T to 0. `ancestral` draws from the chain
-that the model is trained as; `ddim` may leave the noise out, and then follows the deterministic
-equation that turns noise into images:
+    dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale in which x = x_0 + σ ε.
 
-    dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale in which x = x_0 + σ ε
+Both have an error of order 1/steps; `heun` and `multistep`, on a grid of σ, of 1/steps².
 
-`heun` and `multistep` solve it better, on a grid of σ: their error is of order 1/steps², that of
-the first two 1/steps.
-
-x (N, …) goes in and comes out in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
-
-Reading order: `Step`, `last`; `ancestral`, `ddim`; `edm_sigmas`, `heun`, `multistep`; `sample`;
-`log_likelihood`, the way back; `guided`.
+Notation: x (N, …), in and out in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
+Reading order: the four samplers; `sample`; `log_likelihood`, the way back; `guided`.
 """
 
 from __future__ import annotations
@@ -59,9 +52,6 @@ def last(steps: Iterable[Step]) -> Array:
     return to_numpy(deque(steps, maxlen=1).pop().x)
 
 
-# --- on the schedule's own times ------------------------------------------------------------------
-
-
 def ancestral(
     model: Diffusion,
     x_T: ArrayLike,
@@ -73,8 +63,7 @@ def ancestral(
 ) -> Iterator[Step]:
     """x_s ~ q(x_s | x_t, x̂_0(x_t, t)), s = t − 1, …: algorithm 2 of Ho et al. 2020, with β̃ for σ²
 
-    With fewer `steps` than T, or than `start` where x_T is noise only to that time, s is further
-    below t. The last draw is from q(x_0|x_t, x̂_0), which is x̂_0.
+    With fewer `steps` than T, or than `start`, up to which x_T is noise, s is further below t.
     """
     x, schedule = xp.asarray(x_T), model.schedule
     for t, s in pairwise(schedule.times(steps, start)):
@@ -111,16 +100,12 @@ def ddim(
         yield Step(s, x, x_0)
 
 
-# --- on a grid of σ -------------------------------------------------------------------------------
-
-
 def edm_sigmas(
     schedule: NoiseSchedule, steps: int, *, low: float | None = None, high: float | None = None
 ) -> list[float]:
     """σ_i = (high^(1/7) + i/(n−1) (low^(1/7) − high^(1/7)))^7, i = 0 … n − 1, and 0 at the end
 
-    (Karras et al. 2022, eq. 5), n = `steps`. From 80 to 0.002, unless the schedule's own σ_T is
-    less, or its σ_1 more.
+    (Karras et al. 2022, eq. 5.) From 80 to 0.002, or from σ_T if it is less, and to σ_1 if more.
     """
     whole("edm_sigmas", 2, steps=steps)
     low = max(0.002, float(schedule.sigma(1))) if low is None else low
@@ -135,9 +120,8 @@ def heun(
 ) -> Iterator[Step]:
     """d = (x − x̂_0)/σ;  x' = x + (σ' − σ) d, then again with the mean of d and d' at x'
 
-    (Karras et al. 2022, algorithm 1.) The second half is left out where σ' = 0. On any `sigmas`, in
-    place of the `steps` of `edm_sigmas`: ones that grow lead from images to noise. Two calls of the
-    network a step.
+    (Karras et al. 2022, algorithm 1.) Two calls of the network a step, but one where σ' = 0. On any
+    `sigmas` in place of the `steps` of `edm_sigmas`: ones that grow lead from images to noise.
     """
     grid = _grid(model, steps, sigmas)
     x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)  # to the scale of x_0 + σ ε
@@ -159,8 +143,7 @@ def multistep(
     """x' = (σ'/σ) x + (1 − e^(−h)) D,  h = log σ/σ',  D = x̂_0 + h/(2 h_before) (x̂_0 − x̂_0,before)
 
     DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): the guess is taken to
-    go on as it changed in the step before. In the first step and the last, D = x̂_0. One call a
-    step.
+    go on as it changed in the step before. In the first step and the last, D = x̂_0.
     """
     grid = _grid(model, steps, sigmas)
     x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)
@@ -190,9 +173,6 @@ def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
     return model.denoise(x / math.sqrt(1 + sigma * sigma), t, classes)[0]
 
 
-# --- many samples ---------------------------------------------------------------------------------
-
-
 def sample(
     model: Diffusion,
     noise: Array,
@@ -206,29 +186,17 @@ def sample(
 
     `size` rows are drawn at a time, so that many need no more memory than few.
     """
-    parts = slices("sample", noise, size)
-    return np.concatenate(
-        [last(sampler(model, noise[i], part(classes, i), **options)) for i in parts]
-    )
-
-
-# --- and back: how probable x is ------------------------------------------------------------------
+    parts = ((noise[rows], part(classes, rows)) for rows in slices("sample", noise, size))
+    return np.concatenate([last(sampler(model, x_T, y, **options)) for x_T, y in parts])
 
 
 def log_likelihood(
-    model: Diffusion,
-    x: ArrayLike,
-    classes: Any = None,
-    *,
-    steps: int = 60,
-    probes: int | None = None,
-    rng: Rng | None = None,
+    model: Diffusion, x: ArrayLike, classes: Any = None, *, steps: int = 60, **options: Any
 ) -> Array:
     """log p(x) of each x_0, in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
 
-    Here x is x_t, b = √(1−ᾱ_t), and it is the equation at the top of this file; it begins at t = 1,
-    the least noise that the network knows. (Song et al. 2021b, section 4.3) As for a flow it is
-    exact at a cost of D gradients a call, or with `probes` estimated: see `ode.log_likelihood`.
+    It is the equation at the top of this file for x_t (Song et al. 2021b, section 4.3), from t = 1.
+    Exact, or estimated with `probes` and `rng`, which are options of `ode.log_likelihood`.
     """
     whole("log_likelihood", 1, steps=steps)
     schedule = model.schedule
@@ -242,10 +210,7 @@ def log_likelihood(
     low, high = (math.log(schedule.sigma(t)) for t in (1, schedule.T))
     times, x = np.linspace(low, high, steps + 1), xp.asarray(x)
     with evaluating(model):
-        return ode.log_likelihood(field, x, times, step=ode.heun, probes=probes, rng=rng)
-
-
-# --- classifier-free guidance ---------------------------------------------------------------------
+        return ode.log_likelihood(field, x, times, step=ode.heun, **options)
 
 
 class Guided(Module):
@@ -255,7 +220,7 @@ class Guided(Module):
     network itself; above, x moves towards what tells its class from the others.
     """
 
-    def __init__(self, network: Any, weight: float, null: int) -> None:
+    def __init__(self, network: Callable[..., Any], weight: float, null: int) -> None:
         expect("guided", "finite", weight=weight)
         self.network, self.weight, self.null = network, weight, null
 

@@ -5,14 +5,10 @@ Step t keeps a part √(1−β_t) of the image and adds the Gaussian noise that 
 
     x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε,   ε ~ N(0, I)
 
-x_0 is the image itself, for ᾱ_0 = 1, and x_T as good as pure noise. From s to t > s the formula is
-the same, with ᾱ_t/ᾱ_s. Between whole numbers t, log ᾱ is linear, so that each ratio of noise to
-image, σ = √(1−ᾱ)/√ᾱ, has one t. In the scale of Karras et al. (2022), x_t/√ᾱ_t = x_0 + σ ε.
+x_T is as good as pure noise. From s to t > s the formula is the same, with ᾱ_t/ᾱ_s. Between whole
+numbers log ᾱ is linear, so that each ratio of noise to image, σ = √(1−ᾱ)/√ᾱ, has one t.
 
-Notation: x (N, …) are images or points; t is one time for all, or (N,) on the host; alpha_bar is ᾱ,
-(T + 1,), from t = 0; a_t = √ᾱ_t and b_t = √(1−ᾱ_t).
-
-Reading order: `linear`, `cosine`; `NoiseSchedule`: its times, then its two distributions.
+Notation: x (N, …); t is one time for all, or (N,) on the host; a_t = √ᾱ_t and b_t = √(1−ᾱ_t).
 """
 
 from __future__ import annotations
@@ -31,13 +27,10 @@ __all__ = ["NoiseSchedule", "cosine", "linear"]
 Rows = TypeVar("Rows", Array, Tensor)
 
 
-# --- two schedules --------------------------------------------------------------------------------
-
-
 def linear(T: int = 1000) -> NoiseSchedule:
     """β_t from 0.0001 to 0.02, evenly, in 1000 steps (Ho et al. 2020, section 4)
 
-    For another T it is the same curve ᾱ, in as many steps: it always ends near 0.00004.
+    For another T it is the same curve ᾱ, which ends near 0.00004.
     """
     whole("linear", 1, T=T)
     curve = np.append(0, np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000))))  # log ᾱ
@@ -47,16 +40,12 @@ def linear(T: int = 1000) -> NoiseSchedule:
 def cosine(T: int = 1000, offset: float = 0.008) -> NoiseSchedule:
     """ᾱ_t = f(t)/f(0),  f(t) = cos²(π/2 · (t/T + s)/(1 + 2s)), s the `offset`
 
-    After Nichol & Dhariwal 2021, eq. 17: images keep their shape for longer than with `linear`.
-    They divide by 1 + s, so that ᾱ_T would be 0, and clip the last β. With 1 + 2s σ_T is 80.
+    (Nichol & Dhariwal 2021, eq. 17, divide by 1 + s, so that ᾱ_T is 0; with 1 + 2s σ_T is 80.)
     """
     whole("cosine", 1, T=T)
     expect("cosine", "> 0", offset=offset)
     f = np.cos(math.pi / 2 * (np.linspace(0, 1, T + 1) + offset) / (1 + 2 * offset)) ** 2
     return NoiseSchedule(f / f[0])
-
-
-# --- what follows from a schedule -----------------------------------------------------------------
 
 
 class NoiseSchedule:
@@ -67,8 +56,6 @@ class NoiseSchedule:
         if a.ndim != 1 or len(a) < 2 or a[0] != 1 or not a[-1] > 0 or not (np.diff(a) < 0).all():
             raise ValueError(f"NoiseSchedule: expected `alpha_bar` to fall from 1 to > 0, got {a}")
         self.T, self._log = len(a) - 1, np.log(a)
-
-    # --- its times ---
 
     def log_alpha_bar(self, t: ArrayLike) -> Any:
         """log ᾱ_t"""
@@ -104,8 +91,6 @@ class NoiseSchedule:
         if not steps <= start <= self.T:
             raise ValueError(f"times: expected `steps` ≤ `start` ≤ {self.T}, got {steps}, {start}")
         return [round(t) for t in np.linspace(start, 0, steps + 1).tolist()]
-
-    # --- its distributions ---
 
     def q_sample(self, x_s: Rows, t: ArrayLike, eps: Array, s: ArrayLike = 0) -> Rows:
         """x_t = √(ᾱ_t/ᾱ_s) x_s + √(1 − ᾱ_t/ᾱ_s) ε, a draw from q(x_t|x_s) (eq. 2, 4)"""

@@ -6,19 +6,10 @@ Noise x_0 ~ N(0, I) is at time 0, data x_1 at time 1, and between them lies a st
 
 Lines cross, and where many pass, least squares finds the mean of their velocities,
 v(x, t) = E[x_1 − x_0 | x_t = x]. Points that follow this field from x_0 are at each time spread as
-the x_t are: at time 1, as the data. (Lipman et al. 2023, theorems 1 and 2, with σ_min = 0; Liu et
-al. 2023)
+the x_t are: at time 1, as the data. (Lipman et al. 2023, theorems 1 and 2; Liu et al. 2023)
 
-A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,), 0 to 1. It
-returns the shape of x. `UnitTime` adapts a network that wants its times on another scale;
-`diffusion.samplers.guided` makes one that is guided to classes.
-
-    for terms in flow.train(network, batches, optimizer, rng=rng, ema=ema): ...
-    images = flow.sample(network, (16, 28, 28, 1), steps=50, rng=rng)
-    frames = list(ode.path(flow.velocity(network), x_0, np.linspace(0, 1, 51)))
-
-Reading order: the losses; `train`; samples and densities; reflow. optimal_transport.py pairs noise
-with data, ode.py follows a field.
+A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,), 0 to 1.
+Reading order: the losses; `train`; samples and densities; reflow.
 """
 
 from __future__ import annotations
@@ -64,23 +55,18 @@ def _called(network: Network, x: Tensor, t: Tensor, classes: Any) -> Tensor:
     return v
 
 
-# --- the losses -----------------------------------------------------------------------------------
-
-
 def matching_loss(
     network: Network, x_0: ArrayLike, x_1: ArrayLike, t: ArrayLike, classes: Any = None
 ) -> Tensor:
     """‖v(x_t, t) − (x_1 − x_0)‖², x_t = (1 − t) x_0 + t x_1: the mean over all entries
 
-    (Liu et al. 2023, eq. 1; Lipman et al. 2023, eq. 23.) It does not go to 0: what is left at best
-    is how much the velocities of lines through one point differ.
+    (Liu et al. 2023, eq. 1; Lipman et al. 2023, eq. 23.) Its least is not 0, but how much the lines
+    through one point differ.
     """
     x_0, x_1, t = as_rows(x_0), as_rows(x_1), as_rows(t)
     if x_0.shape != x_1.shape or t.shape != x_1.shape[:1]:
-        raise ValueError(
-            f"matching_loss: expected `x_0` and `x_1` (N, …) of one shape and `t` (N,), "
-            f"got {x_0.shape}, {x_1.shape} and {t.shape}"
-        )
+        shapes = f"{x_0.shape}, {x_1.shape} and {t.shape}"
+        raise ValueError(f"matching_loss: expected `x_0`, `x_1` (N, …) and `t` (N,), got {shapes}")
     along = reshape(t, (-1,) + (1,) * (x_1.ndim - 1))  # (N, 1, …)
     x_t = (1 - along) * x_0 + along * x_1
     difference = _called(network, x_t, t, classes) - (x_1 - x_0)
@@ -100,7 +86,7 @@ def flow_loss(
     """The matching loss of x_1 with x_0 ~ N(0, I) and t ~ U(0, 1)
 
     `coupled` pairs noise with data that is near: see `couple`. If the network has a number `null`
-    for "any class", classes are replaced by it with probability `drop`: for guidance.
+    for "any class", labels become it with probability `drop`.
     """
     x_1 = as_rows(x_1)
     noise = generator("flow_loss", rng).standard_normal(x_1.shape, np.float32)
@@ -108,11 +94,8 @@ def flow_loss(
     t = rng.random(len(x_1), np.float32)
     if null is not None and classes is not None:
         classes = drop_labels(classes, null, drop, rng=rng)
-    x_0, t = (xp.asarray(drawn, dtype=x_1.dtype) for drawn in (noise, t))
+    x_0, t = (xp.asarray(draws, dtype=x_1.dtype) for draws in (noise, t))
     return matching_loss(network, x_0, x_1, t, classes)
-
-
-# --- the training loop ----------------------------------------------------------------------------
 
 
 def train(
@@ -126,9 +109,8 @@ def train(
 ) -> Iterator[dict[str, Tensor]]:
     """A batch, noise, times, the loss, its gradient, a step, and the average of the parameters
 
-    A batch is of x_1, or of x_1 and classes. Other pairs of noise and data are another loss:
-    `partial(flow_loss, coupled=True)`, `reflow_loss`; so are classes to be dropped, `null=10`.
-    `ema` averages the parameters from step to step; sample with `ema.applied()`.
+    A batch is of x_1, or of x_1 and classes. Another loss is `partial(flow_loss, coupled=True)`, or
+    `null=10` for classes to be dropped, or `reflow_loss`. Sample with `ema.applied()`.
     """
     for batch in batches:
         x, classes = halves(batch)
@@ -139,14 +121,8 @@ def train(
         yield {"loss": value}
 
 
-# --- samples and densities ------------------------------------------------------------------------
-
-
 def velocity(network: Network, classes: Any = None) -> Callable[[Array, float], Array]:
-    """The network as a function f(x, t) of an array and a float, for `ode` to follow
-
-    In evaluation mode, and with nothing recorded.
-    """
+    """The network as a function f(x, t) of an array and a float, for `ode` to follow"""
     field = _field(network, classes)
 
     def f(x: Array, t: float) -> Array:
@@ -176,8 +152,7 @@ def transport(
 ) -> Array:
     """Where the flow takes each row of x: from noise to data, or back with `times` that fall
 
-    By default in as many steps as `ode.Adaptive()` takes; or, say, `step=ode.heun` from each of
-    `times` to the next. `size` rows travel together.
+    By default in as many steps as `ode.Adaptive()` takes; `size` rows travel together.
     """
     times, step = list(times), step or ode.Adaptive()
     parts = _parts("transport", x, classes, size)
@@ -207,10 +182,8 @@ def log_likelihood(
 ) -> Array:
     """log p(x) of each row, in nats, by following the flow back: see `ode.log_likelihood`
 
-    Its options are `times`, `step`, and `probes` with `rng`: without these it is exact, as far as
-    the steps are, at a cost of D gradients an evaluation for rows of D entries; with them estimated
-    without bias. Of images it is a density: grey values are to be made continuous first, by noise
-    as wide as the steps between them.
+    Its options are `times`, `step`, and `probes` with `rng`. Of images it is a density: grey values
+    are to be made continuous first, by noise as wide as the steps between them.
     """
     parts = _parts("log_likelihood", x, classes, size)
     with _evaluating(network):
@@ -227,15 +200,11 @@ def _parts(owner: str, x: Any, classes: Any, size: int) -> Iterator[tuple[Array,
         yield x[i], part(classes, i)
 
 
-# --- reflow: paths made straight (Liu et al. 2023) ------------------------------------------------
-
-
 def reflow_pairs(network: Network, x_0: ArrayLike, classes: Any = None, **options: Any) -> Array:
     """Noise and where the flow takes it, (N, 2, …), to train another network on
 
-    The lines between these pairs cross less than those between noise and data at random, so that
-    what `reflow_loss` learns from them is straighter, and needs fewer steps (algorithm 1). Options
-    as for `transport`.
+    The lines between these pairs cross less than those between noise and data at random: what
+    `reflow_loss` learns is straighter, and needs fewer steps (algorithm 1). Options of `transport`.
     """
     x_1 = transport(network, x_0, classes, **options)
     return np.stack([to_numpy(as_rows(x_0).data), x_1], axis=1)

@@ -2,33 +2,25 @@ r"""Ordinary differential equations: where a point goes that moves with a given 
 
     dx/dt = f(x, t)
 
-A generative model that is a velocity field takes noise along it to data. `solve` follows it from
-time to time with a *step*, one formula:
+A generative model that is a velocity field takes noise along it to data. `solve` follows it with a
+*step*, one formula, from time to time, or back:
 
     x_1 = solve(f, x_0, np.linspace(0, 1, 51), heun)         50 steps
-    frames = list(path(f, x_0, np.linspace(0, 1, 51), heun)) the states on the way, too
-    x_1 = solve(f, x_0, (0, 1), Adaptive(rtol=1e-6))         as many steps as that takes
-    x_0 = solve(f, x_1, (1, 0), Adaptive(rtol=1e-6))         and back again
+    x_0 = solve(f, x_1, (1, 0), Adaptive(rtol=1e-6))         as many steps as that takes
 
 Where points crowd together the density rises, by the field's divergence:
 
     d log p(x(t))/dt = −tr ∂f/∂x                            (Chen et al. 2018, eq. 8)
 
-so a model's density at a point is the prior's where the point came from, plus this, integrated.
-
-Notation: x is an array of any shape, rows first; t a float, h the length of a step, negative on the
-way back; k are values of f.
-
-Reading order: the steps; `Adaptive`; `path` and `solve`; `divergence`, `log_likelihood`.
+Notation: x is an array, rows first; h a step's length, negative on the way back; k values of f.
+Reading order: the steps; `path`, `solve`; `divergence`, `log_likelihood`.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -37,14 +29,11 @@ import numpy as np
 from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
-from tinygen.autograd import Tensor, grad, to_numpy, xp
+from tinygen.autograd import Tensor, as_tensor, grad, to_numpy, xp
 from tinygen.autograd.graph import recording
 
 Field: TypeAlias = Callable[[Any, float], Any]
 Step: TypeAlias = Callable[[Field, Array, float, float], Array]
-
-
-# --- steps from x(t) to x(t + h) ------------------------------------------------------------------
 
 
 def euler(f: Field, x: Array, t: float, h: float) -> Array:
@@ -77,18 +66,14 @@ A = (
 )
 E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
-SHORTEST = 1e-12  # of the way there is to go: below, there is something wrong with the field
-
 
 class Adaptive:
     """A step that takes as many as the tolerance wants, each as long as it allows
 
-    It begins with one for all of h, and accepts those whose error, the difference of two formulas
-    of different order, is nowhere above atol + rtol |x|; others it tries again, shorter. (Hairer,
-    Nørsett and Wanner 1993, II.4; with the maximum norm, so that each row is as exact as alone.)
-
-    Over all that it has solved, `ends` are the times at which its steps ended, `rejected` counts
-    the steps that were tried again, and `evaluations` the calls of the field.
+    Steps whose error, the difference of two formulas of different order, is somewhere above
+    atol + rtol |x| are tried again, shorter. (Hairer, Nørsett and Wanner 1993, II.4; with the
+    maximum norm, so that each row is as exact as alone.) `ends` are the times at which steps ended;
+    `rejected` counts those that were tried again, `evaluations` the calls of the field.
     """
 
     def __init__(self, rtol: float = 1e-5, atol: float = 1e-5) -> None:
@@ -99,7 +84,7 @@ class Adaptive:
         self.rejected = self.evaluations = 0
 
     def __call__(self, f: Field, x: Array, t: float, h: float) -> Array:
-        end, shortest = t + h, SHORTEST * abs(h)
+        end, shortest = t + h, 1e-12 * abs(h)
         k = f(x, t)
         self.evaluations += 1
         while t != end:
@@ -126,17 +111,12 @@ class Adaptive:
 
 
 def _mix(weights: Iterable[float], ks: list[Array]) -> Array:
-    return reduce(operator.add, (w * k for w, k in zip(weights, ks, strict=True) if w))
-
-
-# --- from time to time ----------------------------------------------------------------------------
+    products = (w * k for w, k in zip(weights, ks, strict=True) if w)
+    return sum(products, next(products))
 
 
 def path(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Iterator[Array]:
-    """The states at all the times, x itself at the first of them; a step from each to the next
-
-    Times rise, or fall.
-    """
+    """The states at all the times, x itself at the first of them; a step from each to the next"""
     clock = [float(t) for t in times]
     h = np.diff(clock)
     if not (len(h) and np.isfinite(h).all() and ((h > 0).all() or (h < 0).all())):
@@ -152,9 +132,6 @@ def solve(f: Field, x: Array, times: Iterable[float], step: Step = heun) -> Arra
     return deque(path(f, x, times, step), maxlen=1).pop()
 
 
-# --- densities ------------------------------------------------------------------------------------
-
-
 def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array, Array]:
     """f(x, t) and tr ∂f/∂x of each row: (N, …) and (N,)
 
@@ -166,7 +143,7 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     at = Tensor(x, requires_grad=True)
     token = recording.set(True)  # also where the caller's own steps are not recorded
     try:
-        v = f(at, t)
+        v = as_tensor(f(at, t))
     finally:
         recording.reset(token)
     vectors = probes
@@ -188,14 +165,12 @@ def log_likelihood(
     probes: int | None = None,
     rng: Rng | None = None,
     step: Step | None = None,
-    log_prior: Callable[[Array], Array] | None = None,
 ) -> Array:
     """log p(x) of each row, in nats: log p(x(T)) + ∫ tr ∂f/∂x dt from the first of the times to T
 
-    The field leads from data, at the first of the times, to the prior, at the last, T: by default
-    from t = 1 back to t = 0 and N(0, I). `f` and the trace are as for `divergence`: exact, or
-    estimated with `probes` random vectors of ±1, drawn from `rng` once, for all of the way. By
-    default the step is `Adaptive()`.
+    The field leads from data, at the first of the times, to N(0, I), at the last, T. `f` is as for
+    `divergence`, the trace exact, or estimated with `probes` random vectors of ±1, drawn from `rng`
+    once, for all of the way. By default the step is `Adaptive()`.
     """
     N, D = len(x), math.prod(x.shape[1:])
     noise = None
@@ -210,10 +185,6 @@ def log_likelihood(
 
     state = xp.concatenate([x.reshape(N, D), xp.zeros((N, 1), x.dtype)], axis=1)
     state = solve(both, state, times, Adaptive() if step is None else step)
-    prior = (log_prior or _log_normal)(state[:, :D].reshape(x.shape))
-    return to_numpy(prior + state[:, D])
-
-
-def _log_normal(x: Array) -> Array:
-    """log N(x; 0, I) of each row"""
-    return -0.5 * (math.log(2 * math.pi) + x * x).reshape(len(x), -1).sum(axis=1)
+    z = state[:, :D]
+    log_prior = -0.5 * (math.log(2 * math.pi) + z * z).sum(axis=1)  # log N(z; 0, I)
+    return to_numpy(log_prior + state[:, D])

@@ -4,8 +4,6 @@ Flow matching learns from lines between noise and data. Random lines cross, so t
 a point is the mean of many. Of all ways to pair a batch's rows, the one with the least sum of
 squared distances has no two lines that are at one point at one time. In the limit of large batches
 it is the optimal transport between the two distributions. (Pooladian et al. 2023; Tong et al. 2024)
-
-Reading order: `couple`, `assignment`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tinygen import nn
 from tinygen._types import Rng, Shape
 from tinygen.autograd import Tensor, concat, relu, silu
 from tinygen.nn import Conv2d, ConvTranspose2d, Dense, Module, Sequential
-from tinygen.nn.initializers import Initialiser, he_normal, normal
+from tinygen.nn.initializers import Init, he_normal, normal
 
 __all__ = [
     "PlaneMLP",
@@ -36,7 +36,7 @@ def mlp(
     output: Activation | None = None,
     *,
     rng: Rng,
-    init: Initialiser = he_normal,
+    init: Init = he_normal,
 ) -> Sequential:
     """Dense layers from sizes[0] inputs to sizes[-1] outputs, an activation between each two"""
     layers: list[Any] = []

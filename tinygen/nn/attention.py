@@ -2,12 +2,10 @@ r"""Attention: each position gathers from all others what resembles what it look
 
 Position i asks with a query qᵢ, position j offers a value vⱼ under a key kⱼ, and
 
-    zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.
+    zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.  (Vaswani et al. 2017, equation 1)
 
 With entries of variance 1 the product ⟨q, k⟩ has variance d, hence the root: the softmax neither
-saturates nor flattens as d grows. (Vaswani et al. 2017, equation 1)
-
-T is the number of positions, tokens or pixels; d the length of a query.
+saturates nor flattens as d grows. T is the number of positions; d the length of a query.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ import math
 
 from tinygen._checks import whole
 from tinygen._types import ArrayLike, Rng, Shape
-from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes, transpose
+from tinygen.autograd import Tensor, matmul, reshape, softmax, swapaxes
 from tinygen.autograd.tensor import as_alike
-from tinygen.nn.initializers import Initialiser, lecun_normal
+from tinygen.nn.initializers import Init, lecun_normal
 from tinygen.nn.layers import Dense
 from tinygen.nn.module import Module
 
@@ -35,36 +33,29 @@ def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Tensor:
 class SelfAttention(Module):
     """Every pixel or token attends to all of its own image or sentence, with several heads
 
-    x is (N, …, C), with positions along all axes between. Each head has C / heads channels; what
-    they gather side by side is mixed by a last dense layer.
+    x is (N, positions…, C). Each head has C / heads channels; a last dense layer mixes the heads.
     """
 
     def __init__(
-        self, channels: int, heads: int = 1, *, rng: Rng, init: Initialiser = lecun_normal
+        self, channels: int, heads: int = 1, *, rng: Rng, init: Init = lecun_normal
     ) -> None:
         whole("SelfAttention", 1, heads=heads)
         if channels % heads:
             raise ValueError(f"SelfAttention: {heads} `heads` do not divide {channels} channels")
         self.heads = int(heads)
-        self.query = Dense(channels, channels, rng=rng, init=init)
-        self.key = Dense(channels, channels, rng=rng, init=init)
-        self.value = Dense(channels, channels, rng=rng, init=init)
-        self.mix = Dense(channels, channels, rng=rng, init=init)
+        dense = [Dense(channels, channels, rng=rng, init=init) for _ in range(4)]
+        self.query, self.key, self.value, self.mix = dense
 
     def forward(self, x: ArrayLike) -> Tensor:
         x, _ = as_alike("attention", x, self.query.weight)
         N, *positions, C = x.shape
         if not positions:
             raise ValueError(f"SelfAttention: expected `x` (N, positions, C), got {x.shape}")
-        tokens = reshape(x, (N, math.prod(positions), C))  # (N, T, C)
-        q, k, v = (self._split(f(tokens)) for f in (self.query, self.key, self.value))
-        z = transpose(attend(q, k, v), (0, 2, 1, 3))  # (N, T, heads, d)
+        split = (N, math.prod(positions), self.heads, C // self.heads)  # (N, T, heads, d)
+        dense = (self.query, self.key, self.value)
+        q, k, v = (swapaxes(reshape(f(x), split), 1, 2) for f in dense)  # (N, heads, T, d)
+        z = swapaxes(attend(q, k, v), 1, 2)  # (N, T, heads, d)
         return self.mix(reshape(z, x.shape))
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(N, T, C) → (N, heads, T, C / heads)"""
-        N, T, C = x.shape
-        return transpose(reshape(x, (N, T, self.heads, C // self.heads)), (0, 2, 1, 3))
 
     def multiply_adds(self, x: Shape, z: Shape) -> int:
         N, *positions, C = x

@@ -1,10 +1,9 @@
 r"""Layers: the operations of the engine with parameters of their own.
 
-Features and channels are the last axis throughout: x is (…, C) for dense layers, (N, H, W, C) for
-images. Weights are drawn from `rng`, a NumPy Generator, by the initialiser `init`; biases begin at
-zero. Parameters are float32; `model.astype(float)` converts them.
+Features and channels are the last axis: x is (…, C) for dense layers, (N, H, W, C) for images.
+Weights are drawn from `rng` by `init`, biases begin at zero, both in float32.
 
-Reading order: with parameters; without; operations.
+Reading order: layers with parameters; without; those that are a function of the engine.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from tinygen._types import ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, concat, cos, reshape, sin, xp
 from tinygen.autograd.geometry import Padding, Size, pair_of
 from tinygen.autograd.tensor import as_float
-from tinygen.nn.initializers import Initialiser, lecun_normal, normal
+from tinygen.nn.initializers import Init, lecun_normal, normal
 from tinygen.nn.module import Function, Module
 
 __all__ = ["ELU", "GELU", "AvgPool2d", "Conv2d", "ConvTranspose2d", "Dense", "Dropout"]
 __all__ += ["Embedding", "Flatten", "LeakyReLU", "MaxPool2d", "ReLU", "Reshape", "SiLU"]
 __all__ += ["Sigmoid", "SinusoidalEmbedding", "Softmax", "Softplus", "Tanh", "Upsample"]
 
-STANDARD_NORMAL = normal(1.0)
+UNIT_NORMAL = normal(1.0)
 
 
 def parameter(array: ArrayLike) -> Tensor:
@@ -38,20 +37,11 @@ def parameter(array: ArrayLike) -> Tensor:
     return Tensor(np.asarray(array, np.float32), requires_grad=True)
 
 
-# --- with parameters ------------------------------------------------------------------------------
-
-
 class Dense(Module):
     """z = x W + b over the last axis, from `inputs` to `outputs` features"""
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        rng: Rng,
-        init: Initialiser = lecun_normal,
-        bias: bool = True,
+        self, inputs: int, outputs: int, *, rng: Rng, init: Init = lecun_normal, bias: bool = True
     ) -> None:
         whole("Dense", 1, inputs=inputs, outputs=outputs)
         self.weight = parameter(init(generator("Dense", rng), (inputs, outputs), inputs, outputs))
@@ -67,8 +57,8 @@ class Dense(Module):
 class _Convolution(Module):
     """The weight (K, L, C, O) of a convolution from C to O channels, or of its adjoint, and a bias
 
-    With stride s only one in s² of the K × L entries meets a given pixel on the convolution's way
-    back, hence its fan-out. The adjoint has the two exchanged.
+    On a convolution's way back only one in s² of the K × L entries meets a given pixel, hence its
+    fan-out; the adjoint has the fans exchanged.
     """
 
     adjoint = False
@@ -82,7 +72,7 @@ class _Convolution(Module):
         padding: Padding = 0,
         *,
         rng: Rng,
-        init: Initialiser = lecun_normal,
+        init: Init = lecun_normal,
         bias: bool = True,
     ) -> None:
         name = type(self).__name__
@@ -103,14 +93,14 @@ class Conv2d(_Convolution):
     """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)"""
 
     def forward(self, x: ArrayLike, *plus: ArrayLike) -> Tensor:
-        """With `plus`, Tensors that broadcast to the result, these are added in the same pass"""
+        """y + plus: Tensors that broadcast to y, added in the same pass"""
         return autograd.conv2d(x, self.weight, self.stride, self.padding, bias=[self.bias, *plus])
 
 
 class ConvTranspose2d(_Convolution):
     """The adjoint of a convolution plus b, from `inputs` to `outputs` channels
 
-    Its weight is that of the convolution whose shapes it undoes, (K, L, outputs, inputs).
+    Its weight is that convolution's, (K, L, outputs, inputs).
     """
 
     adjoint = True
@@ -122,9 +112,7 @@ class ConvTranspose2d(_Convolution):
 class Embedding(Module):
     """z = the learnt vector of each index: from (…) indices below `count` to (…, features)"""
 
-    def __init__(
-        self, count: int, features: int, *, rng: Rng, init: Initialiser = STANDARD_NORMAL
-    ) -> None:
+    def __init__(self, count: int, features: int, *, rng: Rng, init: Init = UNIT_NORMAL) -> None:
         whole("Embedding", 1, count=count, features=features)
         w = init(generator("Embedding", rng), (count, features), count, features)
         self.weight = parameter(w)
@@ -138,14 +126,10 @@ class Embedding(Module):
         return self.weight[i]
 
 
-# --- without parameters ---------------------------------------------------------------------------
-
-
 class SinusoidalEmbedding(Module):
     """z = (sin t fᵢ, cos t fᵢ): a number t, such as a time, as waves of many lengths
 
-    From shape (…) to (…, features), with fᵢ falling from 1 to 1/`longest`, evenly in logarithm.
-    Nearby t have nearby z, and no two are the same. (Vaswani et al. 2017)
+    From (…) to (…, features), with fᵢ from 1 to 1/`longest`, geometrically. (Vaswani et al. 2017)
     """
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
@@ -166,8 +150,8 @@ class SinusoidalEmbedding(Module):
 class Dropout(Module):
     """In training, each entry is set to 0 with probability p, and the others grow by 1/(1 − p)
 
-    So that the mean stays what it is in evaluation, where nothing is dropped. (Srivastava et al.
-    2014) The generator is kept: copy its state to drop the same entries again.
+    So the mean stays what it is in evaluation, where none is dropped. (Srivastava et al. 2014)
+    `rng` is kept: copy its state to drop the same entries again.
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng) -> None:
@@ -201,24 +185,21 @@ class Flatten(Module):
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-# --- operations of the engine: in a Sequential, the functions themselves do as well ---------------
-
-
 class _Operation(Function):
-    """A function as a layer. The settings are the arguments that follow x in its signature."""
+    """A function as a layer; arguments after x are its settings. (Sequential takes it bare too.)"""
 
     of: Callable[..., Tensor]
 
     def __init__(self, *settings: Any, **options: Any) -> None:
         call = inspect.signature(self.of).bind(None, *settings, **options)
         call.apply_defaults()
-        _, *chosen = call.arguments.items()
-        super().__init__(self.of, **dict(chosen))
+        _, *values = call.arguments.items()
+        super().__init__(self.of, **dict(values))
 
 
 def _layer(name: str, function: Callable[..., Tensor], equation: str) -> type[_Operation]:
-    made = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
-    return type(name, (_Operation,), made)
+    body = {"of": staticmethod(function), "__doc__": equation, "__module__": __name__}
+    return type(name, (_Operation,), body)
 
 
 Upsample = _layer("Upsample", autograd.upsample2d, "Every pixel repeated factor × factor times")

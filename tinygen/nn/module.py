@@ -1,9 +1,8 @@
 """A Module is a function with state: the parameters it learns, and arrays that it keeps.
 
 Its state is found, not declared. Every Tensor among its attributes is a parameter, every array a
-buffer, and every Module a part with a state of its own; Tensors and Modules are found in lists,
-tuples and dicts too. Each is named by its path, `encoder.layers.0.weight`, once: a layer that is
-used in two places is shared, and has the name of the first.
+buffer, every Module a part; Tensors and Modules are found in lists, tuples and dicts too. Each is
+named once, by its path, `encoder.layers.0.weight`: what is used twice, by the first of its places.
 
     class Autoencoder(Module):
         def __init__(self, *, rng):
@@ -17,7 +16,7 @@ used in two places is shared, and has the name of the first.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -53,8 +52,6 @@ class Module:
                 vars(error)["layer"] = self
             raise
 
-    # --- its state ---
-
     def named_modules(self) -> list[tuple[str, Module]]:
         """This module, as "", and all inside it with their dotted names, each before its parts."""
         named: dict[int, tuple[str, Module]] = {}
@@ -77,19 +74,15 @@ class Module:
             for part, value in _inside(module):
                 if isinstance(value, Module) or id(value) in seen:
                     continue
-                path = f"{name}.{part}" if name else part
-                if path in state:
-                    raise ValueError(f"{type(self).__name__}: two Tensors or arrays named `{path}`")
-                state[path] = value
                 seen.add(id(value))
+                path = f"{name}.{part}" if name else part
+                if state.setdefault(path, value) is not value:
+                    raise ValueError(f"{type(self).__name__}: two Tensors or arrays named `{path}`")
         return list(state.items())
-
-    def _tensors(self) -> list[tuple[str, Tensor]]:
-        return [(name, value) for name, value in self.named_state() if isinstance(value, Tensor)]
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """The Tensors that require gradients (not the frozen ones), with their dotted names."""
-        return [(name, tensor) for name, tensor in self._tensors() if tensor.requires_grad]
+        return [(name, x) for name, x in _tensors(self.named_state()) if x.requires_grad]
 
     def parameters(self) -> list[Tensor]:
         """What to take gradients of, and to pass to an optimiser: see `named_parameters`."""
@@ -102,7 +95,7 @@ class Module:
             for name, value in self.named_state()
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
         ours = dict(self.named_state())
         new = {name: np.asarray(state[name]) for name in state}
@@ -117,11 +110,9 @@ class Module:
         """Convert all floating-point state, in place. (Layers begin in float32.)"""
         for _, module in self.named_modules():
             for name, value in _inside(module):
-                if isinstance(value, Module) or value.dtype.kind != "f":
-                    continue
-                if isinstance(value, Tensor):
+                if isinstance(value, Tensor) and value.dtype.kind == "f":
                     value.data = value.data.astype(dtype)
-                else:
+                elif not isinstance(value, (Tensor, Module)) and value.dtype.kind == "f":
                     setattr(module, name, value.astype(dtype))
         return self
 
@@ -137,7 +128,7 @@ class Module:
 
     def freeze(self: Self, frozen: bool = True) -> Self:
         """Take all parameters out of `parameters()`, so that they stay; or put them back."""
-        for _, tensor in self._tensors():
+        for _, tensor in _tensors(self.named_state()):
             tensor.requires_grad = not frozen and tensor.dtype.kind == "f"
         return self
 
@@ -145,28 +136,24 @@ class Module:
         """Multiplications of its own, not of its parts, on the way from shape x to shape z."""
         return 0
 
-    # --- how it is shown ---
-
     def _title(self) -> str:
-        """The class and its settings."""
         return _call(type(self).__name__, vars(self))
 
     def __repr__(self) -> str:
         lines = []
         for name, module in self.named_modules():
-            shapes = "".join(f"  {part} {tensor.shape}" for part, tensor in _own(module))
+            own = _tensors(_inside(module))
+            shapes = "".join(f"  {part} {tensor.shape}" for part, tensor in own)
             lines.append(f"{name}: {module._title()}{shapes}".removeprefix(": "))
-        total = sum(tensor.size for _, tensor in self._tensors())
+        total = sum(tensor.size for _, tensor in _tensors(self.named_state()))
         return "\n".join([*lines, f"{total:,} parameters"] if total else lines)
 
 
 def _inside(module: Module) -> Iterator[tuple[str, Any]]:
     """A module's own Tensors, arrays and parts, by name, in the order they were set."""
     for name, value in vars(module).items():
-        if isinstance(value, (np.ndarray, xp.ndarray)):
-            yield name, value
-        else:
-            yield from _in_containers(name, value)
+        is_array = isinstance(value, (np.ndarray, xp.ndarray))
+        yield from [(name, value)] if is_array else _in_containers(name, value)
 
 
 def _in_containers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -177,16 +164,15 @@ def _in_containers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _in_containers(f"{name}.{key}", item)
 
 
-def _own(module: Module) -> list[tuple[str, Tensor]]:
-    return [(name, value) for name, value in _inside(module) if isinstance(value, Tensor)]
+def _tensors(state: Iterable[tuple[str, Any]]) -> list[tuple[str, Tensor]]:
+    return [(name, value) for name, value in state if isinstance(value, Tensor)]
 
 
 def _call(name: str, options: Mapping[str, Any]) -> str:
     """`name(k=v, …)`, with the options that are numbers, words or tuples of these."""
-    shown = {k: v for k, v in options.items() if isinstance(v, (int, float, str, tuple))}
-    stateless = (k for k, v in shown.items() if k != "training" and not [*_in_containers(k, v)])
-    settings = ", ".join(f"{k}={shown[k]!r}" for k in stateless)
-    return f"{name}({settings})" if settings else name
+    plain = [(k, v) for k, v in options.items() if isinstance(v, (int, float, str, tuple))]
+    settings = [f"{k}={v!r}" for k, v in plain if k != "training" and not any(_in_containers(k, v))]
+    return f"{name}({', '.join(settings)})" if settings else name
 
 
 class Function(Module):
@@ -206,7 +192,7 @@ class Function(Module):
 class Sequential(Module):
     """One layer after the other: modules, or functions such as `tinygen.relu`.
 
-    The first layer gets the input as it is: give float32, the dtype in which layers begin.
+    The first gets the input as it is: give float32, the dtype in which layers begin.
     """
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
@@ -231,7 +217,7 @@ class Sequential(Module):
 def evaluating(model: Module) -> Iterator[None]:
     """`with evaluating(model):` in evaluation mode, and nothing is recorded, as under `no_grad`
 
-    Afterwards, also after an error, each part is in the mode again that it was in.
+    Afterwards, also after an error, each part is again in the mode it was in.
     """
     modes = [(module, module.training) for _, module in model.named_modules()]
     try:
@@ -246,8 +232,7 @@ def evaluating(model: Module) -> Iterator[None]:
 def summary(model: Module, *inputs: Any) -> str:
     """A table of each layer's output shape, parameters and multiply-adds in `model(*inputs)`.
 
-    A layer's row counts the layer itself, without its parts: the columns add up. The model runs in
-    evaluation mode, so that nothing in it changes.
+    A row counts a layer without its parts: the columns add up. The model runs in evaluation mode.
     """
     rows = _run(model, inputs)
     width = max(len(name) for name, *_ in rows)
@@ -264,7 +249,7 @@ def cost(model: Module, *inputs: Any) -> tuple[int, int]:
 def _run(model: Module, inputs: tuple[Any, ...]) -> list[list[Any]]:
     """A row for each call of a module in `model(*inputs)`, and one for the total."""
     global _watch
-    known = {id(module): (name, _own(module)) for name, module in model.named_modules()}
+    known = {id(m): (name, _tensors(_inside(m))) for name, m in model.named_modules()}
     rows: list[list[Any]] = []
     counted: set[int] = set()  # a layer may be called twice, and has its parameters once
 

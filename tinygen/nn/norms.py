@@ -1,6 +1,6 @@
-r"""The norm layers: one operation, `normalise`, on four views of x; and spectral normalisation.
+r"""The norm layers: one operation, `normalise`, on three views of x; and spectral normalisation.
 
-Channels are the last axis, C of them. ε keeps the root of a variance of zero from dividing by it.
+There are C channels, the last axis; ε is there for a variance of 0.
 
 Reading order: BatchNorm; GroupNorm and LayerNorm, which need no statistics; SpectralNorm.
 """
@@ -48,9 +48,8 @@ class _Norm(Module):
 class BatchNorm(_Norm):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with each channel's μ and σ² over the batch and its pixels
 
-    In training they are the batch's own, and `mean` and `variance` follow them as running averages
-    that move by `momentum`; in evaluation these take their place. The running variance is the
-    unbiased one, over n − 1. (Ioffe & Szegedy 2015)
+    In evaluation `mean` and `variance` take their place, averages that in training move towards
+    them by `momentum`; the variance towards the unbiased one, over n − 1. (Ioffe & Szegedy 2015)
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
@@ -81,8 +80,7 @@ class BatchNorm(_Norm):
 class GroupNorm(_Norm):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with μ and σ² over a group of channels of one image
 
-    One group is layer normalisation over a whole image, a group for each channel is instance
-    normalisation. It does the same in training and evaluation. (Wu & He 2018)
+    A group for each channel is instance normalisation. (Wu & He 2018)
     """
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
@@ -108,10 +106,10 @@ class LayerNorm(_Norm):
 class SpectralNorm(Module):
     """The layer with W / σ for its weight, where σ is the largest factor by which W stretches
 
-    A dense layer f then has |f(x) − f(y)| ≤ |x − y|. W is the weight as a matrix with a column for
-    each output. σ = |W v| is found by power iteration, v ← Wᵀ W v brought to length 1: in training
-    each call goes on from the last v, by `iterations` steps. The gradient is that of what was
-    computed, iteration included; once v has converged it is σ̄ u vᵀ. (Miyato et al. 2018)
+    W is the weight as a matrix with a column for each output; a dense layer f then has
+    |f(x) − f(y)| ≤ |x − y|. Power iteration finds σ = |W v|, by v ← Wᵀ W v brought to length 1: in
+    training each call goes on from the last v by `iterations` steps, and the gradient goes through
+    them; once v has converged it is σ̄ u vᵀ. (Miyato et al. 2018)
     """
 
     layer: Any  # a Module with a `weight`

@@ -1,9 +1,8 @@
 """Optimisers: gradients become steps; learning-rate schedules, clipping and averages.
 
-Reading order: optimizers.py, schedules.py, clipping.py, averaging.py.
+Reading order: optimizers.py, schedules.py, averaging.py.
 """
 
 from tinygen.optim.averaging import *
-from tinygen.optim.clipping import *
 from tinygen.optim.optimizers import *
 from tinygen.optim.schedules import *

@@ -21,8 +21,8 @@ def _approach(average: Array, p: Array, decay: float) -> None:
 class EMA(Stateful):
     """An average of the parameters over the steps, in which older ones fade: a ← d a + (1 − d) p
 
-    d is `decay`; with `warm_up` min(decay, (1 + t) / (10 + t)) after t updates, so that the values
-    training began with are soon forgotten. Call `update` after each step.
+    d is `decay`; with `warm_up` min(decay, (1 + t) / (10 + t)) after t calls of `update`, one after
+    each step, so that the values training began with are soon forgotten.
     """
 
     kinds = ("average",)
@@ -42,8 +42,8 @@ class EMA(Stateful):
     def update(self) -> None:
         """Move the averages towards the parameters."""
         self.check("average", self._averages())
-        early = (1 + self.steps) / (10 + self.steps)
-        decay = min(self.decay, early) if self.warm_up else self.decay
+        early = (1 + self.steps) / (10 + self.steps) if self.warm_up else 1
+        decay = min(self.decay, early)
         for average, p in zip(self._averages(), self.params, strict=True):
             _approach(average, p.data, decay)
         self.steps += 1
@@ -54,12 +54,11 @@ class EMA(Stateful):
 
         Both change places: what is done to the parameters inside is done to the averages.
         """
-        averages = self._averages()
-        self._swap(averages)
+        self._swap(self._averages())
         try:
             yield
         finally:
-            self._swap(averages)
+            self._swap(self.state["average"])
 
     def _swap(self, averages: list[Array]) -> None:
         self._applied = not self._applied

@@ -5,8 +5,7 @@
         loss = ...
         optimizer.step(grad(loss, optimizer.params))
 
-p is a parameter, g its gradient, t the step, from 1 in the equations; products, squares and roots
-are taken entry by entry. Each update is a formula that changes p and its state in place.
+p is a parameter, g its gradient, t the step, from 1 in the equations; all goes entry by entry.
 
 Reading order: the updates, from `_descend` on, each above its class; `Optimizer.step`; `Stateful`.
 """
@@ -27,13 +26,14 @@ from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
 from tinygen.optim.schedules import Schedule
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NotFinite", "Optimizer", "RMSprop"]
+__all__ += ["clip_by_global_norm"]
 
 Params: TypeAlias = Iterable[Tensor] | Mapping[str, Tensor]
 Rate: TypeAlias = float | Schedule
 
 
 class Stateful:
-    """Parameters, arrays of each kind that are kept beside each, and how many steps there have been
+    """Parameters, arrays of each of the `kinds` for each of them, and the number of steps so far
 
     The parameters are called what a dict calls them, or by their own names, or else numbered.
     """
@@ -58,8 +58,8 @@ class Stateful:
         """An error unless each array has the shape and dtype of its parameter."""
         for name, p, a in zip(self.names, self.params, arrays, strict=True):
             if (a.shape, a.dtype) != (p.shape, p.dtype):
-                text = f"`{name}` is {p.dtype} {p.shape}, its {kind} {a.dtype} {a.shape}"
-                raise ValueError(f"{type(self).__name__}: {text}")
+                other = f"{p.dtype} {p.shape}, its {kind} {a.dtype} {a.shape}"
+                raise ValueError(f"{type(self).__name__}: `{name}` is {other}")
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
@@ -69,16 +69,13 @@ class Stateful:
                 state[f"{kind}.{name}"] = np.array(to_numpy(array))
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
         new = {name: np.asarray(state[name]) for name in state}
         same_state(type(self).__name__, self.state_dict(), new)
         self.steps = int(new["steps"])
         for kind in self.state:
             self.state[kind] = [xp.array(new[f"{kind}.{name}"]) for name in self.names]
-
-
-# --- what all optimisers share --------------------------------------------------------------------
 
 
 @in_place
@@ -99,8 +96,8 @@ class Optimizer(Stateful, abc.ABC):
     """What steps down a loss. `params` is a sequence of Tensors, or a dict of them by name.
 
     `lr` is the learning rate, or a schedule: a function from the step, counted from 0, to it.
-    `l1` and `l2` are λ₁ and λ₂ of penalties λ₁ Σ|p| + λ₂/2 Σp², whose gradient is added to g.
-    `weight_decay` is λ of p ← (1 − lr·λ) p, done before the update and apart from g.
+    `l1` and `l2` are λ₁ and λ₂ of penalties λ₁ Σ|p| + λ₂/2 Σp², whose gradient is added to g;
+    `weight_decay` is λ of p ← (1 − lr·λ) p, before the update and apart from g.
     """
 
     def __init__(
@@ -127,17 +124,17 @@ class Optimizer(Stateful, abc.ABC):
 
         If one does not fit its parameter, or is not finite throughout, nothing is changed.
         """
-        grads, lr = self._checked(grads), self.rate()
+        slopes, lr = self._checked(grads), self.rate()
         self.steps += 1
-        for p, g, *state in zip(self.params, grads, *self.state.values(), strict=True):
-            slope = g.data
+        for p, slope, *state in zip(self.params, slopes, *self.state.values(), strict=True):
+            g = slope.data
             if self.l1 or self.l2:
-                slope = workspace("slope", p.shape, p.dtype)  # g belongs to the caller
-                slope[...] = g.data
-                _penalise(slope, p.data, self.l1, self.l2)
+                g = workspace("slope", p.shape, p.dtype)  # the gradient belongs to the caller
+                g[...] = slope.data
+                _penalise(g, p.data, self.l1, self.l2)
             if self.weight_decay:
                 _shrink(p.data, 1 - lr * self.weight_decay)
-            self._update(lr, p.data, slope, *state)
+            self._update(lr, p.data, g, *state)
             p.data = p.data  # counts as a change: a graph that p was used in is stale
 
     def _checked(self, grads: Iterable[Tensor]) -> list[Tensor]:
@@ -156,9 +153,6 @@ class Optimizer(Stateful, abc.ABC):
             if nans + infs:
                 raise NotFinite(f"{owner}: the gradient of `{name}` has {nans} nan and {infs} inf")
         return grads
-
-
-# --- the optimisers: an update, and the class that keeps its state --------------------------------
 
 
 @in_place
@@ -289,5 +283,22 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """p ← (1 − lr·λ) p, then Adam's update: its `weight_decay` is on  (Loshchilov & Hutter 2019)"""
 
-    def __init__(self, params: Params, *settings: Any, **more: Any) -> None:
-        super().__init__(params, *settings, **{"weight_decay": 0.01, **more})
+    def __init__(
+        self, params: Params, lr: Rate = 1e-3, *, weight_decay: float = 0.01, **more: Any
+    ) -> None:
+        super().__init__(params, lr, weight_decay=weight_decay, **more)
+
+
+def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
+    """g · min(1, c / ‖g‖), and ‖g‖, where ‖g‖² = Σ g² over all gradients  (Pascanu et al. 2013)
+
+    If the norm is not finite the gradients come back as they are, for `step` to say which is not.
+    """
+    expect("clip_by_global_norm", "> 0", max_norm=max_norm)
+    arrays = [as_tensor(g).data for g in grads]
+    with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow from g = 2·10¹⁹ on
+        squares = [xp.dot(g, g) for a in arrays for g in [a.reshape(-1).astype(np.float64)]]
+    norm = math.sqrt(to_numpy(xp.stack(squares)).sum()) if squares else 0.0  # one wait for a GPU
+    if max_norm < norm < math.inf:
+        arrays = [g * float(max_norm / norm) for g in arrays]
+    return [as_tensor(g) for g in arrays], norm

@@ -1,7 +1,7 @@
 """A schedule is a function from the step, counted from 0, to the learning rate of that step.
 
-Each function here makes one, out of plain numbers. An optimiser takes it in place of a rate:
-`Adam(params, lr=warm_up(cosine(1e-3, steps=20_000), steps=500))`. So does a function of your own.
+An optimiser takes one in place of a rate, made here or by you:
+`Adam(params, lr=warm_up(cosine(1e-3, steps=20_000), steps=500))`.
 
 t is the step and T the number of steps; past its end a schedule stays at its final value.
 """
@@ -41,12 +41,7 @@ def cosine(peak: float, steps: int, final: float = 0.0) -> Schedule:
     """final + (peak − final) (1 + cos π t / T) / 2  (Loshchilov & Hutter 2017, eq. 5)"""
     expect("cosine", "> 0", peak=peak, steps=steps)
     expect("cosine", "≥ 0", final=final)
-    return lambda step: _swing(peak, final, min(step / steps, 1))
-
-
-def _swing(start: float, end: float, fraction: float) -> float:
-    """From `start` to `end` along half a cosine, level at both ends."""
-    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
+    return lambda step: final + (peak - final) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
 
 def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
@@ -59,14 +54,12 @@ def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
     return lambda step: s(0) * (step + 1) / (steps + 1) if step < steps else s(step - steps)
 
 
-def one_cycle(
-    peak: float, steps: int, start: float | None = None, final: float = 0.0, rise: float = 0.3
-) -> Schedule:
-    """Up to `peak` for a share `rise` of the steps, then down  (Smith & Topin 2018)
+def one_cycle(peak: float, steps: int, final: float = 0.0, rise: float = 0.3) -> Schedule:
+    """Along half a cosine from peak / 25 to `peak`, then to `final`  (Smith & Topin 2018)
 
-    Both ways go along half a cosine: from `start`, by default peak / 25, and to `final`.
+    The way up takes a share `rise` of the steps.
     """
     expect("one_cycle", "in [0, 1]", rise=rise)
-    begin, top = peak / 25 if start is None else start, round(rise * steps)
-    down = cosine(peak, max(steps - top, 1), final)
-    return lambda step: _swing(begin, peak, step / top) if step < top else down(step - top)
+    top = round(rise * steps)
+    up, down = cosine(peak / 25, max(top, 1), peak), cosine(peak, max(steps - top, 1), final)
+    return lambda step: up(step) if step < top else down(step - top)

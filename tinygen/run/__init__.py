@@ -1,7 +1,6 @@
 """A training run: a folder with its settings, log and checkpoint, that resumes exactly.
 
-Reading order: run.py, checkpoint.py, folder.py, logbook.py, progress.py; commandline.py has the
-options that the examples share.
+Reading order: run.py, checkpoint.py, folder.py, logbook.py; commandline.py serves the examples.
 """
 
 from tinygen.optim import NotFinite as NotFinite

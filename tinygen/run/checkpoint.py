@@ -1,15 +1,13 @@
 """A checkpoint: all that a run needs to go on as if it had never been stopped, in one `.npz`.
 
-A run is made of parts: a model, an optimiser, an average of its weights, the batches, a random
-generator. Each part's `state_dict()` is a few named arrays; the file holds them as `part/name`,
-and beside them one text, `about`. Nothing in it is a pickled object, so to open a checkpoint is
-never to run a stranger's program.
+Each part of a run, a model or an optimiser or a generator, is a few named arrays, `part/name` in
+the file; beside them is one text, `about`. Nothing in it is a pickled object, so to open a
+checkpoint is never to run a stranger's program.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 
 from tinygen._files import save_arrays
 from tinygen._random import restore, state_of
-from tinygen._types import Array, Rng
+from tinygen._types import Array, PathLike, Rng
 from tinygen.nn import Module
 
 FORMAT = "tinygen checkpoint 1"
@@ -28,36 +26,23 @@ class CheckpointError(ValueError):
     """The file is damaged, of another program, or of another run than this."""
 
 
-def save(path: str | os.PathLike[str], parts: Mapping[str, Any], **about: Any) -> None:
-    """Write the state of the parts, and `about`, which must fit into JSON, into one file.
-
-    The old file stays until the new one is whole.
-    """
+def save(path: PathLike, parts: Mapping[str, Any], **about: Any) -> None:
+    """Write the state of the parts, and `about`, which must fit into JSON, into one file."""
     arrays = {f"{part}/{k}": array for part in parts for k, array in state(parts[part]).items()}
     text = json.dumps({"format": FORMAT, "parts": list(parts), **about})
     save_arrays(path, about=text, **arrays)
 
 
-def load(path: str | os.PathLike[str], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the saved state into the parts, and return `about`; if anything is wrong, into none."""
+def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> dict[str, Any]:
+    """Put the saved state into the parts, and return `about`; if anything is wrong, into none.
+
+    The parts are all that were saved, or `partly` only some of them: the model of another run, say.
+    """
     about, arrays = read(path)
-    if set(about["parts"]) != parts.keys():
-        raise CheckpointError(
-            f"{path} is of another run: expected {[*parts]}, got {about['parts']}"
-        )
-    _put_all(path, parts, arrays)
-    return about
-
-
-def load_part(path: str | os.PathLike[str], name: str, part: Any) -> None:
-    """Put one saved part alone into `part`: the trained model of another run, say."""
-    about, arrays = read(path)
-    if name not in about["parts"]:
-        raise CheckpointError(f"{path} has no part `{name}`; its parts are {about['parts']}")
-    _put_all(path, {name: part}, arrays)
-
-
-def _put_all(path: Any, parts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    missing = parts.keys() - set(about["parts"])
+    if missing or (not partly and len(parts) != len(about["parts"])):
+        differ = f"expected {[*parts]}, got {about['parts']}"
+        raise CheckpointError(f"{path} is of another run: {differ}")
     before = {name: state(part) for name, part in parts.items()}
     try:
         for name, part in parts.items():
@@ -67,9 +52,10 @@ def _put_all(path: Any, parts: Mapping[str, Any], arrays: Mapping[str, Array]) -
         for restored, part in parts.items():
             put(part, before[restored])
         raise CheckpointError(f"{path} does not fit: {name}: {error}") from error
+    return about
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Array]]:
+def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Array]]:
     """What the file says about itself, and its arrays, every byte of them checked."""
     try:
         with zipfile.ZipFile(path) as archive:

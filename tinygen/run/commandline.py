@@ -1,11 +1,9 @@
 """The command line that the examples share: few options, the same everywhere.
 
     parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=10, batch_size=128, lr=1e-3)
-    parser.add_argument("--beta", type=float, default=1.0, help="the weight of the KL term")
     args = commandline.parse(parser, quick={"epochs": 1})
 
-`--quick` and `--resume` bring settings of their own: the smallest that still shows everything, and
-those of the run that is resumed. What is typed wins over both.
+`--quick` and `--resume` bring settings of their own, and what is typed wins over both.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from tinygen.optim import NotFinite
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
 
-__all__ = ["add_subsets", "at_least", "choose", "from_zero", "main", "parse", "parser", "positive"]
+__all__ = ["add_subsets", "at_least", "choose", "main", "parse", "parser", "positive"]
 
 
 def parser(
@@ -73,10 +71,7 @@ def add_subsets(parser: ArgumentParser) -> None:
 def parse(
     parser: ArgumentParser, argv: Sequence[str] | None = None, *, quick: Mapping[str, Any] = {}
 ) -> Namespace:
-    """The settings of this run; `--backend` is chosen, and what `--data auto` stands for.
-
-    `quick` are the settings that `--quick` changes.
-    """
+    """The settings of this run; `--backend` is chosen, and what `--data auto` stands for."""
     args, saved = parser.parse_args(argv), dict[str, Any]()
     if args.resume:
         saved = read_config(args.out)["settings"]
@@ -96,14 +91,11 @@ def parse(
 
 
 def choose(name: str) -> str:
-    """The set that `--data` names: for "auto" MNIST if it is available, otherwise "digits".
-
-    If it must be downloaded, it is downloaded here, with a progress bar.
-    """
+    """The set that `--data` names: for "auto" MNIST if it is available, otherwise "digits"."""
     wanted = "mnist" if name == "auto" else name
     try:
         if wanted in mnist.SOURCES and not mnist.have(wanted):
-            mnist.load(wanted, progress=True)
+            mnist.load(wanted, progress=True)  # downloads it
     except Unavailable as error:
         if name != "auto":
             raise
@@ -117,10 +109,9 @@ def choose(name: str) -> str:
 def main(program: Callable[[], int | None]) -> None:
     """Run the program, and end with its exit status.
 
-    The process belongs to the program, so `keep_memory` is called for its speed. An error that says
-    all that there is to say is shown without the traceback; Ctrl-C ends quietly.
+    An error that says all that there is to say is shown without the traceback; Ctrl-C ends quietly.
     """
-    backend.keep_memory()
+    backend.keep_memory()  # for speed: the process is the program's own
     try:
         sys.exit(program())
     except KeyboardInterrupt:
@@ -129,9 +120,11 @@ def main(program: Callable[[], int | None]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """An option's type: a whole number from `least` on."""
-    return lambda text: _number(text, int, lambda n: n >= least, f"whole number from {least} on")
+def at_least(least: float) -> Callable[[str], Any]:
+    """An option's type: a number from `least` on, and a whole one if that is an int."""
+    kind = "whole number" if isinstance(least, int) else "number"
+    expected = f"{kind} from {least:g} on"
+    return lambda text: _number(text, type(least), lambda x: least <= x < math.inf, expected)
 
 
 def positive(text: str) -> float:
@@ -139,12 +132,7 @@ def positive(text: str) -> float:
     return _number(text, float, lambda x: 0 < x < math.inf, "number above 0")
 
 
-def from_zero(text: str) -> float:
-    """An option's type: a number from 0 on."""
-    return _number(text, float, lambda x: 0 <= x < math.inf, "number from 0 on")
-
-
-def _number(text: str, of: Any, accepts: Callable[[Any], bool], expected: str) -> Any:
+def _number(text: str, of: Any, accepts: Callable[[float], bool], expected: str) -> Any:
     with contextlib.suppress(ValueError):
         if accepts(value := of(text)):
             return value

@@ -1,8 +1,7 @@
 """The folder of a run: `config.json`, a lock while the run goes on, and room for a new one.
 
-A run's settings belong to its checkpoint. So one that is resumed with others is refused, but for
-those that change nothing of what it has computed so far; and one that begins where another has been
-does not write over it: the older folder gets a number.
+A run's settings belong to its checkpoint, so one that is resumed with others is refused, but for
+those that change nothing of what it has computed so far.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,13 +31,10 @@ class RunError(ValueError):
     """The folder is not one in which this run can begin, or go on."""
 
 
-def enter(
-    folder: Path, settings: Mapping[str, Any], resume: bool, free: Collection[str]
-) -> IO[bytes]:
-    """Begin a run in the folder, or resume the one in it; returns the lock.
+def enter(folder: Path, settings: dict[str, Any], resume: bool, free: set[str]) -> IO[bytes]:
+    """Begin a run in the folder, or resume the one in it, if its settings are these but for `free`.
 
-    An older run is renamed, with a number. To be resumed it must have these settings, except for
-    the `free` ones.
+    What is returned is the lock.
     """
     if resume:
         saved = {**settings, **read_config(folder)["settings"]}
@@ -50,7 +45,7 @@ def enter(
         lock(folder).close()  # not while it is going on
         names = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(1))
         older = folder.rename(next(name for name in names if not name.exists()))
-        print(f"The run that was in {folder} is in {older} now.", file=sys.stderr, flush=True)
+        say(f"The run that was in {folder} is in {older} now.")
     folder.mkdir(parents=True, exist_ok=True)
     file = lock(folder)
     for part in folder.glob(f".*.[0-9]*-[0-9]*{PART}"):  # left by a run that was killed
@@ -60,7 +55,7 @@ def enter(
     return file
 
 
-def note(folder: Path, settings: Mapping[str, Any], step: int) -> None:
+def note(folder: Path, settings: dict[str, Any], step: int) -> None:
     """Add to `config.json` that the run went on from `step`, and with what."""
     config = read_config(folder)
     config["settings"] |= settings
@@ -105,7 +100,7 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else os.fspath(value)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False, default=plain)
     with replacing(path) as file:
         file.write(f"{text}\n".encode())
@@ -116,3 +111,7 @@ def _now(event: str) -> dict[str, str]:
     tinygen, python = sys.modules["tinygen"].__version__, platform.python_version()
     versions = {"tinygen": tinygen, "python": python, "numpy": np.__version__}
     return {event: time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions, "backend": backend.describe()}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

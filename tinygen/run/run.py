@@ -1,4 +1,4 @@
-"""A run is a folder: its settings, a log, pictures, and a checkpoint from which to go on.
+"""A run is a folder: settings, log, pictures, and a checkpoint from which it goes on bit for bit.
 
     with Run("runs/vae", {"lr": 1e-3, "epochs": 10}, resume=False) as run:
         run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
@@ -7,17 +7,8 @@
             optimizer.step(grad(loss, optimizer.params))
             run.log(loss=loss)
 
-`track` passes the batches on and does what every run needs on the way: it shows progress, writes
-`log.csv`, saves a checkpoint each minute, stops at a loss that is not finite, and at Ctrl-C
-finishes the step, saves, says how to resume, and ends. It also takes a loop that is written
-elsewhere, a generator that yields its losses step by step: `for record in run.track(train(...))`.
-The folder then holds
-
-    config.json       every setting, versions, backend and device, and when it was begun and resumed
-    log.csv           a row for each step: step, epoch, seconds, and what the loop yields
-    checkpoint.npz    the state of all parts that `keep` was given, at the end of a step
-
-A run that is resumed makes, on the same machine, bit for bit the steps of one never stopped.
+`config.json` has the settings, versions and times, `log.csv` a row for each step, `checkpoint.npz`
+the state of all parts that `keep` was given, at the end of a step.
 """
 
 from __future__ import annotations
@@ -25,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shlex
 import signal
 import sys
@@ -33,20 +23,19 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
 from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._files import save_arrays
-from tinygen._types import ArrayLike
+from tinygen._types import ArrayLike, PathLike
 from tinygen.data import Batches
 from tinygen.nn import Module
 from tinygen.optim import NotFinite
 from tinygen.run import checkpoint, folder
-from tinygen.run.logbook import Logbook, Record
-from tinygen.run.progress import Progress
+from tinygen.run.logbook import Logbook, Progress, Record
 
 __all__ = ["EarlyStopping", "Run"]
 
@@ -58,15 +47,15 @@ APART = 60.0  # seconds between two checkpoints
 class Run:
     """A folder, begun or resumed; `settings` are what the run is made from, as numbers and text.
 
-    An older run in the folder is renamed when a new one begins. A checkpoint is saved each minute,
-    each so many `steps` too if that is given, and at the end. A run that is resumed has the
-    settings it began with; how long it is may differ, and what else is named `free`.
+    A new run renames an older one in the folder. A checkpoint is saved each minute, and each so
+    many `steps`. A run that is resumed has the settings it began with, but for its length, and
+    what is named `free`.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
-        settings: Mapping[str, Any] | None = None,
+        path: PathLike,
+        settings: Mapping[str, Any] = {},
         *,
         resume: bool = False,
         steps: int | None = None,
@@ -75,7 +64,7 @@ class Run:
         # not ".", which would follow an older run that is renamed
         self.folder = Path(path) if Path(path).name else Path.cwd()
         self.resume, self._free = resume, {*folder.FREE, *free}
-        self.settings = json.loads(json.dumps(settings or {}, default=folder.plain))
+        self.settings = json.loads(json.dumps(settings, default=folder.plain))
         self._lock = folder.enter(self.folder, self.settings, resume, self._free)
         self.step, self.seconds, self._steps = 0, 0.0, steps
         self._log: Logbook | None = None  # until `keep`
@@ -94,27 +83,21 @@ class Run:
         once, a model's first weights say, is drawn before this.
         """
         self._kept, path = parts, self.path(CHECKPOINT)
-        resumed = self.resume and path.exists()  # not if it was killed as it began
-        if resumed:
+        if self.resume and path.exists():  # it does not if the run was killed as it began
             about = checkpoint.load(path, parts)
             self.step, self.seconds = about["step"], about["seconds"]
-            self._saved, self._saved_at = self.step, time.monotonic()
             folder.note(self.folder, self.settings, self.step)
-            say(f"Going on from step {self.step}, which is in {path}.")
+            folder.say(f"Going on from step {self.step}, which is in {path}.")
         self._log = Logbook(self.path("log.csv"), self.step)
-        if not resumed:
-            self.save()
+        self.save()
 
     def track(self, loop: Iterable[Any]) -> Iterator[Any]:
-        """Yield each batch of `Batches`, for a step that is written in the loop's body.
+        """Yield each batch of `Batches`, for a step in the loop's body, which calls `run.log`.
 
-        `run.step` counts the steps from 1, and the body names its numbers by `run.log`. Any other
-        loop makes its steps itself and yields numbers by name, Tensors or others, or one alone,
-        which is called `loss`: `track` yields each as a `Record`.
-
-        The body ends before the next step and before a checkpoint, so it may draw from the
-        generators that are kept. The loop ends with `loop`, or when a part that is kept has
-        `stopped`, as `EarlyStopping` has when its patience is at an end.
+        Any other loop makes its steps itself, and yields numbers by name, or one alone, the `loss`:
+        `track` yields each as a `Record`. The loop ends with `loop`, or when a part that is kept
+        has `stopped`, as `EarlyStopping` has; at a number that is not finite by an error; at Ctrl-C
+        when the step is done and saved. The body may draw from the generators that are kept.
         """
         if (log := self._log) is None:
             raise RuntimeError("track: call keep() first, with all that a checkpoint should hold")
@@ -122,36 +105,33 @@ class Run:
         batches = next((part for part in parts if isinstance(part, Batches)), None)
         in_body, steps = isinstance(loop, Batches), iter(loop)
         bar, began = Progress(self.step, batches), time.monotonic() - self.seconds
-        try:
-            with deferred(self._asked):
-                while not (self._asked or any(getattr(part, "stopped", False) for part in parts)):
-                    try:
-                        item = next(steps)
-                    except StopIteration:
-                        break
-                    except NotFinite as error:
-                        raise NotFinite(f"step {self.step + 1}: {error}") from error
-                    self.step, self.seconds = self.step + 1, time.monotonic() - began
-                    epoch = batches.epoch if batches else math.nan
-                    self._record = record = Record(self.step, epoch, self.seconds)
-                    try:
-                        if not in_body:
-                            record.add(item if isinstance(item, Mapping) else {"loss": item})
-                        yield item if in_body else record
-                    finally:  # also if the body fails, or leaves by `break`
-                        log.write(record)
-                    bar.update(record)
-                    due = time.monotonic() - self._saved_at > APART
-                    if due or (self._steps and self.step % self._steps == 0):
-                        self.save()
-                self.save()
-                if self._asked:
-                    raise KeyboardInterrupt
-        finally:
-            bar.close()
-            self._record = None
+        with contextlib.closing(bar), deferred(self._asked):
+            while not (self._asked or any(getattr(part, "stopped", False) for part in parts)):
+                try:
+                    item = next(steps)
+                except StopIteration:
+                    break
+                except NotFinite as error:
+                    raise NotFinite(f"step {self.step + 1}: {error}") from error
+                self.step, self.seconds = self.step + 1, time.monotonic() - began
+                epoch = batches.epoch if batches else math.nan
+                self._record = record = Record(self.step, epoch, self.seconds)
+                try:
+                    if not in_body:
+                        record.add(item if isinstance(item, Mapping) else {"loss": item})
+                    yield item if in_body else record
+                finally:  # also if the body fails, or leaves by `break`
+                    self._record = None
+                    log.write(record)
+                bar.update(record)
+                due = time.monotonic() - self._saved_at > APART
+                if due or (self._steps and self.step % self._steps == 0):
+                    self.save()
+            self.save()
+            if self._asked:
+                raise KeyboardInterrupt
 
-    def log(self, **values: Any) -> None:
+    def log(self, **values: ArrayLike) -> None:
         """Numbers of the step in the loop over `track`: its losses, a held-out loss."""
         if self._record is None:
             raise RuntimeError("log: there is no step to add to; call it in the loop over track()")
@@ -179,12 +159,10 @@ class Run:
         x, path = np.asarray(host(images), np.float32), self.path("samples.npz")
         if x.ndim != 4 or x.shape[3] not in (1, 3) or not (x.min() >= 0 and x.max() <= 1):
             raise ValueError(f"samples: expected (N, H, W, 1 or 3) in [0, 1], got {x.shape}")
-        arrays = (
-            {"images": x} if labels is None else {"images": x, "labels": np.array(host(labels))}
-        )
-        if len(arrays.get("labels", x)) != len(x):
-            raise ValueError(f"samples: expected {len(x)} labels, got {len(arrays['labels'])}")
-        save_arrays(path, compress=True, **arrays)
+        y = None if labels is None else np.asarray(host(labels))
+        if y is not None and len(y) != len(x):
+            raise ValueError(f"samples: expected {len(x)} labels, got {len(y)}")
+        save_arrays(path, compress=True, images=x, **({} if y is None else {"labels": y}))
         return path
 
     def save(self, name: str = CHECKPOINT) -> None:
@@ -206,36 +184,34 @@ class Run:
         self._lock.close()
         if self._log:
             self._log.close()
-        state = f"step {self._saved} is in {self.path(CHECKPOINT)}"
-        if self._saved is None:
-            state = "nothing was saved"
+        path = self.path(CHECKPOINT)
+        state = "nothing was saved" if self._saved is None else f"step {self._saved} is in {path}"
         if isinstance(error, KeyboardInterrupt) or (error is None and self._asked):
-            say(f"Stopped; {state}.")
+            folder.say(f"Stopped; {state}.")
             if "resume" in self.settings:  # it was asked for on the command line
                 again = [*(word for word in sys.argv if word != "--resume"), "--resume"]
-                say(f"To go on: python {shlex.join(again)}")
+                folder.say(f"To go on: python {shlex.join(again)}")
             raise SystemExit(128 + (self._asked or [signal.SIGINT])[0]) from None
         if isinstance(error, Exception) and self._log:
-            say(f"The last good checkpoint: {state}.")
+            folder.say(f"The last good checkpoint: {state}.")
 
 
 class EarlyStopping:
     """`stop(held_out_loss)` has `stopped` when in so many calls no number was the smallest so far
 
-    Give it to `keep`: then `track` ends with that step, and so does a run that is resumed. What it
-    returns is `stopped`. `improved` says whether the last number was the smallest, by more than
-    `least`.
+    Given to `keep`, it ends `track` and a run that is resumed. `improved`: whether the last number
+    was the smallest.
     """
 
-    def __init__(self, patience: int, least: float = 0.0) -> None:
+    def __init__(self, patience: int) -> None:
         whole("EarlyStopping", 1, patience=patience)
-        self.patience, self.least = patience, least
+        self.patience = patience
         self.best, self.waited, self.improved = math.inf, 0, False
 
-    def __call__(self, value: Any) -> bool:
-        self.improved = float(value) < self.best - self.least
-        self.best = float(value) if self.improved else self.best
-        self.waited = 0 if self.improved else self.waited + 1
+    def __call__(self, value: SupportsFloat) -> bool:
+        self.waited, self.improved = self.waited + 1, float(value) < self.best
+        if self.improved:
+            self.best, self.waited = float(value), 0
         return self.stopped
 
     @property
@@ -251,10 +227,7 @@ class EarlyStopping:
 
 @contextlib.contextmanager
 def deferred(asked: list[int]) -> Iterator[None]:
-    """While it lasts, the first of these signals is only noted in `asked`.
-
-    The second is Ctrl-C as always: somebody does not want to wait.
-    """
+    """The first signal to stop is only noted in `asked`; the second is Ctrl-C as always."""
 
     def hear(number: int, _: object) -> None:
         if asked:
@@ -268,7 +241,3 @@ def deferred(asked: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,14 +41,13 @@ SEED = 7919  # one that hardly anybody draws their inputs with
 TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
 
 
-@dataclass
 class Report:
     """What was checked. True, so that `assert gradcheck(f, x)` reads well."""
 
-    function: str
-    order: int
-    checks: int = 0  # how many slopes were compared
-    kinks: list[str] = field(default_factory=list)  # entries at which f has a kink
+    def __init__(self, function: str, order: int) -> None:
+        self.function, self.order = function, order
+        self.checks = 0  # how many slopes were compared
+        self.kinks: list[str] = []  # entries at which f has a kink
 
     def __str__(self) -> str:
         text = f"{self.function}: right to order {self.order}, {self.checks} slopes compared"
