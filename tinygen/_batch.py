@@ -39,6 +39,14 @@ def part(labels: Any, rows: slice) -> Any:
     return None if labels is None else labels[rows]
 
 
+def parts(model: Any, rows: Any, labels: Any, size: int = 500) -> Iterator[tuple[Tensor, Any]]:
+    """All rows as Tensors, `size` at a time, each part with its labels if the model has classes"""
+    owner = type(model).__name__
+    labels = checked_labels(owner, labels, model.classes, rows)
+    for rows_of_part in slices(owner, rows, size):
+        yield as_rows(rows[rows_of_part]), part(labels, rows_of_part)
+
+
 def dtype_of(model: Any) -> Any:
     """In what the model computes: the dtype of its first state that is no int, or float32"""
     floats = (array.dtype for _, array in model.named_state() if array.dtype.kind == "f")
