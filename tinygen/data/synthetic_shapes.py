@@ -3,16 +3,16 @@
     images, labels, names = shapes(10_000, size=64, rng=np.random.default_rng(0))
 
 A signed distance function says how far a point (x, y) is from a shape's outline: above 0 outside,
-below 0 inside. All else follows from it: shapes are united by the minimum of theirs, intersected by
-the maximum; a pixel's share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the
-right, y down. Each shape here reaches to a distance of 1 from (0, 0), and no further.
+below 0 inside. Shapes are united by the minimum of theirs, intersected by the maximum; a pixel's
+share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the right, y down. Each shape
+reaches to a distance of 1 from (0, 0), and no further.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,22 +21,8 @@ from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
 from tinygen.data.points_2d import balanced
 
-__all__ = [
-    "SHAPES",
-    "Shapes",
-    "box",
-    "cross",
-    "disc",
-    "heart",
-    "moon",
-    "ring",
-    "shapes",
-    "square",
-    "star",
-    "triangle",
-]
-
-Distance: TypeAlias = Callable[[Array, Array], Array]
+__all__ = ["SHAPES", "Shapes", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square"]
+__all__ += ["star", "triangle"]
 
 
 def disc(x: Array, y: Array, radius: float = 1.0) -> Array:
@@ -66,14 +52,12 @@ def star(x: Array, y: Array, tips: int = 5, inner: float = 0.45) -> Array:
     there the outline is one segment. With `inner` = cos(π/n) it is a regular polygon.
     """
     half = math.pi / tips
-    angle = np.arctan2(x, -y)  # from the first tip
+    angle, r = np.arctan2(x, -y), np.sqrt(x * x + y * y)  # from the first tip, from the middle
     angle = abs(angle - 2 * half * np.rint(angle / (2 * half)))
-    r = np.sqrt(x * x + y * y)
-    along, beside = r * np.cos(angle) - 1, r * np.sin(angle)  # from the tip
+    p, q = r * np.cos(angle) - 1, r * np.sin(angle)  # from the tip
     u, v = inner * math.cos(half) - 1, inner * math.sin(half)  # from the tip to the notch
-    t = np.clip((along * u + beside * v) / (u * u + v * v), 0, 1)
-    outside = along * v - beside * u > 0
-    return np.where(outside, 1, -1) * disc(along - t * u, beside - t * v, 0.0)
+    t = np.clip((p * u + q * v) / (u * u + v * v), 0, 1)
+    return np.where(p * v - q * u > 0, 1, -1) * disc(p - t * u, q - t * v, 0.0)
 
 
 def triangle(x: Array, y: Array) -> Array:
@@ -105,7 +89,16 @@ def moon(x: Array, y: Array) -> Array:
     return np.maximum(disc(x, y), -disc(x - 0.55, y, 0.75))
 
 
-KINDS: list[Distance] = [disc, ring, square, triangle, star, cross, heart, moon]
+KINDS: list[Callable[[Array, Array], Array]] = [
+    disc,
+    ring,
+    square,
+    triangle,
+    star,
+    cross,
+    heart,
+    moon,
+]
 SHAPES = {shape.__name__: shape for shape in KINDS}
 
 DARK, LIGHT = (0.10, 0.38), (0.62, 0.92)  # luminances: between the two there is the contrast
@@ -172,8 +165,7 @@ def _colours(n: int, rng: Rng) -> Array:
 
     One pair is dark, the other light. A mixture's luminance is between theirs: the contrast stays.
     """
-    dark = rng.uniform(*DARK, (n, 2))
-    light = rng.uniform(*LIGHT, (n, 2))
+    dark, light = rng.uniform(*DARK, (n, 2)), rng.uniform(*LIGHT, (n, 2))
     shape_is_light = rng.random((n, 1)) < 0.5
     shape = np.sort(np.where(shape_is_light, light, dark), axis=1)  # shade first
     ground = np.where(shape_is_light, dark, light)
