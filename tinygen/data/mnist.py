@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygen._types import Array
+from tinygen.data.batches import Labelled
 from tinygen.data.fetch import Source, at_hand, fetch
 
-__all__ = ["Labelled", "have", "load", "read_idx"]
+__all__ = ["have", "load", "read_idx"]
 
 FILES = [f"{part}-{x}-ubyte" for part in ("train", "t10k") for x in ("images-idx3", "labels-idx1")]
 
@@ -51,19 +51,11 @@ SOURCES = {
 }
 
 
-class Labelled(NamedTuple):
-    """Images (N, H, W, C), float32 in [0, 1]; the class of each, int64 (N,), or None."""
-
-    images: Array
-    labels: Any
-
-
 def load(name: str = "mnist", *, progress: bool = False) -> tuple[Labelled, Labelled]:
     """The training set, of 60,000 images, and the test set, of 10,000, of "mnist" or "fashion"
 
-    They are found in a folder, or downloaded once, as the module `fetch` describes. If they can't
-    be had there is an `Unavailable`, whose first line says in short why. `progress` shows how far a
-    download is.
+    They are found in a folder, or downloaded once; or there is an `Unavailable` that says why not.
+    `progress` shows in a terminal how far a download is.
     """
     if name not in SOURCES:
         raise ValueError(f"load: expected `name` to be one of {list(SOURCES)}, got {name!r}")

@@ -11,8 +11,8 @@ import numpy as np
 from tinygen._checks import whole
 from tinygen._types import Array
 from tinygen.data import mnist
+from tinygen.data.batches import Labelled
 from tinygen.data.image_folder import pictures
-from tinygen.data.mnist import Labelled
 from tinygen.data.synthetic_digits import digits
 from tinygen.data.synthetic_shapes import shapes
 
@@ -38,10 +38,9 @@ def load(
     """The images to learn from and those to be judged by, of a set by its name, or of a folder
 
     "mnist" and "fashion" are found or downloaded; "digits" and "shapes" are drawn. Anything else is
-    the path of your own pictures, one in ten of which, whichever, is for testing. `train` and
-    `test` say how many to take at most, and how many to draw: for the same numbers the same images
-    each time, but of other numbers no image need be the same. `size` is the side of shapes and of
-    your own pictures. `progress` shows how far a download is, or the reading of many pictures.
+    the path of your own pictures, one in ten of which is for testing. `train` and `test` say how
+    many to take at most, or to draw: for the same numbers the same images each time. `size` is the
+    side of shapes and of your own pictures. `progress` shows a bar in a terminal.
     """
     whole("load", 0, train=0 if train is None else train, test=0 if test is None else test)
     if name in mnist.SOURCES:
