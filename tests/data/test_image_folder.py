@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 import zipfile
 import zlib
 from fractions import Fraction
@@ -285,12 +286,17 @@ def test_only_some_of_many_broken_files_are_named_but_all_are_returned(tmp_path,
     assert str(caught[0].message).count(".png (") == named
 
 
-def test_a_bar_is_shown_if_asked_for(tmp_path, capsys):
+def test_a_bar_is_shown_in_a_terminal_if_asked_for(tmp_path, capsys, monkeypatch):
     save(tmp_path / "a.png", flat(0))
+    pictures(tmp_path, progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     pictures(tmp_path)
     assert capsys.readouterr().err == ""
     pictures(tmp_path, progress=True)
     assert "reading: 100%" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stderr", None)  # as in a program without a console
+    assert len(pictures(tmp_path, progress=True).images) == 1
 
 
 def test_an_interrupt_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):

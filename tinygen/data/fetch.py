@@ -2,7 +2,7 @@
 
 Servers refuse, stall, redirect in circles, stop halfway, or send a web page in the file's place. So
 no bytes are used before they have the published checksum, which is that of the file unpacked, and
-whatever goes wrong with one mirror, the next is asked. Where all fails, one error says why.
+whatever goes wrong with one mirror, the next is asked.
 
 `TINYGEN_DATA` names a folder to look in, and to download to. Without it there is the cache alone:
 `$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 import urllib.request
 import warnings
@@ -119,7 +120,8 @@ def _download(url: str, progress: bool) -> bytes:
     opener = urllib.request.build_opener()  # a fresh one, for proxies that were set late
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
-        with tqdm(None, title, total, unit="B", unit_scale=True, disable=not progress) as bar:
+        off = None if progress and sys.stderr else True  # None: where there is no terminal
+        with tqdm(None, title, total, unit="B", unit_scale=True, disable=off) as bar:
             while len(body) < min(total or LIMIT, LIMIT) and (part := response.read1(1 << 16)):
                 body += part
                 bar.update(len(part))
