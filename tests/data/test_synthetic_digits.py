@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen.autograd import backend
-from tinygen.data import digits, mnist
+from tinygen.data import digits, sets
 from tinygen.data import synthetic_digits as drawing
 from tinygen.data.synthetic_digits import BLOCK, CANVAS, SKELETONS
 
@@ -141,9 +141,9 @@ def test_mean_images_of_the_digits_have_their_shape(many):
 
 
 def test_who_has_seen_only_drawn_digits_reads_mnists(many):
-    if not mnist.have("mnist"):
+    if not sets.have("mnist"):
         pytest.skip("MNIST is not on this machine")
-    _, (images, labels) = mnist.load("mnist")
+    _, (images, labels) = sets.load("mnist")
     real, drawn = images[:1000].reshape(1000, -1), many.images.reshape(4000, -1)
     square = (drawn**2).sum(axis=1) - 2 * real @ drawn.T  # but for a constant, the distance's
     assert (many.labels[square.argmin(axis=1)] == labels[:1000]).mean() > 0.8

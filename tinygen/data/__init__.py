@@ -1,7 +1,7 @@
 """Data: published sets, synthetic ones, your own pictures; batches and augmentation.
 
-Reading order: sets.py (`load`), batches.py, augment.py; then where images come from: mnist.py and
-fetch.py, synthetic_digits.py, synthetic_shapes.py, points_2d.py, image_folder.py.
+Reading order: sets.py (`load`), batches.py, augment.py; then where images come from: fetch.py,
+synthetic_digits.py, synthetic_shapes.py, points_2d.py, image_folder.py.
 """
 
 from tinygen.data.augment import *

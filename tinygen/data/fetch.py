@@ -120,8 +120,7 @@ def _download(url: str, progress: bool) -> bytes:
     opener = urllib.request.build_opener()  # a fresh one, for proxies that were set late
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
-        off = None if progress and sys.stderr else True  # None: where there is no terminal
-        with tqdm(None, title, total, unit="B", unit_scale=True, disable=off) as bar:
+        with tqdm(None, title, total, unit="B", unit_scale=True, disable=no_bar(progress)) as bar:
             while len(body) < min(total or LIMIT, LIMIT) and (part := response.read1(1 << 16)):
                 body += part
                 bar.update(len(part))
@@ -132,6 +131,11 @@ def _download(url: str, progress: bool) -> bytes:
     if total and len(body) < total:
         raise ValueError(f"it is cut short, {len(body)} of {total} bytes came")
     return bytes(body)
+
+
+def no_bar(progress: bool) -> bool | None:
+    """For tqdm's `disable`: True, or None, which hides a bar only where there is no terminal."""
+    return None if progress and sys.stderr else True
 
 
 def _keep(data: bytes, name: str, source: Source) -> None:

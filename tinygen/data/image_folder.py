@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import glob
-import sys
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 from tinygen._checks import whole
 from tinygen._types import Array
 from tinygen.autograd import Tensor, to_numpy
+from tinygen.data.fetch import no_bar
 
 __all__ = ["Pictures", "pictures", "resize"]
 
@@ -72,8 +72,7 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
         raise ValueError(f"pictures: {loose[0]} lies beside the folders {', '.join(names)}")
     read: list[Array] = []
     labels, skipped = [], []
-    off = None if progress and sys.stderr else True  # None: where there is no terminal
-    for file in tqdm(files, "reading", unit=" files", disable=off):
+    for file in tqdm(files, "reading", unit=" files", disable=no_bar(progress)):
         try:
             x = _square(_read(folder / file), size)
         except Exception as error:  # broken files make it raise nearly anything

@@ -1,6 +1,6 @@
 """Coloured shapes on coloured grounds: a set of pictures drawn from signed distance functions.
 
-    images, labels, names = shapes(10_000, size=64, rng=np.random.default_rng(0))
+    images, labels = shapes(10_000, size=64, rng=np.random.default_rng(0))
 
 A signed distance function says how far a point (x, y) is from a shape's outline: above 0 outside,
 below 0 inside. Shapes are united by the minimum of theirs, intersected by the maximum; a pixel's
@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from tinygen._checks import whole
 from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
+from tinygen.data.batches import Labelled
 from tinygen.data.points_2d import balanced
 
-__all__ = ["SHAPES", "Shapes", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square"]
+__all__ = ["SHAPES", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square"]
 __all__ += ["star", "triangle"]
 
 
@@ -106,19 +106,11 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of red, green and 
 BLOCK = 1 << 16  # pixels drawn at once: few enough for the cache
 
 
-class Shapes(NamedTuple):
-    """`images` (n, size, size, 3), float32 in [0, 1]; `labels` (n,), int64; a name for each."""
-
-    images: Array
-    labels: Array
-    names: tuple[str, ...]
-
-
-def shapes(n: int, *, size: int = 64, rng: Rng) -> Shapes:
+def shapes(n: int, *, size: int = 64, rng: Rng) -> Labelled:
     """Draw n shapes, as many of each kind as can be, in random order; the label is the kind.
 
-    Place, size, turn and colours are random. A shape lies within its image, and is lighter than all
-    of its ground or darker, by a luminance of at least 0.24.
+    Label k is the k-th of `SHAPES`. A shape lies within its image, and is lighter than all of its
+    ground or darker, by a luminance of at least 0.24.
     """
     whole("shapes", 8, size=size)
     labels = balanced("shapes", n, len(SHAPES), rng)
@@ -134,7 +126,7 @@ def shapes(n: int, *, size: int = 64, rng: Rng) -> Shapes:
         images[i] = _drawn(size, labels[i], placed[:, i], colours[i])
 
     share_out(draw, -(-n // step))
-    return Shapes(images, labels, tuple(SHAPES))
+    return Labelled(images, labels)
 
 
 def _drawn(size: int, labels: Array, placed: Array, colours: Array) -> Array:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import backend
-from tinygen.data import NotFound, Unavailable, mnist
+from tinygen.data import NotFound, Unavailable, sets
 from tinygen.optim import NotFinite
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
@@ -102,8 +102,8 @@ def choose(name: str) -> str:
     """
     wanted = "mnist" if name == "auto" else name
     try:
-        if wanted in mnist.SOURCES and not mnist.have(wanted):
-            mnist.load(wanted, progress=True)
+        if wanted in sets.SOURCES and not sets.have(wanted):
+            sets.load(wanted, progress=True)
     except Unavailable as error:
         if name != "auto":
             raise
