@@ -283,8 +283,11 @@ def test_bending_is_smooth_and_small(rng):
     assert not np.allclose(shift[0], shift[1])
 
 
-def test_the_pens_width_varies_along_the_way_and_among_digits(rng):
-    radius = drawing._radius(5000, rng)
+def test_the_pens_width_varies_along_the_way_and_among_digits(rng, monkeypatch):
+    place, seen = drawing._place, []
+    monkeypatch.setattr(drawing, "_place", lambda p, r: seen.append(r) or place(p, r))
+    digits(5000, rng=rng)
+    radius = np.concatenate(seen)
     assert np.median(radius) == pytest.approx(1.25, abs=0.03)
     assert np.log(radius).std() == pytest.approx(0.25, abs=0.02)
     uneven = drawing._uneven(radius, rng) / radius[:, None]

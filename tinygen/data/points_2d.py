@@ -46,7 +46,6 @@ def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
 
 def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
     """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
-    expect("mixture", "> 0", std=std)
     mu = _plane("mixture", "means", means)
     labels = balanced("mixture", n, len(mu), rng)
     return _points(mu[labels] + std * rng.standard_normal((n, 2)), labels)
@@ -77,7 +76,6 @@ def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
 
     Label 0 is (cos t, sin t), label 1 is (1 − cos t, ½ − sin t).
     """
-    expect("moons", "≥ 0", noise=noise)
     labels = balanced("moons", n, 2, rng)
     upper = _on_circle(rng.uniform(0, math.pi, n))
     x = np.where(labels[:, None] == 0, upper, [1, 0.5] - upper)
@@ -89,8 +87,6 @@ def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float =
 
     r ~ √U(0, 1), as if evenly over the disc, at the angle 2π (turns·r + k/arms).
     """
-    whole("swirl", 1, arms=arms)
-    expect("swirl", "≥ 0", noise=noise)
     labels = balanced("swirl", n, arms, rng)
     r = np.sqrt(rng.random(n))
     x = r[:, None] * _on_circle(2 * math.pi * (turns * r + labels / arms))
@@ -102,7 +98,6 @@ def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
 
     (u, v) ~ N((1, 0), diag(0.3², 0.1²)), turned by 2πk/arms + twist·eᵘ; the label is k.
     """
-    whole("pinwheel", 1, arms=arms)
     labels = balanced("pinwheel", n, arms, rng)
     u, v = rng.standard_normal((2, n))
     u, v = 1 + 0.3 * u, 0.1 * v
@@ -153,6 +148,7 @@ def _plane(owner: str, name: str, points: ArrayLike) -> Array:
 def balanced(owner: str, n: int, kinds: int, rng: Rng) -> Array:
     """n labels from 0 to kinds − 1 in random order, of each as many as of another, or one more"""
     whole(owner, 0, n=n)
+    whole(owner, 1, labels=kinds)
     # of which there is one more is drawn too, so that a single label is any of them
     return generator(owner, rng).permutation(rng.permutation(kinds)[np.arange(n) % kinds])
 

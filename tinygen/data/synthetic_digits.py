@@ -73,7 +73,8 @@ def digits(n: int, *, rng: Rng, labels: ArrayLike | None = None) -> Labelled:
 
     def draw(k: int) -> None:
         block, rng = slice(starts[k], starts[k] + BLOCK), np.random.default_rng(streams[k])
-        radius = _radius(len(kinds[block]), rng)
+        pen = rng.standard_normal(len(kinds[block]), np.float32)
+        radius = 1.25 * np.exp(0.25 * pen)  # half the pen's width, in pixels: (n,)
         ends = _place(_tilt(_bend(_curves(kinds[block], rng), rng), rng), radius)
         images[block, ..., 0] = _centred(_ink(ends, _uneven(radius, rng)))
 
@@ -160,11 +161,6 @@ def _place(ends: Array, radius: Array) -> Array:
     room = BOX - SOFTNESS - 2 * radius[:, None, None]
     scale = room / (high - low).max(axis=2, keepdims=True)
     return (ends - (low + high) / 2) * scale + (CANVAS - 1) / 2
-
-
-def _radius(n: int, rng: Rng) -> Array:
-    """Half the pen's width, in pixels: (n,)"""
-    return 1.25 * np.exp(0.25 * rng.standard_normal(n, np.float32))
 
 
 def _uneven(radius: Array, rng: Rng) -> Array:

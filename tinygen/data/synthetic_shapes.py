@@ -115,35 +115,30 @@ def shapes(n: int, *, size: int = 64, rng: Rng) -> Labelled:
     whole("shapes", 8, size=size)
     labels = balanced("shapes", n, len(SHAPES), rng)
     radius = rng.uniform(0.4, 0.8, n)  # of an image that reaches from −1 to 1
-    x0, y0 = rng.uniform(-1, 1, (2, n)) * (1 - radius)
-    turn, slope = rng.uniform(0, 2 * math.pi, (2, n))
-    placed = np.stack([radius, x0, y0, turn, slope]).astype(np.float32)
+    middle = rng.uniform(-1, 1, (2, n)) * (1 - radius)
+    angles = rng.uniform(0, 2 * math.pi, (2, n))  # of the shape, and of its ground's slope
+    placed = np.stack([radius, *middle, *angles]).astype(np.float32)
     colours = _colours(n, rng)
     images, step = np.empty((n, size, size, 3), np.float32), max(1, BLOCK // size**2)
+    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
+    x, y = at[None, :], at[:, None]
 
-    def draw(k: int) -> None:
-        i = slice(k * step, (k + 1) * step)
-        images[i] = _drawn(size, labels[i], placed[:, i], colours[i])
+    def draw(block: int) -> None:
+        i = slice(block * step, (block + 1) * step)
+        r, x0, y0, a, b = placed[:, i, None, None]
+        u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
+        p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
+        d = np.empty_like(p)
+        for k, distance in enumerate(KINDS):
+            d[labels[i] == k] = distance(p[labels[i] == k], q[labels[i] == k])
+        share = np.clip(0.5 - d * r * (size / 2), 0, 1)
+        lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # by a lamp, above and to the left
+        across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
+        shape, ground = _mixed(colours[i, :2], lit), _mixed(colours[i, 2:], across)
+        images[i] = ground + share[..., None] * (shape - ground)
 
     share_out(draw, -(-n // step))
     return Labelled(images, labels)
-
-
-def _drawn(size: int, labels: Array, placed: Array, colours: Array) -> Array:
-    """A block of images, from what is random about them: (n, size, size, 3)"""
-    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
-    x, y = at[:, None].T, at[:, None]  # (1, size) and (size, 1)
-    r, x0, y0, a, b = placed[..., None, None]
-    u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
-    p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
-    d = np.empty_like(p)
-    for k, distance in enumerate(KINDS):
-        d[labels == k] = distance(p[labels == k], q[labels == k])
-    share = np.clip(0.5 - d * r * (size / 2), 0, 1)
-    lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # by a lamp, above and to the left
-    across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
-    shape, ground = _mixed(colours[:, :2], lit), _mixed(colours[:, 2:], across)
-    return ground + share[..., None] * (shape - ground)
 
 
 def _mixed(pair: Array, share: Array) -> Array:
