@@ -67,8 +67,7 @@ def test_of_a_moving_picture_the_first_frame_is_taken(tmp_path):
 
 def test_a_grey_picture_has_one_channel(tmp_path, rgb):
     save(tmp_path / "a.png", rgb[..., 0])
-    for grey in (False, True):
-        np.testing.assert_allclose(only(tmp_path, grey=grey), rgb[..., :1] / 255, rtol=1e-7)
+    np.testing.assert_allclose(only(tmp_path), rgb[..., :1] / 255, rtol=1e-7)
 
 
 def test_black_and_white_is_0_and_1(tmp_path):
@@ -325,15 +324,6 @@ def test_where_every_picture_is_grey_there_is_one_channel_even_of_coloured_files
     save(tmp_path / "a.png", rgb[..., [0] * 3])
     save(tmp_path / "b.png", rgb[..., 1])
     assert pictures(tmp_path).images.shape == (2, 4, 6, 1)
-
-
-def test_grey_is_luminance(tmp_path, rgb):
-    save(tmp_path / "a.png", rgb)
-    expected = (0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]) / 255
-    np.testing.assert_allclose(only(tmp_path, grey=True)[..., 0], expected, rtol=1e-5)
-    np.save(tmp_path / "x.npy", rgb[None])
-    got = only(tmp_path / "x.npy", grey=True)[..., 0]
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (10, 6), (7, 10)])

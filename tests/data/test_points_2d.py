@@ -287,8 +287,7 @@ def test_a_number_of_points_and_a_generator_are_needed(name, n, rng, error, patt
 @pytest.mark.parametrize(
     ("function", "arguments", "options", "pattern"),
     [
-        (ring_means, (0,), {}, "ring_means: .*`modes` .* got 0"),
-        (grid_means, (2.0,), {}, r"grid_means: .*`side` .* got 2\.0"),
+        (points_2d.ring, (3,), {"rng": RNG, "modes": 0}, "mixture: .*`labels` .* got 0"),
         (points_2d.mixture, (3, [1, 2], 1.0), {"rng": RNG}, r"mixture: .*`means` .* got \(2,\)"),
         (log_density, ([1.0, 2.0], [[0, 0]], 1.0), {}, r"log_density: .*`x` .* got \(2,\)"),
         (log_density, ([[1.0, 2.0]], [0, 0], 1.0), {}, r"log_density: .*`means` .* got \(2,\)"),

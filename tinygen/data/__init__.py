@@ -1,8 +1,4 @@
-"""Data: published sets, synthetic ones, your own pictures; batches and augmentation.
-
-Reading order: sets.py (`load`), batches.py, augment.py; then where images come from: fetch.py,
-synthetic_digits.py, synthetic_shapes.py, points_2d.py, image_folder.py.
-"""
+"""Data: published sets, synthetic ones, your own pictures; batches and augmentation."""
 
 from tinygen.data.augment import *
 from tinygen.data.batches import *

@@ -1,8 +1,7 @@
 """Mini-batches: every epoch all rows once, in a fresh order, from any point of which to go on.
 
-The order of an epoch is a permutation of the rows, drawn from a seed of its own. So the position is
-the count of epochs, that seed, the row in the permutation and the state of the generator: a run
-that restores them sees the very batches that it would have seen.
+The order of an epoch is a permutation of the rows, drawn from a seed of its own. A run restores the
+count of epochs, that seed, the row and the generator, and sees the batches it would have seen.
 """
 
 from __future__ import annotations
@@ -32,12 +31,10 @@ class Labelled(NamedTuple):
 class Batches(Iterator[Any]):
     """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
 
-    With `labels` each is a pair, `for x, labels in …`. The last batch of an epoch has the rows that
-    are left, or is left out where `drop_last`. `transform(x, rng=rng)` changes each batch, as an
-    array, on its way. After `epochs` the iterator is used up; without, it never ends.
-
-    A batch has the dtype of `images`: floats, or signed ints such as codes. Bytes are refused, for
-    they would be taken for numbers from 0 to 255. `epoch` is 2.5 in the middle of the third.
+    With `labels` each is a pair, `for x, labels in …`. `transform(x, rng=rng)` changes each batch,
+    as an array, on its way. After `epochs` the iterator is used up; without, it never ends. A batch
+    has the dtype of `images`; bytes are refused, for they would be taken for numbers up to 255.
+    `epoch` is 2.5 in the middle of the third.
     """
 
     def __init__(
@@ -112,5 +109,4 @@ class Batches(Iterator[Any]):
             ours = f"{self.rows} rows by {self.size}"
             raise ValueError(f"Batches: expected a state of {ours}, got one of {rows} by {size}")
         restore(self.rng, state["rng"])
-        self._done, self._row, self._seed = done, row, seed
-        self._order = None  # drawn again from its seed
+        self._done, self._row, self._seed, self._order = done, row, seed, None  # drawn again

@@ -1,8 +1,7 @@
 """A published set of files, as bytes: found in a folder, or else downloaded, and proven genuine.
 
-Servers refuse, stall, redirect in circles, stop halfway, or send a web page in the file's place. So
-no bytes are used before they have the published checksum, which is that of the file unpacked, and
-whatever goes wrong with one mirror, the next is asked.
+Servers refuse, stall, stop halfway, or send a web page in the file's place. So no bytes are used
+before they have the published checksum; whatever goes wrong with one mirror, the next is asked.
 
 `TINYGEN_DATA` names a folder to look in, and to download to. Without it there is the cache alone:
 `$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
@@ -31,15 +30,11 @@ LIMIT = 1 << 28  # bytes of a file, packed or not; a stream without end must end
 
 
 class Source(NamedTuple):
-    """A set of files that is published. Folders have it under its `name`, or loose.
-
-    `mirrors` are the URLs of folders, in which each file has ".gz" after its name. `checksums` has,
-    for each file's name, "sha256:…" or "md5:…", in hexadecimal, of the file unpacked.
-    """
+    """A set of files that is published. Folders have it under its `name`, or loose."""
 
     name: str
-    mirrors: tuple[str, ...]
-    checksums: Mapping[str, str]
+    mirrors: tuple[str, ...]  # URLs of folders, in which each file has ".gz" after its name
+    checksums: Mapping[str, str]  # of each file's name, unpacked: "sha256:…" or "md5:…"
 
 
 class Unavailable(OSError):

@@ -27,7 +27,6 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # Pillow's, and no program to run
 MANY = 500  # images of an array that are worked on at a time: floats of all need much room
 NAMED = 5  # how many files that can't be read are named
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue; ITU-R BT.601
 
 
 class Pictures(NamedTuple):
@@ -42,22 +41,17 @@ class Pictures(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def pictures(
-    path: str | Path, size: int | None = None, *, grey: bool = False, progress: bool = False
-) -> Pictures:
+def pictures(path: str | Path, size: int | None = None, *, progress: bool = False) -> Pictures:
     """All pictures of a folder, or of a .npy or .npz file, cropped to squares of `size` × `size`
 
-    Without `size` they stay as they are, and must be of one size. They have colours, unless every
-    picture in the folder is grey, or `grey` makes them so. A folder's sub-folders are the classes,
-    in the order of their names; what is hidden, or no picture by its name, is passed over. A .npz
-    file has `images`, and may have `labels`; arrays are (N, H, W) or (N, H, W, C), of bytes from 0
-    to 255 or of floats from 0 to 1. `progress` shows a bar in a terminal.
+    Without `size` they stay as they are, and must be of one size. If all are grey there is one
+    channel. A folder's sub-folders are the classes, in the order of their names; what is hidden, or
+    no picture by its name, is passed over. A .npz file has `images`, and may have `labels`; arrays
+    are (N, H, W) or (N, H, W, C), bytes or floats from 0 to 1. `progress` shows a bar in terminals.
     """
     whole("pictures", 1, size=1 if size is None else size)
     path = Path(path).expanduser()
-    read = _from_folder(path, size, progress) if path.is_dir() else _from_arrays(path, size)
-    coloured = read.images.shape[-1] == 3
-    return read._replace(images=(read.images @ LUMINANCE)[..., None]) if grey and coloured else read
+    return _from_folder(path, size, progress) if path.is_dir() else _from_arrays(path, size)
 
 
 def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
@@ -84,14 +78,12 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
         read.append(x)
         labels.append(names.index(file.parts[0]) if names else 0)
     if skipped:
-        count = f"{len(skipped)} of {len(files)}"
-        warnings.warn(
-            f"{count} files could not be read: {', '.join(skipped[:NAMED])}", stacklevel=3
-        )
+        text = f"{len(skipped)} of {len(files)} files could not be read: "
+        warnings.warn(text + ", ".join(skipped[:NAMED]), stacklevel=3)
     if not read:
         raise ValueError(f"pictures: expected pictures in {folder}, got {len(files)} files")
-    C = max(x.shape[-1] for x in read)
-    images = np.stack([np.broadcast_to(x, (*x.shape[:2], C)) for x in read])
+    shape = np.broadcast_shapes(*(x.shape for x in read))  # where one has colours all have three
+    images = np.stack([np.broadcast_to(x, shape) for x in read])
     numbers = np.array(labels, np.int64) if names else None
     return Pictures(images, numbers, tuple(names), tuple(skipped))
 

@@ -33,13 +33,11 @@ class Points(NamedTuple):
 
 def ring_means(modes: int = 8, radius: float = 1.0) -> Array:
     """μₖ = r (cos 2πk/K, sin 2πk/K), k from 0 to K − 1"""
-    whole("ring_means", 1, modes=modes)
     return radius * _on_circle(2 * math.pi * np.arange(modes) / modes)
 
 
 def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
     """The points of a square lattice about 0, `side` × `side` of them, row by row"""
-    whole("grid_means", 1, side=side)
     ticks = spacing * (np.arange(side) - (side - 1) / 2)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
@@ -48,7 +46,8 @@ def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
     """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
     mu = _plane("mixture", "means", means)
     labels = balanced("mixture", n, len(mu), rng)
-    return _points(mu[labels] + std * rng.standard_normal((n, 2)), labels)
+    x = mu[labels] + std * rng.standard_normal((n, 2))
+    return Points(x.astype(np.float32), labels)
 
 
 def log_density(x: ArrayLike, means: ArrayLike, std: float) -> Array:
@@ -79,7 +78,7 @@ def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
     labels = balanced("moons", n, 2, rng)
     upper = _on_circle(rng.uniform(0, math.pi, n))
     x = np.where(labels[:, None] == 0, upper, [1, 0.5] - upper)
-    return _points(x + noise * rng.standard_normal((n, 2)), labels)
+    return Points((x + noise * rng.standard_normal((n, 2))).astype(np.float32), labels)
 
 
 def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
@@ -90,7 +89,7 @@ def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float =
     labels = balanced("swirl", n, arms, rng)
     r = np.sqrt(rng.random(n))
     x = r[:, None] * _on_circle(2 * math.pi * (turns * r + labels / arms))
-    return _points(x + noise * rng.standard_normal((n, 2)), labels)
+    return Points((x + noise * rng.standard_normal((n, 2))).astype(np.float32), labels)
 
 
 def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
@@ -102,7 +101,8 @@ def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
     u, v = rng.standard_normal((2, n))
     u, v = 1 + 0.3 * u, 0.1 * v
     cos, sin = _on_circle(2 * math.pi * labels / arms + twist * np.exp(u)).T
-    return _points(np.stack([cos * u - sin * v, sin * u + cos * v], axis=1), labels)
+    x = np.stack([cos * u - sin * v, sin * u + cos * v], axis=1)
+    return Points(x.astype(np.float32), labels)
 
 
 def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
@@ -112,7 +112,7 @@ def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
     """
     corners = _dark("checkerboard", side)
     labels = balanced("checkerboard", n, len(corners), rng)
-    return _points(corners[labels] + rng.random((n, 2)), labels)
+    return Points((corners[labels] + rng.random((n, 2))).astype(np.float32), labels)
 
 
 def checkerboard_log_density(x: ArrayLike, side: int = 4) -> Array:
@@ -128,10 +128,6 @@ def _dark(owner: str, side: int) -> Array:
     whole(owner, 1, side=side)
     row, column = np.divmod(np.arange(side * side), side)
     return (np.stack([column, row], axis=1) - side / 2)[(row + column) % 2 == 0]
-
-
-def _points(x: Array, labels: Array) -> Points:
-    return Points(x.astype(np.float32), labels)
 
 
 def _on_circle(angle: Array) -> Array:

@@ -5,7 +5,7 @@
 A signed distance function says how far a point (x, y) is from a shape's outline: above 0 outside,
 below 0 inside. Shapes are united by the minimum of theirs, intersected by the maximum; a pixel's
 share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the right, y down. Each shape
-reaches to a distance of 1 from (0, 0), and no further.
+reaches to a distance of 1 from (0, 0).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def ring(x: Array, y: Array) -> Array:
 def box(x: Array, y: Array, width: float, height: float) -> Array:
     """A rectangle that reaches from −width to width, and likewise in height
 
-    By symmetry |x|, |y| will do. u, v is how far a point is beyond the sides: outside, √(u² + v²)
-    over those that are positive; inside, the greater, which is the nearer side's.
+    u, v is how far a point is beyond the sides: outside, √(u² + v²) over those that are positive;
+    inside, the greater, which is the nearer side's.
     """
     u, v = abs(x) - width, abs(y) - height
     return disc(np.maximum(u, 0), np.maximum(v, 0), 0.0) + np.minimum(np.maximum(u, v), 0)
@@ -89,16 +89,7 @@ def moon(x: Array, y: Array) -> Array:
     return np.maximum(disc(x, y), -disc(x - 0.55, y, 0.75))
 
 
-KINDS: list[Callable[[Array, Array], Array]] = [
-    disc,
-    ring,
-    square,
-    triangle,
-    star,
-    cross,
-    heart,
-    moon,
-]
+KINDS: list[Callable[..., Array]] = [disc, ring, square, triangle, star, cross, heart, moon]
 SHAPES = {shape.__name__: shape for shape in KINDS}
 
 DARK, LIGHT = (0.10, 0.38), (0.62, 0.92)  # luminances: between the two there is the contrast
