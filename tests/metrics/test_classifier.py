@@ -10,7 +10,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import data, nn, optim
-from tinygen.data import Labelled, fetch, mnist
+from tinygen.data import Labelled, fetch, sets
 from tinygen.metrics import classifier
 from tinygen.metrics.classifier import Classifier, pretrained
 from tinygen.run import checkpoint
@@ -154,9 +154,9 @@ def test_the_shipped_weights_are_small_and_for_mnist():
     assert pretrained("digits").state_dict().keys() == model.state_dict().keys()
 
 
-@pytest.mark.skipif(not mnist.have("mnist"), reason="needs MNIST")
+@pytest.mark.skipif(not sets.have("mnist"), reason="needs MNIST")
 def test_it_reads_99_percent_of_mnists_test_images():
-    _, test = mnist.load("mnist")
+    _, test = sets.load("mnist")
     assert accuracy(pretrained("mnist"), *test) >= 0.99
 
 
