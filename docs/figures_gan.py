@@ -1,4 +1,4 @@
-"""The figures of gan.md: games of two numbers, critics of fixed sets, and games in the plane.
+"""The figures of gan.md and gan_deeper.md: two numbers, fixed sets, and runs in the plane.
 
 Reading order: the best critic; two numbers; sets that do not meet; critics whose slope is bounded;
 what a generator pays; the ring of Gaussians, its games, and how they end.
@@ -71,7 +71,9 @@ def gan_best() -> Figure:
         score = tg.Tensor(f, requires_grad=True)
         pull = -tg.grad(game.generator(score), score).numpy() * len(f)
         right.plot(f, pull, color=colour, label=name)
-    right.set(ylim=(-0.6, 2.1), xlabel="f, the discriminator’s score of a sample", ylabel="−∂loss/∂f")
+    right.set(
+        ylim=(-0.6, 2.1), xlabel="f, the discriminator’s score of a sample", ylabel="−∂loss/∂f"
+    )
     right.legend(loc="upper right")
     right.set_title("How strongly each generator loss raises the score f")
     return figure
@@ -382,7 +384,10 @@ def gan_price() -> Figure:
     for (name, values), colour in zip(lost(share).items(), (RED, BLUE), strict=True):
         left.plot(100 * (1 - share), values, color=colour, label=name)
     left.set(
-        xlabel="% of the data never generated", ylabel="divergence, in nats", xlim=(0, 100), ylim=(0, 1.5)
+        xlabel="% of the data never generated",
+        ylabel="divergence, in nats",
+        xlim=(0, 100),
+        ylim=(0, 1.5),
     )
     left.legend(loc="upper left")
     left.set_title("What missing modes cost the generator")
@@ -570,7 +575,9 @@ def gan_zero() -> Figure:
         if name[0] == "A":
             made.set(xlim=(-2.5, 6.5), ylim=(-4.5, 4.5), xlabel="(zoomed out 2.5 times)")
     for ax, label in zip(
-        axes[:, 0], ("discriminator’s loss", "generator’s gradient", "samples at step 800"), strict=True
+        axes[:, 0],
+        ("discriminator’s loss", "generator’s gradient", "samples at step 800"),
+        strict=True,
     ):
         ax.set_ylabel(label)
     return figure

@@ -34,7 +34,9 @@ def gan_pacgan() -> Figure:
         ylim=(0, 26),
         title="modes found (dashed: published, after 400 epochs)",
     )
-    right.set(xlabel="epochs", ylabel="%", ylim=(0, 100), title="good samples (dashed: published, plain)")
+    right.set(
+        xlabel="epochs", ylabel="%", ylim=(0, 100), title="good samples (dashed: published, plain)"
+    )
     left.legend(loc="lower right", frameon=False)
     return figure
 
