@@ -81,7 +81,7 @@ def pair_of(name: str, argument: str, value: object, least: int = 1) -> Pair:
     """(value, value) for an int, a pair as it is."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
-        raise ValueError(f"{name}: expected `{argument}`, one or two ints ≥ {least}, got {value!r}")
+        raise ValueError(f"{name}: `{argument}` must be one or two ints ≥ {least}, got {value!r}")
     return int(pair[0]), int(pair[1])
 
 

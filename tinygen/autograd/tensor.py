@@ -6,11 +6,9 @@ output itself. The cotangent of a Tensor is the derivative of the final scalar w
 
     z = x * y        record(x.data * y.data, (x, lambda g, z: g * y), (y, lambda g, z: g * x))
 
-`grad`, in graph.py, walks that record backwards. Because vjps are written in Tensors, what they
-compute can be recorded too, and differentiated again: gradients of any order, with no further code.
-
-A vjp is handed its output instead of keeping it, so no Tensor refers to itself and a graph is
-freed the moment it is dropped. Arrays in a vjp must be locally constant: masks, signs, shapes.
+`grad`, in graph.py, walks that record backwards. Vjps are written in Tensors, so that what they
+compute can be recorded and differentiated again; arrays in them must be locally constant. A vjp is
+handed its output, so that no Tensor refers to itself and a graph is freed once it is dropped.
 
 Reading order: Tensor's first page, `record`; the operators, each an equation; how operands meet.
 """
@@ -49,8 +47,7 @@ class Tensor:
     grad: Tensor | None
     name: str | None
     requires_grad: bool
-    # a misspelt attribute is an error
-    __slots__ = (*__annotations__, "__weakref__")
+    __slots__ = (*__annotations__, "__weakref__")  # a misspelt attribute is an error
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
 
@@ -62,7 +59,13 @@ class Tensor:
         self._inputs, self._version, self._cut, self.grad = (), 0, False, None
         backend.in_use = True
 
-    # the array and its properties; `data` may be set anew, which counts as a change in place
+    def _set_data(self, array: Array) -> None:  # counts as a change in place
+        if not isinstance(array, xp.ndarray):
+            raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
+        self._data, self._version = array, self._version + 1
+
+    data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
+
     @property
     def shape(self) -> Shape:
         return self._data.shape
@@ -78,13 +81,6 @@ class Tensor:
     @property
     def size(self) -> int:
         return self._data.size
-
-    def _set_data(self, array: Array) -> None:
-        if not isinstance(array, xp.ndarray):
-            raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
-        self._data, self._version = array, self._version + 1
-
-    data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
 
     def numpy(self) -> Array:
         """A copy on the host, as a NumPy array."""
@@ -248,9 +244,6 @@ class Tensor:
         self._version += 1
 
 
-# --- the record -----------------------------------------------------------------------------------
-
-
 def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
     """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
 
@@ -287,14 +280,14 @@ def as_tensor(x: ArrayLike) -> Tensor:
         return x
     if not isinstance(x, (xp.ndarray, np.generic)):
         if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
-            kind = f"{type(x).__module__} array"
-            raise TypeError(f"a {kind} meets tensors of {backend.name}; move it with Tensor(array)")
+            meeting = f"a {type(x).__module__} array meets tensors of {backend.name}"
+            raise TypeError(f"{meeting}; move it with Tensor(array)")
     backend.in_use = True
     return constant(xp.asarray(_real(x)))
 
 
 def _real(x: Any) -> Any:
-    """What can be made an array of real numbers, as one; arrays and NumPy's numbers as they are."""
+    """An array of real numbers; arrays and NumPy's numbers as they are."""
     if isinstance(x, (list, tuple)) and any(isinstance(entry, Tensor) for entry in x):
         raise TypeError("a list of tensors would lose their gradients; join them with stack(list)")
     array = x if hasattr(x, "dtype") else np.asarray(x)
@@ -310,10 +303,7 @@ def as_float(x: ArrayLike) -> Tensor:
 
 
 def as_alike(name: str, *xs: ArrayLike) -> list[Tensor]:
-    """All as Tensors of one dtype: what is no Tensor takes that of the Tensors, integers of floats.
-
-    So float32 stays float32. Tensors of different float dtypes are an error.
-    """
+    """All as Tensors of one dtype: that of the Tensors, of floats rather than integers."""
     tensors = [as_tensor(x) for x in xs]
     if len({x._data.dtype for x in tensors}) < 2:
         return tensors
