@@ -1,11 +1,9 @@
 r"""Functions of a tensor: exp, tanh, relu, sums, softmax and their kin.
 
-Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. Sigmoid and
-softplus would overflow as the textbook writes them: they take the exponential of bounded numbers,
-and are true, like their gradients, from −1000 to 1000. The reductions' keywords are NumPy's.
+Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. None overflows
+that need not: exponentials are taken of bounded numbers.
 
-Reading order: one element at a time (exponentials, trigonometry, the sigmoid family, the
-rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, softmax).
+Reading order: one element at a time, from `exp` to `clip`; then the reductions.
 """
 
 from __future__ import annotations
@@ -28,8 +26,7 @@ __all__ += ["clip", "elu", "leaky_relu", "maximum", "minimum", "relu", "softplus
 __all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum", "var", "where"]
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
-
-# --- exponentials and roots -----------------------------------------------------------------------
+# --- exponentials, roots and trigonometry ---------------------------------------------------------
 
 
 def exp(x: ArrayLike) -> Tensor:
@@ -65,9 +62,6 @@ def sqrt(x: ArrayLike) -> Tensor:
 def abs(x: ArrayLike) -> Tensor:
     """z = |x|;  x̄ = z̄ ⊙ sign x"""
     return as_tensor(x).__abs__()
-
-
-# --- trigonometry ---------------------------------------------------------------------------------
 
 
 def sin(x: ArrayLike) -> Tensor:
@@ -115,11 +109,13 @@ def softplus(x: ArrayLike) -> Tensor:
 
 
 @fused
+@np.errstate(over="ignore")  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
 def _silu(x: Array) -> Array:
     return x / (1 + xp.exp(-x))
 
 
 @fused
+@np.errstate(over="ignore")
 def _silu_vjp(g: Array, x: Array) -> Array:
     s = 1 / (1 + xp.exp(-x))
     return g * s * (1 + x * (1 - s))
@@ -131,13 +127,11 @@ def silu(x: ArrayLike) -> Tensor:
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         if not is_recording():
-            with np.errstate(over="ignore"):
-                return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
+            return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
         s = sigmoid(x)
         return g * (s * (1 + x * (1 - s)))
 
-    with np.errstate(over="ignore"):  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
-        return record(_silu(x.data), (x, vjp))
+    return record(_silu(x.data), (x, vjp))
 
 
 _TERMS = 120  # what the series of erf needs for 16 digits at x = 6, beyond which erf is 1
@@ -255,9 +249,7 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def kept_shape(shape: Shape, axis: Axis) -> Shape:
     """The shape after reducing `axis` with keepdims."""
-    if axis is None:
-        return (1,) * len(shape)
-    axes = normalize_axis_tuple(axis, len(shape))
+    axes = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -272,7 +264,7 @@ def _count(name: str, shape: Shape, axis: Axis, ddof: int = 0) -> int:
     n = math.prod(a for a, b in zip(shape, kept_shape(shape, axis), strict=True) if a != b)
     if n <= ddof:
         raise ValueError(
-            f"{name}: expected more than {ddof} entries along axis {axis} of shape {shape}"
+            f"{name}: needs more than {ddof} entries along axis {axis} of shape {shape}"
         )
     return n - ddof
 
@@ -281,8 +273,7 @@ def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) 
     """z = Σ (x − mean x)² / (n − ddof);  x̄ = 2 z̄ (x − mean x) / (n − ddof)"""
     x = as_float(x)
     kept, n = kept_shape(x.shape, axis), _count("var", x.shape, axis, ddof)
-    m = mean(x, axis, keepdims=True)
-    z = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
+    z = xp.square(x.data - mean(x, axis, True).data).sum(axis=axis, keepdims=keepdims) / n
     return record(z, (x, lambda g, _: reshape(g, kept) * (2 / n) * (x - mean(x, axis, True))))
 
 
@@ -319,9 +310,8 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     x = as_float(x)
     _, total, m = _exp_shifted(x.data, axis)
     z = m + xp.log(total)
-    kept = z.shape
-    z = z if keepdims else z.squeeze(axis)
-    return record(z, (x, lambda g, _: reshape(g, kept) * softmax(x, axis)))
+    data = z if keepdims else z.squeeze(axis)
+    return record(data, (x, lambda g, _: reshape(g, z.shape) * softmax(x, axis)))
 
 
 def softmax(x: ArrayLike, axis: Axis = -1) -> Tensor:
