@@ -24,7 +24,7 @@ import math
 from tinygen._types import Array, ArrayLike
 from tinygen.autograd import backend, fast_conv, functions, geometry
 from tinygen.autograd.backend import xp
-from tinygen.autograd.geometry import Bias, Padding, Pads, Pair, Size, output_size, pair_of
+from tinygen.autograd.geometry import Bias, Padding, Pads, Pair, Size, Stride, output_size, pair_of
 from tinygen.autograd.shaping import broadcast_to, pad, reshape
 from tinygen.autograd.tensor import Tensor, as_float, as_tensor, record
 
@@ -209,9 +209,7 @@ def _fold(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
     return record(add_back(z.data, s, p, size), (z, lambda g, _: patches(g, kernel, s, p)))
 
 
-def max_pool2d(
-    x: ArrayLike, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
+def max_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
     """z = the maximum over each patch; equal largest entries share its gradient
 
     The stride is `size` unless given. Padding never wins.
@@ -222,9 +220,7 @@ def max_pool2d(
     return functions.max(patches(x, size, s), axis=(3, 4))
 
 
-def avg_pool2d(
-    x: ArrayLike, size: Size, stride: Size | None = None, padding: Padding = 0
-) -> Tensor:
+def avg_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
     """z = the mean over those pixels of each patch that lie in the image"""
     x = geometry.images_of("avg_pool2d", "x", x)
     size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
@@ -234,7 +230,7 @@ def avg_pool2d(
 
 
 def _pool_geometry(
-    name: str, x: Tensor, size: Size, stride: Size | None, padding: Padding
+    name: str, x: Tensor, size: Size, stride: Stride, padding: Padding
 ) -> tuple[Pair, Pair, Pads]:
     kernel, stride = pair_of(name, "size", size), size if stride is None else stride
     s, p, _ = geometry.in_full(name, x.shape[1:3], kernel, stride, padding)

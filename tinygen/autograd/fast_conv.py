@@ -132,9 +132,6 @@ def _scatter(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pa
     return x
 
 
-# --- patches, bands of rows, and the opposite view of a convolution -------------------------------
-
-
 def _patches(x: Array, kernel: Pair, size: Pair, s: Pair, p: Pads) -> tuple[int, int, Patches]:
     """The patch matrix in items, bands of an image's rows: their number, their bytes, and a
     function that makes it for some of them: ((images, rows), the patches there, one a row)."""

@@ -97,9 +97,7 @@ def sigmoid(x: ArrayLike) -> Tensor:
     return record(_sigmoid(x.data), (x, lambda g, z: g * z * sigmoid(-x)))
 
 
-@fused
-def _softplus(x: Array) -> Array:
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+_softplus = fused(lambda x: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))))
 
 
 def softplus(x: ArrayLike) -> Tensor:
@@ -171,14 +169,8 @@ def relu(x: ArrayLike) -> Tensor:
     return record(xp.maximum(x.data, 0), (x, lambda g, z: g * (z.data > 0)))
 
 
-@fused
-def _leaky(x: Array, slope: float) -> Array:
-    return xp.maximum(x, slope * x)
-
-
-@fused
-def _times_slopes(g: Array, x: Array, slope: float) -> Array:
-    return g * ((x > 0).astype(g.dtype) * (1 - slope) + slope)
+_leaky = fused(lambda x, slope: xp.maximum(x, slope * x))
+_times_slopes = fused(lambda g, x, slope: g * ((x > 0).astype(g.dtype) * (1 - slope) + slope))
 
 
 def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:

@@ -15,6 +15,7 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+Stride: TypeAlias = Size | None  # by default that of the operation
 Bias: TypeAlias = ArrayLike | Sequence[Tensor | None] | None
 
 

@@ -133,9 +133,6 @@ def _fit(g: Tensor, x: Tensor) -> Tensor:
     return g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
 
 
-# --- what `grad` refuses: what would silently come out wrong --------------------------------------
-
-
 def _check(x: Tensor, version: int) -> None:
     """Nothing has changed an input, nor, if it is a view, what it is a view of; nor was it cut."""
     if x._version != version:

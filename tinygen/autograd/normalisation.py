@@ -114,14 +114,8 @@ def on_cpu(
     return y, mu, variance, vjps
 
 
-@fused
-def _affine(x: Array, scale: Array, shift: Array) -> Array:
-    return x * scale + shift
-
-
-@fused
-def _affine2(x: Array, scale: Array, shift: Array, x2: Array, scale2: Array) -> Array:
-    return x * scale + shift + x2 * scale2
+_affine = fused(lambda x, scale, shift: x * scale + shift)
+_affine2 = fused(lambda x, scale, shift, x2, scale2: x * scale + shift + x2 * scale2)
 
 
 def _one_pass(formula: Callable[..., Array], *arrays: Array) -> Array:

@@ -44,10 +44,9 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
 
 
 class OneBlasThread:
-    """`with one_blas_thread:` BLAS keeps to one thread; afterwards it has as many as before.
+    """`with one_blas_thread:` BLAS, whose threads spin for a while when done, keeps to one thread.
 
-    A BLAS thread that has done its part spins for a while, on a core that ours need. BLAS has one
-    number of threads per process: the first to enter sets it to 1, the last to leave restores it.
+    Its number is the process's: the first to enter sets it to 1, the last to leave restores it.
     """
 
     def __init__(self) -> None:
@@ -71,9 +70,6 @@ class OneBlasThread:
 
 
 one_blas_thread = OneBlasThread()
-
-
-# --- work in parts --------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -125,9 +121,8 @@ def share_out(job: Callable[[int], None], count: int) -> None:
 
 def block_bytes() -> int:
     """The workspace of one block: what fits a core's cache; a GPU wants few large pieces."""
-    if not backend.on_cpu:
-        return GPU_BLOCK_BYTES
-    return min(BLOCK_BYTES, WORKSPACE_BYTES // backend.threads)
+    fits = min(BLOCK_BYTES, WORKSPACE_BYTES // backend.threads)
+    return fits if backend.on_cpu else GPU_BLOCK_BYTES
 
 
 def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
@@ -161,10 +156,7 @@ LIMIT_FROM = 1 << 18  # multiplications: a smaller product OpenBLAS does on one 
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices.
-
-    Where only one of two stacks of matrices is repeated along the first axis, on one core.
-    """
+    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices."""
     if a.shape[-1] == 1:
         return a * b  # an outer product: BLAS takes many times as long
     multiplications, threads = a.size * b.shape[-1], backend.threads
@@ -192,10 +184,7 @@ def product(a: Array, b: Array) -> Array:
 
 
 def add_up(x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
-    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones.
-
-    NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
-    """
+    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones."""
     if isinstance(axis, tuple) and x.size >= 1 << 14 and x.dtype.char in "fd" and not backend.plain:
         axes = [a % x.ndim for a in axis]
         first, last = min(axes, default=0), max(axes, default=0) + 1
@@ -216,10 +205,8 @@ FUSE_FROM = 1 << 17  # elements: below this, one call costs less than cutting th
 def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
     """An elementwise formula over arrays as one pass over memory.
 
-    Written plainly, `g * s * (1 + x * (1 - s))` walks through memory once per operation. On NumPy
-    the formula is applied to one block after another, so that its temporaries stay in cache, and
-    blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
-    returns one array, and must not look beyond one element.
+    On NumPy the formula is applied to blocks, whose temporaries stay in cache, on all threads; on
+    CuPy it becomes one kernel. Arrays broadcast; the formula must not look beyond one element.
     """
 
     @functools.wraps(formula)

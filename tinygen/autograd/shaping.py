@@ -175,9 +175,6 @@ def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:
     )
 
 
-# --- einsum ---------------------------------------------------------------------------------------
-
-
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     """z = Σ x₁ x₂ … over the letters that the output lacks, as in "nk,km->nm"
 

@@ -248,7 +248,7 @@ def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
     """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
 
     `vjp(g, z)`, written in Tensor operations, takes the cotangent `g` of this tensor `z` to that of
-    the input; a broadcast shape is summed down by `grad`. Other inputs than Tensors are constants.
+    the input, before broadcasting or after. Other inputs than Tensors are constants.
     """
     out = constant(data)
     if recording.get():
@@ -264,14 +264,10 @@ def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
 
 def constant(data: Array) -> Tensor:
     out = Tensor.__new__(Tensor)
-    # NumPy's reductions give scalars, which are not arrays
-    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)
+    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)  # NumPy sums to scalars
     out._inputs, out._version, out._cut = (), 0, False
     out.grad, out.name, out.requires_grad = None, None, False
     return out
-
-
-# --- operands -------------------------------------------------------------------------------------
 
 
 def as_tensor(x: ArrayLike) -> Tensor:
@@ -332,16 +328,13 @@ def meet(name: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, Any, Any]:
 
 
 def _arrays(index: Any, shape: Shape) -> tuple[Any, ...]:
-    """An index into `shape` with its Tensors and sequences as arrays, on the device.
-
-    A GPU wraps an index that is out of range silently, so the check is made here, on the host.
-    """
+    """An index into `shape` with its Tensors and sequences as arrays, on the device."""
     parts = [index] if not isinstance(index, tuple) else list(index)
     for k, i in enumerate(parts):
         i = i._data if isinstance(i, Tensor) else i
         parts[k] = np.asarray(i, None if i else int) if isinstance(i, (list, tuple, range)) else i
     if not backend.on_cpu and any(isinstance(i, np.ndarray) for i in parts):
         host = tuple(to_numpy(i) if isinstance(i, xp.ndarray) else i for i in parts)
-        np.broadcast_to(np.empty((), bool), shape)[host]  # raises what NumPy raises
+        np.broadcast_to(np.empty((), bool), shape)[host]  # out of range? A GPU wraps it silently
         parts = [xp.asarray(i) if isinstance(i, np.ndarray) else i for i in parts]
     return tuple(parts)
