@@ -64,8 +64,7 @@ def plain_conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
 
 
 def plain_conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
-    patches = xp.tensordot(y, w, (3, 3))  # Σ over o → (N, H', W', K, L, C)
-    return add_back(patches, s, p, size)
+    return add_back(xp.tensordot(y, w, (3, 3)), s, p, size)  # Σ over o → (N, H', W', K, L, C)
 
 
 def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:

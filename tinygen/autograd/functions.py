@@ -21,9 +21,9 @@ from tinygen.autograd.parallel import fused
 from tinygen.autograd.shaping import broadcast_to, reshape
 from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, record
 
-__all__ = ["abs", "cos", "erf", "exp", "expm1", "gelu", "log", "log1p", "sigmoid", "silu", "sin"]
-__all__ += ["clip", "elu", "leaky_relu", "maximum", "minimum", "relu", "softplus", "sqrt", "tanh"]
-__all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum", "var", "where"]
+__all__ = ["abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log"]
+__all__ += ["log1p", "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu"]
+__all__ += ["sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where"]
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
 # --- exponentials, roots and trigonometry ---------------------------------------------------------
@@ -188,9 +188,8 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Tensor:
 
 def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
     """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
-    x, alpha = as_float(x), float(alpha)
-    z = xp.maximum(x.data, 0) + alpha * xp.expm1(xp.minimum(x.data, 0))
-    return record(z, (x, lambda g, _: where(x.data > 0, g, g * alpha * exp(minimum(x, 0)))))
+    x = as_float(x)
+    return where(x.data > 0, x, alpha * expm1(minimum(x, 0)))
 
 
 # --- choosing: the gradient goes to the entry that was chosen -------------------------------------

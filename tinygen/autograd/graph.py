@@ -35,9 +35,9 @@ def grad(
 ) -> Tensors:
     """The gradient of the scalar `y` with respect to a tensor, or to each of several.
 
-    With `create_graph` the gradient is itself recorded, and can be differentiated again. A `y` of
-    any shape needs the `cotangent`, of that shape, that multiplies its Jacobian from the left.
-    An `x` that `y` does not depend on is an error, or has zero gradient if `allow_unreachable`.
+    With `create_graph` it can be differentiated again. Another `y` than a scalar needs the
+    `cotangent` that multiplies its Jacobian from the left. An `x` that `y` does not depend on is an
+    error, or has gradient zero if `allow_unreachable`.
     """
     targets = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
     if cotangent is None:
@@ -161,8 +161,7 @@ def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
 def no_grad() -> Iterator[None]:
     """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates.
 
-    A generator hands control back in the middle, so it can't be decorated: enter it around each
-    step instead, never across a `yield`.
+    In a generator enter it around each step, never across a `yield`.
     """
     token = recording.set(False)
     try:

@@ -91,17 +91,16 @@ def share_out(job: Callable[[int], None], count: int) -> None:
     left, ended = iter(range(count)), SimpleQueue[BaseException | None]()
 
     def take() -> None:
-        error: BaseException | None = None
         _scratch.busy = True
         try:
             for k in left:  # all threads share this iterator
                 job(k)
-        except BaseException as raised:
-            error = raised
+            ended.put(None)
+        except BaseException as error:
             for _ in left:  # so that the others stop too
                 pass
+            ended.put(error)
         _scratch.busy = False
-        ended.put(error)
 
     with one_blas_thread:
         # a thread that waited here for others that wait here could wait for ever
