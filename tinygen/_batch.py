@@ -62,7 +62,7 @@ def floating(owner: str, x: ArrayLike) -> Tensor:
     return rows
 
 
-def halves(batch: Any) -> tuple[Any, Any]:
+def with_labels(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
     if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):
         kind = f"{type(batch).__name__} of {len(batch)}"

@@ -16,7 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._batch import as_rows, checked_labels, dtype_of, floating, halves, host, one_hot, parts
+from tinygen._batch import (
+    as_rows,
+    checked_labels,
+    dtype_of,
+    floating,
+    host,
+    one_hot,
+    parts,
+    with_labels,
+)
 from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, Rng
@@ -124,7 +133,7 @@ def train(
     names = ("critic_at_rest", "generator_at_rest")
     at_rest = {n: v for n, v in zip(names, loss.at_rest, strict=True) if v is not None}
     for step, batch in enumerate(batches, 1):
-        x, labels = halves(batch)
+        x, labels = with_labels(batch)
         x = floating("train", x)
         labels = checked_labels("train", labels, model.classes, x)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen import metrics
-from tinygen._batch import halves
+from tinygen._batch import with_labels
 from tinygen._types import Array
 from tinygen.metrics import classifier
 from tinygen.run import Run
@@ -52,7 +52,7 @@ def judge(
     if not count:
         return None
     began = time.perf_counter()
-    samples, labels = halves(draw(count))
+    samples, labels = with_labels(draw(count))
     run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
     samples = np.clip(samples, 0, 1)
     if args.samples:

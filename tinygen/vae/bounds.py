@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygen._batch import as_rows, halves, host
+from tinygen._batch import as_rows, host, with_labels
 from tinygen._checks import expect, whole
 from tinygen._random import generator
 from tinygen._types import Array, ArrayLike, Rng, Shape
@@ -195,6 +195,6 @@ def train(
     of images, or of images and labels, which a model that is not conditional does not look at.
     """
     for batch in batches:
-        terms = bound(model, *halves(batch), rng=rng)
+        terms = bound(model, *with_labels(batch), rng=rng)
         optimizer.step(grad(terms.loss, optimizer.params))
         yield terms._asdict()
