@@ -1,7 +1,5 @@
 """Checks at the public door, a line each: whole numbers, numbers in a range, a state that fits."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Writing a file whole: killed at any moment, a program leaves the old file or the new one."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading

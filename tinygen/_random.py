@@ -3,8 +3,6 @@
 A run that restores the state draws what it would have drawn had it never been stopped.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -8,8 +8,6 @@ no zero is multiplied. For few channels it is cheaper to add patches up (`_scatt
 Notation as in conv.py. `TINYGEN_PLAIN=1` switches these functions off.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 

@@ -7,8 +7,6 @@ since NumPy releases the interpreter while it computes. A GPU gets the work whol
 Reading order: `workspace` and `OneBlasThread`; `share_out` and `spread`; products; formulas.
 """
 
-from __future__ import annotations
-
 import contextvars
 import functools
 import math

@@ -6,8 +6,6 @@ Each function takes a batch x (N, H, W, C) and returns a new one of its dtype; e
 own randomness.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 

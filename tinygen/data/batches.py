@@ -4,8 +4,6 @@ The order of an epoch is a permutation of the rows, drawn from a seed of its own
 count of epochs, that seed, the row and the generator, and sees the batches it would have seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ before they have the published checksum; whatever goes wrong with one mirror, th
 `$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

@@ -6,8 +6,6 @@ A picture in a folder is turned as its camera says, laid on white where it is tr
 to its central square, and resized. What can't be read is named, and left out.
 """
 
-from __future__ import annotations
-
 import functools
 import glob
 import warnings

@@ -4,8 +4,6 @@ MNIST and Fashion-MNIST, 70,000 labelled grey images of 28 × 28 each, are publi
 a simple format, IDX: `read_idx` is all of it.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from functools import partial

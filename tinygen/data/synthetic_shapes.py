@@ -8,8 +8,6 @@ share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the righ
 reaches to a distance of 1 from (0, 0).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -16,8 +16,6 @@ Notation: x is an array, rows first; h a step's length, negative on the way back
 Reading order: the steps; `path`, `solve`; `divergence`, `log_likelihood`.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

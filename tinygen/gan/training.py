@@ -7,8 +7,6 @@ G makes is distributed as the data are (Goodfellow et al. 2014). docs/gan.md rea
 Notation: N images x, real ones, and G(z), fakes. Reading order: `GAN`; `train`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator

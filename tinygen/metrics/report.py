@@ -4,8 +4,6 @@ A network trained in seconds must not take minutes to be scored, so `judge` scor
 classifier comes with the package, and returns None for others. examples/evaluate.py takes any.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple

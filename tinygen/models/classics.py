@@ -14,8 +14,6 @@ Initialisation, and batch norm's ε and momentum, are this library's. `rng` draw
 afterwards what dropout drops.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from tinygen import nn

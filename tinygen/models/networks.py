@@ -6,8 +6,6 @@ Reading order: `mlp`; DCGAN (Radford et al. 2016), with batch norm between its c
 weights from N(0, 0.02²); the convolutional encoder and decoder; `PlaneMLP`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias

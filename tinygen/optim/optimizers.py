@@ -10,8 +10,6 @@ p is a parameter, g its gradient, t the step, from 1 in the equations; all goes 
 Reading order: the updates, from `_descend` on, each above its class; `Optimizer.step`; `Stateful`.
 """
 
-from __future__ import annotations
-
 import abc
 import math
 from collections.abc import Iterable, Mapping, Sequence

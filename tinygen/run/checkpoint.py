@@ -5,8 +5,6 @@ the file; beside them is one text, `about`. Nothing in it is a pickled object, s
 checkpoint is never to run a stranger's program.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterator, Mapping

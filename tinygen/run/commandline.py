@@ -6,8 +6,6 @@
 `--quick` and `--resume` bring settings of their own, and what is typed wins over both.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import sys

@@ -10,8 +10,6 @@ Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slop
 measures a slope; diagnosis.py works out what an error says.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias

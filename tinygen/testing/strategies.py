@@ -8,8 +8,6 @@ none that overflows. They are drawn directly, so that a failing test shrinks to 
         assert gradcheck(relu, x)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple

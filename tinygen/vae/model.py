@@ -1,7 +1,5 @@
 """A variational autoencoder, encoder and decoder, and what is measured of a trained one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
