@@ -1,4 +1,4 @@
-"""Draws the figures of diffusion.md, flow.md and clocks.md, most with a denoiser that is a formula.
+"""Draws the figures of diffusion*.md, flow.md and clocks.md, most with a denoiser that is a formula.
 
 Of Gaussians, and of a mixture of them, the best guess that any network could learn is known. Where
 the figure is about what is done with a guess, nothing else is left to be wrong.
