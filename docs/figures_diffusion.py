@@ -1,6 +1,6 @@
-"""Draws the figures of diffusion*.md, flow.md and clocks.md, most with a denoiser that is a formula.
+"""Draws the figures of diffusion*.md, flow.md and clocks.md, most with a formula for a denoiser.
 
-Of Gaussians, and of a mixture of them, the best guess that any network could learn is known. Where
+Of Gaussians, and of a mixture of them, the optimal denoiser is known. Where
 the figure is about what is done with a guess, nothing else is left to be wrong.
 
 Reading order: the formula, and a small network; noise; the bound's weights; scores; ways back;
