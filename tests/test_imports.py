@@ -18,24 +18,23 @@ FILES = {
 }
 
 # package: the packages that it imports. Those that train a model know no architecture
-TRAINS = {"_batch", "_checks", "_random", "autograd", "nn", "optim"}
+TRAINS = {"_batch", "_checks", "autograd", "nn", "optim"}
 IMPORTS = {
     "_checks": set(),
     "_files": set(),
-    "_random": set(),
     "_types": set(),
     "autograd": set(),
-    "_batch": {"_checks", "_random", "autograd"},
+    "_batch": {"_checks", "autograd"},
     "testing": {"autograd"},
     "strategies": {"testing"},
-    "nn": {"_checks", "_random", "autograd"},
+    "nn": {"_checks", "autograd"},
     "optim": {"_checks", "autograd"},
     "models": {"_checks", "autograd", "nn"},
     "vae": TRAINS,
     "gan": TRAINS,
     "flow": TRAINS,
     "diffusion": TRAINS | {"flow"},  # its samplers' equation is solved by flow.ode
-    "data": {"_checks", "_files", "_random", "autograd"},
+    "data": {"_checks", "_files", "autograd"},
     "image": {"_batch", "_checks", "_files"},
     "run": TRAINS | {"_files", "data"},
     "metrics": TRAINS | {"data", "run"},

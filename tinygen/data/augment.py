@@ -9,8 +9,7 @@ own randomness.
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 
 __all__ = ["binarize", "crop", "flip", "noise", "rotate", "shift"]

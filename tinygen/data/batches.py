@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import whole
-from tinygen._random import generator, restore, state_of
+from tinygen._checks import generator, whole
+from tinygen._files import restore, state_of
 from tinygen._types import Array, Rng
 from tinygen.autograd import as_tensor, xp
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 
 __all__ = ["SETS", "PlaneSet", "Points"]

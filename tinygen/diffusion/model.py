@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen._batch import as_rows, drop_labels, with_labels
-from tinygen._checks import expect
-from tinygen._random import generator
+from tinygen._checks import expect, generator
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
 from tinygen.diffusion.schedule import NoiseSchedule, Rows, per_row

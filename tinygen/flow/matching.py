@@ -22,8 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinygen._batch import as_rows, drop_labels, part, slices, with_labels
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
 from tinygen.flow import ode

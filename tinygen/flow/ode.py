@@ -24,8 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, to_numpy, xp
 from tinygen.autograd.graph import recording

@@ -20,8 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._checks import expect
-from tinygen._random import generator
+from tinygen._checks import expect, generator
 from tinygen._types import ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, relu, softplus, sqrt, where, xp
 

@@ -24,8 +24,7 @@ from tinygen._batch import (
     parts,
     with_labels,
 )
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, broadcast_to, concat, grad, no_grad, xp
 from tinygen.gan.losses import NonSaturating, scores

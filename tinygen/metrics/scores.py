@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen._batch import host
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.metrics.classifier import Reading
 from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._files import save_arrays
-from tinygen._random import restore, state_of
+from tinygen._files import restore, save_arrays, state_of
 from tinygen._types import Array, PathLike, Rng
 from tinygen.nn import Module
 

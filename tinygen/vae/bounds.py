@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen._batch import as_rows, host, with_labels
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import broadcast_to, exp, grad, logsumexp, maximum, sigmoid, softplus, xp
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor

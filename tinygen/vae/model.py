@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygen._batch import checked_labels, dtype_of, host, one_hot, parts
-from tinygen._checks import whole
-from tinygen._random import generator
+from tinygen._checks import generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, concat
 from tinygen.nn import Module, evaluating

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen._batch import host
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, xp
 from tinygen.autograd.parallel import product
