@@ -52,15 +52,6 @@ def dtype_of(model: Any) -> Any:
     return next(floats, np.dtype(np.float32))
 
 
-def floating(owner: str, x: ArrayLike) -> Tensor:
-    """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
-    rows = as_rows(x)
-    if rows.dtype.kind != "f":
-        got = f"{rows.dtype}; of bytes take x / np.float32(255)"
-        raise TypeError(f"{owner}: expected images in floating point, got {got}")
-    return rows
-
-
 def with_labels(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
     if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):

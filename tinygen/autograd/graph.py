@@ -39,7 +39,10 @@ def grad(
     `cotangent` that multiplies its Jacobian from the left. An `x` that `y` does not depend on is an
     error, or has gradient zero if `allow_unreachable`.
     """
-    targets = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
+    targets: list[Tensor] = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
+    for t in (y, *targets):
+        if not isinstance(t, autograd.Tensor):
+            raise TypeError(f"grad: expected Tensors, got {type(t).__name__}")
     if cotangent is None:
         if y.size != 1:
             raise ValueError(f"grad: `y` has shape {y.shape}; reduce it, or pass `cotangent`")

@@ -14,16 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._batch import (
-    as_rows,
-    checked_labels,
-    dtype_of,
-    floating,
-    host,
-    one_hot,
-    parts,
-    with_labels,
-)
+from tinygen._batch import as_rows, checked_labels, dtype_of, host, one_hot, parts, with_labels
 from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, broadcast_to, concat, grad, no_grad, xp
@@ -131,7 +122,9 @@ def train(
     at_rest = {n: v for n, v in zip(names, loss.at_rest, strict=True) if v is not None}
     for step, batch in enumerate(batches, 1):
         x, labels = with_labels(batch)
-        x = floating("train", x)
+        x = as_rows(x)
+        if x.dtype.kind != "f":
+            raise TypeError(f"train: expected floating point, got {x.dtype}; divide bytes by 255")
         labels = checked_labels("train", labels, model.classes, x)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic
         with contextlib.nullcontext() if turn else no_grad():
