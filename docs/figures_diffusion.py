@@ -516,8 +516,8 @@ def flow_density() -> Figure:
     bare(right).plot(*drawn.T, ".", color=BLUE, markersize=2)
     right.set(aspect="equal", xlim=extent[:2], ylim=extent[2:])
     left.set_title(f"p(x): mean log p −{-best.mean():.2f}")
-    middle.set_title(f"Learned: mean log p −{-nats.mean():.2f}")
-    right.set_title("Learned: samples")
+    middle.set_title(f"The network’s: −{-nats.mean():.2f}")
+    right.set_title("Its samples")
     return figure
 
 
