@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, bare, canvas
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -404,24 +405,30 @@ WHEEL = Mixture(points_2d.ring_means(6, 2.6), 0.25)
 
 
 def flow_crossing() -> Figure:
-    """Lines from noise to data, drawn at random and coupled, and where the flow goes from there."""
+    """Lines between random pairs and optimal pairs, and the paths of the random pairs' flow."""
     rng = np.random.default_rng(SEED)
-    noise = rng.standard_normal((60, 2))
-    ends = points_2d.mixture(60, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
+    noise = rng.standard_normal((40, 2))
+    ends = points_2d.mixture(40, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
     coupled = flow.couple(noise, ends)
-    ways = list(ode.path(WHEEL.velocity, noise, np.linspace(0, 1, 101)))
+    times = np.linspace(0, 1, 101)
     kinds = {
-        "At random": np.stack([noise, ends]),
-        "Coupled": np.stack([coupled, ends]),
-        "The flow of the first": np.stack(ways),
+        "Random pairs": noise + times[:, None, None] * (ends - noise),
+        "Optimal pairs": coupled + times[:, None, None] * (ends - coupled),
+        "Random pairs’ flow": np.stack(list(ode.path(WHEEL.velocity, noise, times))),
     }
-    figure = canvas(10, 3.6)
+    shades = LinearSegmentedColormap.from_list("time", [ORANGE, "#d0d0d0", BLUE])
+    figure = canvas(10, 3.5)
     for ax, (name, way) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
-        bare(ax).plot(way[..., 0], way[..., 1], color=GREY, linewidth=0.8)
-        ax.plot(*way[0].T, "o", color=ORANGE, markersize=3.5)
-        ax.plot(*way[-1].T, "o", color=BLUE, markersize=3.5)
+        bare(ax)
+        for x in way.swapaxes(0, 1):
+            pieces = np.stack([x[:-1], x[1:]], axis=1)
+            ax.add_collection(
+                LineCollection(pieces, array=times[1:], cmap=shades, capstyle="round")
+            )
+        ax.plot(*way[0].T, "o", color=ORANGE, markersize=3)
+        ax.plot(*way[-1].T, "o", color=BLUE, markersize=3)
         length = np.linalg.norm(np.diff(way, axis=0), axis=-1).sum(axis=0).mean()
-        ax.set(aspect="equal", xlim=(-3.5, 3.5), ylim=(-3.3, 3.3))
+        ax.set(aspect="equal", xlim=(-3.5, 3.5), ylim=(-3.1, 3.1))
         ax.set_title(f"{name}: mean length {length:.2f}")
     return figure
 
@@ -460,8 +467,8 @@ def flow_reflow() -> Figure:
     for ax, (kind, name, colour) in zip(
         axes,
         (
-            ("random", "Pairs at random", RED),
-            ("coupled", "Coupled", ORANGE),
+            ("random", "Random pairs", RED),
+            ("coupled", "Minibatch OT", ORANGE),
             ("reflow", "Reflow", BLUE),
         ),
         strict=True,
@@ -475,9 +482,9 @@ def flow_reflow() -> Figure:
         ax.set_title(name)
         errors = [np.sqrt(((x - end) ** 2).sum(axis=1).mean()) for x in found]
         right.loglog(counts, errors, "o-", color=colour, markersize=4, linewidth=1.2)
-    right.set(xlabel="steps of Euler", xticks=counts, xticklabels=counts)
+    right.set(xlabel="Euler steps", xticks=counts, xticklabels=counts)
     right.minorticks_off()
-    right.set_title("Distance from the end")
+    right.set_title("RMS error of the endpoint")
     return figure
 
 
@@ -522,14 +529,14 @@ SIGMAS = np.exp(np.linspace(-4, 4, 401))
 
 
 def clocks_plane() -> Figure:
-    """Where three ways from data to noise lie, and how fast four clocks pass them."""
+    """Three interpolations in the plane of a and b, and σ along four schedules."""
     figure = canvas(10, 4)
     left, right = figure.subplots(1, 2)
     angle = np.linspace(0, np.pi / 2, 100)
     ways = {
-        "x + σ ε": (np.ones(2), np.array([0, 1.55]), GREEN),
-        "√ᾱ x + √(1−ᾱ) ε": (np.cos(angle), np.sin(angle), RED),
-        "t x + (1−t) ε": (np.array([1, 0]), np.array([0, 1]), BLUE),
+        "x + σ ε  (Karras et al.)": (np.ones(2), np.array([0, 1.55]), GREEN),
+        "√ᾱ x + √(1−ᾱ) ε  (diffusion)": (np.cos(angle), np.sin(angle), RED),
+        "t x + (1−t) ε  (flow)": (np.array([1, 0]), np.array([0, 1]), BLUE),
     }
     for sigma in (0.25, 0.5, 1, 2, 4):
         end = np.array([1, sigma]) * min(1.15, 1.5 / sigma)
@@ -544,30 +551,33 @@ def clocks_plane() -> Figure:
     for name, (a, b, colour) in ways.items():
         left.plot(a, b, color=colour, label=name)
     left.set(
-        xlabel="a, of the data",
-        ylabel="b, of the noise",
+        xlabel="a, scale of the data",
+        ylabel="b, scale of the noise",
         aspect="equal",
-        xlim=(-0.03, 1.45),
+        xlim=(-0.03, 2.33),
         ylim=(-0.03, 1.75),
+        xticks=(0, 0.5, 1),
     )
-    left.legend(loc="upper left", bbox_to_anchor=(1.0, 0.72))
+    left.set_title("Three interpolations: one ray, one σ")
+    left.legend(loc="upper right", bbox_to_anchor=(1.03, 1.0))
     part = np.linspace(0, 1, 201)
     T = 1000
     clocks = {
-        "linear": (linear(T).sigma(part[1:] * T), part[1:], ORANGE),
-        "cosine": (cosine(T).sigma(part[1:] * T), part[1:], RED),
-        "flow": (part[1:-1] / (1 - part[1:-1]), part[1:-1], BLUE),
-        "edm_sigmas": (samplers.edm_sigmas(linear(T), 201)[-2::-1], part, GREEN),
+        "diffusion, linear": (linear(T).sigma(part[1:] * T), part[1:], RED, "--"),
+        "diffusion, cosine": (cosine(T).sigma(part[1:] * T), part[1:], RED, "-"),
+        "flow": (part[1:-1] / (1 - part[1:-1]), part[1:-1], BLUE, "-"),
+        "Karras et al.": (samplers.edm_sigmas(linear(T), 201)[-2::-1], part, GREEN, "-"),
     }
-    for name, (sigma, time, colour) in clocks.items():
-        right.semilogy(time, sigma, color=colour, label=name)
-    right.set(xlabel="part of the way from data to noise", ylabel="σ", ylim=(0.005, 200))
+    for name, (sigma, time, colour, style) in clocks.items():
+        right.semilogy(time, sigma, style, color=colour, label=name)
+    right.set(xlabel="fraction of the time, from data to noise", ylabel="σ", ylim=(0.005, 200))
+    right.set_title("Four schedules: σ over time")
     right.legend(loc="lower right")
     return figure
 
 
 def clocks_weights() -> Figure:
-    """What each loss makes of ‖ε − ε̂‖² for each unit of log σ, and where it then lies."""
+    """The weight of ‖ε − ε̂‖² in each loss per unit of log σ, and the optimal denoiser's loss."""
     rng = np.random.default_rng(SEED)
     x = points_2d.mixture(3000, RING.means, RING.std, rng=rng).points.astype(float)
     eps = rng.standard_normal(x.shape)
@@ -588,10 +598,10 @@ def clocks_weights() -> Figure:
         whole = np.trapezoid(product, np.log(sigma))
         right.semilogx(sigma, product / whole, color=colour)
     left.set(xlabel="σ", ylim=(1e-2, 1e2))
-    left.set_title("Weight of ‖ε − ε̂‖² by log σ; 1 at σ = 1")
+    left.set_title("Weight of ‖ε − ε̂‖² per unit of log σ; 1 at σ = 1")
     left.legend(loc="upper left")
     right.set(xlabel="σ")
-    right.set_title("Where the loss of the best guess lies, by log σ")
+    right.set_title("Loss of the optimal denoiser per unit of log σ")
     return figure
 
 
