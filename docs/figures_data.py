@@ -63,7 +63,7 @@ def augmented() -> Figure:
 
 
 def memorised() -> Figure:
-    """The loss of 200 digits that a network learns by heart, and of digits it has not seen."""
+    """The loss on 200 digits that a network overfits, and on held-out digits."""
     rng = np.random.default_rng(SEED)
     train, test = data.digits(200, rng=rng), data.digits(1000, rng=rng)
     net = models.mlp([784, 256, 10], rng=rng)
@@ -83,39 +83,31 @@ def memorised() -> Figure:
             with tg.no_grad():
                 held_out.append((len(seen), float(loss(*test))))
 
-    figure = canvas(8, 3.2)
-    ax = figure.subplots()
+    figure = canvas(10, 3.4)
+    both, rise = figure.subplots(1, 2)
     steps = np.arange(1, len(seen) + 1)
-    ax.plot(steps, seen, color=BLUE, lw=0.7, alpha=0.3)
-    ax.plot(steps, image.smoothed(seen, 15), color=BLUE)
+    both.plot(steps, seen, color=BLUE, lw=0.7, alpha=0.3)
+    both.plot(steps, image.smoothed(seen, 15), color=BLUE)
+    both.text(150, 0.009, "the 200 training digits", color=BLUE, size=9)
+    both.text(150, 1.0, "held-out digits", color=RED, size=9)
+    both.set(yscale="log", ylabel="cross-entropy, nats")
+    both.set_title("Both, logarithmic axis")
     at, values = np.array(held_out).T
-    ax.plot(at, values, ".-", color=RED)
     best = int(values.argmin())
-    ax.axvline(at[best], color=GREY, lw=1, ls=":")
-    ax.annotate(
-        "here it is best",
-        (at[best], values.max()),
+    rise.set_title("Held-out digits alone, linear axis")
+    rise.set(ylim=(values.min() - 0.02, values[-1] + 0.06))
+    rise.annotate(
+        f"best: {values[best]:.2f}",
+        (at[best], values[-1] + 0.03),
         xytext=(5, 0),
         color=GREY,
         size=9,
         textcoords="offset points",
-        va="center",
     )
-    for text, y, colour in (
-        ("held-out digits", values[-1], RED),
-        ("the 200 digits", seen[-1], BLUE),
-    ):
-        ax.annotate(
-            text,
-            (steps[-1], y),
-            xytext=(6, 0),
-            textcoords="offset points",
-            color=colour,
-            size=9,
-            va="center",
-            annotation_clip=False,
-        )
-    ax.set(yscale="log", xlabel="step", ylabel="cross-entropy, nats", xlim=(0, steps[-1]))
+    for ax in (both, rise):
+        ax.plot(at, values, ".-", color=RED)
+        ax.axvline(at[best], color=GREY, lw=1, ls=":")
+        ax.set(xlabel="step", xlim=(0, steps[-1]))
     return figure
 
 

@@ -1,6 +1,6 @@
-"""Draws the figures of diffusion.md, flow.md and clocks.md, most with a denoiser that is a formula.
+"""Draws the figures of diffusion*.md, flow.md and clocks.md, most with a formula for a denoiser.
 
-Of Gaussians, and of a mixture of them, the best guess that any network could learn is known. Where
+Of Gaussians, and of a mixture of them, the optimal denoiser is known. Where
 the figure is about what is done with a guess, nothing else is left to be wrong.
 
 Reading order: the formula, and a small network; noise; the bound's weights; scores; ways back;
@@ -128,15 +128,15 @@ def shade(ax: Axes, log_p: Array, extent: Any, top: float | None = None) -> None
 def diffusion_forward() -> Figure:
     """How much of an image is left with two schedules, and how that looks."""
     T = 1000
-    figure = canvas(10, 2.5)
+    figure = canvas(10, 2.7)
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
     t = np.arange(T + 1)
     digit = 2 * data.load("digits", train=20, test=0)[0].images[[9]] - 1
     eps = normal(*digit.shape).astype(np.float32)
     rows = {}
     for name, schedule, colour, at in (
-        ("linear", linear(T), BLUE, 480),
-        ("cosine", cosine(T), RED, 640),
+        ("linear", linear(T), BLUE, 540),
+        ("cosine", cosine(T), RED, 700),
     ):
         a, b = schedule.scales(t)
         left.plot(t / T, a, color=colour)
@@ -146,9 +146,11 @@ def diffusion_forward() -> Figure:
         # in one scale for all, in which 1 and −1 are well inside
         rows[name] = np.concatenate(shown) / 5 + 0.5
     left.set(xlabel="t / T")
-    left.set_title("√ᾱ; dashed: √(1−ᾱ)")
+    left.set_title("√ᾱ (solid) and √(1−ᾱ) (dashed)")
     image.compare(right, rows, columns=9)
-    right.set_title("x_t at t / T = 0, ⅛, … 1, of one image and one ε")
+    width = right.get_xlim()[1] / 9
+    right.set_xticks(width * (np.arange(9) + 0.5), ["t / T = 0", *"⅛ ¼ ⅜ ½ ⅝ ¾ ⅞".split(), "1"])
+    right.set_title("One image and one ε: x_t at nine times")
     return figure
 
 
@@ -181,7 +183,7 @@ def diffusion_bound() -> Figure:
     left.legend()
     middle.semilogx(some, errors, color=INK)
     middle.set(ylim=(0, 2.1))
-    middle.set_title("‖ε − ε̂‖² of the best guess")
+    middle.set_title("‖ε − ε̂‖² of the optimal denoiser")
     right.set_title("Their product, summed up to t")
     for ax in (left, middle, right):
         ax.set(xlabel="t, of 1,000", xticks=[1, 10, 100, 1000], xticklabels=[1, 10, 100, 1000])
@@ -283,7 +285,7 @@ def diffusion_order() -> Figure:
         )
     guide(left, 1, 0.05)
     guide(left, 2, 0.008)
-    left.set(xlabel="calls of the network, n", ylabel="distance from the equation’s end, r.m.s.")
+    left.set(xlabel="calls of the network, n", ylabel="distance from the exact end, RMS")
     left.set_title("Five Gaussians on a ring: each point")
     left.legend(loc="lower left")
     counts = np.array([5, 10, 20, 40, 80, 160, 320])
@@ -298,7 +300,7 @@ def diffusion_order() -> Figure:
         )
     guide(right, 1, 0.5)
     right.set(xlabel="calls of the network, n", ylabel="error of the variance, relative")
-    right.set_title("A Gaussian of variance ¼: the law of x_0")
+    right.set_title("A Gaussian of variance ¼: the samples’ variance")
     right.legend(loc="lower left")
     right.set(
         yticks=[0.02, 0.05, 0.1, 0.2, 0.5, 1],

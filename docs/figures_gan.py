@@ -1,4 +1,4 @@
-"""The figures of gan.md: games of two numbers, critics of fixed sets, and games in the plane.
+"""The figures of gan.md and gan_deeper.md: two numbers, fixed sets, and runs in the plane.
 
 Reading order: the best critic; two numbers; sets that do not meet; critics whose slope is bounded;
 what a generator pays; the ring of Gaussians, its games, and how they end.
@@ -58,7 +58,7 @@ def gan_best() -> Figure:
     left.plot(shown, found, "o", color=RED, markersize=3, label="σ(D), trained")
     left.set(ylim=(0, 1.45), xlabel="x", xlim=(-3, 3.5), yticks=[0, 0.5, 1])
     left.legend(loc="upper center", ncols=2)
-    left.set_title("The best critic")
+    left.set_title("The optimal discriminator")
 
     f = np.linspace(-8, 8, 321)
     games: dict[str, tuple[Any, str]] = {
@@ -71,9 +71,11 @@ def gan_best() -> Figure:
         score = tg.Tensor(f, requires_grad=True)
         pull = -tg.grad(game.generator(score), score).numpy() * len(f)
         right.plot(f, pull, color=colour, label=name)
-    right.set(ylim=(-0.6, 2.1), xlabel="f, the critic’s score of a sample", ylabel="−∂loss/∂f")
+    right.set(
+        ylim=(-0.6, 2.1), xlabel="f, the discriminator’s score of a sample", ylabel="−∂loss/∂f"
+    )
     right.legend(loc="upper right")
-    right.set_title("How hard the generator pulls at a sample’s score")
+    right.set_title("How strongly each generator loss raises the score f")
     return figure
 
 
@@ -170,8 +172,8 @@ def gan_dirac() -> Figure:
         ax.set(xlim=(-2, 2), ylim=(-2, 2), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         ax.set_title(name, fontsize=10)
         ax.grid(False)
-    figure.supxlabel("θ, where the generator is (the data are at 0)", fontsize=10)
-    figure.supylabel("ψ, the critic’s slope", fontsize=10)
+    figure.supxlabel("θ, the generator’s sample (the data are at 0)", fontsize=10)
+    figure.supylabel("ψ, the discriminator’s weight", fontsize=10)
     return figure
 
 
@@ -210,17 +212,17 @@ def gan_eigenvalues() -> Figure:
     left.axvline(0, color=INK, linewidth=0.8)
     left.set(
         xlabel="real part: growth",
-        ylabel="imaginary part: turning",
+        ylabel="imaginary part: rotation",
         xlim=(-2.6, 0.4),
         ylim=(-1.25, 1.25),
     )
     left.annotate("γ = 0: circles", (0, 1), (-1.05, 1.06), color=ORANGE, fontsize=9)
     left.annotate("γ = 2 s", (-1, 0), (-1.5, 0.09), color=ORANGE, fontsize=9)
-    left.set_title("Eigenvalues of the flow, γ from 0 to 4")
+    left.set_title("Eigenvalues for γ from 0 to 4")
     right.axhline(1, color=INK, linewidth=0.8)
-    right.set(xlabel="γ, the weight of R1", ylabel="radius after a step / before")
+    right.set(xlabel="γ, the weight of R1", ylabel="radius after a step / before it")
     right.legend(loc="lower left")
-    right.set_title(f"Steps of {h}: dots measured, lines derived")
+    right.set_title(f"Steps of {h}: measured (dots), derived (lines)")
     return figure
 
 
@@ -250,13 +252,13 @@ def gan_disjoint() -> Figure:
     left.annotate("log 2", (3.6, math.log(2)), (0, -13), textcoords="offset points", color=GREY)
     left.set(xlabel="θ, between N(0, 0.3²) and N(θ, 0.3²)", ylim=(0, 2.6), xlim=(0, 4))
     left.legend(loc="upper left")
-    left.set_title("How far apart two narrow sets are")
+    left.set_title("Distance between two narrow Gaussians")
     for (name, values), colour in zip(pull.items(), (RED, BLUE), strict=True):
         right.semilogy(theta, values, color=colour, label=name)
     right.semilogy(theta, np.ones(len(theta)), color=GREEN, label="Wasserstein")
-    right.set(ylim=(1e-7, 1e3), xlim=(0, 4), xlabel="θ", ylabel="slope of the generator’s loss")
+    right.set(ylim=(1e-7, 1e3), xlim=(0, 4), xlabel="θ", ylabel="|d(generator’s loss)/dθ|")
     right.legend(loc="lower left")
-    right.set_title("What the best critic tells the generator")
+    right.set_title("Gradient with the optimal discriminator")
     return figure
 
 
@@ -272,8 +274,8 @@ class Bounded(NamedTuple):
 
 
 BOUNDED = {
-    "clipped at 0.01": Bounded(clip_at=0.01),
-    "clipped at 0.1": Bounded(clip_at=0.1),
+    "clipping, c = 0.01": Bounded(clip_at=0.01),
+    "clipping, c = 0.1": Bounded(clip_at=0.1),
     "gradient penalty": Bounded(penalty=True),
     "spectral normalisation": Bounded(spectral=True),
 }
@@ -337,12 +339,14 @@ def gan_slopes() -> Figure:
         above.plot(*fake[:500].T, ".", color=ORANGE, markersize=1.6)
         above.set(aspect="equal", xlim=(-2.9, 2.9), ylim=(-2.9, 2.9))
         found = f"{distance:.2f}" if distance > 0.01 else f"{distance:.5f}"
-        above.set_title(f"{name}\nE[r] − E[f] = {found} of {true:.2f}", fontsize=10)
+        above.set_title(f"{name}\nestimate of W: {found} (true {true:.2f})", fontsize=10)
         w = weights_of(critic)
         end = how.clip_at or np.quantile(abs(w), 0.999).round(1)
         below.hist(w, 41, range=(-1.1 * end, 1.1 * end), color=PURPLE, linewidth=0)
-        below.set(yticks=[], xticks=[-end, 0, end], xlabel="weight")
+        below.set(yticks=[], xticks=[-end, 0, end], xlabel="value of a weight")
         below.grid(False)
+    axes[0, 0].set_ylabel("level lines of D")
+    axes[1, 0].set_ylabel("histogram of the weights")
     return figure
 
 
@@ -362,7 +366,7 @@ def lost(share: np.ndarray) -> dict[str, np.ndarray]:
 
 def packed(kind: str, m: np.ndarray) -> np.ndarray:
     """The total variation of m samples at once from p and from q, 1/8 apart when it is one."""
-    if kind == "one of eight modes is missing":
+    if kind == "one of eight modes missing":
         return 1 - (7 / 8) ** m
     total = []  # half of the modes have 5/4 of their share, the other half 3/4
     for n in m:
@@ -380,22 +384,25 @@ def gan_price() -> Figure:
     for (name, values), colour in zip(lost(share).items(), (RED, BLUE), strict=True):
         left.plot(100 * (1 - share), values, color=colour, label=name)
     left.set(
-        xlabel="% of the data that are never made", ylabel="nats", xlim=(0, 100), ylim=(0, 1.5)
+        xlabel="% of the data never generated",
+        ylabel="divergence, in nats",
+        xlim=(0, 100),
+        ylim=(0, 1.5),
     )
     left.legend(loc="upper left")
-    left.set_title("The price of leaving out")
+    left.set_title("What missing modes cost the generator")
     m = np.arange(1, 17)
-    kinds = {"one of eight modes is missing": RED, "all there, some 5/4, some 3/4 as often": GREEN}
+    kinds = {"one of eight modes missing": RED, "all present, frequencies off by 25 %": GREEN}
     for kind, colour in kinds.items():
         right.plot(m, packed(kind, m), "o-", color=colour, markersize=4, label=kind)
     right.set(
-        xlabel="samples that are judged at once",
-        ylabel="total variation",
+        xlabel="n, samples in a pack",
+        ylabel="total variation of pⁿ and qⁿ",
         ylim=(0, 1),
         xticks=[1, 4, 8, 12, 16],
     )
     right.legend(loc="upper left")
-    right.set_title("Two faults that weigh the same, one by one")
+    right.set_title("What a discriminator of packs can see")
     return figure
 
 
@@ -490,16 +497,16 @@ def misplaced(x: np.ndarray) -> float:
 
 
 GAMES = {
-    "the game to start from": Game(),
+    "the baseline (β₁ 0.5)": Game(),
     "Adam’s β₁ 0.9": Game(betas=(0.9, 0.999)),
     "Adam’s β₁ 0": Game(betas=(0.0, 0.9)),
     "RMSprop": Game(betas=None),
     "both rates / 4": Game(generator_rate=2.5e-4, critic_rate=2.5e-4),
     "both rates × 4": Game(generator_rate=4e-3, critic_rate=4e-3),
-    "the critic’s rate × 4": Game(critic_rate=4e-3),
-    "the generator’s rate × 4": Game(generator_rate=4e-3),
-    "two steps of the critic": Game(critic_steps=2),
-    "smaller networks, of 16": Game(hidden=16),
+    "discriminator’s rate × 4": Game(critic_rate=4e-3),
+    "generator’s rate × 4": Game(generator_rate=4e-3),
+    "two discriminator steps": Game(critic_steps=2),
+    "smaller networks (16 units)": Game(hidden=16),
     "least squares": Game(loss=gan.LeastSquares()),
     "hinge": Game(loss=gan.Hinge()),
     "R1, γ = 0.1": Game(penalty=functools.partial(gan.r1, weight=0.1)),
@@ -517,7 +524,7 @@ def scatter(ax: Axes, x: np.ndarray, colour: str, middle: float = 0.0) -> None:
 
 def gan_modes() -> Figure:
     """What four generators make in the course of training."""
-    rows = ["Adam’s β₁ 0.9", "the game to start from", "packing 2", "the critic’s rate × 4"]
+    rows = ["Adam’s β₁ 0.9", "the baseline (β₁ 0.5)", "packing 2", "discriminator’s rate × 4"]
     figure = canvas(8.6, 7)
     axes = figure.subplots(len(rows), len(SHOWN))
     for step, ax in zip(SHOWN, axes[0], strict=True):
@@ -546,10 +553,10 @@ def gan_zero() -> Figure:
     """Four games, their critic's loss, the generator's slope, and what is made in the end."""
     late = functools.partial(Game, away=5.0, ahead=300)
     games = {
-        "A: minimax, plain descent": late(gan.Minimax(), plain=0.1),
+        "A: minimax, gradient descent": late(gan.Minimax(), plain=0.1),
         "B: minimax, Adam": late(gan.Minimax()),
-        "C: the critic’s rate × 4": GAMES["the critic’s rate × 4"],
-        "D: β₁ 0.9, both rates / 4": Game(
+        "C: discriminator’s rate × 4": GAMES["discriminator’s rate × 4"],
+        "D: β₁ = 0.9, both rates / 4": Game(
             betas=(0.9, 0.999), generator_rate=2.5e-4, critic_rate=2.5e-4
         ),
     }
@@ -566,9 +573,11 @@ def gan_zero() -> Figure:
         slope.set(ylim=(1e-8, 1e2), xlim=(0, STEPS), xticks=[0, 400, 800], xlabel="step")
         scatter(made, found.frames[STEPS], BLUE, game.away)
         if name[0] == "A":
-            made.set(xlim=(-2.5, 6.5), ylim=(-4.5, 4.5))
+            made.set(xlim=(-2.5, 6.5), ylim=(-4.5, 4.5), xlabel="(zoomed out 2.5 times)")
     for ax, label in zip(
-        axes[:, 0], ("critic’s loss", "generator’s slope", "step 800"), strict=True
+        axes[:, 0],
+        ("discriminator’s loss", "generator’s gradient", "samples at step 800"),
+        strict=True,
     ):
         ax.set_ylabel(label)
     return figure
@@ -579,7 +588,7 @@ def gan_curves() -> Figure:
     penalty = functools.partial(gan.gradient_penalty, weight=1.0)
     games = {
         "minimax": (Game(gan.Minimax(), critic_rate=4e-3), (-1, 2)),
-        "non-saturating": (GAMES["the critic’s rate × 4"], (0.4, 2)),
+        "non-saturating": (GAMES["discriminator’s rate × 4"], (0.4, 2)),
         "least squares": (Game(gan.LeastSquares(), critic_rate=4e-3), (0, 0.6)),
         "hinge": (Game(gan.Hinge(), critic_rate=4e-3), (-0.5, 3)),
         "Wasserstein": (Game(gan.Wasserstein(), critic_steps=2, penalty=penalty), (-1, 1.2)),
@@ -596,7 +605,7 @@ def gan_curves() -> Figure:
                 smooth(found.log[f"{player}_loss"]),
                 color=colour,
                 linewidth=1.2,
-                label=player,
+                label="discriminator" if player == "critic" else player,
             )
             if f"{player}_at_rest" in found.log:
                 above.axhline(
@@ -636,8 +645,8 @@ def gan_tried() -> Figure:
         ax.plot([low, high], [i, i], color=colour, linewidth=2, alpha=0.35)
         ax.plot([low, middle, high], [i] * 3, "o", color=colour, markersize=5)
     ax.set(yticks=range(len(order)), yticklabels=order, xlim=(0, 1))
-    ax.set_xlabel(f"share of samples in the wrong place after {STEPS} steps, three seeds each")
-    ax.set_title(f"One thing changed; grey: {first}")
+    ax.set_xlabel(f"share of misplaced samples after {STEPS} steps (three seeds each)")
+    ax.set_title("One change at a time (grey: the baseline)")
     ax.grid(axis="y", visible=False)
     return figure
 

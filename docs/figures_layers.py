@@ -167,7 +167,7 @@ def waves() -> Figure:
     )
     for label, side in zip(left.get_yticklabels(), ("top", "bottom") * 2, strict=True):
         label.set_verticalalignment(side)
-    left.set_title("t as 64 waves")
+    left.set_title("Embedding of t, 64 features")
     figure.colorbar(image, ax=left, ticks=[-1, 0, 1], pad=0.02)
 
     gaps = np.geomspace(0.01, 1e4, 500)
@@ -186,8 +186,8 @@ def waves() -> Figure:
             )
     right.text(25, 0.72, "longest = 10,000", color=BLUE)
     right.text(0.9, 0.3, "longest = 100", color="#a06c00", ha="center")
-    right.set(xlabel="distance of t and t′", ylabel="likeness ⟨z, z′⟩ / 32", ylim=(-0.45, 1.08))
-    right.set_title("Alike if near  (lines: t = 0, points: t = 321)")
+    right.set(xlabel="distance of t and t′", ylabel="similarity ⟨z, z′⟩ / 32", ylim=(-0.45, 1.08))
+    right.set_title("Similarity  (lines: t = 0, points: t = 321)")
     return figure
 
 

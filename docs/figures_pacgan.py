@@ -30,11 +30,13 @@ def gan_pacgan() -> Figure:
     right.axhline(94.8, color=BLUE, linestyle="--")
     left.set(
         xlabel="epochs",
-        ylabel="modes found, of 25",
+        ylabel="modes, of 25",
         ylim=(0, 26),
-        title="modes (dashed: published, after 400)",
+        title="modes found (dashed: published, after 400 epochs)",
     )
-    right.set(xlabel="epochs", ylabel="per cent", ylim=(0, 100), title="good samples")
+    right.set(
+        xlabel="epochs", ylabel="%", ylim=(0, 100), title="good samples (dashed: published, plain)"
+    )
     left.legend(loc="lower right", frameon=False)
     return figure
 

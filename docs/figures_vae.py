@@ -1,4 +1,5 @@
-"""Draws the figures of vae.md: small autoencoders of drawn digits, and models whose p(x) is known.
+"""Draws the figures of vae.md and vae_deeper.md: small VAEs of synthetic digits, and models whose
+p(x) is known.
 
 Reading order: the small autoencoder; what a KL asks; gradients of a draw; the trade between two
 terms, and its end; bounds that rise; a plane of digits; codebooks.
@@ -158,7 +159,7 @@ def of_digits(D: int, draws: int = 400, images: int = 20) -> list[float]:
 
 
 def vae_gradients() -> Figure:
-    """How far single draws of a gradient scatter, against the number of latent units."""
+    """The variance of single-draw gradients, against the number of latent units."""
     figure = canvas(10, 4.1)
     left, right = figure.subplots(1, 2)
     colours = (RED, ORANGE, BLUE)
@@ -171,14 +172,31 @@ def vae_gradients() -> Figure:
     ):
         left.loglog(line, variances, color=colour, linewidth=1.2)
         left.loglog(dots, found, "o", color=colour, markersize=5, label=name)
-    left.set(xlabel="latent units D", ylabel="variance of one draw’s gradient")
+    left.set(xlabel="latent units D", ylabel="variance of a single-draw gradient")
     left.set_title("x = z + noise: dots measured, lines derived")
     sizes = [2, 5, 10, 20, 40]
-    for values, colour in zip(zip(*map(of_digits, sizes), strict=True), colours, strict=True):
+    found = np.array([of_digits(size) for size in sizes]).T
+    for values, colour in zip(found / found[-1], colours, strict=True):
         right.loglog(sizes, values, "o-", color=colour, markersize=5)
-    right.set(xlabel="latent units D", xticks=sizes, xticklabels=sizes)
+        for at, ha in ((0, "left"), (-1, "right")):
+            if colour is not BLUE:
+                right.annotate(
+                    f"{values[at]:,.2g}" if values[at] < 10 else f"{values[at]:,.0f}",
+                    (sizes[at], values[at]),
+                    (0, 8),
+                    textcoords="offset points",
+                    color=colour,
+                    ha=ha,
+                )
+    right.set(
+        xlabel="latent units D",
+        ylabel="variance ÷ reparameterised variance",
+        xticks=sizes,
+        xticklabels=sizes,
+        ylim=(0.5, 1e5),
+    )
     right.minorticks_off()
-    right.set_title("A trained decoder of drawn digits, per unit")
+    right.set_title("A trained decoder of synthetic digits")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -193,36 +211,56 @@ def vae_trade() -> Figure:
     kl, reconstruction = (
         np.array([each[name] for each in found]) for name in ("kl", "reconstruction")
     )
-    figure = canvas(8, 4.3)
+    figure = canvas(6.6, 7.2)
     ax = figure.subplots()
-    ends = np.array([-2, 76])
-    for level in range(100, 280, 20):
+    ends = np.array([-4, 92])
+    for level in range(100, 281, 20):
         ax.plot(ends, level - ends, color=GREY, linewidth=0.6, alpha=0.6)
+        at = 8 if level == 100 else (level - 62) / 2
+        if at < 88:
+            ax.text(
+                at,
+                level - at,
+                f"{level}",
+                color=GREY,
+                size=8,
+                rotation=-45,
+                ha="center",
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
     ax.plot(kl, reconstruction, "o-", color=BLUE, markersize=6)
     for beta, x, y in zip(betas, kl, reconstruction, strict=True):
         colour = RED if beta == 1 else BLUE
         ax.plot(x, y, "o", color=colour, markersize=9 if beta == 1 else 6)
         ax.annotate(
-            f"β = {beta:g}: {x + y:.0f}", (x, y), (7, 5), textcoords="offset points", color=colour
+            f"β = {beta:g}: {x + y:.0f}",
+            (x, y),
+            (8, 6),
+            textcoords="offset points",
+            color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )
     ax.set(
+        aspect="equal",
         xlim=ends,
-        ylim=(80, 206),
-        xlabel="KL(q(z|x) ‖ p(z)), nats an image",
-        ylabel="−E log p(x|z), nats an image",
+        ylim=(84, 204),
+        xlabel="KL, nats per image",
+        ylabel="reconstruction, nats per image",
     )
-    ax.set_title("Held-out drawn digits: β and −ELBO; grey: lines of equal −ELBO, 20 nats apart")
+    ax.grid(False)
+    ax.set_title("β and −ELBO on held-out digits; grey: equal −ELBO")
     return figure
 
 
 def vae_collapse() -> Figure:
-    """What three models say of the image in each unit, what they give back, and what they draw."""
+    """KL per unit of three models, and their reconstructions and samples."""
     cases = {"β = 1": (1.0, BLUE), "β = 4": (4.0, ORANGE), "β = 784": (784.0, RED)}
     figure = canvas(10, 4.3)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.75])
     _, test, labels = digits()
     some = test[[int(np.flatnonzero(labels == k)[1]) for k in range(10)]]
-    rows: dict[str, Any] = {"image": some}
+    rows: dict[str, Any] = {"held-out image": some}
     for name, (beta, colour) in cases.items():
         model = learnt(beta=beta, epochs=36)
         units = np.sort(vae.unit_kl(model, test))[::-1]
@@ -233,18 +271,19 @@ def vae_collapse() -> Figure:
             color=colour,
             markersize=4,
             linewidth=1.2,
-            label=f"{name}: {units.sum():.1f} nats in all",
+            label=f"{name}: {units.sum():.1f} nats in total",
         )
-        rows[f"{name}, back"] = model.reconstruct(some)
-        rows[f"{name}, new"] = model.sample(10, rng=np.random.default_rng(SEED))
+        rows[f"reconstructed, {name}"] = model.reconstruct(some)
+        rows[f"sampled, {name}"] = model.sample(10, rng=np.random.default_rng(SEED))
     left.set(
-        xlabel="latent unit, in the order of its KL",
-        ylabel="mean KL, nats",
+        xlabel="latent unit, sorted by KL",
+        ylabel="KL, nats per image",
         xticks=[1, 5, 10, 15, 20],
         ylim=(-0.05, 2.3),
     )
     left.legend(loc="upper right")
-    image.compare(right, rows, columns=10)
+    left.set_title("KL of each unit")
+    image.compare(right, rows, columns=10, title="Images, reconstructions and samples")
     return figure
 
 
@@ -314,13 +353,21 @@ def vae_bounds() -> Figure:
 
 
 def vae_plane() -> Figure:
-    """Two latent units: what each place of the plane is decoded to, and where digits are put."""
+    """Two latent units: the image that each z decodes to, and the codes of held-out digits."""
     model = learnt(latent=2, epochs=40)
     figure = canvas(9, 4.2)
     left, right = figure.subplots(1, 2)
-    image.manifold(left, model.generate, side=12)
+    image.manifold(left, model.generate, side=12, title="The image that each z decodes to")
     _, test, labels = digits()
-    image.plane(right, model.means(test), labels)
+    image.plane(right, model.means(test), labels, title="The codes of held-out digits")
+    edge = image.grids.quantiles(12)[-1]
+    right.plot(
+        edge * np.array([-1, 1, 1, -1, -1]),
+        edge * np.array([-1, -1, 1, 1, -1]),
+        color=INK,
+        linewidth=1.3,
+        linestyle="--",
+    )
     return figure
 
 

@@ -208,7 +208,7 @@ def draw(
     draw_paths(run, ways, test)
     draw_field(run, model, test)
     log_p = partial(samplers.log_likelihood, model)
-    trajectories.density(run.path("density.png"), known, log_p, test, extent)
+    trajectories.density(run.path("density.png"), known.log_density, log_p, test, extent)
     if run.step:
         image.curves_of(
             run.path("curves.png"), run.path("log.csv"), names=["loss"], title="Square error"

@@ -260,7 +260,7 @@ def draw(
     draw_paths(run, networks, lines, test, noise[:PATHS])
     draw_field(run, first, test, noise)
     log_p = partial(flow.log_likelihood, first, times=np.linspace(1, 0, SOLVED + 1), step=ode.heun)
-    trajectories.density(run.path("density.png"), known, log_p, test, extent)
+    trajectories.density(run.path("density.png"), known.log_density, log_p, test, extent)
 
     velocity, times = flow.velocity(first), np.linspace(0, 1, FRAMES + 1).tolist()
     states = ode.path(velocity, tg.xp.asarray(noise), times)

@@ -30,7 +30,6 @@ from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing
 from tinygen.metrics import classifier
-from tinygen.metrics.report import SETS
 from tinygen.run import Run, RunError, checkpoint, commandline
 from tinygen.run.folder import read_config
 
@@ -126,7 +125,7 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
     x, labels = test.images[chosen], None if test.labels is None else test.labels[chosen]
     with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
-        reader = classifier.pretrained(source) if source in SETS else None
+        reader = classifier.pretrained(source) if source in classifier.SETS else None
         rng = np.random.default_rng(args.seed)
         everything = []
         for name, mask in masks(x.shape[1:], rng).items():

@@ -35,7 +35,6 @@ from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing, samplers
 from tinygen.metrics import classifier
-from tinygen.metrics.report import SETS
 from tinygen.run import Run, RunError, checkpoint, commandline
 from tinygen.run.folder import read_config
 
@@ -216,7 +215,7 @@ def main() -> None:
             rows | {"the image": x[:SHOWN]},
             title=f"Held-out images, from {side} pixels",
         )
-        reader = classifier.pretrained(source) if source in SETS else None
+        reader = classifier.pretrained(source) if source in classifier.SETS else None
         print(f"{'':16}{'ratio':>8}  off by  classified correctly")
         for name, found in sets.items():
             scores = measured(found, x, labels, small, reader)

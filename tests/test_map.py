@@ -16,7 +16,6 @@ ROWS = re.findall(r"^\| \[(\w+)\]\(\1\) \| .+? \| ([\d,]+) \| (.+) \|$", MAP, re
 TESTED_IN = {
     "autograd/functions": "autograd/test_operations.py",
     "autograd/geometry": "autograd/test_conv.py",
-    "autograd/pooling": "autograd/test_operations.py",
     "autograd/shaping": "autograd/test_operations.py",
     "testing/diagnosis": "testing/test_gradcheck.py",
     "testing/slopes": "testing/test_gradcheck.py",

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 
 
-def host(x: Any) -> Any:
+def host(x: Any) -> Array:
     """A Tensor's or an array's numbers as an array on the host."""
     return to_numpy(x.data if isinstance(x, Tensor) else x)
 
@@ -39,22 +38,21 @@ def part(labels: Any, rows: slice) -> Any:
     return None if labels is None else labels[rows]
 
 
+def parts(model: Any, rows: Any, labels: Any, size: int = 500) -> Iterator[tuple[Tensor, Any]]:
+    """All rows as Tensors, `size` at a time, each part with its labels if the model has classes"""
+    owner = type(model).__name__
+    labels = checked_labels(owner, labels, model.classes, rows)
+    for rows_of_part in slices(owner, rows, size):
+        yield as_rows(rows[rows_of_part]), part(labels, rows_of_part)
+
+
 def dtype_of(model: Any) -> Any:
     """In what the model computes: the dtype of its first state that is no int, or float32"""
     floats = (array.dtype for _, array in model.named_state() if array.dtype.kind == "f")
     return next(floats, np.dtype(np.float32))
 
 
-def floating(owner: str, x: ArrayLike) -> Tensor:
-    """The rows as a Tensor, if they are no ints: bytes would be taken for numbers from 0 to 255."""
-    rows = as_rows(x)
-    if rows.dtype.kind != "f":
-        got = f"{rows.dtype}; of bytes take x / np.float32(255)"
-        raise TypeError(f"{owner}: expected images in floating point, got {got}")
-    return rows
-
-
-def halves(batch: Any) -> tuple[Any, Any]:
+def with_labels(batch: Any) -> tuple[Any, Any]:
     """Images and labels; no labels if the batch is of images alone."""
     if isinstance(batch, list) or (isinstance(batch, tuple) and len(batch) != 2):
         kind = f"{type(batch).__name__} of {len(batch)}"

@@ -1,6 +1,4 @@
-"""Checks at the public door, a line each: whole numbers, numbers in a range, a state that fits."""
-
-from __future__ import annotations
+"""Checks at the public door, a line each: numbers, random generators, a state that fits."""
 
 import math
 import numbers
@@ -8,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from tinygen._types import Rng
 
 CONDITIONS: Mapping[str, Callable[[float], bool]] = {
     "> 0": lambda x: x > 0,
@@ -34,6 +34,13 @@ def expect(owner: str, condition: str, **values: Any) -> None:
             raise TypeError(f"{owner}: expected `{name}` {condition}, got {type(x).__name__}")
         if not (math.isfinite(x) and CONDITIONS[condition](float(x))):
             raise ValueError(f"{owner}: expected `{name}` {condition}, got {x}")
+
+
+def generator(owner: str, rng: Any) -> Rng:
+    if not isinstance(rng, np.random.Generator):
+        wanted = "`rng` to be a NumPy Generator, as np.random.default_rng(0) makes"
+        raise TypeError(f"{owner}: expected {wanted}, got {type(rng).__name__}")
+    return rng
 
 
 def same_state(owner: str, ours: Mapping[str, Any], new: Mapping[str, Any]) -> None:

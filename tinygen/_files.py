@@ -1,8 +1,7 @@
 """Writing a file whole: killed at any moment, a program leaves the old file or the new one."""
 
-from __future__ import annotations
-
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tinygen._types import PathLike
+from tinygen._types import Array, PathLike, Rng
 
 PART = ".part"  # how the name of a file ends that is still being written
 
@@ -44,3 +43,17 @@ def save_arrays(path: PathLike, compress: bool = False, **arrays: Any) -> None:
             raise TypeError(f"save_arrays: expected numbers or text, got `{name}` of objects")
     with replacing(path) as file:
         (np.savez_compressed if compress else np.savez)(file, **arrays)
+
+
+def state_of(rng: Rng) -> Array:
+    """The generator's state as text in an array, fit for `np.savez` without pickle."""
+    return np.array(json.dumps(rng.bit_generator.state, default=np.ndarray.tolist))
+
+
+def restore(rng: Rng, state: Array) -> None:
+    """Let `rng` draw what the generator drew next whose state this is. It must be of its kind."""
+    saved = json.loads(str(np.asarray(state)[()]))
+    kind, ours = saved.get("bit_generator"), type(rng.bit_generator).__name__
+    if kind != ours:
+        raise ValueError(f"restore: the state is of a {kind} generator, and `rng` is a {ours}")
+    rng.bit_generator.state = saved

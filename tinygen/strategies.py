@@ -1,13 +1,4 @@
 """Hypothesis strategies for property tests, under a name of their own: testing/strategies.py."""
 
-from tinygen.testing.strategies import (
-    Conv,
-    arrays,
-    axes,
-    broadcastable,
-    conv_geometries,
-    distinct,
-    shapes,
-)
-
-__all__ = ["Conv", "arrays", "axes", "broadcastable", "conv_geometries", "distinct", "shapes"]
+from tinygen.testing.strategies import *
+from tinygen.testing.strategies import __all__ as __all__

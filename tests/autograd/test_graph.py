@@ -377,3 +377,9 @@ def test_gradients_given_out_do_not_share_memory():
     g = grad(a.sum(), a)
     g.data *= 0.5
     np.testing.assert_array_equal(g.numpy(), [0.5, 0.5])
+
+
+def test_only_tensors_have_gradients():
+    x = leaf([1.0, 2.0])
+    assert "got ndarray" in message(TypeError, lambda: grad(np.ones(2), x))
+    assert "got ndarray" in message(TypeError, lambda: grad(x.sum(), [np.ones(2)]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygen import Tensor, to_numpy
-from tinygen._random import restore, state_of
+from tinygen._files import restore, state_of
 from tinygen.data import Batches
 
 

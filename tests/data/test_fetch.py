@@ -119,7 +119,10 @@ def test_a_mirror_is_asked_for_the_packed_file_with_or_without_a_slash_at_its_en
     assert {each["User-Agent"] for each in server.headers} == {"tinygen"}
 
 
-def test_progress_is_a_bar_of_bytes_and_nothing_is_shown_unless_asked_for(server, capsys, cache):
+def test_progress_is_a_bar_of_bytes_and_nothing_is_shown_unless_asked_for(
+    server, capsys, cache, monkeypatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     get(server.url("unpacked"))
     assert capsys.readouterr() == ("", "")
     for name in listing(cache):
@@ -127,6 +130,15 @@ def test_progress_is_a_bar_of_bytes_and_nothing_is_shown_unless_asked_for(server
     get(server.url("unpacked"), progress=True)
     out, shown = capsys.readouterr()
     assert out == "" and re.search(r"one from 127\.0\.0\.1:\d+: 100%.* 60\.0k/60\.0k", shown)
+
+
+def test_without_a_terminal_progress_shows_nothing(server, capsys, cache, monkeypatch):
+    get(server.url("unpacked"), progress=True)
+    assert capsys.readouterr() == ("", "")
+    for name in listing(cache):
+        (cache / name).unlink()
+    monkeypatch.setattr(sys, "stderr", None)  # as in a program without a console
+    assert get(server.url("unpacked"), progress=True) == CONTENT
 
 
 def test_a_proxy_is_asked_where_one_is_set(server, monkeypatch):

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 import zipfile
 import zlib
 from fractions import Fraction
@@ -66,8 +67,7 @@ def test_of_a_moving_picture_the_first_frame_is_taken(tmp_path):
 
 def test_a_grey_picture_has_one_channel(tmp_path, rgb):
     save(tmp_path / "a.png", rgb[..., 0])
-    for grey in (False, True):
-        np.testing.assert_allclose(only(tmp_path, grey=grey), rgb[..., :1] / 255, rtol=1e-7)
+    np.testing.assert_allclose(only(tmp_path), rgb[..., :1] / 255, rtol=1e-7)
 
 
 def test_black_and_white_is_0_and_1(tmp_path):
@@ -285,12 +285,17 @@ def test_only_some_of_many_broken_files_are_named_but_all_are_returned(tmp_path,
     assert str(caught[0].message).count(".png (") == named
 
 
-def test_a_bar_is_shown_if_asked_for(tmp_path, capsys):
+def test_a_bar_is_shown_in_a_terminal_if_asked_for(tmp_path, capsys, monkeypatch):
     save(tmp_path / "a.png", flat(0))
+    pictures(tmp_path, progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     pictures(tmp_path)
     assert capsys.readouterr().err == ""
     pictures(tmp_path, progress=True)
     assert "reading: 100%" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stderr", None)  # as in a program without a console
+    assert len(pictures(tmp_path, progress=True).images) == 1
 
 
 def test_an_interrupt_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):
@@ -319,15 +324,6 @@ def test_where_every_picture_is_grey_there_is_one_channel_even_of_coloured_files
     save(tmp_path / "a.png", rgb[..., [0] * 3])
     save(tmp_path / "b.png", rgb[..., 1])
     assert pictures(tmp_path).images.shape == (2, 4, 6, 1)
-
-
-def test_grey_is_luminance(tmp_path, rgb):
-    save(tmp_path / "a.png", rgb)
-    expected = (0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]) / 255
-    np.testing.assert_allclose(only(tmp_path, grey=True)[..., 0], expected, rtol=1e-5)
-    np.save(tmp_path / "x.npy", rgb[None])
-    got = only(tmp_path / "x.npy", grey=True)[..., 0]
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (10, 6), (7, 10)])

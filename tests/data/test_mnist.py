@@ -1,4 +1,4 @@
-"""MNIST as it is published, and the IDX format by properties."""
+"""MNIST as it is published, and the IDX format by properties: see sets.py."""
 
 import gzip
 import hashlib
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygen.data import Unavailable, mnist
+from tinygen.data import Unavailable, sets
 
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
@@ -27,14 +27,14 @@ def idx(array, magic=None):
 @given(SHAPES, st.integers(0, 2**32))
 def test_what_was_written_is_read(shape, seed):
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-    read = mnist.read_idx(idx(array), array.ndim)
+    read = sets.read_idx(idx(array), array.ndim)
     assert (read.dtype, read.shape) == (np.uint8, array.shape)
     np.testing.assert_array_equal(read, array)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 28, 28), (3, 0)])
 def test_a_file_may_have_no_entries(shape):
-    assert mnist.read_idx(idx(np.zeros(shape, np.uint8)), len(shape)).shape == shape
+    assert sets.read_idx(idx(np.zeros(shape, np.uint8)), len(shape)).shape == shape
 
 
 @given(SHAPES, st.data())
@@ -43,7 +43,7 @@ def test_a_file_cut_short_anywhere_or_with_bytes_too_many_is_refused(shape, data
     cut = data.draw(st.integers(0, len(file) - 1))
     for wrong in (file[:cut], file + b"\0", file + file):
         with pytest.raises(ValueError, match=r"^somewhere: expected "):
-            mnist.read_idx(wrong, len(shape), "somewhere")
+            sets.read_idx(wrong, len(shape), "somewhere")
 
 
 @given(SHAPES, st.data())
@@ -52,13 +52,13 @@ def test_any_changed_bit_of_the_header_is_noticed(shape, data):
     place = data.draw(st.integers(0, 4 + 4 * len(shape) - 1))
     file[place] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(ValueError, match=r"^data: expected "):
-        mnist.read_idx(bytes(file), len(shape))
+        sets.read_idx(bytes(file), len(shape))
 
 
 @given(st.binary(max_size=40), st.integers(1, 4))
 def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
     try:
-        mnist.read_idx(data, axes)
+        sets.read_idx(data, axes)
     except ValueError as error:
         assert str(error).startswith("data: expected ")
 
@@ -75,7 +75,7 @@ def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
 )
 def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, found):
     with pytest.raises(ValueError, match=f"x: expected 1 axes of bytes, got {found}"):
-        mnist.read_idx(data, 1, "x")
+        sets.read_idx(data, 1, "x")
 
 
 # --- the sets -------------------------------------------------------------------------------------
@@ -101,9 +101,9 @@ def small(folder, monkeypatch, rng):
         for side in ((28, 28), ())
     ]
     arrays[0][0, 0, :2] = 0, 255
-    packed = dict(zip(mnist.FILES, map(idx, arrays), strict=True))
+    packed = dict(zip(sets.FILES, map(idx, arrays), strict=True))
     sums = {name: "md5:" + hashlib.md5(content).hexdigest() for name, content in packed.items()}
-    monkeypatch.setitem(mnist.SOURCES, "fashion", mnist.Source("fashion", (), sums))
+    monkeypatch.setitem(sets.SOURCES, "fashion", sets.Source("fashion", (), sums))
     (folder / "fashion").mkdir(parents=True)
     for name, content in packed.items():
         (folder / "fashion" / f"{name}.gz").write_bytes(gzip.compress(content))
@@ -111,7 +111,7 @@ def small(folder, monkeypatch, rng):
 
 
 def test_a_set_is_loaded_as_images_from_0_to_1_and_their_labels(small):
-    train, test = mnist.load("fashion")
+    train, test = sets.load("fashion")
     for (images, labels), x, y in ((train, *small[:2]), (test, *small[2:])):
         assert (images.dtype, images.shape) == (np.float32, (len(y), 28, 28, 1))
         np.testing.assert_allclose(images, x[..., None] / 255.0, rtol=1e-7)
@@ -122,38 +122,38 @@ def test_a_set_is_loaded_as_images_from_0_to_1_and_their_labels(small):
 
 
 def test_a_set_unpacks_as_pairs(small):
-    (x, y), (x_test, y_test) = mnist.load("fashion")
+    (x, y), (x_test, y_test) = sets.load("fashion")
     assert (len(x), len(y), len(x_test), len(y_test)) == (6, 6, 4, 4)
 
 
 def test_one_knows_whether_a_set_is_there(folder, small):
-    assert mnist.have("fashion")
-    assert not mnist.have()
-    (folder / "fashion" / f"{mnist.FILES[3]}.gz").write_bytes(b"")
-    assert not mnist.have("fashion")
+    assert sets.have("fashion")
+    assert not sets.have()
+    (folder / "fashion" / f"{sets.FILES[3]}.gz").write_bytes(b"")
+    assert not sets.have("fashion")
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion"])
 def test_what_can_not_be_had_is_said_in_a_line_and_then_at_length(folder, name):
     with pytest.raises(Unavailable) as caught:
-        mnist.load(name)
+        sets.load(name)
     first, *rest = str(caught.value).split("\n")
     assert re.match(rf"{name}: .*train-images-idx3-ubyte.*TINYGEN_OFFLINE", first)
-    for mirror in mnist.SOURCES[name].mirrors:
+    for mirror in sets.SOURCES[name].mirrors:
         assert sum(mirror in line for line in rest) == 1
-    assert f"{', '.join(mnist.FILES)}," in str(caught.value)
+    assert f"{', '.join(sets.FILES)}," in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["MNIST", "", None])
 def test_another_name_is_refused(name):
     with pytest.raises(ValueError, match=f"load: .*'mnist', 'fashion'.* got {name!r}"):
-        mnist.load(name)
+        sets.load(name)
 
 
 def test_every_published_set_has_a_safe_mirror_first_and_another():
-    for name, source in mnist.SOURCES.items():
+    for name, source in sets.SOURCES.items():
         assert source.name == name
-        assert list(source.checksums) == list(mnist.FILES)
+        assert list(source.checksums) == list(sets.FILES)
         assert len(set(source.checksums.values())) == 4
         assert source.mirrors[0].startswith("https://")
         assert len({mirror.split("/")[2] for mirror in source.mirrors}) >= 2
@@ -166,9 +166,9 @@ def test_every_published_set_has_a_safe_mirror_first_and_another():
 def real():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGEN_OFFLINE", "1")
-        if not mnist.have():
+        if not sets.have():
             pytest.skip("MNIST is not on this machine; set TINYGEN_DATA to where it is")
-        return mnist.load()
+        return sets.load()
 
 
 def test_mnist_is_known_by_its_numbers(real):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygen import data
-from tinygen.data import mnist
+from tinygen.data import sets
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def few(tmp_path, monkeypatch):
     rng, checksums = np.random.default_rng(0), {}
     folder = tmp_path / "sets" / "mnist"
     folder.mkdir(parents=True)
-    for name in mnist.FILES:
+    for name in sets.FILES:
         shape = (7 if "train" in name else 3, 28, 28)[: 3 if "images" in name else 1]
         header = struct.pack(">HBB", 0, 8, len(shape)) + struct.pack(f">{len(shape)}I", *shape)
         file = header + rng.integers(0, 10, shape, dtype=np.uint8).tobytes()
         (folder / name).write_bytes(file)
         checksums[name] = f"sha256:{hashlib.sha256(file).hexdigest()}"
-    source = mnist.Source("mnist", ("https://example.invalid/",), checksums)
-    monkeypatch.setitem(mnist.SOURCES, "mnist", source)
+    source = sets.Source("mnist", ("https://example.invalid/",), checksums)
+    monkeypatch.setitem(sets.SOURCES, "mnist", source)
     monkeypatch.setenv("TINYGEN_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TINYGEN_DATA", str(folder.parent))

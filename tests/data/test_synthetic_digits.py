@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen.autograd import backend
-from tinygen.data import digits, mnist
+from tinygen.data import digits, sets
 from tinygen.data import synthetic_digits as drawing
 from tinygen.data.synthetic_digits import BLOCK, CANVAS, SKELETONS
 
@@ -141,9 +141,9 @@ def test_mean_images_of_the_digits_have_their_shape(many):
 
 
 def test_who_has_seen_only_drawn_digits_reads_mnists(many):
-    if not mnist.have("mnist"):
+    if not sets.have("mnist"):
         pytest.skip("MNIST is not on this machine")
-    _, (images, labels) = mnist.load("mnist")
+    _, (images, labels) = sets.load("mnist")
     real, drawn = images[:1000].reshape(1000, -1), many.images.reshape(4000, -1)
     square = (drawn**2).sum(axis=1) - 2 * real @ drawn.T  # but for a constant, the distance's
     assert (many.labels[square.argmin(axis=1)] == labels[:1000]).mean() > 0.8
@@ -283,8 +283,11 @@ def test_bending_is_smooth_and_small(rng):
     assert not np.allclose(shift[0], shift[1])
 
 
-def test_the_pens_width_varies_along_the_way_and_among_digits(rng):
-    radius = drawing._radius(5000, rng)
+def test_the_pens_width_varies_along_the_way_and_among_digits(rng, monkeypatch):
+    place, seen = drawing._place, []
+    monkeypatch.setattr(drawing, "_place", lambda p, r: seen.append(r) or place(p, r))
+    digits(5000, rng=rng)
+    radius = np.concatenate(seen)
     assert np.median(radius) == pytest.approx(1.25, abs=0.03)
     assert np.log(radius).std() == pytest.approx(0.25, abs=0.02)
     uneven = drawing._uneven(radius, rng) / radius[:, None]

@@ -20,7 +20,6 @@ ROWS = re.findall(r"^\| `([\w.]+)` \| (.*) \| (.*) \|$", PAGE, re.MULTILINE)
 FILES = [
     "data.fetch",
     "data.image_folder",
-    "data.mnist",
     "data.points_2d",
     "data.synthetic_digits",
     "data.synthetic_shapes",

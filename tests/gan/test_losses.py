@@ -245,15 +245,15 @@ def conv_critic(seed=0):
 
 def slopes(critic, x):
     """‖∇D‖ of each row by differences, of D alone."""
-    found = np.empty((len(x), x[0].size))
+    slopes = np.empty((len(x), x[0].size))
     for i, row in enumerate(x):
         for j in range(row.size):
             h = np.zeros(row.size)
             h[j] = 1e-5
             h = h.reshape(row.shape)
             ends = critic(tensor(np.stack([row + h, row - h])))
-            found[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
-    return np.linalg.norm(found, axis=1)
+            slopes[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
+    return np.linalg.norm(slopes, axis=1)
 
 
 @pytest.mark.parametrize("make", [dense_critic, conv_critic])
@@ -262,8 +262,8 @@ def test_the_penalties_are_their_formulas(make):
     real, fake = generator(1).standard_normal((2, *shape))
     eps = generator(5).random(shape[0], np.float32).reshape(-1, *[1] * (len(shape) - 1))
     expected = 7 * ((slopes(critic, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
-    found = gradient_penalty(critic, tensor(real), tensor(fake), rng=generator(5), weight=7.0)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    price = gradient_penalty(critic, tensor(real), tensor(fake), rng=generator(5), weight=7.0)
+    assert float(price) == pytest.approx(expected, rel=1e-5)
     expected = 3 / 2 * (slopes(critic, real) ** 2).mean()
     assert float(r1(critic, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
 
@@ -283,8 +283,8 @@ def test_the_gradients_of_the_penalties_equal_differences(make, zero):
             return penalty(critic, real, fake, rng=generator(5))
 
         # the last bias plays no part
-        found = tg.grad(value(), params, allow_unreachable=True)
-        for p, g in zip(params, found, strict=True):
+        gradients = tg.grad(value(), params, allow_unreachable=True)
+        for p, g in zip(params, gradients, strict=True):
             start = host(p).copy()
             step = generator(7).standard_normal(start.shape)
             ends = []

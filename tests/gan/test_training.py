@@ -81,13 +81,13 @@ def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
 
     x, labels = generator().random((6, 2, 4, 3)), np.array([1, 0, 0, 1, 1, 1])
     scores = host(GAN(None, critic, 1, classes=2, packing=3).judge(tensor(x), labels))
-    (found,) = seen
-    assert found.shape == (2, 2, 4, 3 * (3 + 2))
+    (packs,) = seen
+    assert packs.shape == (2, 2, 4, 3 * (3 + 2))
     for i in range(6):
-        own = found[i // 3, :, :, 5 * (i % 3) : 5 * (i % 3) + 5]
+        own = packs[i // 3, :, :, 5 * (i % 3) : 5 * (i % 3) + 5]
         np.testing.assert_array_equal(own[..., :3], x[i])
         np.testing.assert_array_equal(own[..., 3:], np.eye(2)[[[labels[i]] * 4] * 2])
-    np.testing.assert_allclose(scores, found.sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(scores, packs.sum(axis=(1, 2, 3)))
 
 
 def test_images_in_parts_have_each_its_own_label():
@@ -223,7 +223,7 @@ def test_the_generators_loss_never_computes_the_critics_weight_gradients():
 def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     model, _, steps = small(loss=loss)
     w, v = host(model.generator.w).copy(), host(model.critic.w).copy()
-    found = next(steps)
+    record = next(steps)
     x = next(Batches(generator(9).standard_normal((40, 3)), 8, rng=generator(4)))
     z = tensor(generator(2).standard_normal((8, 2), np.float32))
     G, D = tensor(w, requires_grad=True), tensor(v, requires_grad=True)
@@ -234,17 +234,17 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     generator_loss = loss.generator((z @ G @ D1)[:, 0])
     gslope = tg.grad(generator_loss, G)
     np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
-    assert float(found["critic_loss"]) == pytest.approx(float(critic_loss))
-    assert float(found["generator_loss"]) == pytest.approx(float(generator_loss))
-    assert float(found["critic_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
-    assert float(found["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
+    assert float(record["critic_loss"]) == pytest.approx(float(critic_loss))
+    assert float(record["generator_loss"]) == pytest.approx(float(generator_loss))
+    assert float(record["critic_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
+    assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
     r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
     if loss.boundary is None:
-        assert float(found["distance"]) == pytest.approx(r.mean() - f.mean())
+        assert float(record["distance"]) == pytest.approx(r.mean() - f.mean())
     else:
         right = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
-        assert float(found["accuracy"]) == pytest.approx(right)
-    at_rest = [found.get("critic_at_rest"), found.get("generator_at_rest")]
+        assert float(record["accuracy"]) == pytest.approx(right)
+    at_rest = [record.get("critic_at_rest"), record.get("generator_at_rest")]
     assert at_rest == list(loss.at_rest)
 
 
@@ -270,8 +270,8 @@ def test_clipped_weights_are_moved_to_the_limit_and_others_left():
 def test_a_penalty_is_added_to_the_critics_loss_and_reported():
     model, _, steps = small(loss=Wasserstein(), penalty=partial(r1, weight=2.0))
     v = host(model.critic.w).copy()
-    found = next(steps)
-    assert float(found["penalty"]) == pytest.approx((v * v).sum())  # ∇D = w for every x
+    record = next(steps)
+    assert float(record["penalty"]) == pytest.approx((v * v).sum())  # ∇D = w for every x
     plain, _, others = small(loss=Wasserstein())
     next(others)
     moved = host(model.critic.w) - host(plain.critic.w)
@@ -291,10 +291,10 @@ class Square(nn.Module):
 def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
     model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
-    found = next(
+    record = next(
         gan.train(model, [tensor(x)], *optimizers, rng=generator(), penalty=partial(r1, weight=4.0))
     )
-    assert float(found["penalty"]) == pytest.approx(2 * (9 * x * x).mean())
+    assert float(record["penalty"]) == pytest.approx(2 * (9 * x * x).mean())
 
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
@@ -302,8 +302,8 @@ def test_a_critic_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(
     model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
     batch = tensor([[0.0], [0.0], [0.0], [2.0]])
-    found = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
-    assert float(found["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
+    record = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
+    assert float(record["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
 
 
 class Together(nn.Module):
@@ -320,10 +320,10 @@ def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
     model = GAN(Point(5.0), Together(), 1, packing=2)
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
     batch = tensor([[1.0], [2.0], [3.0], [5.0]])
-    found = next(
+    record = next(
         gan.train(model, [batch], *optimizers, rng=generator(), penalty=partial(r1, weight=2.0))
     )
-    assert float(found["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
+    assert float(record["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
 
 
 def test_packed_images_have_one_slope_together():
@@ -346,7 +346,7 @@ def test_real_and_generated_images_are_judged_with_the_same_labels():
     next(steps)
     _, labels = next(Batches(np.arange(40.0), 8, rng=generator(4), labels=np.arange(40) % 4))
     assert len(seen) == 3
-    assert all((each == host(labels)).all() for each in seen)
+    assert all((judged == host(labels)).all() for judged in seen)
 
 
 def test_a_penalty_judges_each_pack_with_its_own_labels():
@@ -372,8 +372,8 @@ def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
         return model, batches, optimizers, rng
 
     def losses(model, batches, optimizers, rng):
-        for found in gan.train(model, batches, *optimizers, rng=rng, critic_steps=2):
-            yield float(found["critic_loss"]), float(found["generator_loss"])
+        for record in gan.train(model, batches, *optimizers, rng=rng, critic_steps=2):
+            yield float(record["critic_loss"]), float(record["generator_loss"])
 
     whole = list(losses(*parts()))
     model, batches, optimizers, rng = parts()

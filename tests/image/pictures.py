@@ -10,6 +10,7 @@ from PIL import Image
 from tinygen import image
 
 EDGE, GAP, HEAD = 6, 2, 18  # white around, between tiles; a line of labels
+SCALE = 8  # of images that are small enough
 VERMILION, BLUE = ([round(255 * v) for v in to_rgb(c)] for c in ("#D55E00", "#0072B2"))
 
 
@@ -53,7 +54,6 @@ EVERY = {
         where, lambda z: np.full((len(z), 3, 3, 1), 0.5), side=4, **more
     ),
     "curves": lambda where, **more: image.curves(where, {"a": [3.0, 2.0, 1.5]}, **more),
-    "histogram": lambda where, **more: image.histogram(where, CLOUD, **more),
     "points": lambda where, **more: image.points(where, CLOUD, truth=CLOUD + 1, **more),
     "density": lambda where, **more: image.density(where, gaussian, CLOUD, **more),
     "plane": lambda where, **more: image.plane(where, CLOUD, np.arange(40) % 3, **more),

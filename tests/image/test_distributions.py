@@ -1,4 +1,4 @@
-"""Histograms, points, densities and planes, by what was put into the axes."""
+"""Points, densities and planes, by what was put into the axes."""
 
 import math
 
@@ -10,40 +10,6 @@ from pictures import CLOUD, gaussian, legend, texts
 
 from tinygen import image
 from tinygen.image import distributions, style
-
-
-def bars(patch):
-    """The heights and widths of a histogram's bars, out of its outline."""
-    x, y = patch.get_xy().T
-    n = (len(x) + 3) // 4  # edges
-    return y[1 : 2 * n - 1 : 2], np.diff(x[: 2 * n - 1 : 2])
-
-
-def test_a_histogram_counts_alone_and_is_a_density_beside_another(rng):
-    x = np.append(rng.normal(size=(20, 25)), math.nan)
-    ax = Figure().subplots()
-    image.histogram(ax, x, xlabel="z, nats")
-    heights, _ = bars(ax.patches[0])
-    assert (
-        len(heights) == 16
-        and heights.sum() == 500
-        and ax.get_ylabel() == "count"
-        and ax.get_xlabel() == "z, nats"
-    )
-    assert texts(ax) == ["1 not finite"]
-    for values, expected in (
-        ({"a": x, "b": x[:90]}, None),
-        (x, np.ones_like),
-        ({"a": x, "b": x[:90]}, lambda at: at * 0 + 2),
-    ):
-        ax = Figure().subplots()
-        image.histogram(ax, values, expected=expected)
-        for patch in ax.patches:
-            heights, widths = bars(patch)
-            assert (heights * widths).sum() == pytest.approx(1)
-        assert ax.get_ylabel() == "density"
-    assert set(ax.lines[0].get_ydata()) == {2}
-    assert legend(ax) == ["expected", "a", "b"]
 
 
 def test_panels_of_points_have_the_same_axes_and_hold_every_point(tmp_path, drawn):
@@ -139,9 +105,6 @@ def test_classes_have_their_colours_and_their_names_at_their_medians():
 @pytest.mark.parametrize(
     ("draw", "said"),
     [
-        (lambda w: image.histogram(w, {}), "histogram: expected finite `values`"),
-        (lambda w: image.histogram(w, [math.nan]), "histogram: expected finite `values`"),
-        (lambda w: image.histogram(w, {"a": [], "b": [1]}), "'a': 0, 'b': 1"),
         (lambda w: image.points(w, np.ones((3, 3))), r"points: .*`sets` .* \(3, 3\)"),
         (lambda w: image.points(w, {"a": CLOUD[:0]}), r"points: .*`a` .* \(0, 2\)"),
         (lambda w: image.points(w, np.full((2, 2), math.nan)), "points: .*finite"),

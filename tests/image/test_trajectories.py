@@ -24,7 +24,7 @@ def test_both_densities_of_the_plane_are_drawn_in_one_scale(monkeypatch):
     monkeypatch.setattr(trajectories, "panels", panels)
     ring = SETS["ring"]
     half = lambda x: ring.log_density(x) - math.log(2)  # noqa: E731
-    trajectories.density(None, ring, half, None, (-2, 2, -2, 2))
+    trajectories.density(None, ring.log_density, half, None, (-2, 2, -2, 2))
     true, learnt = (ax.images[0] for ax in axes)
     np.testing.assert_allclose(true.get_array().mean(), 1 / 16, rtol=0.01)  # of mass 1 on 4 × 4
     np.testing.assert_allclose(learnt.get_array().mean(), 1 / 32, rtol=0.01)

@@ -10,7 +10,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import data, nn, optim
-from tinygen.data import Labelled, fetch, mnist
+from tinygen.data import Labelled, fetch, sets
 from tinygen.metrics import classifier
 from tinygen.metrics.classifier import Classifier, pretrained
 from tinygen.run import checkpoint
@@ -34,6 +34,11 @@ def bars(n, seed=0):
     return Labelled(x, labels)
 
 
+def accuracy(model, images, labels):
+    """The share of images that are read as what they are"""
+    return (model.labels(images) == labels).mean()
+
+
 # --- what it reads --------------------------------------------------------------------------------
 
 
@@ -46,17 +51,16 @@ def test_probabilities_are_the_softmax_of_scores_of_the_features_that_are_above_
     np.testing.assert_array_equal(found.labels, scores.argmax(axis=1))
     assert found.features.shape == (7, 64) and (found.features < 0).any()
     assert found.features.dtype == found.probabilities.dtype == np.float32
-    np.testing.assert_array_equal(model.features(x), found.features)
     np.testing.assert_array_equal(model.labels(x), found.labels)
 
 
 def test_images_in_batches_one_by_one_or_at_once_read_the_same(monkeypatch):
     model, x = small(), bars(11).images
-    expected = model.features(x)
+    expected = model.read(x).features
     for parts in ([x[:4], x[4:]], (x[i : i + 1] for i in range(11)), iter(np.split(x, [5, 5, 9]))):
-        np.testing.assert_allclose(model.features(parts), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(model.read(parts).features, expected, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(classifier, "AT_ONCE", 4)
-    np.testing.assert_allclose(model.features(x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.read(x).features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_of_a_stream_of_batches_one_is_asked_for_at_a_time():
@@ -70,15 +74,15 @@ def test_of_a_stream_of_batches_one_is_asked_for_at_a_time():
     checked = model._checked
     model._checked = lambda x: (seen.append((len(taken), x[0, 0, 0, 0])), checked(x))[1]
     seen = []
-    assert model.features(batches()).shape == (6, 64)
+    assert model.read(batches()).features.shape == (6, 64)
     assert seen == [(1, 0), (2, 0.5), (3, 1)]
 
 
 def test_reading_changes_nothing_and_an_image_is_read_alike_beside_any_others():
     model, x = small(), bars(9).images
     before = model.state_dict()
-    alone = model.features(x[3:4])
-    np.testing.assert_allclose(model.features(x)[3], alone[0], rtol=1e-4, atol=1e-5)
+    alone = model.read(x[3:4]).features
+    np.testing.assert_allclose(model.read(x).features[3], alone[0], rtol=1e-4, atol=1e-5)
     assert model.training
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
@@ -86,17 +90,17 @@ def test_reading_changes_nothing_and_an_image_is_read_alike_beside_any_others():
 
 def test_images_may_be_tensors_or_in_double_precision_or_none():
     model, x = small(), bars(4).images
-    expected = model.features(x)
+    expected = model.read(x).features
     for same in (tg.Tensor(tg.xp.asarray(x)), tg.xp.asarray(x), x.astype(float)):
-        np.testing.assert_allclose(model.features(same), expected, rtol=1e-4, atol=1e-5)
-    assert model.features(x[:0]).shape == model.features([]).shape == (0, 64)
+        np.testing.assert_allclose(model.read(same).features, expected, rtol=1e-4, atol=1e-5)
+    assert model.read(x[:0]).features.shape == model.read([]).features.shape == (0, 64)
     assert model.read(x[:0]).probabilities.shape == (0, 3)
 
 
 @pytest.mark.parametrize("image", [(28, 28, 1), (64, 64, 3), (5, 9, 2), (1, 1, 1)])
 def test_images_of_any_size_have_64_features(image):
     x = np.random.default_rng(0).random((2, *image), np.float32)
-    assert small(image=image).features(x).shape == (2, 64)
+    assert small(image=image).read(x).features.shape == (2, 64)
 
 
 def test_a_classifier_halves_the_sides_three_times_in_four_convolutions():
@@ -126,8 +130,8 @@ def test_training_teaches_it_to_read_images_it_has_not_seen():
     records = list(classifier.train(model, batches, optim.Adam(model.parameters(), 3e-3)))
     assert len(records) == 40 and records[-1].keys() == {"loss", "accuracy"}
     assert float(records[0]["loss"]) > 0.8 and float(records[-1]["loss"]) < 0.2
-    assert classifier.accuracy(model, *bars(90, seed=5)) > 0.95
-    assert classifier.accuracy(model, x, (labels + 1) % 3) < 0.05
+    assert accuracy(model, *bars(90, seed=5)) > 0.95
+    assert accuracy(model, x, (labels + 1) % 3) < 0.05
 
 
 def test_images_are_jittered_by_a_few_pixels_at_most(rng):
@@ -150,20 +154,20 @@ def test_the_shipped_weights_are_small_and_for_mnist():
     assert pretrained("digits").state_dict().keys() == model.state_dict().keys()
 
 
-@pytest.mark.skipif(not mnist.have("mnist"), reason="needs MNIST")
+@pytest.mark.skipif(not sets.have("mnist"), reason="needs MNIST")
 def test_it_reads_99_percent_of_mnists_test_images():
-    _, test = mnist.load("mnist")
-    assert classifier.accuracy(pretrained("mnist"), *test) >= 0.99
+    _, test = sets.load("mnist")
+    assert accuracy(pretrained("mnist"), *test) >= 0.99
 
 
 def test_it_reads_97_percent_of_the_digits_that_are_drawn_here():
     _, drawn = data.load("digits", train=0, test=3000)
-    assert classifier.accuracy(pretrained("digits"), *drawn) > 0.97
+    assert accuracy(pretrained("digits"), *drawn) > 0.97
 
 
 def test_features_of_digits_spread_in_all_64_directions():
     x = data.load("digits", train=0, test=1000)[1].images
-    variances = np.linalg.eigvalsh(np.cov(pretrained().features(x).T))
+    variances = np.linalg.eigvalsh(np.cov(pretrained().read(x).features.T))
     assert variances[0] > 1e-3 and 20 < variances.sum() < 1000
 
 
@@ -190,7 +194,7 @@ def test_a_saved_classifier_reads_as_it_did(tmp_path):
     model, x = small(), bars(5).images
     classifier.save(tmp_path / "a.npz", model)
     back = classifier.load(tmp_path / "a.npz")
-    np.testing.assert_array_equal(back.features(x), model.features(x))
+    np.testing.assert_array_equal(back.read(x).features, model.read(x).features)
     assert (back.image, back.classes) == (IMAGE, 3)
 
 
@@ -235,7 +239,7 @@ def test_what_is_not_shipped_is_trained_once_and_then_found(on_demand, tmp_path,
 def test_what_is_trained_on_demand_has_learnt_to_read(on_demand, monkeypatch):
     monkeypatch.setattr(classifier, "EPOCHS", {"fashion": 10})
     monkeypatch.setattr(classifier, "BATCH_SIZE", 20)
-    assert classifier.accuracy(pretrained("fashion"), *bars(90, seed=7)) > 0.8
+    assert accuracy(pretrained("fashion"), *bars(90, seed=7)) > 0.8
 
 
 def test_shapes_of_another_size_have_a_classifier_of_their_own(on_demand, tmp_path):
@@ -313,7 +317,7 @@ def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatc
 def test_what_is_no_batch_of_its_images_is_refused(images, pattern):
     for batches in (images, iter([images])):
         with pytest.raises(ValueError, match=f"Classifier: .*{pattern}"):
-            small().features(batches)
+            small().read(batches)
 
 
 def test_there_is_no_classifier_for_a_set_of_another_name():

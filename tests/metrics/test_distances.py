@@ -174,7 +174,7 @@ def test_precision_and_recall_are_the_definition(k, rng, monkeypatch):
     x, y = rng.normal(size=(30, 2)), 1.5 + rng.normal(size=(40, 2)) * 0.5
     found = precision_recall(x, y, k)
     assert found == (naive_share(x, y, k), naive_share(y, x, k))
-    assert 0 < found.precision < 1 and 0 < found.recall < 1 and found.precision != found.recall
+    assert 0 < found[0] < 1 and 0 < found[1] < 1 and found[0] != found[1]
 
 
 def test_samples_of_one_good_kind_are_precise_and_recall_little(rng):

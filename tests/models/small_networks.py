@@ -22,13 +22,13 @@ def batch(rng, *shape):
 
 def shaken(model, rng, by=0.3):
     """The model in float64, with no parameter left at zero or one."""
-    for each in model.astype(float).parameters():
-        each.data = each.data + by * xp.asarray(rng.standard_normal(each.shape))
+    for parameter in model.astype(float).parameters():
+        parameter.data = parameter.data + by * xp.asarray(rng.standard_normal(parameter.shape))
     return model
 
 
 def count(model):
-    return sum(each.size for each in model.parameters())
+    return sum(parameter.size for parameter in model.parameters())
 
 
 def tiny_unet(rng, **options):
@@ -98,8 +98,8 @@ def descend(model, inputs, steps):
         parameters = model.parameters()
         gradients = tg.grad(loss, parameters)
         rate = 0.03 * loss.item() / sum(float((g.data**2).sum()) for g in gradients)
-        for each, g in zip(parameters, gradients, strict=True):
-            each.data = each.data - rate * g.data
+        for parameter, g in zip(parameters, gradients, strict=True):
+            parameter.data = parameter.data - rate * g.data
         losses.append(loss.item())
     return losses
 

@@ -128,11 +128,11 @@ def test_a_classic_has_its_activations_between_its_layers(name, rng):
         nn.LeakyReLU: "a",
         nn.ELU: "a",
     }
-    found = tuple(
+    architecture = tuple(
         "".join(letters.get(type(layer), "") for layer in model)
         for model in getattr(classics, name)(rng=rng)
     )
-    assert found == LINEAR_AND_BENT[name]
+    assert architecture == LINEAR_AND_BENT[name]
 
 
 @each_classic

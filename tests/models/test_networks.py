@@ -214,13 +214,13 @@ def test_gradient_descent_brings_the_loss_down(name, rng):
 @pytest.mark.parametrize("build", [dcgan_generator, dcgan_discriminator])
 @pytest.mark.parametrize("image", SIZES)
 def test_dcgan_weights_begin_with_a_deviation_of_0_02(build, image, rng):
-    for name, each in build(image, rng=rng).state_dict().items():
+    for name, array in build(image, rng=rng).state_dict().items():
         if name.endswith("weight"):
-            n = each.size
-            assert abs(each.mean()) < 4 * 0.02 / np.sqrt(n), name
-            assert abs(each.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * n), name
+            n = array.size
+            assert abs(array.mean()) < 4 * 0.02 / np.sqrt(n), name
+            assert abs(array.std() - 0.02) < 4 * 0.02 / np.sqrt(2 * n), name
         else:
-            assert (each == (name.endswith(("gamma", "variance")))).all(), name
+            assert (array == (name.endswith(("gamma", "variance")))).all(), name
 
 
 def test_the_encoder_and_decoder_keep_the_size_of_what_passes(rng):
@@ -339,5 +339,5 @@ def test_the_slope_of_a_critic_with_spectral_norm_is_bounded(rng):
 
 
 def test_a_norm_that_there_is_not_is_said(rng):
-    with pytest.raises(ValueError, match="`norm` batch, spectral or none, got None"):
+    with pytest.raises(ValueError, match="`norm` is batch, spectral or none, got None"):
         dcgan_discriminator(rng=rng, norm=None)

@@ -29,7 +29,7 @@ from tinygen.models import (
     small_unet,
 )
 from tinygen.models.unet import Block
-from tinygen.nn import SelfAttention
+from tinygen.nn import Dense, SelfAttention
 
 # --- counts, by hand ------------------------------------------------------------------------------
 
@@ -189,6 +189,37 @@ def test_a_unet_may_have_a_single_level(rng, monkeypatch):
         batch(rng, 1, 5, 5, 1), xp.asarray([1.0])
     )
     assert calls == 2 * [((5, 5, 8), (5, 5, 8))]
+
+
+def silu(x):
+    return x / (1 + tg.exp(-x))
+
+
+def block_by_hand(b, x, e):
+    h = b.conv1(silu(b.norm1(x))) + b.embedding(e).reshape(len(x), 1, 1, -1)
+    h = b.conv2(silu(b.norm2(h))) + (x if b.skip is None else b.skip(x))
+    return h if b.attention is None else h + b.attention(b.norm3(h))
+
+
+def test_a_unet_is_its_layers_one_after_the_other_and_takes_back_the_latest_copy_first(rng):
+    unet = shaken(tiny_unet(rng, depth=2, classes=3), rng)
+    x, t, classes = batch(rng, 2, 8, 8, 1), xp.asarray([0.7, 40.0]), xp.asarray([3, 1])
+    first, second = (f for f in unet.embed_time if isinstance(f, Dense))
+    waves = t[:, None] * xp.asarray([1.0, 1e-4])
+    e = second(silu(first(xp.concatenate([xp.sin(waves), xp.cos(waves)], axis=1))))
+    e = silu(e + unet.embed_class.weight[classes])
+
+    top = unet.levels
+    a0 = unet.stem(x)
+    a1 = block_by_hand(top.down[0], a0, e)
+    a2 = block_by_hand(top.down[1], a1, e)
+    h = top.shrink(a2)  # 4 × 4
+    for block in top.below.blocks:
+        h = block_by_hand(block, h, e)
+    h = top.grow(h.data.repeat(2, axis=1).repeat(2, axis=2))
+    h = block_by_hand(top.up[0], tg.concat([h, a2], axis=-1), e)
+    h = block_by_hand(top.up[1], tg.concat([h, a1], axis=-1), e)
+    assert_close(unet(x, t, classes), unet.head(silu(unet.norm(h))).numpy())
 
 
 # --- against PyTorch, with the same weights -------------------------------------------------------

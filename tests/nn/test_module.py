@@ -534,7 +534,7 @@ def test_after_an_error_in_summary_the_model_is_as_it_was(rng):
     model = nn.Sequential(nn.Dense(3, 2, rng=rng), tg.relu)
     for _ in range(2):
         assert message(ValueError, lambda: nn.summary(model, array(np.ones((4, 5))))) == (
-            "affine: expected `x` of shape (…, 3), got (4, 5) (w (3, 2))"
+            "affine: expected `x` (…, n), `w` (n, m) and `b` (m,), got (4, 5), (3, 2), (2,)"
         )
     assert all(each.training for _, each in model.named_modules())
     assert module._watch is None

@@ -76,10 +76,10 @@ def test_a_published_set_that_is_unavailable_is_an_error_where_it_is_named():
 @pytest.mark.parametrize(("name", "chosen"), [("auto", "mnist"), ("fashion", "fashion")])
 def test_a_set_is_downloaded_with_a_bar_only_if_it_is_not_at_hand(name, chosen, monkeypatch):
     loaded = []
-    monkeypatch.setattr(data.mnist, "load", lambda *given, **also: loaded.append((given, also)))
+    monkeypatch.setattr(data.sets, "load", lambda *given, **also: loaded.append((given, also)))
     assert commandline.choose(name) == chosen
     assert loaded == [((chosen,), {"progress": True})]
-    monkeypatch.setattr(data.mnist, "have", lambda name: True)
+    monkeypatch.setattr(data.sets, "have", lambda name: True)
     assert commandline.choose(name) == chosen and len(loaded) == 1
 
 
@@ -91,7 +91,7 @@ def test_any_other_set_is_the_one_that_is_named(name):
 def test_a_resumed_run_has_the_data_it_began_with_even_if_auto_would_be_others_now(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(data.mnist, "have", lambda name: True)
+    monkeypatch.setattr(data.sets, "have", lambda name: True)
     with Run(tmp_path / "r", parse("--out", str(tmp_path / "r"))) as run:
         assert run.settings["data"] == "mnist"
     monkeypatch.setattr(commandline, "choose", lambda name: {"auto": "digits"}.get(name, name))

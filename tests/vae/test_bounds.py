@@ -58,8 +58,8 @@ def test_the_density_of_a_normal_is_its_formula():
         math.log(math.exp(-((a - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v))
         for a, m, v in zip(z, mu, variance, strict=True)
     )
-    found = log_normal(tensor(z), tensor(mu), tensor(np.log(variance)))
-    assert float(found) == pytest.approx(expected)
+    log_p = log_normal(tensor(z), tensor(mu), tensor(np.log(variance)))
+    assert float(log_p) == pytest.approx(expected)
     assert float(log_normal(tensor([0.0, 0.0]))) == pytest.approx(-math.log(2 * math.pi))
 
 
@@ -81,14 +81,14 @@ def test_bernoulli_pixels_add_up_over_the_image_and_not_over_the_batch():
     logits = np.array([[[2.0, -1.0]], [[0.0, 3.0]]])
     p = 1 / (1 + np.exp(-logits))
     expected = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum((1, 2))
-    found = Bernoulli().log_prob(tensor(x), tensor(logits))
-    np.testing.assert_allclose(tg.to_numpy(found.data), expected)
+    log_p = Bernoulli().log_prob(tensor(x), tensor(logits))
+    np.testing.assert_allclose(tg.to_numpy(log_p.data), expected)
     np.testing.assert_allclose(tg.to_numpy(Bernoulli().mean(tensor(logits)).data), p)
 
 
 def test_bernoulli_pixels_are_finite_at_any_logit():
-    found = Bernoulli().log_prob(tensor([[1.0, 0.0, 1.0]]), tensor([[1000.0, -1000.0, -1000.0]]))
-    assert float(found[0]) == -1000
+    log_p = Bernoulli().log_prob(tensor([[1.0, 0.0, 1.0]]), tensor([[1000.0, -1000.0, -1000.0]]))
+    assert float(log_p[0]) == -1000
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 3.0])
@@ -99,8 +99,8 @@ def test_gaussian_pixels_are_a_density(sigma):
         for a, b in zip(x[0], m[0], strict=True)
     )
     likelihood = Gaussian(sigma).astype(float)
-    found = float(likelihood.log_prob(tensor(x), tensor(m))[0])
-    assert found == pytest.approx(expected, rel=1e-5)
+    log_p = float(likelihood.log_prob(tensor(x), tensor(m))[0])
+    assert log_p == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_learned_sigma_has_its_optimum_at_the_root_mean_square_error():
@@ -137,8 +137,8 @@ def test_the_bounds_rise_with_k_to_log_p_and_never_above():
     bounds = [-float(iwae(model, many, k=k, rng=generator(k)).loss) for k in (1, 2, 5, 20)]
     assert bounds == sorted(bounds) and bounds[-1] < truth
     assert bounds[1] - bounds[0] > 0.1  # more than the noise
-    found = vae.log_likelihood(model, x, k=20_000, rng=generator(9)).mean()
-    assert found == pytest.approx(truth, abs=0.01)
+    estimate = vae.log_likelihood(model, x, k=20_000, rng=generator(9)).mean()
+    assert estimate == pytest.approx(truth, abs=0.01)
     # the KL by its formula, and by the same draws as the rest: the same bound
     assert float(elbo(model, many, rng=generator()).loss) == pytest.approx(-bounds[0], abs=0.12)
 
@@ -151,8 +151,8 @@ def test_the_gap_of_the_elbo_is_the_kl_to_the_true_posterior():
     variance = 1 / (1 + (w * w).sum(1) / SIGMA**2)
     gap = sum(0.5 * (math.exp(wrong) + wrong**2 / v - 1 - wrong) for v in variance)
     many = tensor(np.repeat(x, 30_000, axis=0))
-    found = float(elbo(model, many, rng=generator()).loss)
-    assert found + true_log_likelihood(x, w, b).mean() == pytest.approx(gap, abs=0.03)
+    loss = float(elbo(model, many, rng=generator()).loss)
+    assert loss + true_log_likelihood(x, w, b).mean() == pytest.approx(gap, abs=0.03)
 
 
 def test_the_gradient_of_iwae_is_that_of_the_log_weights_weighted_by_their_softmax():
@@ -202,10 +202,10 @@ def test_free_bits_take_a_unit_whose_mean_kl_is_below_as_paid():
 
 def test_each_of_k_draws_for_an_image_is_told_that_images_label():
     model, x, labels = small_model(classes=3), tensor(generator(1).random((3, P))), [2, 0, 1]
-    found, *_ = log_weights(model, x, labels, k=4, rng=generator(5))
+    all_log_w, *_ = log_weights(model, x, labels, k=4, rng=generator(5))
     mu, log_var = model.encode(x, labels)
     for log_w, eps in zip(
-        found.numpy(), generator(5).standard_normal((4, 3, D), np.float32), strict=True
+        all_log_w.numpy(), generator(5).standard_normal((4, 3, D), np.float32), strict=True
     ):
         z = tensor(mu.numpy() + np.exp(log_var.numpy() / 2) * eps)
         given_z = Bernoulli().log_prob(x, model.decode(z, labels))
@@ -276,8 +276,8 @@ def test_training_raises_the_bound_towards_the_truth():
     assert len(records) == 60 * 8 and records[0].keys() == {"loss", "reconstruction", "kl"}
     best = -true_log_likelihood(x, w, b).mean()
     assert float(records[0]["loss"]) > best + 2
-    found = vae.evaluate(model, x, rng=generator())["loss"]
-    assert found == pytest.approx(best, abs=0.15)
+    loss = vae.evaluate(model, x, rng=generator())["loss"]
+    assert loss == pytest.approx(best, abs=0.15)
 
 
 def test_a_loop_over_labelled_batches_tells_only_a_conditional_model_the_labels():
@@ -331,12 +331,12 @@ narrow, wide, bytes_ = tensor(X[:, :1]), tensor(X), tg.xp.zeros((3, P), "u1")
         (lambda m: vae.log_likelihood(m, X, k=0, rng=generator()), ValueError, "`k`.* got 0"),
         (lambda m: vae.log_likelihood(m, X, size=0, rng=generator()), ValueError, "`size`.* 0"),
         (lambda m: vae.evaluate(m, X, size=0, rng=generator()), ValueError, "`size`.* got 0"),
-        (lambda m: vae.unit_kl(m, X, size=-3), ValueError, "unit_kl: .*`size`.* got -3"),
+        (lambda m: vae.unit_kl(m, X, size=-3), ValueError, "VAE: .*`size`.* got -3"),
         (lambda m: vae.evaluate(m, X[:0], rng=generator()), ValueError, r"one row.* \(0, 4\)"),
         (lambda m: vae.log_likelihood(m, X[:0], rng=generator()), ValueError, "one row"),
-        (lambda m: vae.unit_kl(m, X[:0]), ValueError, "unit_kl: .*one row"),
-        (lambda m: m.means(X[:0]), ValueError, "means: .*one row"),
-        (lambda m: m.generate(X[:0, :D]), ValueError, r"generate: .*one row.* \(0, 2\)"),
+        (lambda m: vae.unit_kl(m, X[:0]), ValueError, "VAE: .*one row"),
+        (lambda m: m.means(X[:0]), ValueError, "VAE: .*one row"),
+        (lambda m: m.generate(X[:0, :D]), ValueError, r"VAE: .*one row.* \(0, 2\)"),
         (lambda m: m.sample(0, rng=generator()), ValueError, "one row"),
         (lambda m: m.interpolate(X, X[:2], 3), ValueError, r"\(3,2\) \(2,2\)"),
         (lambda m: elbo(m, wide, rng=generator(), beta=-1.0), ValueError, "elbo: .*`beta` ≥ 0"),
@@ -368,8 +368,8 @@ def test_what_can_not_be_meant_is_refused(call, error, pattern):
 def test_pixels_may_be_black_and_white_as_booleans():
     x = generator().random((3, P)) < 0.5
     expected = elbo(small_model(), tensor(x), rng=generator()).loss
-    found = elbo(small_model(), tg.xp.asarray(x), rng=generator()).loss
-    assert float(found) == pytest.approx(float(expected))
+    loss = elbo(small_model(), tg.xp.asarray(x), rng=generator()).loss
+    assert float(loss) == pytest.approx(float(expected))
 
 
 def test_the_density_of_a_normal_keeps_the_dtype():

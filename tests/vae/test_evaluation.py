@@ -29,10 +29,10 @@ def test_the_estimate_does_not_depend_on_how_it_is_cut_up():
 def test_the_estimate_is_of_all_draws_of_all_parts():
     model, w, b = linear_model(wrong=0.6)  # so that weights differ
     x, rng = data(1, w, b), generator(4)
-    found = vae.log_likelihood(model, x, k=10, rng=generator(4), size=4)
+    log_p = vae.log_likelihood(model, x, k=10, rng=generator(4), size=4)
     parts = [log_weights(model, tensor(x), k=n, rng=rng)[0].numpy() for n in (4, 4, 2)]
     weights = np.exp(np.concatenate(parts))
-    assert found[0] == pytest.approx(math.log(weights.mean()), rel=1e-9)
+    assert log_p[0] == pytest.approx(math.log(weights.mean()), rel=1e-9)
 
 
 # --- the terms and the units ----------------------------------------------------------------------
@@ -79,11 +79,11 @@ def test_to_measure_a_model_changes_nothing_in_it_and_draws_no_mask(measure):
     model, x = lively_model(), generator(2).random((6, P), np.float32)
     elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # for averages to have settled
     model.encoder[0].eval()  # of two modes
-    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    before, modes = model.state_dict(), [part.training for _, part in model.named_modules()]
     np.testing.assert_array_equal(measure(model, x), measure(model, x))
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
-    assert [each.training for _, each in model.named_modules()] == modes
+    assert [part.training for _, part in model.named_modules()] == modes
     assert True in modes and False in modes
 
 
@@ -91,4 +91,4 @@ def test_a_measure_that_fails_leaves_the_modes_as_they_were():
     model = lively_model()
     with pytest.raises(ValueError):
         vae.evaluate(model, np.ones((2, P + 1), np.float32), rng=generator())
-    assert all(each.training for _, each in model.named_modules()) and tg.is_recording()
+    assert all(part.training for _, part in model.named_modules()) and tg.is_recording()

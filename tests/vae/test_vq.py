@@ -29,37 +29,37 @@ def quantiser(codes=5, features=3, decay=None):
 @given(st.integers(0, 2**32))
 def test_each_vector_is_replaced_by_the_nearest_code(seed):
     q, z = quantiser(), generator(seed).standard_normal((2, 4, 4, 3))
-    found = q(tensor(z))
+    quantised = q(tensor(z))
     e = q.e.numpy()
     for index in np.ndindex(2, 4, 4):
         distances = [math.dist(z[index], code) for code in e]
-        code = int(tg.to_numpy(found.codes)[index])
+        code = int(tg.to_numpy(quantised.codes)[index])
         assert distances[code] == pytest.approx(min(distances))
-        np.testing.assert_allclose(tg.to_numpy(found.z.data)[index], e[code])
+        np.testing.assert_allclose(tg.to_numpy(quantised.z.data)[index], e[code])
 
 
 def test_the_decoders_gradient_arrives_at_the_encoder_unchanged():
     q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
     g = generator(1).standard_normal(z.shape)
-    found = tg.grad(tg.sum(q(z).z * tensor(g)), z)
-    np.testing.assert_allclose(tg.to_numpy(found.data), g)
+    at_encoder = tg.grad(tg.sum(q(z).z * tensor(g)), z)
+    np.testing.assert_allclose(tg.to_numpy(at_encoder.data), g)
 
 
 def test_the_codebook_loss_moves_only_the_codes_and_the_commitment_only_the_vectors():
     q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
-    found = q(z)
-    chosen = q.e.numpy()[tg.to_numpy(found.codes)]
+    quantised = q(z)
+    chosen = q.e.numpy()[tg.to_numpy(quantised.codes)]
     difference = z.numpy() - chosen
-    for term in (found.codebook, found.commitment):
+    for term in (quantised.codebook, quantised.commitment):
         assert float(term) == pytest.approx((difference**2).sum() / 2)
     with pytest.raises(ValueError, match="does not depend on"):
-        tg.grad(found.codebook, z)
+        tg.grad(quantised.codebook, z)
     with pytest.raises(ValueError, match="does not depend on"):
-        tg.grad(found.commitment, q.e)
-    np.testing.assert_allclose(tg.to_numpy(tg.grad(found.commitment, z).data), difference)
+        tg.grad(quantised.commitment, q.e)
+    np.testing.assert_allclose(tg.to_numpy(tg.grad(quantised.commitment, z).data), difference)
     expected = np.zeros_like(q.e.numpy())
-    np.add.at(expected, tg.to_numpy(found.codes), -difference)
-    np.testing.assert_allclose(tg.to_numpy(tg.grad(found.codebook, q.e).data), expected)
+    np.add.at(expected, tg.to_numpy(quantised.codes), -difference)
+    np.testing.assert_allclose(tg.to_numpy(tg.grad(quantised.codebook, q.e).data), expected)
 
 
 def test_a_codebook_of_running_means_follows_the_formulas_and_is_no_parameter():
@@ -175,7 +175,7 @@ def test_the_loss_is_its_formula():
 def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
     model, x = small(decay).eval(), tensor(generator(1).random((3, 4, 4, 1)))
     params = model.parameters()
-    found = tg.grad(vq_loss(model, x, beta=0.3).loss, params)
+    gradients = tg.grad(vq_loss(model, x, beta=0.3).loss, params)
     z = model.encoder(x)
     codes = tg.to_numpy(model.quantiser.nearest(z))
     z_q = tensor(model.quantiser.e.numpy()[codes], requires_grad=True)
@@ -188,7 +188,7 @@ def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
     expected += [tensor(at_e)] if decay is None else []
     expected += tg.grad(reconstruction, model.decoder.parameters())
     assert len(params) == len(expected)
-    for p, g, e in zip(params, found, expected, strict=True):
+    for p, g, e in zip(params, gradients, expected, strict=True):
         np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-9, atol=1e-12, err_msg=p.name)
 
 
@@ -250,13 +250,13 @@ def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measur
         )
     vq_loss(model, x)  # for averages to have settled
     model.encoder[0].eval()  # of two modes
-    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
-    found = measure(model, x)
-    np.testing.assert_array_equal(measure(model, x), found)
+    before, modes = model.state_dict(), [module.training for _, module in model.named_modules()]
+    result = measure(model, x)
+    np.testing.assert_array_equal(measure(model, x), result)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
-    assert [each.training for _, each in model.named_modules()] == modes
-    np.testing.assert_array_equal(measure(model.eval(), x), found)
+    assert [module.training for _, module in model.named_modules()] == modes
+    np.testing.assert_array_equal(measure(model.eval(), x), result)
 
 
 def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused():
@@ -287,7 +287,8 @@ one = tensor(np.ones((1, 4, 4, 1)))
             ValueError,
             "high",
         ),
-        (lambda: small().images(np.array([[[6, 1]]])), IndexError, "6"),
+        (lambda: small().images(np.array([[[6, 1]]])), IndexError, "< 6, got 1 to 6"),
+        (lambda: small().images(np.array([[[-1, 5]]])), IndexError, "-1 to 5"),
         (lambda: small().images(np.array([[[0.0, 1.0]]])), IndexError, "integer"),
         (lambda: vq_loss(small(), one, beta=-1.0), ValueError, "`beta` ≥ 0, got -1.0"),
         (lambda: vq_loss(small(), one, beta=math.nan), ValueError, "`beta` ≥ 0, got nan"),

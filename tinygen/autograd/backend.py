@@ -1,9 +1,6 @@
 """The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
 
-The rest of the library writes `xp.exp(x)` and need not ask which of the two it has. The exceptions:
-parallel.py, which splits large work across threads or hands it to the GPU whole; conv.py and
-normalisation.py, whose faster versions are for a CPU; and run/run.py, which rarely asks a GPU.
-
+The library writes `xp.exp(x)`, and only what is written for speed asks which of the two it has.
 Reading order: `use` chooses, `to_numpy` brings back; the proof of CuPy; memory and threads.
 """
 
@@ -29,7 +26,7 @@ __all__ = ["Array", "ArrayLike", "Rng", "Shape", "describe", "keep_memory", "to_
 class _Namespace:
     """The chosen library's names as plain attributes, so that `xp.exp` costs one look-up."""
 
-    def __getattr__(self, name: str) -> Any:  # only reached by names the library loads lazily
+    def __getattr__(self, name: str) -> Any:  # only for names that the library loads lazily
         return getattr(_chosen, name)
 
 
@@ -39,7 +36,6 @@ else:
     xp = _Namespace()
 
 LIBRARIES = ("numpy", "cupy")
-
 _chosen: ModuleType = np
 _device = 0
 in_use = False  # there are tensors, so that another backend can't be chosen any more
@@ -47,9 +43,6 @@ name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # among how many parallel.py shares work out
 on_cpu = True  # whether arrays are NumPy's own
 plain = False  # compute as the equations read: on a GPU, and on a CPU if TINYGEN_PLAIN=1
-
-
-# --- choosing -------------------------------------------------------------------------------------
 
 
 def use(library: str, device: int = 0) -> None:
@@ -62,10 +55,8 @@ def use(library: str, device: int = 0) -> None:
     if library == name and device == _device:
         return
     if in_use:
-        raise RuntimeError(
-            f"use({library!r}) comes too late: tensors exist already; call it first, or set "
-            f"TINYGEN_BACKEND={library} before Python starts"
-        )
+        advice = f"call it first, or set TINYGEN_BACKEND={library} before Python starts"
+        raise RuntimeError(f"use({library!r}) comes too late: tensors exist already; {advice}")
     module = _cupy(device) if library == "cupy" else importlib.import_module(library)
     threads = _count_threads() if module is np else 1
     _chosen, _device, name, on_cpu = module, device, library, module is np
@@ -113,15 +104,11 @@ def _cupy(device: int) -> ModuleType:
     return cupy
 
 
-# --- memory and threads ---------------------------------------------------------------------------
-
-
 def keep_memory() -> None:
     """Let this process keep freed memory for its next arrays (Linux with glibc only).
 
     A training step frees and requests the same hundreds of megabytes, which by default the system
-    zeroes in between: that takes longer than a pass of arithmetic. Call this at the start of a
-    program that trains. Where an environment variable `MALLOC_…` is set, its rules stay.
+    zeroes in between. Where an environment variable `MALLOC_…` is set, its rules stay.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

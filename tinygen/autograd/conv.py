@@ -1,4 +1,4 @@
-r"""Convolution: a matrix product over patches, and its two adjoints.
+r"""What layers do with every K × L patch of an image: convolution and its adjoints, and pooling.
 
 Notation: images x are (N, H, W, C), N of them, H × W pixels, C channels. A weight w is
 (K, L, C, O): K × L pixels, from C channels to O. Stride s, zero padding p; y is (N, H', W', O) with
@@ -10,26 +10,26 @@ Its derivatives are three operations, and each one's two gradients are the other
     conv2d(x, w) = ∂T/∂y        conv_transpose2d(y, w) = ∂T/∂x        conv2d_weight(x, y) = ∂T/∂w
 
 so the six vjps below are these three functions again, and gradients of any order come for nothing.
+Pooling is a reduction over patches; its gradients are those of the reduction.
 
 Reading order: the plain computation, one matrix product for each of the three; the three
-operations; last, where the CPU takes another route to the same numbers (fast_conv.py).
+operations; which parts of a batch are computed at once, and how; patches and pooling.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import operator
-from typing import Any
 
 from tinygen._types import Array, ArrayLike
-from tinygen.autograd import backend, fast_conv, geometry
+from tinygen.autograd import backend, fast_conv, functions, geometry
 from tinygen.autograd.backend import xp
-from tinygen.autograd.geometry import Padding, Pads, Pair, Size, output_size, pair_of
-from tinygen.autograd.tensor import Tensor, record
+from tinygen.autograd.geometry import Bias, Padding, Pads, Pair, Size, Stride, output_size, pair_of
+from tinygen.autograd.shaping import broadcast_to, pad, reshape
+from tinygen.autograd.tensor import Tensor, as_float, as_tensor, record
 
-__all__ = ["conv2d", "conv2d_weight", "conv_transpose2d"]
-
+__all__ = ["avg_pool2d", "conv2d", "conv2d_weight", "conv_transpose2d"]
+__all__ += ["max_pool2d", "patches", "upsample2d"]
 
 # --- the plain computation, on arrays -------------------------------------------------------------
 
@@ -64,8 +64,7 @@ def plain_conv(x: Array, w: Array, s: Pair, p: Pads) -> Array:
 
 
 def plain_conv_transpose(y: Array, w: Array, s: Pair, p: Pads, size: Pair) -> Array:
-    patches = xp.tensordot(y, w, (3, 3))  # Σ over o → (N, H', W', K, L, C)
-    return add_back(patches, s, p, size)
+    return add_back(xp.tensordot(y, w, (3, 3)), s, p, size)  # Σ over o → (N, H', W', K, L, C)
 
 
 def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
@@ -77,7 +76,7 @@ def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array
 
 
 def conv2d(
-    x: ArrayLike, w: ArrayLike, stride: Size = 1, padding: Padding = 0, *, bias: Any = None
+    x: ArrayLike, w: ArrayLike, stride: Size = 1, padding: Padding = 0, *, bias: Bias = None
 ) -> Tensor:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
@@ -107,7 +106,7 @@ def conv_transpose2d(
     padding: Padding = 0,
     size: Size | None = None,
     *,
-    bias: Any = None,
+    bias: Bias = None,
 ) -> Tensor:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o]: conv2d's adjoint, from O to C
 
@@ -153,7 +152,7 @@ def conv2d_weight(
     )
 
 
-# --- the CPU computes the same in blocks that fit its cache; a GPU in large parts of the batch ----
+# --- a GPU computes large parts of a batch at once, a CPU blocks that fit its cache ---------------
 
 PATCH_BYTES = 256 << 20  # the most that patches take at once: they are K L times the image
 
@@ -176,9 +175,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     if not backend.plain:
         return fast_conv.conv_weight(x, y, s, p, size)
     parts = _parts(x, *y.shape[1:3], *size, x.shape[3])
-    return functools.reduce(
-        operator.add, (plain_conv_weight(x[i], y[i], s, p, size) for i in parts)
-    )
+    return functools.reduce(xp.add, [plain_conv_weight(x[i], y[i], s, p, size) for i in parts])
 
 
 def _parts(images: Array, *patches: int) -> list[slice]:
@@ -189,3 +186,61 @@ def _parts(images: Array, *patches: int) -> list[slice]:
 
 def _join(parts: list[Array]) -> Array:
     return xp.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+# --- patches and pooling --------------------------------------------------------------------------
+
+
+def patches(x: ArrayLike, size: Size, stride: Size = 1, padding: Padding = 0) -> Tensor:
+    """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: the K × L patch under each output pixel
+
+    A convolution is a dense layer on these: conv2d(x, w) = Σ over k, l, c of patches(x) ⊙ w.
+    """
+    x = geometry.images_of("patches", "x", x)
+    (_, H, W, _), kernel = x.shape, pair_of("patches", "size", size)
+    s, p, _ = geometry.in_full("patches", (H, W), kernel, stride, padding)
+    return record(windows(x.data, kernel, s, p).copy(), (x, lambda g, _: _fold(g, s, p, (H, W))))
+
+
+def _fold(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
+    """x[n, s i + k − p, s j + l − p, c] = Σ z[n,i,j,k,l,c]: the adjoint of `patches`"""
+    kernel = z.shape[3:5]
+    return record(add_back(z.data, s, p, size), (z, lambda g, _: patches(g, kernel, s, p)))
+
+
+def max_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
+    """z = the maximum over each patch; equal largest entries share its gradient
+
+    The stride is `size` unless given. Padding never wins.
+    """
+    x = geometry.images_of("max_pool2d", "x", as_float(x))
+    size, s, p = _pool_geometry("max_pool2d", x, size, stride, padding)
+    x = pad(x, ((0, 0), *p, (0, 0)), constant_values=-xp.inf)
+    return functions.max(patches(x, size, s), axis=(3, 4))
+
+
+def avg_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
+    """z = the mean over those pixels of each patch that lie in the image"""
+    x = geometry.images_of("avg_pool2d", "x", x)
+    size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
+    ones = as_tensor(xp.ones((1, *x.shape[1:3], 1), x.dtype))
+    total, count = (functions.sum(patches(t, size, s, p), axis=(3, 4)) for t in (x, ones))
+    return total / count
+
+
+def _pool_geometry(
+    name: str, x: Tensor, size: Size, stride: Stride, padding: Padding
+) -> tuple[Pair, Pair, Pads]:
+    kernel, stride = pair_of(name, "size", size), size if stride is None else stride
+    s, p, _ = geometry.in_full(name, x.shape[1:3], kernel, stride, padding)
+    if max(p[0]) >= kernel[0] or max(p[1]) >= kernel[1]:  # a patch would lie outside the image
+        raise ValueError(f"{name}: expected `padding` below the size {kernel}, got {p}")
+    return kernel, s, p
+
+
+def upsample2d(x: ArrayLike, factor: Size = 2) -> Tensor:
+    """z[n, i, j] = x[n, ⌊i/f⌋, ⌊j/f⌋]: every pixel repeated f × f times"""
+    x = geometry.images_of("upsample2d", "x", x)
+    (N, H, W, C), (f, g) = x.shape, pair_of("upsample2d", "factor", factor)
+    z = broadcast_to(reshape(x, (N, H, 1, W, 1, C)), (N, H, f, W, g, C))
+    return reshape(z, (N, H * f, W * g, C))

@@ -1,20 +1,14 @@
 r"""Convolution on a CPU: what conv.py computes plainly, in blocks that stay in a core's cache.
 
-The patch matrix of a whole batch is K L times the images: it would be written to memory and read
-back before a product. Here `_patches` makes it for a few images, or a band of one, at a time, and
-the product finds it in the cache; the blocks are spread over the cores. Three more ideas save work:
+The patch matrix of a whole batch is K L times the images. Here `_patches` makes it for a few of
+them, or a band of one, at a time, the product finds it in the cache, and a bias is added there.
+A transposed convolution of stride s falls into s × s phases, each a stride-1 convolution, so that
+no zero is multiplied. For few channels it is cheaper to add patches up (`_scatter`).
 
-- A transposed convolution of stride s falls into s × s phases, each a stride-1 convolution, so
-  that no zero is multiplied and nothing is added to memory twice.
-- For few output channels it is cheaper to add patches up (`_scatter`) than to copy them.
-- A bias is added to each block while it is in the cache.
-
-Notation as in conv.py. These functions are tested equal to the plain ones; `TINYGEN_PLAIN=1`
-switches them off.
+Notation as in conv.py. `TINYGEN_PLAIN=1` switches these functions off.
 """
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -25,8 +19,7 @@ from tinygen.autograd.geometry import Pads, Pair, output_size
 from tinygen.autograd.parallel import block_bytes, blocks, share_out, spread, workspace
 
 FEW = 4  # channels in per channel out, from which adding patches up is cheaper than copying them
-
-# --- the triple -----------------------------------------------------------------------------------
+Patches = Callable[[int, int], Iterator[tuple[tuple[slice, slice], Array]]]
 
 
 def conv(x: Array, w: Array, biases: list[Array], s: Pair, p: Pads) -> Array:
@@ -77,16 +70,14 @@ def conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
                     totals[i, k : k + slab] += np.matmul(part, g, out=product)
 
     share_out(share, shares)
-    for other in totals[1:]:
-        totals[0] += other
-    return totals[0].reshape(K, L, C, O)
+    return functools.reduce(np.add, totals).reshape(K, L, C, O)
 
 
 def conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o] + biases
 
-    Stride s puts y's patches onto s × s interleaved grids. On each grid the operation is a stride-1
-    correlation of y with the weights that reach that grid, in reverse order.
+    On each of s × s interleaved grids this is a stride-1 correlation of y with the weights that
+    reach that grid, in reverse order.
     """
     K, L, C, O = w.shape
     if FEW * C <= O:
@@ -137,11 +128,6 @@ def _scatter(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pa
 
     spread(work, N, (rows * columns * K * L + height * width) * C * y.itemsize)
     return x
-
-
-# --- patches, bands of rows, and the opposite view of a convolution -------------------------------
-
-Patches = Callable[[int, int], Iterator[tuple[tuple[slice, slice], Array]]]
 
 
 def _patches(x: Array, kernel: Pair, size: Pair, s: Pair, p: Pads) -> tuple[int, int, Patches]:

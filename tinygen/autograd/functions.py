@@ -1,11 +1,9 @@
 r"""Functions of a tensor: exp, tanh, relu, sums, softmax and their kin.
 
-Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. Sigmoid and
-softplus would overflow as the textbook writes them: they take the exponential of bounded numbers,
-and are true, like their gradients, from −1000 to 1000. The reductions' keywords are NumPy's.
+Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. None overflows
+that need not: exponentials are taken of bounded numbers.
 
-Reading order: one element at a time (exponentials, trigonometry, the sigmoid family, the
-rectifiers, choosing); then the reductions (sum, mean, var, max, logsumexp, softmax).
+Reading order: one element at a time, from `exp` to `clip`; then the reductions.
 """
 
 from __future__ import annotations
@@ -23,13 +21,12 @@ from tinygen.autograd.parallel import fused
 from tinygen.autograd.shaping import broadcast_to, reshape
 from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, record
 
-__all__ = ["abs", "cos", "erf", "exp", "expm1", "gelu", "log", "log1p", "sigmoid", "silu", "sin"]
-__all__ += ["clip", "elu", "leaky_relu", "maximum", "minimum", "relu", "softplus", "sqrt", "tanh"]
-__all__ += ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum", "var", "where"]
+__all__ = ["abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log"]
+__all__ += ["log1p", "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu"]
+__all__ += ["sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where"]
 LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
 
-
-# --- exponentials and roots -----------------------------------------------------------------------
+# --- exponentials, roots and trigonometry ---------------------------------------------------------
 
 
 def exp(x: ArrayLike) -> Tensor:
@@ -67,9 +64,6 @@ def abs(x: ArrayLike) -> Tensor:
     return as_tensor(x).__abs__()
 
 
-# --- trigonometry ---------------------------------------------------------------------------------
-
-
 def sin(x: ArrayLike) -> Tensor:
     """z = sin x;  x̄ = z̄ ⊙ cos x"""
     x = as_float(x)
@@ -103,9 +97,7 @@ def sigmoid(x: ArrayLike) -> Tensor:
     return record(_sigmoid(x.data), (x, lambda g, z: g * z * sigmoid(-x)))
 
 
-@fused
-def _softplus(x: Array) -> Array:
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+_softplus = fused(lambda x: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))))
 
 
 def softplus(x: ArrayLike) -> Tensor:
@@ -115,11 +107,13 @@ def softplus(x: ArrayLike) -> Tensor:
 
 
 @fused
+@np.errstate(over="ignore")  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
 def _silu(x: Array) -> Array:
     return x / (1 + xp.exp(-x))
 
 
 @fused
+@np.errstate(over="ignore")
 def _silu_vjp(g: Array, x: Array) -> Array:
     s = 1 / (1 + xp.exp(-x))
     return g * s * (1 + x * (1 - s))
@@ -131,13 +125,11 @@ def silu(x: ArrayLike) -> Tensor:
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         if not is_recording():
-            with np.errstate(over="ignore"):
-                return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
+            return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
         s = sigmoid(x)
         return g * (s * (1 + x * (1 - s)))
 
-    with np.errstate(over="ignore"):  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
-        return record(_silu(x.data), (x, vjp))
+    return record(_silu(x.data), (x, vjp))
 
 
 _TERMS = 120  # what the series of erf needs for 16 digits at x = 6, beyond which erf is 1
@@ -177,14 +169,8 @@ def relu(x: ArrayLike) -> Tensor:
     return record(xp.maximum(x.data, 0), (x, lambda g, z: g * (z.data > 0)))
 
 
-@fused
-def _leaky(x: Array, slope: float) -> Array:
-    return xp.maximum(x, slope * x)
-
-
-@fused
-def _times_slopes(g: Array, x: Array, slope: float) -> Array:
-    return g * ((x > 0).astype(g.dtype) * (1 - slope) + slope)
+_leaky = fused(lambda x, slope: xp.maximum(x, slope * x))
+_times_slopes = fused(lambda g, x, slope: g * ((x > 0).astype(g.dtype) * (1 - slope) + slope))
 
 
 def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:
@@ -202,9 +188,8 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Tensor:
 
 def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
     """z = x where x > 0, else α (eˣ − 1);  x̄ = z̄ where x > 0, else z̄ ⊙ α eˣ"""
-    x, alpha = as_float(x), float(alpha)
-    z = xp.maximum(x.data, 0) + alpha * xp.expm1(xp.minimum(x.data, 0))
-    return record(z, (x, lambda g, _: where(x.data > 0, g, g * alpha * exp(minimum(x, 0)))))
+    x = as_float(x)
+    return where(x.data > 0, x, alpha * expm1(minimum(x, 0)))
 
 
 # --- choosing: the gradient goes to the entry that was chosen -------------------------------------
@@ -255,9 +240,7 @@ def sum(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def kept_shape(shape: Shape, axis: Axis) -> Shape:
     """The shape after reducing `axis` with keepdims."""
-    if axis is None:
-        return (1,) * len(shape)
-    axes = normalize_axis_tuple(axis, len(shape))
+    axes = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -272,7 +255,7 @@ def _count(name: str, shape: Shape, axis: Axis, ddof: int = 0) -> int:
     n = math.prod(a for a, b in zip(shape, kept_shape(shape, axis), strict=True) if a != b)
     if n <= ddof:
         raise ValueError(
-            f"{name}: expected more than {ddof} entries along axis {axis} of shape {shape}"
+            f"{name}: needs more than {ddof} entries along axis {axis} of shape {shape}"
         )
     return n - ddof
 
@@ -281,8 +264,7 @@ def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) 
     """z = Σ (x − mean x)² / (n − ddof);  x̄ = 2 z̄ (x − mean x) / (n − ddof)"""
     x = as_float(x)
     kept, n = kept_shape(x.shape, axis), _count("var", x.shape, axis, ddof)
-    m = mean(x, axis, keepdims=True)
-    z = xp.square(x.data - m.data).sum(axis=axis, keepdims=keepdims) / n
+    z = xp.square(x.data - mean(x, axis, True).data).sum(axis=axis, keepdims=keepdims) / n
     return record(z, (x, lambda g, _: reshape(g, kept) * (2 / n) * (x - mean(x, axis, True))))
 
 
@@ -319,9 +301,8 @@ def logsumexp(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     x = as_float(x)
     _, total, m = _exp_shifted(x.data, axis)
     z = m + xp.log(total)
-    kept = z.shape
-    z = z if keepdims else z.squeeze(axis)
-    return record(z, (x, lambda g, _: reshape(g, kept) * softmax(x, axis)))
+    data = z if keepdims else z.squeeze(axis)
+    return record(data, (x, lambda g, _: reshape(g, z.shape) * softmax(x, axis)))
 
 
 def softmax(x: ArrayLike, axis: Axis = -1) -> Tensor:

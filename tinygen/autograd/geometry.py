@@ -1,13 +1,9 @@
-"""The shapes of a convolution: strides, padding and output sizes, and checks of its arguments.
-
-Each check names the operation and the argument that it was called for, so that `conv2d` and
-`max_pool2d` raise errors in their own name.
-"""
+"""The shapes of a convolution: strides, padding and output sizes, and checks of its arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +15,8 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+Stride: TypeAlias = Size | None  # by default that of the operation
+Bias: TypeAlias = ArrayLike | Sequence[Tensor | None] | None
 
 
 def in_full(
@@ -51,9 +49,6 @@ def smallest(name: str, pixels: Shape, kernel: Shape, s: Pair, padding: Padding)
     return [(n - 1) * t + k - sum(q) for n, t, k, q in zip(pixels, s, kernel, pads, strict=True)]
 
 
-# --- the arguments --------------------------------------------------------------------------------
-
-
 def images_of(name: str, argument: str, x: ArrayLike) -> Tensor:
     """Images, or a convolution's weight, as a Tensor of four axes without an empty one."""
     images = as_tensor(x)
@@ -63,15 +58,14 @@ def images_of(name: str, argument: str, x: ArrayLike) -> Tensor:
     return images
 
 
-def operands(name: str, bias: Any, **images: ArrayLike) -> tuple[Tensor, Tensor, list[Tensor]]:
+def operands(name: str, bias: Bias, **images: ArrayLike) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The two operands and the list of biases, as Tensors of one dtype."""
     for argument, value in images.items():
         images_of(name, argument, value)
-    several = isinstance(bias, (list, tuple)) and all(
-        b is None or hasattr(b, "shape") for b in bias
-    )
-    biases = [b for b in (bias if several else [bias]) if b is not None]
-    x, y, *biases = as_alike(name, *images.values(), *biases)
+    several = [b for b in (bias if isinstance(bias, (list, tuple)) else [bias]) if b is not None]
+    if not all(hasattr(b, "shape") for b in several):
+        several = [bias]  # a list of numbers is one
+    x, y, *biases = as_alike(name, *images.values(), *several)
     return x, y, biases
 
 
@@ -84,13 +78,11 @@ def broadcast(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
         raise ValueError(f"{name}: `bias` must broadcast to {shape}, got {got}") from None
 
 
-def pair_of(name: str, argument: str, value: Any, least: int = 1) -> Pair:
+def pair_of(name: str, argument: str, value: object, least: int = 1) -> Pair:
     """(value, value) for an int, a pair as it is."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
-        raise ValueError(
-            f"{name}: expected `{argument}` as one or two ints ≥ {least}, got {value!r}"
-        )
+        raise ValueError(f"{name}: `{argument}` must be one or two ints ≥ {least}, got {value!r}")
     return int(pair[0]), int(pair[1])
 
 

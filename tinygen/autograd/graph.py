@@ -1,10 +1,9 @@
 """Differentiation: a graph of tensors, and the walk backwards through it.
 
-A tensor that is used twice receives two cotangents, which add up, because a small change of it
-reaches the result by both paths. So it can pass its own cotangent on only when everything computed
-from it has been visited: the walk takes tensors in an order in which each comes before its inputs.
+A tensor that is used twice receives two cotangents, which add up. So it can pass its own on only
+when everything computed from it has been visited: the walk takes each tensor before its inputs.
 
-Reading order: `grad`, `walk_back`, `ancestors`; the graphs that are refused; `no_grad`.
+Reading order: `grad`, `ancestors`, `walk_back`; the graphs that are refused; `no_grad`.
 """
 
 from __future__ import annotations
@@ -36,15 +35,18 @@ def grad(
 ) -> Tensors:
     """The gradient of the scalar `y` with respect to a tensor, or to each of several.
 
-    With `create_graph` the gradient is itself recorded, and can be differentiated again. A `y` of
-    any shape needs the `cotangent`, of that shape, that multiplies its Jacobian from the left.
-    An `x` that `y` does not depend on is an error, or has zero gradient if `allow_unreachable`.
+    With `create_graph` it can be differentiated again. Another `y` than a scalar needs the
+    `cotangent` that multiplies its Jacobian from the left. An `x` that `y` does not depend on is an
+    error, or has gradient zero if `allow_unreachable`.
     """
-    targets = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
+    targets: list[Tensor] = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
+    for t in (y, *targets):
+        if not isinstance(t, autograd.Tensor):
+            raise TypeError(f"grad: expected Tensors, got {type(t).__name__}")
     if cotangent is None:
         if y.size != 1:
             raise ValueError(f"grad: `y` has shape {y.shape}; reduce it, or pass `cotangent`")
-        cotangent = autograd.tensor.constant(xp.ones(y.shape, y.dtype))
+        cotangent = autograd.as_tensor(xp.ones(y.shape, y.dtype))
     elif (cotangent.shape, cotangent.dtype) != (y.shape, y.dtype):
         ours, theirs = (f"{t.dtype} {t.shape}" for t in (y, cotangent))
         raise ValueError(f"grad: expected `cotangent` to be {ours}, as `y` is, got {theirs}")
@@ -54,32 +56,27 @@ def grad(
     finally:
         recording.reset(token)
 
-    gradients, given_out = [], {id(cotangent._data)}
+    gradients, ids = [], {id(cotangent._data)}  # of arrays that have an owner
     for i, x in enumerate(targets):
         g = cotangents.get(id(x))
-        if g is None:
-            if not allow_unreachable:
-                raise ValueError(_why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
-            g = autograd.tensor.constant(xp.zeros(x.shape, x.dtype))
-        if not create_graph:
-            data = g._data
-            if getattr(data, "base", data) is not None or id(data) in given_out:
+        if g is None and not allow_unreachable:
+            raise ValueError(_why_unreachable(y, x, "`xs`" if x is xs else f"`xs[{i}]`"))
+        if g is None or not create_graph:
+            data = xp.zeros(x.shape, x.dtype) if g is None else g._data
+            if getattr(data, "base", data) is not None or id(data) in ids:
                 data = data.copy()  # a view, or another's: it would change with that
-            given_out.add(id(data))
-            g = autograd.tensor.constant(data)
-            g._cut = True
+            ids.add(id(data))
+            g = autograd.as_tensor(data)
+            g._cut = not create_graph
         gradients.append(g)
     return gradients[0] if isinstance(xs, autograd.Tensor) else gradients
 
 
 def ancestors(y: Tensor) -> list[Tensor]:
-    """All nodes that `y` was computed from and that require gradients, inputs before outputs.
-
-    With a stack of its own instead of recursion: a graph may be deeper than Python's stack.
-    """
+    """All nodes that `y` was computed from and that require gradients, inputs before outputs."""
     order: list[Tensor] = []
     seen: set[int] = set()
-    stack = [(y, False)] if y.requires_grad else []
+    stack = [(y, False)] if y.requires_grad else []  # a graph may be deeper than Python's own stack
     while stack:
         node, inputs_are_done = stack.pop()
         if inputs_are_done:
@@ -139,19 +136,14 @@ def _fit(g: Tensor, x: Tensor) -> Tensor:
     return g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
 
 
-# --- what `grad` refuses: what would silently come out wrong --------------------------------------
-
-
 def _check(x: Tensor, version: int) -> None:
     """Nothing has changed an input, nor, if it is a view, what it is a view of; nor was it cut."""
     if x._version != version:
-        called = f"{x._called()} was changed after it was used in this graph"
-        raise RuntimeError(f"grad: {called}; take the gradient first, then update")
+        change = f"{x._called()} was changed after it was used in this graph"
+        raise RuntimeError(f"grad: {change}; take the gradient first, then update")
     if x._cut and not x.requires_grad:
-        raise RuntimeError(
-            f"grad: `y` depends on a gradient, or on {x._called()} computed from one, whose own "
-            f"graph was not kept; pass create_graph=True to that grad(), or .detach() it"
-        )
+        cut = f"{x._called()} is, or comes from, a gradient whose own graph was not kept"
+        raise RuntimeError(f"grad: {cut}; pass create_graph=True to that grad(), or .detach() it")
     for y, _, version_then in x._inputs:
         if getattr(x._data, "base", x) is not None and xp.may_share_memory(x._data, y._data):
             _check(y, version_then)
@@ -168,15 +160,11 @@ def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
     return f"grad: `y` does not depend on {where}"
 
 
-# --- recording nothing ----------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates.
 
-    A generator hands control back in the middle, so it can't be decorated: enter it around each
-    step instead, never across a `yield`.
+    In a generator enter it around each step, never across a `yield`.
     """
     token = recording.set(False)
     try:

@@ -13,8 +13,7 @@ With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the grad
 
 in which μ and r depend on x: r held constant would give wrong second derivatives.
 
-Reading order: `normalise`, the equation and its gradient; then the same on a CPU in few passes over
-memory, each in blocks that stay in a core's cache. `TINYGEN_PLAIN=1` switches these off.
+Reading order: `normalise`; then the same on a CPU, in blocks that stay in a core's cache.
 """
 
 from __future__ import annotations
@@ -32,12 +31,11 @@ from tinygen.autograd.backend import xp
 from tinygen.autograd.functions import mean
 from tinygen.autograd.graph import is_recording
 from tinygen.autograd.parallel import fused, spread, workspace
-from tinygen.autograd.tensor import Tensor, as_alike, as_tensor, record
+from tinygen.autograd.tensor import Tensor, Vjp, as_alike, as_tensor, record
 
 __all__ = ["normalise"]
 
-Vjp = Callable[[Tensor, Tensor], Tensor]
-Gradients = tuple[Callable[[Tensor], Array], ...]
+ArrayVjp = Callable[[Tensor], Array]
 B_D = (1, 3)  # the axes that share a mean
 
 
@@ -78,7 +76,7 @@ def normalise(
     return record(y, *zip((x, gamma, beta), vjps, strict=True)), mu, variance
 
 
-def _unless_recorded(fast: Callable[[Tensor], Array], vjp: Vjp) -> Vjp:
+def _unless_recorded(fast: ArrayVjp, vjp: Vjp) -> Vjp:
     """The fast array of a gradient; the vjp in Tensors where it will be differentiated again."""
     return lambda g, y: vjp(g, y) if is_recording() else as_tensor(fast(g))
 
@@ -88,7 +86,7 @@ def _unless_recorded(fast: Callable[[Tensor], Array], vjp: Vjp) -> Vjp:
 
 def on_cpu(
     x: Array, gamma: Array, beta: Array, eps: float
-) -> tuple[Array, Array, Array, Gradients]:
+) -> tuple[Array, Array, Array, list[ArrayVjp]]:
     """y, μ and σ², and the functions from ȳ to x̄, γ̄ and β̄ as arrays (right to order 1 only).
 
     The three gradients share the sums over ȳ and ȳ ⊙ z. Given these, x̄ is one more pass:
@@ -112,22 +110,12 @@ def on_cpu(
         slope = np.repeat(-r * r * mean_hz, D, axis=3)
         return _one_pass(_affine2, g.data, scale, -r * mean_h - slope * mu, x, slope)
 
-    return (
-        y,
-        mu,
-        variance,
-        (vjp_x, lambda g: sums(g)[1].sum((0, 1)), lambda g: sums(g)[0].sum((0, 1))),
-    )
+    vjps = [vjp_x, lambda g: sums(g)[1].sum((0, 1)), lambda g: sums(g)[0].sum((0, 1))]
+    return y, mu, variance, vjps
 
 
-@fused
-def _affine(x: Array, scale: Array, shift: Array) -> Array:
-    return x * scale + shift
-
-
-@fused
-def _affine2(x: Array, scale: Array, shift: Array, x2: Array, scale2: Array) -> Array:
-    return x * scale + shift + x2 * scale2
+_affine = fused(lambda x, scale, shift: x * scale + shift)
+_affine2 = fused(lambda x, scale, shift, x2, scale2: x * scale + shift + x2 * scale2)
 
 
 def _one_pass(formula: Callable[..., Array], *arrays: Array) -> Array:
@@ -153,10 +141,8 @@ def _moments(x: Array) -> tuple[Array, Array]:
     if len(x) > 1:
         return np.concatenate(means), np.concatenate(squares) / n
     mu = sum(k / n * m for k, m in zip(counts, means, strict=True))
-    # around the common mean: Σ (x − μ)² = Σ (x − m)² + n (m − μ)²
-    return mu, sum(
-        s + k * (m - mu) ** 2 for k, m, s in zip(counts, means, squares, strict=True)
-    ) / n
+    pieces = zip(counts, means, squares, strict=True)  # Σ (x − μ)² = Σ (x − m)² + n (m − μ)²
+    return mu, sum(s + k * (m - mu) ** 2 for k, m, s in pieces) / n
 
 
 def _sums(g: Array, x: Array, mu: Array, r: Array) -> tuple[Array, Array]:
@@ -176,16 +162,13 @@ def _sums(g: Array, x: Array, mu: Array, r: Array) -> tuple[Array, Array]:
 
 def _in_pieces(work: Callable[[slice, slice], Any], x: Array, copies: int) -> list[Any]:
     """`work` on images, or on rows of the only one; `copies` of a piece fit into a block."""
-    A, B, G, D = x.shape
-    row = copies * G * D * x.itemsize
-    if A > 1:
-        return spread(lambda i, j: work(slice(i, j), slice(None)), A, B * row)
-    return spread(lambda i, j: work(slice(None), slice(i, j)), B, row)
+    if len(x) > 1:
+        return spread(lambda i, j: work(np.s_[i:j], np.s_[:]), len(x), copies * x[0].nbytes)
+    return spread(lambda i, j: work(np.s_[:], np.s_[i:j]), x.shape[1], copies * x[0, 0].nbytes)
 
 
 def _add_up(x: Array) -> Array:
     """Σ over B: (A, B, G, D) → (A, 1, G, D), as a product with ones, which is the fastest sum."""
     A, B, G, D = x.shape
-    if B == 1:
-        return x.copy()
-    return (np.ones((1, B), x.dtype) @ x.reshape(A, B, G * D)).reshape(A, 1, G, D)
+    z = np.ones((1, B), x.dtype) @ x.reshape(A, B, G * D) if B > 1 else x.copy()
+    return z.reshape(A, 1, G, D)

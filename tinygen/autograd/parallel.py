@@ -1,15 +1,11 @@
 """Large work, cut into blocks that stay in a core's cache and split across threads.
 
 NumPy does one thing after another on one core, and walks through memory once for each. Here a
-formula over arrays becomes one pass (`fused`), and a product or any job in parts runs on all cores
-at once, since NumPy releases the interpreter while it computes. A GPU gets the work whole, or in a
-few large blocks.
+formula over arrays becomes one pass, and a product or any job in parts runs on all cores at once,
+since NumPy releases the interpreter while it computes. A GPU gets the work whole.
 
-Reading order: `workspace`, `OneBlasThread`, `share_out` and `spread`; then `product`, `fused`,
-`in_place` and `add_up`, which use them.
+Reading order: `workspace` and `OneBlasThread`; `share_out` and `spread`; products; formulas.
 """
-
-from __future__ import annotations
 
 import contextvars
 import functools
@@ -36,10 +32,7 @@ _scratch = threading.local()
 
 
 def workspace(key: str, shape: Shape, dtype: Any) -> Array:
-    """An uninitialised array that each thread keeps, under `key`, for its next block.
-
-    Fresh memory would have to be requested from the system, and zeroed by it, for every block.
-    """
+    """An uninitialised array that each thread keeps, under `key`: fresh memory costs more."""
     count = math.prod(shape)
     kept = getattr(_scratch, key, None)
     if kept is None or kept.size < count or kept.dtype != dtype:
@@ -49,10 +42,9 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
 
 
 class OneBlasThread:
-    """`with one_blas_thread:` BLAS keeps to one thread; afterwards it has as many as before.
+    """`with one_blas_thread:` BLAS, whose threads spin for a while when done, keeps to one thread.
 
-    A BLAS thread that has done its part spins for a while, on a core that ours need. BLAS has one
-    number of threads per process: the first to enter sets it to 1, the last to leave restores it.
+    Its number is the process's: the first to enter sets it to 1, the last to leave restores it.
     """
 
     def __init__(self) -> None:
@@ -78,9 +70,6 @@ class OneBlasThread:
 one_blas_thread = OneBlasThread()
 
 
-# --- work in parts --------------------------------------------------------------------------------
-
-
 @functools.cache
 def _helpers(count: int, process: int) -> SimpleQueue[Callable[[], None]]:
     """The queue that `count` threads serve, started on first use; a forked process has its own."""
@@ -100,17 +89,16 @@ def share_out(job: Callable[[int], None], count: int) -> None:
     left, ended = iter(range(count)), SimpleQueue[BaseException | None]()
 
     def take() -> None:
-        error: BaseException | None = None
         _scratch.busy = True
         try:
             for k in left:  # all threads share this iterator
                 job(k)
-        except BaseException as raised:
-            error = raised
+            ended.put(None)
+        except BaseException as error:
             for _ in left:  # so that the others stop too
                 pass
+            ended.put(error)
         _scratch.busy = False
-        ended.put(error)
 
     with one_blas_thread:
         # a thread that waited here for others that wait here could wait for ever
@@ -130,9 +118,8 @@ def share_out(job: Callable[[int], None], count: int) -> None:
 
 def block_bytes() -> int:
     """The workspace of one block: what fits a core's cache; a GPU wants few large pieces."""
-    if not backend.on_cpu:
-        return GPU_BLOCK_BYTES
-    return min(BLOCK_BYTES, WORKSPACE_BYTES // backend.threads)
+    fits = min(BLOCK_BYTES, WORKSPACE_BYTES // backend.threads)
+    return fits if backend.on_cpu else GPU_BLOCK_BYTES
 
 
 def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
@@ -166,10 +153,7 @@ LIMIT_FROM = 1 << 18  # multiplications: a smaller product OpenBLAS does on one 
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices.
-
-    Where only one of two stacks of matrices is repeated along the first axis, on one core.
-    """
+    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices."""
     if a.shape[-1] == 1:
         return a * b  # an outer product: BLAS takes many times as long
     multiplications, threads = a.size * b.shape[-1], backend.threads
@@ -197,10 +181,7 @@ def product(a: Array, b: Array) -> Array:
 
 
 def add_up(x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
-    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones.
-
-    NumPy adds rows up at a fraction of the speed at which BLAS multiplies them by one.
-    """
+    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones."""
     if isinstance(axis, tuple) and x.size >= 1 << 14 and x.dtype.char in "fd" and not backend.plain:
         axes = [a % x.ndim for a in axis]
         first, last = min(axes, default=0), max(axes, default=0) + 1
@@ -221,43 +202,33 @@ FUSE_FROM = 1 << 17  # elements: below this, one call costs less than cutting th
 def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
     """An elementwise formula over arrays as one pass over memory.
 
-    Written plainly, `g * s * (1 + x * (1 - s))` walks through memory once per operation. On NumPy
-    the formula is applied to one block after another, so that its temporaries stay in cache, and
-    blocks are spread over threads; on CuPy it becomes one kernel. Arrays broadcast; the formula
-    returns one array, and must not look beyond one element.
+    On NumPy the formula is applied to blocks, whose temporaries stay in cache, on all threads; on
+    CuPy it becomes one kernel. Arrays broadcast; the formula must not look beyond one element.
     """
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> Any:
-        if not backend.on_cpu:
-            return _kernel(formula)(*arrays)
-        if _is_small(arrays):
-            return formula(*arrays)
-        shape, piece = _cut(arrays)
-        z = np.empty(shape, formula(*piece(0, 0)).dtype)
+        if whole := _for_whole(formula, arrays):
+            return whole(*arrays)
+        nothing = [np.empty(0, a.dtype) if np.ndim(a) else a for a in arrays]
+        z = np.empty(np.broadcast_shapes(*map(np.shape, arrays)), formula(*nothing).dtype)
+        write(z, *arrays)
+        return z
 
-        def work(start: int, stop: int) -> None:
-            z[start:stop] = formula(*piece(start, stop))
-
-        spread(work, shape[0], 4 * math.prod(shape[1:]) * z.itemsize)
-        return z.reshape(np.broadcast_shapes(*map(np.shape, arrays)))
+    @in_place
+    def write(z: Array, *arrays: Any) -> None:
+        z[...] = formula(*arrays)
 
     return apply
 
 
 def in_place(formula: Callable[..., None]) -> Callable[..., None]:
-    """An elementwise formula that changes arrays it is given, `m *= 0.9`, as one pass over memory.
-
-    The arrays are of one shape. Like `fused`, but nothing is returned and no memory requested,
-    beyond what one block's terms take.
-    """
+    """An elementwise formula that changes arrays of the largest shape, `m *= 0.9`, as one pass."""
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> None:
-        if not backend.on_cpu:
-            _kernel(formula)(*arrays)
-        elif _is_small(arrays):
-            formula(*arrays)
+        if whole := _for_whole(formula, arrays):
+            whole(*arrays)
         else:
             shape, piece = _cut(arrays)
             row_bytes = math.prod(shape[1:]) * arrays[0].itemsize
@@ -266,28 +237,28 @@ def in_place(formula: Callable[..., None]) -> Callable[..., None]:
     return apply
 
 
+def _for_whole(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """What is called on arrays that are not cut: on a GPU one kernel, of small ones the formula."""
+    if not backend.on_cpu:
+        return _kernel(formula)
+    largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
+    return formula if backend.plain or largest < FUSE_FROM else None
+
+
 @functools.cache
 def _kernel(formula: Callable[..., Any]) -> Callable[..., Any]:
-    kernel: Callable[..., Any] = xp.fuse()(formula)  # type: ignore[attr-defined]
-    return kernel
-
-
-def _is_small(arrays: tuple[Any, ...]) -> bool:
-    largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
-    return backend.plain or largest < FUSE_FROM
+    return xp.fuse()(formula)  # type: ignore[attr-defined]
 
 
 def _cut(arrays: tuple[Any, ...]) -> tuple[Shape, Callable[[int, int], list[Any]]]:
     """The shape in which to cut arrays into pieces, and the pieces from `start` to `stop`.
 
-    Contiguous arrays of one shape are cut anywhere, others along their first axis; an operand that
-    broadcasts along it is passed whole.
+    Contiguous arrays of one shape are cut anywhere, others along their first axis.
     """
     shape = np.broadcast_shapes(*map(np.shape, arrays))
     if all(not np.ndim(a) or (a.shape == shape and a.flags.c_contiguous) for a in arrays):
         arrays = tuple(a.reshape(-1) if np.ndim(a) else a for a in arrays)
         shape = (math.prod(shape),)
-    whole = [np.ndim(a) < len(shape) or len(a) != shape[0] for a in arrays]
-    return shape, lambda start, stop: [
-        a if w else a[start:stop] for a, w in zip(arrays, whole, strict=True)
-    ]
+    cut = [np.ndim(a) == len(shape) and len(a) == shape[0] for a in arrays]
+    pairs = list(zip(arrays, cut, strict=True))  # what broadcasts along that axis is passed whole
+    return shape, lambda start, stop: [a[start:stop] if c else a for a, c in pairs]

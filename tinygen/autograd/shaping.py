@@ -2,8 +2,6 @@
 
 The gradient of a linear operation is its transpose, mostly another operation of this page:
 reshaping and reshaping back, joining and slicing, padding and cropping, einsum and itself.
-
-Reading order: shapes; joining and splitting; padding, reversing, summing up; products; einsum.
 """
 
 from __future__ import annotations
@@ -64,7 +62,7 @@ def put(x: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
     return record(z, (x, lambda g, _: g[index]))
 
 
-# --- joining and splitting ------------------------------------------------------------------------
+# --- joining, splitting, padding, reversing -------------------------------------------------------
 
 
 def concat(xs: Sequence[ArrayLike], axis: int = 0) -> Tensor:
@@ -106,9 +104,6 @@ def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
     """z = the entries (or slices along an axis) of x at the indices, repeats allowed"""
     x, axis = (reshape(x, -1), 0) if axis is None else (as_tensor(x), axis)
     return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
-
-
-# --- padding, reversing, summing up ---------------------------------------------------------------
 
 
 def pad(x: ArrayLike, pad_width: Sequence[tuple[int, int]], constant_values: float = 0.0) -> Tensor:
@@ -161,18 +156,15 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Tensor:
 def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:
     """Z = X W + b over the last axis of x;  X̄ = Z̄ Wᵀ,  W̄ = Xᵀ Z̄,  b̄ = Σ Z̄"""
     x, w, *bias = as_alike("affine", x, w, *([] if b is None else [b]))
-    if w.ndim != 2 or any(b.shape != w.shape[1:] for b in bias):
-        shapes = [part.shape for part in (w, *bias)]
-        raise ValueError(f"affine: expected `w` of shape (n, m), `b` of shape (m,), got {shapes}")
-    n, m = w.shape
-    if x.shape[-1:] != (n,):
-        raise ValueError(f"affine: expected `x` of shape (…, {n}), got {x.shape} (w {w.shape})")
+    if w.ndim != 2 or x.shape[-1:] != w.shape[:1] or any(b.shape != w.shape[1:] for b in bias):
+        shapes = ", ".join(str(t.shape) for t in (x, w, *bias))
+        raise ValueError(f"affine: expected `x` (…, n), `w` (n, m) and `b` (m,), got {shapes}")
     if not bias:
         return matmul(x, w)
     (b,) = bias
     if x.ndim != 2:
-        rows = affine(reshape(x, (math.prod(x.shape[:-1]), n)), w, b)
-        return reshape(rows, (*x.shape[:-1], m))
+        rows = affine(reshape(x, (math.prod(x.shape[:-1]), len(w))), w, b)
+        return reshape(rows, (*x.shape[:-1], *b.shape))
     data = parallel.product(x.data, w.data)
     data += b.data
     return record(
@@ -183,16 +175,12 @@ def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:
     )
 
 
-# --- einsum ---------------------------------------------------------------------------------------
-
-
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     """z = Σ x₁ x₂ … over the letters that the output lacks, as in "nk,km->nm"
 
     The gradient swaps the output with an operand: for "nk,km->nm" it is X̄ = einsum("nm,km->nk",
-    Z̄, Y). A letter that only this operand has was summed over, so its gradient is constant there:
-    a vector of ones supplies the letter. A letter twice in one operand means its diagonal: the
-    second becomes a letter of its own, joined to the first by an identity matrix.
+    Z̄, Y). Where only this operand had a letter, a vector of ones supplies it. A letter twice in one
+    operand means its diagonal: the second gets its own name, tied to the first by an identity.
     """
     xs = as_alike("einsum", *operands)
     terms, out = _explicit_terms(subscripts, xs)
@@ -229,17 +217,12 @@ def _contract(terms: list[str], out: str, xs: list[Tensor]) -> Tensor:
     sizes = {c: n for c, n in zip(letters, lengths, strict=True) if n != 1}
 
     def edge(i: int) -> tuple[Tensor, Vjp]:
-        others = [(t, x) for j, (t, x) in enumerate(zip(terms, xs, strict=True)) if j != i]
-        known = out + "".join(t for t, _ in others)
+        others, tensors = [out, *terms[:i], *terms[i + 1 :]], [*xs[:i], *xs[i + 1 :]]
+        alone = [c for c in terms[i] if c not in "".join(others)]
 
         def vjp(g: Tensor, _: Tensor) -> Tensor:
-            ones = [
-                (c, as_tensor(xp.ones(sizes.get(c, 1), g.dtype)))
-                for c in terms[i]
-                if c not in known
-            ]
-            names, tensors = zip((out, g), *others, *ones, strict=True)
-            return _contract(list(names), terms[i], list(tensors))
+            ones = [as_tensor(xp.ones(sizes.get(c, 1), g.dtype)) for c in alone]
+            return _contract([*others, *alone], terms[i], [g, *tensors, *ones])
 
         return xs[i], vjp
 

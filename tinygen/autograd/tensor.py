@@ -6,11 +6,9 @@ output itself. The cotangent of a Tensor is the derivative of the final scalar w
 
     z = x * y        record(x.data * y.data, (x, lambda g, z: g * y), (y, lambda g, z: g * x))
 
-`grad`, in graph.py, walks that record backwards. Because vjps are written in Tensors, what they
-compute can be recorded too, and differentiated again: gradients of any order, with no further code.
-
-A vjp is handed its output instead of keeping it, so no Tensor refers to itself and a graph is
-freed the moment it is dropped. Arrays in a vjp must be locally constant: masks, signs, shapes.
+`grad`, in graph.py, walks that record backwards. Vjps are written in Tensors, so that what they
+compute can be recorded and differentiated again; arrays in them must be locally constant. A vjp is
+handed its output, so that no Tensor refers to itself and a graph is freed once it is dropped.
 
 Reading order: Tensor's first page, `record`; the operators, each an equation; how operands meet.
 """
@@ -49,8 +47,7 @@ class Tensor:
     grad: Tensor | None
     name: str | None
     requires_grad: bool
-    # a misspelt attribute is an error
-    __slots__ = (*__annotations__, "__weakref__")
+    __slots__ = (*__annotations__, "__weakref__")  # a misspelt attribute is an error
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute
     __contains__ = None
 
@@ -62,7 +59,13 @@ class Tensor:
         self._inputs, self._version, self._cut, self.grad = (), 0, False, None
         backend.in_use = True
 
-    # the array and its properties; `data` may be set anew, which counts as a change in place
+    def _set_data(self, array: Array) -> None:  # counts as a change in place
+        if not isinstance(array, xp.ndarray):
+            raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
+        self._data, self._version = array, self._version + 1
+
+    data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
+
     @property
     def shape(self) -> Shape:
         return self._data.shape
@@ -78,13 +81,6 @@ class Tensor:
     @property
     def size(self) -> int:
         return self._data.size
-
-    def _set_data(self, array: Array) -> None:
-        if not isinstance(array, xp.ndarray):
-            raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
-        self._data, self._version = array, self._version + 1
-
-    data = property(operator.attrgetter("_data"), _set_data, doc="The plain array.")
 
     def numpy(self) -> Array:
         """A copy on the host, as a NumPy array."""
@@ -248,14 +244,11 @@ class Tensor:
         self._version += 1
 
 
-# --- the record -----------------------------------------------------------------------------------
-
-
 def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
     """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
 
     `vjp(g, z)`, written in Tensor operations, takes the cotangent `g` of this tensor `z` to that of
-    the input; a broadcast shape is summed down by `grad`. Other inputs than Tensors are constants.
+    the input, before broadcasting or after. Other inputs than Tensors are constants.
     """
     out = constant(data)
     if recording.get():
@@ -271,14 +264,10 @@ def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
 
 def constant(data: Array) -> Tensor:
     out = Tensor.__new__(Tensor)
-    # NumPy's reductions give scalars, which are not arrays
-    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)
+    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)  # NumPy sums to scalars
     out._inputs, out._version, out._cut = (), 0, False
     out.grad, out.name, out.requires_grad = None, None, False
     return out
-
-
-# --- operands -------------------------------------------------------------------------------------
 
 
 def as_tensor(x: ArrayLike) -> Tensor:
@@ -287,14 +276,14 @@ def as_tensor(x: ArrayLike) -> Tensor:
         return x
     if not isinstance(x, (xp.ndarray, np.generic)):
         if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
-            kind = f"{type(x).__module__} array"
-            raise TypeError(f"a {kind} meets tensors of {backend.name}; move it with Tensor(array)")
+            meeting = f"a {type(x).__module__} array meets tensors of {backend.name}"
+            raise TypeError(f"{meeting}; move it with Tensor(array)")
     backend.in_use = True
     return constant(xp.asarray(_real(x)))
 
 
 def _real(x: Any) -> Any:
-    """What can be made an array of real numbers, as one; arrays and NumPy's numbers as they are."""
+    """An array of real numbers; arrays and NumPy's numbers as they are."""
     if isinstance(x, (list, tuple)) and any(isinstance(entry, Tensor) for entry in x):
         raise TypeError("a list of tensors would lose their gradients; join them with stack(list)")
     array = x if hasattr(x, "dtype") else np.asarray(x)
@@ -310,10 +299,7 @@ def as_float(x: ArrayLike) -> Tensor:
 
 
 def as_alike(name: str, *xs: ArrayLike) -> list[Tensor]:
-    """All as Tensors of one dtype: what is no Tensor takes that of the Tensors, integers of floats.
-
-    So float32 stays float32. Tensors of different float dtypes are an error.
-    """
+    """All as Tensors of one dtype: that of the Tensors, of floats rather than integers."""
     tensors = [as_tensor(x) for x in xs]
     if len({x._data.dtype for x in tensors}) < 2:
         return tensors
@@ -342,16 +328,13 @@ def meet(name: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, Any, Any]:
 
 
 def _arrays(index: Any, shape: Shape) -> tuple[Any, ...]:
-    """An index into `shape` with its Tensors and sequences as arrays, on the device.
-
-    A GPU wraps an index that is out of range silently, so the check is made here, on the host.
-    """
+    """An index into `shape` with its Tensors and sequences as arrays, on the device."""
     parts = [index] if not isinstance(index, tuple) else list(index)
     for k, i in enumerate(parts):
         i = i._data if isinstance(i, Tensor) else i
         parts[k] = np.asarray(i, None if i else int) if isinstance(i, (list, tuple, range)) else i
     if not backend.on_cpu and any(isinstance(i, np.ndarray) for i in parts):
         host = tuple(to_numpy(i) if isinstance(i, xp.ndarray) else i for i in parts)
-        np.broadcast_to(np.empty((), bool), shape)[host]  # raises what NumPy raises
+        np.broadcast_to(np.empty((), bool), shape)[host]  # out of range? A GPU wraps it silently
         parts = [xp.asarray(i) if isinstance(i, np.ndarray) else i for i in parts]
     return tuple(parts)

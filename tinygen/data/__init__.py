@@ -1,15 +1,9 @@
-"""Data: published sets, synthetic ones, your own pictures; batches and augmentation.
-
-Reading order: sets.py (`load`), batches.py, augment.py; then where images come from: mnist.py and
-fetch.py, synthetic_digits.py, synthetic_shapes.py, points_2d.py, image_folder.py.
-"""
+"""Data: published sets, synthetic ones, your own pictures; batches and augmentation."""
 
 from tinygen.data.augment import *
 from tinygen.data.batches import *
 from tinygen.data.fetch import Unavailable as Unavailable
-from tinygen.data.image_folder import pictures as pictures
-from tinygen.data.image_folder import resize as resize
-from tinygen.data.mnist import Labelled as Labelled
+from tinygen.data.image_folder import *
 from tinygen.data.points_2d import checkerboard as checkerboard
 from tinygen.data.points_2d import grid as grid
 from tinygen.data.points_2d import moons as moons

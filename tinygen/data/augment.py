@@ -3,16 +3,13 @@
     x = augment.shift(augment.flip(x, rng=rng), 2, rng=rng)
 
 Each function takes a batch x (N, H, W, C) and returns a new one of its dtype; every image has its
-own randomness. In an epoch of training they are called anew on each batch.
+own randomness.
 """
-
-from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 
 __all__ = ["binarize", "crop", "flip", "noise", "rotate", "shift"]
@@ -26,10 +23,7 @@ def flip(x: Array, *, rng: Rng) -> Array:
 
 
 def shift(x: Array, most: int, *, rng: Rng) -> Array:
-    """Each image moved by up to `most` whole pixels, down or up and right or left; then come zeros
-
-    Every one of the (2·most + 1)² moves is as probable as another.
-    """
+    """Each image moved by up to `most` whole pixels, down or up and right or left, onto zeros"""
     _check("shift", x, rng)
     whole("shift", 0, most=most)
     return _window(x, x.shape[1], x.shape[2], most, rng)
@@ -57,22 +51,13 @@ def _window(x: Array, height: int, width: int, padding: int, rng: Rng) -> Array:
 def rotate(x: Array, degrees: float, *, rng: Rng, fill: float = 0.0) -> Array:
     """Each image turned about its middle, by an angle ~ U(−degrees, degrees)
 
-    In between pixels it is interpolated bilinearly; beyond the image there is `fill`.
+    The pixel at (r, c) from the middle, row down, was at (r cos θ + c sin θ, c cos θ − r sin θ): it
+    is the mean of the four around, weighted by how near they are; beyond the image there is `fill`.
     """
     _check("rotate", x, rng, floating=True)
     expect("rotate", "≥ 0", degrees=degrees)
-    return _turned(x, rng.uniform(-degrees, degrees, len(x)), fill)
-
-
-def _turned(x: Array, degrees: Array, fill: float) -> Array:
-    """Images turned by so many degrees each, anticlockwise as they are seen
-
-    A pixel's value comes from where it was before: with (r, c) from the middle, row down, that is
-    (r cos θ + c sin θ, c cos θ − r sin θ), the turn by −θ. Its value is that of the four pixels
-    around, weighted by how near they are.
-    """
     N, H, W, C = x.shape
-    theta = np.deg2rad(degrees)[:, None, None]
+    theta = np.deg2rad(rng.uniform(-degrees, degrees, N))[:, None, None]  # anticlockwise
     cos, sin = np.cos(theta).astype(np.float32), np.sin(theta).astype(np.float32)
     r = (np.arange(H, dtype=np.float32) - (H - 1) / 2)[:, None]
     c = np.arange(W, dtype=np.float32) - (W - 1) / 2
@@ -98,7 +83,7 @@ def noise(x: Array, sigma: float, *, rng: Rng) -> Array:
 def binarize(x: Array, *, rng: Rng) -> Array:
     """0 or 1 for each pixel, drawn anew at each call: P(1) = x, which is in [0, 1]
 
-    Salakhutdinov & Murray 2008. The mean over many draws is x.
+    Salakhutdinov & Murray 2008.
     """
     _check("binarize", x, rng, floating=True)
     if x.size and not (x.min() >= 0 and x.max() <= 1):  # so that a nan is refused too

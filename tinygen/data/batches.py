@@ -1,41 +1,38 @@
 """Mini-batches: every epoch all rows once, in a fresh order, from any point of which to go on.
 
-The order of an epoch is a permutation of the rows, not of batches that stay together, drawn from a
-seed of its own. So the position in the data is four numbers, the count of epochs, the seed, the
-row in the permutation and the state of the generator, and a run that restores them sees the very
-batches that it would have seen.
+The order of an epoch is a permutation of the rows, drawn from a seed of its own. A run restores the
+count of epochs, that seed, the row and the generator, and sees the batches it would have seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import whole
-from tinygen._random import generator, restore, state_of
+from tinygen._checks import generator, whole
+from tinygen._files import restore, state_of
 from tinygen._types import Array, Rng
 from tinygen.autograd import as_tensor, xp
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Labelled"]
 
 NUMBERS = ("rows", "size", "epoch", "row", "seed")  # of a state
+
+
+class Labelled(NamedTuple):
+    """Images (N, H, W, C), float32 in [0, 1]; the class of each, int64 (N,), or None."""
+
+    images: Array
+    labels: Any
 
 
 class Batches(Iterator[Any]):
     """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
 
-    With `labels` each is a pair, `for x, labels in …`. Each epoch has a new order, or without
-    `shuffle` always the images' own. Its last batch has the rows that are left, or is left out
-    where `drop_last`. `transform(x, rng=rng)` changes each batch, as an array, on its way:
-    `augment`'s functions do. `epochs` says when to stop; without it, never.
-    It is an iterator: after its epochs it is used up, and a second loop over it gets nothing.
-
-    A batch has the dtype of `images`, and layers in float32 want float32. Bytes are refused, for
-    they would be taken for numbers from 0 to 255; signed ints, such as codes, pass as they are.
-
-    `epoch` is how many epochs are behind, as a fraction: 2.5 in the middle of the third.
+    With `labels` each is a pair, `for x, labels in …`. `transform(x, rng=rng)` changes each batch,
+    as an array, on its way. After `epochs` the iterator is used up; without, it never ends. A batch
+    has the dtype of `images`; bytes are refused, for they would be taken for numbers up to 255.
+    `epoch` is 2.5 in the middle of the third.
     """
 
     def __init__(
@@ -52,15 +49,13 @@ class Batches(Iterator[Any]):
     ) -> None:
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "fi":
             kind = getattr(images, "dtype", type(images).__name__)
-            raise TypeError(
-                f"Batches: expected floats, such as images / np.float32(255), got {kind}"
-            )
+            raise TypeError(f"Batches: expected floats, as images / np.float32(255), got {kind}")
         n, labels = len(images), None if labels is None else np.asarray(labels)
         whole("Batches", 1, size=size)
         whole("Batches", 0, epochs=0 if epochs is None else epochs)
         if size > n or (labels is not None and len(labels) != n):
-            many = "no" if labels is None else len(labels)
-            raise ValueError(f"Batches: {n} images have {many} labels, in batches of size {size}")
+            count = "no" if labels is None else len(labels)
+            raise ValueError(f"Batches: {n} images have {count} labels, in batches of size {size}")
         self.images, self.labels, self.size, self.epochs = images, labels, int(size), epochs
         self.rng, self.transform, self.shuffle = generator("Batches", rng), transform, shuffle
         self.rows = n - n % self.size if drop_last else n  # of an epoch
@@ -112,5 +107,4 @@ class Batches(Iterator[Any]):
             ours = f"{self.rows} rows by {self.size}"
             raise ValueError(f"Batches: expected a state of {ours}, got one of {rows} by {size}")
         restore(self.rng, state["rng"])
-        self._done, self._row, self._seed = done, row, seed
-        self._order = None  # drawn again from its seed
+        self._done, self._row, self._seed, self._order = done, row, seed, None  # drawn again

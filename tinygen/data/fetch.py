@@ -1,17 +1,15 @@
 """A published set of files, as bytes: found in a folder, or else downloaded, and proven genuine.
 
-Servers refuse, stall, redirect in circles, stop halfway, or send a web page in the file's place. So
-no bytes are used before they have the published checksum, which is that of the file unpacked, and
-whatever goes wrong with one mirror, the next is asked. Where all fails, one error says why.
+Servers refuse, stall, stop halfway, or send a web page in the file's place. So no bytes are used
+before they have the published checksum; whatever goes wrong with one mirror, the next is asked.
 
 `TINYGEN_DATA` names a folder to look in, and to download to. Without it there is the cache alone:
 `$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
+import sys
 import time
 import urllib.request
 import warnings
@@ -30,15 +28,11 @@ LIMIT = 1 << 28  # bytes of a file, packed or not; a stream without end must end
 
 
 class Source(NamedTuple):
-    """A set of files that is published. Folders have it under its `name`, or loose.
-
-    `mirrors` are the URLs of folders, in which each file has ".gz" after its name. `checksums` has,
-    for each file's name, "sha256:…" or "md5:…", in hexadecimal, of the file unpacked.
-    """
+    """A set of files that is published. Folders have it under its `name`, or loose."""
 
     name: str
-    mirrors: tuple[str, ...]
-    checksums: Mapping[str, str]
+    mirrors: tuple[str, ...]  # URLs of folders, in which each file has ".gz" after its name
+    checksums: Mapping[str, str]  # of each file's name, unpacked: "sha256:…" or "md5:…"
 
 
 class Unavailable(OSError):
@@ -119,7 +113,7 @@ def _download(url: str, progress: bool) -> bytes:
     opener = urllib.request.build_opener()  # a fresh one, for proxies that were set late
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
-        with tqdm(None, title, total, unit="B", unit_scale=True, disable=not progress) as bar:
+        with tqdm(None, title, total, unit="B", unit_scale=True, disable=no_bar(progress)) as bar:
             while len(body) < min(total or LIMIT, LIMIT) and (part := response.read1(1 << 16)):
                 body += part
                 bar.update(len(part))
@@ -130,6 +124,11 @@ def _download(url: str, progress: bool) -> bytes:
     if total and len(body) < total:
         raise ValueError(f"it is cut short, {len(body)} of {total} bytes came")
     return bytes(body)
+
+
+def no_bar(progress: bool) -> bool | None:
+    """For tqdm's `disable`: True, or None, which hides a bar only where there is no terminal."""
+    return None if progress and sys.stderr else True
 
 
 def _keep(data: bytes, name: str, source: Source) -> None:

@@ -3,11 +3,8 @@
     images, labels, names, skipped = pictures("my_photos", size=64)
 
 A picture in a folder is turned as its camera says, laid on white where it is transparent, cropped
-to its central square, and resized. What can't be read is named, and left out: of ten thousand files
-from anywhere a few are broken.
+to its central square, and resized. What can't be read is named, and left out.
 """
-
-from __future__ import annotations
 
 import functools
 import glob
@@ -20,6 +17,7 @@ import numpy as np
 from tinygen._checks import whole
 from tinygen._types import Array
 from tinygen.autograd import Tensor, to_numpy
+from tinygen.data.fetch import no_bar
 
 __all__ = ["Pictures", "pictures", "resize"]
 
@@ -27,7 +25,6 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # Pillow's, and no program to run
 MANY = 500  # images of an array that are worked on at a time: floats of all need much room
 NAMED = 5  # how many files that can't be read are named
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue; ITU-R BT.601
 
 
 class Pictures(NamedTuple):
@@ -42,27 +39,17 @@ class Pictures(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def pictures(
-    path: str | Path, size: int | None = None, *, grey: bool = False, progress: bool = False
-) -> Pictures:
+def pictures(path: str | Path, size: int | None = None, *, progress: bool = False) -> Pictures:
     """All pictures of a folder, or of a .npy or .npz file, cropped to squares of `size` × `size`
 
-    Without `size` they stay as they are, and must be of one size. They keep their colours, unless
-    every picture in the folder is grey, or `grey` makes them so.
-
-    A folder's sub-folders are the classes, numbered in the order of their names; pictures deeper
-    down belong to the class above them. Hidden files and folders, and all that is no picture by its
-    name, are passed over. A .npz file has `images`, and may have `labels`; arrays are (N, H, W) or
-    (N, H, W, C), of bytes from 0 to 255 or of floats from 0 to 1.
-
-    A warning names files that can't be read. `progress` shows a bar.
+    Without `size` they stay as they are, and must be of one size. If all are grey there is one
+    channel. A folder's sub-folders are the classes, in the order of their names; what is hidden, or
+    no picture by its name, is passed over. A .npz file has `images`, and may have `labels`; arrays
+    are (N, H, W) or (N, H, W, C), bytes or floats from 0 to 1. `progress` shows a bar in terminals.
     """
     whole("pictures", 1, size=1 if size is None else size)
     path = Path(path).expanduser()
-    made = _from_folder(path, size, progress) if path.is_dir() else _from_arrays(path, size)
-    if grey and made.images.shape[-1] == 3:
-        made = made._replace(images=(made.images @ LUMINANCE)[..., None])
-    return made
+    return _from_folder(path, size, progress) if path.is_dir() else _from_arrays(path, size)
 
 
 def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
@@ -77,7 +64,7 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
         raise ValueError(f"pictures: {loose[0]} lies beside the folders {', '.join(names)}")
     read: list[Array] = []
     labels, skipped = [], []
-    for file in tqdm(files, "reading", unit=" files", disable=not progress):
+    for file in tqdm(files, "reading", unit=" files", disable=no_bar(progress)):
         try:
             x = _square(_read(folder / file), size)
         except Exception as error:  # broken files make it raise nearly anything
@@ -90,12 +77,11 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
         labels.append(names.index(file.parts[0]) if names else 0)
     if skipped:
         text = f"{len(skipped)} of {len(files)} files could not be read: "
-        more = " …" if len(skipped) > NAMED else ""
-        warnings.warn(text + ", ".join(skipped[:NAMED]) + more, stacklevel=3)
+        warnings.warn(text + ", ".join(skipped[:NAMED]), stacklevel=3)
     if not read:
         raise ValueError(f"pictures: expected pictures in {folder}, got {len(files)} files")
-    C = max(x.shape[-1] for x in read)
-    images = np.stack([np.broadcast_to(x, (*x.shape[:2], C)) for x in read])
+    shape = np.broadcast_shapes(*(x.shape for x in read))  # where one has colours all have three
+    images = np.stack([np.broadcast_to(x, shape) for x in read])
     numbers = np.array(labels, np.int64) if names else None
     return Pictures(images, numbers, tuple(names), tuple(skipped))
 
@@ -135,9 +121,7 @@ def _scaled(x: Array) -> Array:
     if x.dtype.kind == "u":
         return x / np.float32(np.iinfo(x.dtype).max)
     if x.dtype.kind not in "bf" or not (x.min() >= 0 and x.max() <= 1):  # a nan is not
-        raise ValueError(
-            f"expected bytes or floats in [0, 1], got {x.dtype} in [{x.min()}, {x.max()}]"
-        )
+        raise ValueError(f"expected bytes or floats 0 to 1, got {x.dtype} [{x.min()}, {x.max()}]")
     return x.astype(np.float32, copy=False)
 
 
@@ -153,8 +137,7 @@ def resize(images: Array | Tensor, size: int | tuple[int, int]) -> Array:
     """R x Sᵀ: images (…, H, W, C) in another size, `size` × `size` or (height, width)
 
     R and S take weighted means, of rows and of columns. A smaller image's pixel is the mean over
-    the area that it covers, which leaves no jagged edges and keeps the mean of the whole; a larger
-    image's pixel lies on the straight line between the two nearest.
+    the area that it covers; a larger image's pixel lies on the line between the two nearest.
     """
     x = to_numpy(images.data if isinstance(images, Tensor) else images)
     if x.dtype.kind != "f" or x.ndim < 3:
@@ -171,7 +154,7 @@ def resize(images: Array | Tensor, size: int | tuple[int, int]) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def _means(n: int, m: int, dtype: Any) -> Array:
+def _means(n: int, m: int, dtype: np.dtype[Any]) -> Array:
     """The matrix (m, n) that makes m pixels of n. Pixel j is the interval from j to j + 1."""
     if m <= n:
         edges = np.arange(m + 1) * (n / m)  # of the new pixels

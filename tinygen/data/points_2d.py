@@ -1,12 +1,9 @@
-r"""Sets of points in the plane: what a generative model has learnt can be seen, and often computed.
+"""Sets of points in the plane: what a generative model has learnt can be seen, and often computed.
 
     points, labels = ring(10_000, rng=np.random.default_rng(0))
 
-Of mixtures of Gaussians and of the checkerboard the density is known: `log_density` and
-`checkerboard_log_density`. The mixtures' means say which modes a model has found. The numbers of
-`ring` and `grid` are those of PacGAN's experiments (Lin et al. 2018, section 4.1).
-
-Every set has as many points of each label as can be, in random order.
+Every set has as many points of each label as can be, in random order. The numbers of `ring` and
+`grid` are those of PacGAN's experiments (Lin et al. 2018, section 4.1).
 """
 
 from __future__ import annotations
@@ -18,26 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 
-__all__ = [
-    "SETS",
-    "PlaneSet",
-    "Points",
-    "checkerboard",
-    "checkerboard_log_density",
-    "grid",
-    "grid_means",
-    "log_density",
-    "mixture",
-    "moons",
-    "pinwheel",
-    "ring",
-    "ring_means",
-    "swirl",
-]
+__all__ = ["SETS", "PlaneSet", "Points"]
+__all__ += ["checkerboard", "checkerboard_log_density", "grid", "grid_means", "log_density"]
+__all__ += ["mixture", "moons", "pinwheel", "ring", "ring_means", "swirl"]
 
 
 class Points(NamedTuple):
@@ -49,23 +32,21 @@ class Points(NamedTuple):
 
 def ring_means(modes: int = 8, radius: float = 1.0) -> Array:
     """μₖ = r (cos 2πk/K, sin 2πk/K), k from 0 to K − 1"""
-    whole("ring_means", 1, modes=modes)
     return radius * _on_circle(2 * math.pi * np.arange(modes) / modes)
 
 
 def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
     """The points of a square lattice about 0, `side` × `side` of them, row by row"""
-    whole("grid_means", 1, side=side)
     ticks = spacing * (np.arange(side) - (side - 1) / 2)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
 
 def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
     """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
-    expect("mixture", "> 0", std=std)
     mu = _plane("mixture", "means", means)
     labels = balanced("mixture", n, len(mu), rng)
-    return _points(mu[labels] + std * rng.standard_normal((n, 2)), labels)
+    x = mu[labels] + std * rng.standard_normal((n, 2))
+    return Points(x.astype(np.float32), labels)
 
 
 def log_density(x: ArrayLike, means: ArrayLike, std: float) -> Array:
@@ -93,11 +74,10 @@ def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
 
     Label 0 is (cos t, sin t), label 1 is (1 − cos t, ½ − sin t).
     """
-    expect("moons", "≥ 0", noise=noise)
     labels = balanced("moons", n, 2, rng)
     upper = _on_circle(rng.uniform(0, math.pi, n))
     x = np.where(labels[:, None] == 0, upper, [1, 0.5] - upper)
-    return _points(x + noise * rng.standard_normal((n, 2)), labels)
+    return Points((x + noise * rng.standard_normal((n, 2))).astype(np.float32), labels)
 
 
 def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
@@ -105,34 +85,23 @@ def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float =
 
     r ~ √U(0, 1), as if evenly over the disc, at the angle 2π (turns·r + k/arms).
     """
-    whole("swirl", 1, arms=arms)
-    expect("swirl", "≥ 0", noise=noise)
     labels = balanced("swirl", n, arms, rng)
     r = np.sqrt(rng.random(n))
     x = r[:, None] * _on_circle(2 * math.pi * (turns * r + labels / arms))
-    return _points(x + noise * rng.standard_normal((n, 2)), labels)
+    return Points((x + noise * rng.standard_normal((n, 2))).astype(np.float32), labels)
 
 
-def pinwheel(
-    n: int,
-    *,
-    rng: Rng,
-    arms: int = 5,
-    radial: float = 0.3,
-    tangential: float = 0.1,
-    twist: float = 0.25,
-) -> Points:
+def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
     """Gaussians beside the middle, bent into a wheel's arms (Johnson et al. 2016)
 
-    (u, v) ~ N((1, 0), diag(radial², tangential²)), turned by 2πk/arms + twist·eᵘ; the label is k.
+    (u, v) ~ N((1, 0), diag(0.3², 0.1²)), turned by 2πk/arms + twist·eᵘ; the label is k.
     """
-    whole("pinwheel", 1, arms=arms)
-    expect("pinwheel", "≥ 0", radial=radial, tangential=tangential)
     labels = balanced("pinwheel", n, arms, rng)
     u, v = rng.standard_normal((2, n))
-    u, v = 1 + radial * u, tangential * v
+    u, v = 1 + 0.3 * u, 0.1 * v
     cos, sin = _on_circle(2 * math.pi * labels / arms + twist * np.exp(u)).T
-    return _points(np.stack([cos * u - sin * v, sin * u + cos * v], axis=1), labels)
+    x = np.stack([cos * u - sin * v, sin * u + cos * v], axis=1)
+    return Points(x.astype(np.float32), labels)
 
 
 def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
@@ -142,7 +111,7 @@ def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
     """
     corners = _dark("checkerboard", side)
     labels = balanced("checkerboard", n, len(corners), rng)
-    return _points(corners[labels] + rng.random((n, 2)), labels)
+    return Points((corners[labels] + rng.random((n, 2))).astype(np.float32), labels)
 
 
 def checkerboard_log_density(x: ArrayLike, side: int = 4) -> Array:
@@ -160,10 +129,6 @@ def _dark(owner: str, side: int) -> Array:
     return (np.stack([column, row], axis=1) - side / 2)[(row + column) % 2 == 0]
 
 
-def _points(x: Array, labels: Array) -> Points:
-    return Points(x.astype(np.float32), labels)
-
-
 def _on_circle(angle: Array) -> Array:
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
@@ -178,6 +143,7 @@ def _plane(owner: str, name: str, points: ArrayLike) -> Array:
 def balanced(owner: str, n: int, kinds: int, rng: Rng) -> Array:
     """n labels from 0 to kinds − 1 in random order, of each as many as of another, or one more"""
     whole(owner, 0, n=n)
+    whole(owner, 1, labels=kinds)
     # of which there is one more is drawn too, so that a single label is any of them
     return generator(owner, rng).permutation(rng.permutation(kinds)[np.arange(n) % kinds])
 
@@ -186,11 +152,11 @@ class PlaneSet(NamedTuple):
     """`draw(n, rng=rng)`; `log_density(x)`, if it is known; means and deviation of a mixture."""
 
     draw: Callable[..., Points]
-    log_density: Callable[[Any], Array] | None = None
+    log_density: Callable[[ArrayLike], Array] | None = None
     modes: dict[str, Any] | None = None
 
 
-def _mixture_set(means: Any, std: float) -> PlaneSet:
+def _mixture_set(means: ArrayLike, std: float) -> PlaneSet:
     modes: dict[str, Any] = {"means": np.asarray(means, np.float64), "std": std}
     return PlaneSet(partial(mixture, **modes), partial(log_density, **modes), modes)
 

@@ -1,42 +1,26 @@
 """Coloured shapes on coloured grounds: a set of pictures drawn from signed distance functions.
 
-    images, labels, names = shapes(10_000, size=64, rng=np.random.default_rng(0))
+    images, labels = shapes(10_000, size=64, rng=np.random.default_rng(0))
 
 A signed distance function says how far a point (x, y) is from a shape's outline: above 0 outside,
-below 0 inside. All else follows from it: shapes are united by the minimum of theirs, intersected by
-the maximum; a pixel's share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the
-right, y down. Each shape here reaches to a distance of 1 from (0, 0), and no further.
+below 0 inside. Shapes are united by the minimum of theirs, intersected by the maximum; a pixel's
+share of the shape is clip(½ − d, 0, 1), with d in pixels. x goes to the right, y down. Each shape
+reaches to a distance of 1 from (0, 0).
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from tinygen._checks import whole
 from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import share_out
+from tinygen.data.batches import Labelled
 from tinygen.data.points_2d import balanced
 
-__all__ = [
-    "SHAPES",
-    "Shapes",
-    "box",
-    "cross",
-    "disc",
-    "heart",
-    "moon",
-    "ring",
-    "shapes",
-    "square",
-    "star",
-    "triangle",
-]
-
-Distance: TypeAlias = Callable[[Array, Array], Array]
+__all__ = ["SHAPES", "box", "cross", "disc", "heart", "moon", "ring", "shapes", "square"]
+__all__ += ["star", "triangle"]
 
 
 def disc(x: Array, y: Array, radius: float = 1.0) -> Array:
@@ -52,8 +36,8 @@ def ring(x: Array, y: Array) -> Array:
 def box(x: Array, y: Array, width: float, height: float) -> Array:
     """A rectangle that reaches from −width to width, and likewise in height
 
-    By symmetry |x|, |y| will do. u, v is how far a point is beyond the sides: outside, √(u² + v²)
-    over those that are positive; inside, the greater, which is the nearer side's.
+    u, v is how far a point is beyond the sides: outside, √(u² + v²) over those that are positive;
+    inside, the greater, which is the nearer side's.
     """
     u, v = abs(x) - width, abs(y) - height
     return disc(np.maximum(u, 0), np.maximum(v, 0), 0.0) + np.minimum(np.maximum(u, v), 0)
@@ -66,14 +50,12 @@ def star(x: Array, y: Array, tips: int = 5, inner: float = 0.45) -> Array:
     there the outline is one segment. With `inner` = cos(π/n) it is a regular polygon.
     """
     half = math.pi / tips
-    angle = np.arctan2(x, -y)  # from the first tip
+    angle, r = np.arctan2(x, -y), np.sqrt(x * x + y * y)  # from the first tip, from the middle
     angle = abs(angle - 2 * half * np.rint(angle / (2 * half)))
-    r = np.sqrt(x * x + y * y)
-    along, beside = r * np.cos(angle) - 1, r * np.sin(angle)  # from the tip
+    p, q = r * np.cos(angle) - 1, r * np.sin(angle)  # from the tip
     u, v = inner * math.cos(half) - 1, inner * math.sin(half)  # from the tip to the notch
-    t = np.clip((along * u + beside * v) / (u * u + v * v), 0, 1)
-    outside = along * v - beside * u > 0
-    return np.where(outside, 1, -1) * disc(along - t * u, beside - t * v, 0.0)
+    t = np.clip((p * u + q * v) / (u * u + v * v), 0, 1)
+    return np.where(p * v - q * u > 0, 1, -1) * disc(p - t * u, q - t * v, 0.0)
 
 
 def triangle(x: Array, y: Array) -> Array:
@@ -105,7 +87,7 @@ def moon(x: Array, y: Array) -> Array:
     return np.maximum(disc(x, y), -disc(x - 0.55, y, 0.75))
 
 
-KINDS: list[Distance] = [disc, ring, square, triangle, star, cross, heart, moon]
+KINDS: list[Callable[..., Array]] = [disc, ring, square, triangle, star, cross, heart, moon]
 SHAPES = {shape.__name__: shape for shape in KINDS}
 
 DARK, LIGHT = (0.10, 0.38), (0.62, 0.92)  # luminances: between the two there is the contrast
@@ -113,52 +95,39 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of red, green and 
 BLOCK = 1 << 16  # pixels drawn at once: few enough for the cache
 
 
-class Shapes(NamedTuple):
-    """`images` (n, size, size, 3), float32 in [0, 1]; `labels` (n,), int64; a name for each."""
-
-    images: Array
-    labels: Array
-    names: tuple[str, ...]
-
-
-def shapes(n: int, *, size: int = 64, rng: Rng) -> Shapes:
+def shapes(n: int, *, size: int = 64, rng: Rng) -> Labelled:
     """Draw n shapes, as many of each kind as can be, in random order; the label is the kind.
 
-    Place, size, turn and colours are random. A shape lies within its image, and is lighter than all
-    of its ground or darker, by a luminance of at least 0.24.
+    Label k is the k-th of `SHAPES`. A shape lies within its image, and is lighter than all of its
+    ground or darker, by a luminance of at least 0.24.
     """
     whole("shapes", 8, size=size)
     labels = balanced("shapes", n, len(SHAPES), rng)
     radius = rng.uniform(0.4, 0.8, n)  # of an image that reaches from −1 to 1
-    x0, y0 = rng.uniform(-1, 1, (2, n)) * (1 - radius)
-    turn, slope = rng.uniform(0, 2 * math.pi, (2, n))
-    placed = np.stack([radius, x0, y0, turn, slope]).astype(np.float32)
+    middle = rng.uniform(-1, 1, (2, n)) * (1 - radius)
+    angles = rng.uniform(0, 2 * math.pi, (2, n))  # of the shape, and of its ground's slope
+    placed = np.stack([radius, *middle, *angles]).astype(np.float32)
     colours = _colours(n, rng)
     images, step = np.empty((n, size, size, 3), np.float32), max(1, BLOCK // size**2)
+    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
+    x, y = at[None, :], at[:, None]
 
-    def draw(k: int) -> None:
-        i = slice(k * step, (k + 1) * step)
-        images[i] = _drawn(size, labels[i], placed[:, i], colours[i])
+    def draw(block: int) -> None:
+        i = slice(block * step, (block + 1) * step)
+        r, x0, y0, a, b = placed[:, i, None, None]
+        u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
+        p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
+        d = np.empty_like(p)
+        for k, distance in enumerate(KINDS):
+            d[labels[i] == k] = distance(p[labels[i] == k], q[labels[i] == k])
+        share = np.clip(0.5 - d * r * (size / 2), 0, 1)
+        lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # by a lamp, above and to the left
+        across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
+        shape, ground = _mixed(colours[i, :2], lit), _mixed(colours[i, 2:], across)
+        images[i] = ground + share[..., None] * (shape - ground)
 
     share_out(draw, -(-n // step))
-    return Shapes(images, labels, tuple(SHAPES))
-
-
-def _drawn(size: int, labels: Array, placed: Array, colours: Array) -> Array:
-    """A block of images, from what is random about them: (n, size, size, 3)"""
-    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # the pixels' middles
-    x, y = at[:, None].T, at[:, None]  # (1, size) and (size, 1)
-    r, x0, y0, a, b = placed[..., None, None]
-    u, v = (x - x0) / r, (y - y0) / r  # as the shape sees it, not yet turned
-    p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
-    d = np.empty_like(p)
-    for k, distance in enumerate(KINDS):
-        d[labels == k] = distance(p[labels == k], q[labels == k])
-    share = np.clip(0.5 - d * r * (size / 2), 0, 1)
-    lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # by a lamp, above and to the left
-    across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
-    shape, ground = _mixed(colours[:, :2], lit), _mixed(colours[:, 2:], across)
-    return ground + share[..., None] * (shape - ground)
+    return Labelled(images, labels)
 
 
 def _mixed(pair: Array, share: Array) -> Array:
@@ -172,8 +141,7 @@ def _colours(n: int, rng: Rng) -> Array:
 
     One pair is dark, the other light. A mixture's luminance is between theirs: the contrast stays.
     """
-    dark = rng.uniform(*DARK, (n, 2))
-    light = rng.uniform(*LIGHT, (n, 2))
+    dark, light = rng.uniform(*DARK, (n, 2)), rng.uniform(*LIGHT, (n, 2))
     shape_is_light = rng.random((n, 1)) < 0.5
     shape = np.sort(np.where(shape_is_light, light, dark), axis=1)  # shade first
     ground = np.where(shape_is_light, dark, light)

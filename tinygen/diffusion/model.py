@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._batch import as_rows, drop_labels, halves
-from tinygen._checks import expect
-from tinygen._random import generator
+from tinygen._batch import as_rows, drop_labels, with_labels
+from tinygen._checks import expect, generator
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, to_numpy, xp
 from tinygen.diffusion.schedule import NoiseSchedule, Rows, per_row
@@ -168,7 +167,7 @@ def train(
     parameters from step to step; sample with `ema.applied()`.
     """
     for batch in batches:
-        x_0, classes = halves(batch)
+        x_0, classes = with_labels(batch)
         terms = loss(model, x_0, classes, rng=rng)
         optimizer.step(grad(terms.loss, optimizer.params))
         if ema is not None:

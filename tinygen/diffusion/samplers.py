@@ -27,8 +27,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tinygen._batch import as_rows, part, slices
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.diffusion.model import Diffusion, noise_like, x_0_and_eps

@@ -21,9 +21,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._batch import as_rows, drop_labels, halves, part, slices
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._batch import as_rows, drop_labels, part, slices, with_labels
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
 from tinygen.flow import ode
@@ -113,7 +112,7 @@ def train(
     `null=10` for classes to be dropped, or `reflow_loss`. Sample with `ema.applied()`.
     """
     for batch in batches:
-        x, classes = halves(batch)
+        x, classes = with_labels(batch)
         value = loss(network, x, classes, rng=rng)
         optimizer.step(grad(value, optimizer.params))
         if ema is not None:

@@ -16,8 +16,6 @@ Notation: x is an array, rows first; h a step's length, negative on the way back
 Reading order: the steps; `path`, `solve`; `divergence`, `log_likelihood`.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, to_numpy, xp
 from tinygen.autograd.graph import recording

@@ -1,7 +1,4 @@
-"""Generative adversarial networks: the losses, and the training loop.
-
-Reading order: losses.py, training.py.
-"""
+"""Generative adversarial networks. Reading order: losses.py, training.py."""
 
 from tinygen.gan.losses import *
 from tinygen.gan.training import *

@@ -5,14 +5,11 @@ takes the image for real. A loss is an object with
 
     critic(r, f)        what the critic minimises
     generator(f)        what the generator minimises
-    at_rest             both losses at equilibrium: p_G = p_data, and D is best for it. None where
-                        any value would do
-    boundary            the score above which D takes an image for real. None for a distance
+    at_rest             both losses where p_G = p_data and D is best for it; None: any value
+    boundary            the score above which D takes an image for real; None: none, a distance
 
-All are means over the batch, written in logits: log σ(r) = −softplus(−r) is exact where σ(r) would
-round to 0 or 1, so every loss and its gradient are finite for any finite r and f.
-
-Reading order: the losses; `LOSSES`, all by name; `scores`; the penalties.
+All are means over the batch, in logits: log σ(r) = −softplus(−r) is exact where σ(r) would round to
+0 or 1, so that losses and gradients are finite. Reading order: from top to bottom.
 """
 
 from __future__ import annotations
@@ -23,8 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygen._checks import expect
-from tinygen._random import generator
+from tinygen._checks import expect, generator
 from tinygen._types import ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, grad, mean, relu, softplus, sqrt, where, xp
 
@@ -39,18 +35,13 @@ __all__ = [
     "r1",
 ]
 
-# --- the losses -----------------------------------------------------------------------------------
-
 
 class Minimax:
     """min_G max_D V, V = E[log σ(r)] + E[log(1 − σ(f))]  (Goodfellow et al. 2014, eq. 1)
 
-    The best critic has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: what the
-    generator then lowers is the Jensen–Shannon divergence of the two.
-
-    One-sided label smoothing tells the critic that an image is real with probability `real` s, 0.9
-    say, so that it has no reason to be ever more certain (Salimans et al. 2016, 3.4). The best one
-    then has σ(D(x)) = s p_data / (p_data + p_G).
+    The best critic has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: the generator
+    lowers the Jensen–Shannon divergence of the two. With one-sided label smoothing, `real` s of 0.9
+    say, it has σ(D(x)) = s p_data / (p_data + p_G) and is never sure (Salimans et al. 2016, 3.4).
     """
 
     boundary = 0.0
@@ -79,8 +70,8 @@ class Minimax:
 class NonSaturating(Minimax):
     """The critic's loss as in `Minimax`; the generator raises E[log σ(f)] instead
 
-    That has the same fixed point, and a large gradient where the critic is sure. This is the loss
-    meant by "a GAN" ever since. (Goodfellow et al. 2014, end of section 3)
+    Same fixed point, and a large gradient where the critic is sure. (Goodfellow et al. 2014, end of
+    section 3)
     """
 
     def generator(self, f: ArrayLike) -> Tensor:
@@ -91,8 +82,7 @@ class NonSaturating(Minimax):
 class LeastSquares:
     """½ E[(r − s)²] + ½ E[f²], and ½ E[(f − 1)²]: regression to 1 and 0  (Mao et al. 2017, eq. 9)
 
-    s is 1 without label smoothing, `real`. The best critic's own loss falls as the Pearson χ² of
-    p_data + p_G and 2 p_G grows; what the generator descends, with D held, is not that.
+    s is 1 without label smoothing, `real`.
     """
 
     boundary = 0.5
@@ -131,9 +121,8 @@ class Hinge:
 class Wasserstein:
     """E[f] − E[r], and −E[f]  (Arjovsky et al. 2017, algorithm 1)
 
-    If D is 1-Lipschitz, E[r] − E[f] is at most the Wasserstein distance of real and generated
-    images, and is that distance for the best such D. Three things keep D so: clipped weights
-    (`train`'s `clip_at`), the gradient penalty, or spectral normalisation.
+    For the best 1-Lipschitz D, E[r] − E[f] is the Wasserstein distance of real images and fakes.
+    Clipped weights, `train`'s `clip_at`, the gradient penalty or spectral norm keep D so.
     """
 
     at_rest, boundary = (0.0, None), None
@@ -172,17 +161,15 @@ def gradient_penalty(
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 
-    The best critic has ‖∇D‖ = 1 on the way from each fake to its real counterpart; this one's is a
-    little more, where that pays for the penalty. One ε and one norm for each row. `critic` is a
-    function of images alone, in which rows do not meet: with batch norm in it, ∇D would not be each
-    row's own.
+    The best critic has ‖∇D‖ = 1 on the way from each fake to its real counterpart. One ε and one
+    norm for each row, and no batch norm in the critic: with it ∇D would not be each row's own.
     """
     x, G_z = as_tensor(real).data, as_tensor(fake).data
     if x.shape != G_z.shape:
         raise ValueError(f"gradient_penalty: expected `fake` {x.shape}, got {G_z.shape}")
     expect("gradient_penalty", "≥ 0", weight=weight)
-    drawn = generator("gradient_penalty", rng).random((len(x), *[1] * (x.ndim - 1)), np.float32)
-    eps = xp.asarray(drawn, x.dtype)
+    shape = (len(x), *[1] * (x.ndim - 1))
+    eps = xp.asarray(generator("gradient_penalty", rng).random(shape, np.float32), x.dtype)
     square = _squared_gradient(critic, eps * x + (1 - eps) * G_z)
     # ‖∇D‖ has a kink at 0, where √ would make the gradient 0/0; there it is taken to be 0
     flat = square.data == 0
@@ -195,18 +182,15 @@ def r1(
 ) -> Tensor:
     """γ/2 E[‖∇D(x)‖²] at real images  (Mescheder et al. 2018, eq. 9)
 
-    A critic that is flat on the data does not push a generator that is there away again: with it
-    training converges. Nothing is drawn, and `fake` is not looked at.
+    A critic that is flat on the data does not push a generator that is there away again. `fake` and
+    `rng` are not used.
     """
     expect("r1", "≥ 0", weight=weight)
     return 0.5 * weight * mean(_squared_gradient(critic, real))
 
 
 def _squared_gradient(critic: Critic, x: ArrayLike) -> Tensor:
-    """‖∇D(x)‖² of each row, (N,), to be differentiated again
-
-    No row has a part in another's D, so the gradient of the sum has each row's own in its place.
-    """
+    """‖∇D(x)‖² of each row, (N,), to be differentiated again: rows have no part in another's D"""
     x = Tensor(x, requires_grad=True)
     g = grad(scores(critic, x).sum(), x, create_graph=True)
     return (g * g).sum(axis=tuple(range(1, g.ndim)))

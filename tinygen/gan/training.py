@@ -1,15 +1,11 @@
 r"""Generative adversarial networks: one network makes images, another tells them from real ones.
 
 The *generator* G turns noise z ~ N(0, I) into images; the *critic* D, or discriminator, gives an
-image a score, high if it takes it for real. They are trained alternately, each against the other,
-until what G makes is distributed as the data are (Goodfellow et al. 2014). The `loss`, one of
-losses.py, says what each of them minimises. There is no likelihood, and nothing that goes down all
-the way: docs/gan.md says how to read the curves.
+image a score, high if it takes it for real. Each is trained against the other, in turns, until what
+G makes is distributed as the data are (Goodfellow et al. 2014). docs/gan.md reads the curves.
 
-Notation: N images x, real ones, and G(z), fakes.
+Notation: N images x, real ones, and G(z), fakes. Reading order: `GAN`; `train`.
 """
-
-from __future__ import annotations
 
 import contextlib
 import math
@@ -18,35 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._batch import as_rows, checked_labels, dtype_of, floating, halves, one_hot, slices
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._batch import as_rows, checked_labels, dtype_of, host, one_hot, parts, with_labels
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, Rng
-from tinygen.autograd import Tensor, as_tensor, broadcast_to, concat, grad, no_grad, to_numpy, xp
+from tinygen.autograd import Tensor, as_tensor, broadcast_to, concat, grad, no_grad, xp
 from tinygen.gan.losses import NonSaturating, scores
 from tinygen.nn import Module, evaluating
 from tinygen.optim import Optimizer
 
 __all__ = ["GAN", "clip", "pack", "train"]
 
-AT_ONCE = 500  # images that are generated together where nothing is learnt from them
-
-
-# --- the model: two networks ----------------------------------------------------------------------
-
 
 class GAN(Module):
     """A generator, (N, latent) → images, and a critic, images → (N, 1) or (N,).
 
-    With `classes` the model is conditional (Mirza & Osindero 2014): both networks also see the
-    label, an int from 0 to classes − 1. The generator is called with z and the one-hot label side
-    by side, (N, latent + classes); the critic sees the label as further channels of its input,
-    `classes` of them, of which one is 1 everywhere.
+    With `classes` both networks also see the label, an int from 0 to classes − 1 (Mirza & Osindero
+    2014): the generator as one-hot numbers beside z, (N, latent + classes); the critic as `classes`
+    further channels, of which one is 1 everywhere.
 
-    With `packing` m the critic judges m images at once, from their channels side by side: (N, H, W,
-    C) becomes (N/m, H, W, m C). A set that lacks variety is easy to tell from a real one, and so a
-    generator that makes always the same is found out (Lin et al. 2018). With both, each image comes
-    with its label's channels: the critic has m (C + classes).
+    With `packing` m the critic judges m images at once, so that it sees a lack of variety (Lin et
+    al. 2018): their channels, and their labels', side by side, (N/m, H, W, m (C + classes)).
     """
 
     def __init__(
@@ -57,13 +44,13 @@ class GAN(Module):
         self.generator, self.critic, self.latent = generator, critic, latent
         self.classes, self.packing = classes or 0, packing
 
-    def generate(self, z: Any, labels: Any = None) -> Tensor:
+    def generate(self, z: Array | Tensor, labels: Any = None) -> Tensor:
         """G(z)"""
         if self.classes:
             z = concat([as_tensor(z), self._one_hot(labels, z)], axis=1)
         return as_tensor(self.generator(z))
 
-    def judge(self, x: Any, labels: Any = None) -> Tensor:
+    def judge(self, x: Array | Tensor, labels: Any = None) -> Tensor:
         """D(x): (N / packing,)"""
         x = as_tensor(x)
         if self.classes:
@@ -77,27 +64,24 @@ class GAN(Module):
         z = generator("GAN", rng).standard_normal((n, self.latent), np.float32)
         return Tensor(xp.asarray(z, dtype_of(self)))
 
-    def sample(self, n: int, labels: Any = None, *, rng: Rng, size: int = AT_ONCE) -> Array:
+    def sample(self, n: int, labels: Any = None, *, rng: Rng, size: int = 500) -> Array:
         """n new images, in evaluation mode: nothing in the model changes."""
         return self.images(self.noise(n, rng=rng), labels, size=size)
 
-    def images(self, z: Any, labels: Any = None, *, size: int = AT_ONCE) -> Array:
+    def images(self, z: Array | Tensor, labels: Any = None, *, size: int = 500) -> Array:
         """G(z) for each row, as an array, in evaluation mode."""
         if labels is not None and not self.classes:
             raise ValueError("GAN: expected no `labels`, for the model has no classes")
-        labels, images = checked_labels("GAN", labels, self.classes, z), []
         with evaluating(self):
-            for rows in slices("images", z, size):
-                x = self.generate(as_rows(z[rows]), labels[rows] if self.classes else None)
-                images.append(to_numpy(x.data))
-        return np.concatenate(images)
+            batches = parts(self, z, labels, size)
+            return np.concatenate([host(self.generate(*batch)) for batch in batches])
 
-    def _one_hot(self, labels: Any, rows: Any) -> Tensor:
+    def _one_hot(self, labels: Any, rows: Array | Tensor) -> Tensor:
         labels = checked_labels("GAN", labels, self.classes, rows)
         return one_hot(labels, self.classes, rows.dtype)
 
 
-def pack(x: Any, m: int) -> Tensor:
+def pack(x: Array | Tensor, m: int) -> Tensor:
     """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
     rows = as_rows(x)
     if m == 1:
@@ -107,9 +91,6 @@ def pack(x: Any, m: int) -> Tensor:
     n, *pixels, C = rows.shape
     packs = rows.reshape(n // m, m, math.prod(pixels), C).transpose((0, 2, 1, 3))
     return packs.reshape(n // m, *pixels, m * C)
-
-
-# --- the algorithm --------------------------------------------------------------------------------
 
 
 def train(
@@ -126,27 +107,24 @@ def train(
 ) -> Iterator[dict[str, Any]]:
     """Algorithm 1: `critic_steps` of the critic, each on a new batch, then one of the generator.
 
-    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty` is added to the critic's:
+    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty`, added to the critic's, is
     `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within ±c. A
-    batch is of images, or of images and labels, which a model without classes does not look at.
-    Each step of the generator yields
+    batch is of images, or of images and labels. Each step of the generator yields
 
         critic_loss, generator_loss             and `critic_at_rest`, `generator_at_rest` if known
-        accuracy, or distance                   how often the critic is right, where the loss has a
-                                                `boundary` between real and not; else E[r] − E[f]
+        accuracy, or distance                   how often D is right; E[r] − E[f] without `boundary`
         critic_gradient, generator_gradient     their norms
         penalty                                 if there is one, as added
-
-    A critic that is right half of the time has nothing more to teach, or has learnt nothing; one
-    that is always right may teach nothing either.
     """
     loss = NonSaturating() if loss is None else loss
     whole("train", 1, critic_steps=critic_steps)
     names = ("critic_at_rest", "generator_at_rest")
     at_rest = {n: v for n, v in zip(names, loss.at_rest, strict=True) if v is not None}
     for step, batch in enumerate(batches, 1):
-        x, labels = halves(batch)
-        x = floating("train", x)
+        x, labels = with_labels(batch)
+        x = as_rows(x)
+        if x.dtype.kind != "f":
+            raise TypeError(f"train: expected floating point, got {x.dtype}; divide bytes by 255")
         labels = checked_labels("train", labels, model.classes, x)
         turn = step % critic_steps == 0  # the generator's, after this step of the critic
         with contextlib.nullcontext() if turn else no_grad():

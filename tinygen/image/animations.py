@@ -5,29 +5,31 @@
         film.append(samples, f"step {record.step}")
         film.save("samples.gif")
 
-One palette serves all frames, so that no colour flickers: the 256 greys, which are exact, or for
-colour images the 256 that suit all frames together.
+One palette serves all frames, so that no colour flickers: the 256 greys, which are exact, or the
+256 colours that suit all frames together.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tinygen._batch import host
 from tinygen._checks import expect, whole
 from tinygen._files import replacing
 from tinygen._types import Array, ArrayLike
 from tinygen.image.grids import FONT, GAP, HEAD, MARGIN, as_pixels, tiled
-from tinygen.image.style import GREY, INK, PathLike, on_host, path_to
+from tinygen.image.style import GREY, INK, PathLike, path_to
 
 __all__ = ["Animation", "animation"]
 
 WIDTH = 600  # pixels, unless one image's own are more
+HOLD = 2000  # ms for the last frame
 
 
 class Animation:
@@ -36,21 +38,18 @@ class Animation:
     A frame is a batch of images (N, H, W, C) with values from 0 to 1, drawn as a grid, or one
     picture (H, W, 3). At most `most` are kept, as bytes: when they are full, every second is
     dropped, and from then on only every second that comes is kept, then every fourth and so on. The
-    first and the latest are always among those saved. `state_dict` has all frames in plain arrays,
-    so that a resumed run goes on with what an earlier one saw.
+    first and the latest always stay. With `state_dict` a resumed run goes on with what it saw.
     """
 
-    def __init__(
-        self, most: int = 100, *, columns: int | None = None, scale: int | None = None
-    ) -> None:
+    def __init__(self, most: int = 100, *, columns: int = 0) -> None:
         whole("Animation", 2, most=most)
-        self.most, self.columns, self.scale = most, columns, scale
+        self.most, self.columns = most, columns
         self.seen, self.every = 0, 1  # frames that came, and of how many one is kept
         self._frames: list[tuple[Array, str]] = []  # those kept, and the latest
 
     def append(self, frame: ArrayLike, text: str = "") -> None:
         """One more frame, with a text for its lower corner, such as the step."""
-        x = on_host(frame)
+        x = host(frame)
         x = x[None] if x.ndim == 3 and x.shape[-1] == 3 else x
         pixels, _ = as_pixels("Animation.append", x, "frame")
         (N, H, W, _), size = (self._frames[0][0] if self._frames else pixels).shape, pixels.shape
@@ -67,32 +66,28 @@ class Animation:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def save(
-        self, where: PathLike, *, fps: float = 10, hold: float = 2.0, title: str | None = None
-    ) -> None:
-        """Write the GIF: `fps` frames a second, 50 at most, and the last for `hold` s. It loops."""
+    def save(self, where: PathLike, *, fps: float = 10, title: str = "") -> None:
+        """Write the GIF, which loops: `fps` frames a second, 50 at most, and the last for 2 s."""
         path = path_to("Animation.save", where, ".gif")
         expect("Animation.save", "> 0", fps=fps)
-        expect("Animation.save", "≥ 0", hold=hold)
         if not self._frames:
             raise ValueError("Animation.save: expected frames, got none; append some first")
-        pictures = [self._drawn(k, title) for k in range(len(self))]
+        first, *others = in_one_palette([self._drawn(k, title) for k in range(len(self))])
         tick = 10 * max(2, round(100 / fps))  # ms; a GIF counts in hundredths of a second
-        durations = [tick] * (len(self) - 1) + [max(tick, 10 * round(100 * hold))]
-        first, *others = in_one_palette(pictures)
+        durations = [tick] * len(others) + [max(tick, HOLD)]
         loop: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
         with replacing(path) as file:
             first.save(file, format="GIF", duration=durations, optimize=False, disposal=1, **loop)
 
-    def _drawn(self, k: int, title: str | None) -> Image.Image:
+    def _drawn(self, k: int, title: str) -> Image.Image:
         """Frame k with its text below and, on the lower edge, a line as long as k is far."""
         pixels, text = self._frames[k]
         N, _, W, _ = pixels.shape
         columns = min(N, self.columns or math.ceil(math.sqrt(N)))
-        scale = self.scale or min(8, max(1, WIDTH // (columns * (W + 1))))
+        scale = min(8, max(1, WIDTH // (columns * (W + 1))))
         array = tiled(pixels, columns, scale)
         tiles = Image.fromarray(array if array.shape[-1] == 3 else array[..., 0])
-        lines = textwrap.wrap(title or "", max(16, tiles.width // 8))
+        lines = textwrap.wrap(title, max(16, tiles.width // 8))
         top = MARGIN + HEAD * len(lines)
         foot = top + tiles.height + (HEAD if any(text for _, text in self._frames) else 0) + GAP
         size = tiles.width + 2 * MARGIN, foot + GAP + MARGIN
@@ -127,25 +122,14 @@ class Animation:
 
 
 def animation(
-    where: PathLike,
-    frames: Iterable[ArrayLike],
-    *,
-    texts: Sequence[str] | None = None,
-    fps: float = 10,
-    hold: float = 2.0,
-    columns: int | None = None,
-    scale: int | None = None,
-    title: str | None = None,
+    where: PathLike, frames: Iterable[ArrayLike], *, fps: float = 10, title: str = ""
 ) -> None:
-    """A GIF of all frames, each a batch of images (N, H, W, C) drawn as a grid, or one (H, W, 3)
-
-    `texts` are for the frames' lower corner, one each. See `Animation` for what comes bit by bit.
-    """
+    """A GIF of all frames, each a batch of images (N, H, W, C) drawn as a grid, or one (H, W, 3)"""
     pictures = list(frames)
-    film = Animation(max(2, len(pictures)), columns=columns, scale=scale)
-    for frame, text in zip(pictures, texts or [""] * len(pictures), strict=True):
-        film.append(frame, text)
-    film.save(where, fps=fps, hold=hold, title=title)
+    film = Animation(max(2, len(pictures)))
+    for frame in pictures:
+        film.append(frame)
+    film.save(where, fps=fps, title=title)
 
 
 def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:

@@ -1,7 +1,4 @@
-"""Distributions: histograms of numbers; in the plane point sets, densities and a latent space.
-
-In the plane both axes have one scale, so that a circle is round.
-"""
+"""Distributions in the plane: point sets, densities, a latent space. A circle is round."""
 
 from __future__ import annotations
 
@@ -12,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import BLUE, COLOURS, GREY, HALO, INK, ORANGE, Place, note, on_host, panels
+from tinygen.image.style import BLUE, COLOURS, GREY, HALO, INK, ORANGE, Named, Place, note, panels
 
-__all__ = ["density", "histogram", "plane", "points"]
+__all__ = ["density", "plane", "points"]
 
 SIDE = 300  # points along each side at which a density is computed
 MASSES = (0.5, 0.9, 0.99)  # what the contours of a density hold
@@ -24,58 +22,21 @@ SHADE = "#c8c8c8"
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 
 
-def histogram(
-    where: Place,
-    values: ArrayLike | Mapping[str, ArrayLike],
-    *,
-    xlabel: str = "value",
-    expected: Callable[[Array], ArrayLike] | None = None,
-    title: str | None = None,
-) -> None:
-    """How often which values come: of an array of any shape, or of a dict of them by name
-
-    There are 2 n^(⅓) bins for n values in all (Rice's rule). `expected` is a density that is drawn
-    over them as a dashed line. With it, or for several sets, the y axis is a density too, else a
-    count.
-    """
-    sets = values if isinstance(values, Mapping) else {"": values}
-    flat = {str(name): np.asarray(on_host(x), np.float64).ravel() for name, x in sets.items()}
-    finite = {name: x[np.isfinite(x)] for name, x in flat.items()}
-    sizes = {name: x.size for name, x in finite.items()}
-    if not sizes or not all(sizes.values()):
-        raise ValueError(f"histogram: expected finite `values`, got {sizes}")
-    edges: Any = np.histogram_bin_edges(np.concatenate(list(finite.values())), "rice")
-    dense = len(finite) > 1 or expected is not None
-    with panels("histogram", where, (8, 3.8), title=title) as (ax,):
-        look: Any = {"density": dense, "color": COLOURS[: len(finite)], "label": list(finite)}
-        several = list(finite.values())
-        ax.hist(several, edges, histtype="stepfilled", alpha=1 / len(several) ** 0.5, **look)
-        if expected is not None:
-            at = np.linspace(edges[0], edges[-1], 500)
-            ax.plot(at, on_host(expected(at)), "--", color=INK, linewidth=1.4, label="expected")
-        if dense:
-            ax.legend(loc="upper right", reverse=True)
-        if lost := sum(x.size for x in flat.values()) - sum(sizes.values()):
-            note(ax, f"{lost:,} not finite")
-        ax.set(xlabel=xlabel, ylabel="density" if dense else "count", xlim=edges[[0, -1]])
-        ax.grid(False, axis="x")
-
-
 def points(
     where: Place,
-    sets: ArrayLike | Mapping[str, ArrayLike],
+    sets: ArrayLike | Named,
     *,
     truth: ArrayLike | None = None,
     extent: Extent | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> None:
     """Sets of points (n, 2) in panels side by side with the same axes, a dict of them by name
 
-    `truth` (m, 2) is what they should look like: drawn in grey behind each.
+    `truth` (m, 2), what they should look like, is drawn in grey behind each.
     """
     named = sets if isinstance(sets, Mapping) else {"": sets}
     clouds = {str(name): _points("points", x, str(name) or "sets") for name, x in named.items()}
-    behind = [] if truth is None else [_points("points", truth, "truth")]
+    true = None if truth is None else _points("points", truth, "truth")
     columns = min(len(clouds), 4)
     rows = -(-len(clouds) // columns)
     size = (5.2, 5.0) if len(clouds) == 1 else (2.5 * columns + 0.6, 2.7 * rows + 0.4)
@@ -83,7 +44,7 @@ def points(
         for ax in axes[len(clouds) :]:
             ax.set_axis_off()
         for ax, (name, x) in zip(axes, clouds.items(), strict=False):
-            for true in behind:
+            if true is not None:
                 _dots(ax, true, 3, color=SHADE)
             _dots(ax, x, 3, color=BLUE)
             if extent:
@@ -98,7 +59,7 @@ def density(
     samples: ArrayLike | None = None,
     *,
     extent: Extent | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> None:
     """A density over the plane, and samples (n, 2) over it
 
@@ -117,8 +78,8 @@ def density(
     left, right, bottom, top = extent
     if callable(f):
         x, y = np.meshgrid(middles(left, right, SIDE), middles(bottom, top, SIDE))
-        f = on_host(f(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(x.shape)
-    heights = np.asarray(on_host(f), np.float64)
+        f = host(f(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(x.shape)
+    heights = host(f).astype(np.float64)
     if heights.ndim != 2 or not (np.isfinite(heights) & (heights >= 0)).all():
         got = f"{heights.shape} from {heights.min()} to {heights.max()}"
         raise ValueError(f"density: expected finite densities ≥ 0 (rows, columns), got {got}")
@@ -144,22 +105,17 @@ def holding(heights: Array, mass: float) -> float:
 
 
 def plane(
-    where: Place,
-    z: ArrayLike,
-    labels: ArrayLike,
-    *,
-    names: Sequence[Any] | None = None,
-    title: str | None = None,
+    where: Place, z: ArrayLike, labels: ArrayLike, *, names: Sequence[Any] = (), title: str = ""
 ) -> None:
     """Encoded points z (n, 2), coloured by class, with each class's name at its median
 
     `labels` are ints from 0 up, at most ten different ones; `names` are the classes', in order.
     """
-    z, labels = _points("plane", z, "z"), on_host(labels)
+    z, labels = _points("plane", z, "z"), host(labels)
     if labels.shape != (len(z),) or not np.isin(labels, range(len(COLOURS))).all():
         got = f"{labels.shape} from {labels.min()} to {labels.max()}"
         raise ValueError(f"plane: expected `labels` ({len(z)},), ints from 0 to 9, got {got}")
-    names = range(len(COLOURS)) if names is None else names
+    names = names if len(names) else range(len(COLOURS))
     order = np.random.default_rng(0).permutation(len(z))  # so that no class hides the others
     with panels("plane", where, (6.4, 5.4), title=title) as (ax,):
         _dots(ax, z[order], color=np.array(COLOURS)[labels[order]], alpha=0.75)
@@ -174,7 +130,7 @@ def plane(
 
 
 def _points(owner: str, x: ArrayLike, called: str) -> Array:
-    x = np.asarray(on_host(x), np.float64)
+    x = host(x).astype(np.float64)
     if x.ndim != 2 or x.shape[1] != 2 or not np.isfinite(x).all(axis=1).any():
         raise ValueError(f"{owner}: expected `{called}` (n, 2), some finite, got {x.shape}")
     return x

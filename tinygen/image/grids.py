@@ -1,7 +1,7 @@
 """Images side by side: a grid, named rows, strips from one image to another, a decoded plane.
 
-Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1 (uint8 is taken as 0 to 255). A pixel of an
-image becomes a square of scale × scale equal ones, so every value can be read back.
+Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1, or uint8 from 0 to 255. A pixel becomes a
+square of equal ones, as large as makes the picture 800 wide, so that every value can be read back.
 
 Reading order: `grid`, `compare`, `strip`, `manifold`; then `as_pixels` checks images, `tiled` puts
 them side by side, `sheet` adds text and writes the file.
@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib.style
 import numpy as np
@@ -25,9 +25,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import ImageFont
 
+from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import BLUE, INK, RED, STYLE, Place, bare, on_host, path_to, save
+from tinygen.image.style import BLUE, INK, RED, STYLE, Named, Place, bare, path_to, save
 
 __all__ = ["compare", "grid", "manifold", "strip"]
 
@@ -41,29 +42,23 @@ FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans
 LEGIBLE = 6, 9  # points: texts in an Axes are no smaller, and no larger
 WIDTH = 800  # about what a page shows without shrinking it
 DPI = 128  # a power of two, so that pixels divided by it are exact
+Labels: TypeAlias = Sequence[Any] | Array
 
 
 def grid(
-    where: Place,
-    images: ArrayLike,
-    *,
-    columns: int | None = None,
-    labels: Sequence[Any] | Array | None = None,
-    scale: int | None = None,
-    title: str | None = None,
+    where: Place, images: ArrayLike, *, columns: int = 0, labels: Labels = (), title: str = ""
 ) -> None:
     """Images side by side, row by row, each with its label above it if `labels` are given
 
-    `columns` is about the root of their number unless given. A pixel is drawn as scale × scale;
-    by default that makes the picture up to 800 pixels wide. A pixel that is NaN or infinite is
-    vermilion, and a line above says how many are.
+    There are about as many rows as columns unless `columns` says. A pixel that is NaN or infinite
+    is vermilion, and a line above says how many are.
     """
     pixels, bad = as_pixels("grid", images)
     N, H, W, _ = pixels.shape
     columns = min(N, columns or math.ceil(math.sqrt(N)))
-    scale = scale or fitting(where, columns * (W + 1))
-    whole("grid", 1, columns=columns, scale=scale)
-    names = [] if labels is None else _texts("grid", labels, N)
+    whole("grid", 1, columns=columns)
+    scale = fitting(where, columns * (W + 1))
+    names = _texts("grid", labels, N) if len(labels) else []
     head = HEAD if names else 0
     with sheet("grid", where, tiled(pixels, columns, scale, head=head), title, bad) as ax:
         for k, name in enumerate(names):
@@ -74,14 +69,7 @@ def grid(
             ax.text(x - 0.5, y - 0.5, name, ha="center", va="center")
 
 
-def compare(
-    where: Place,
-    rows: Mapping[str, ArrayLike],
-    *,
-    columns: int = 10,
-    scale: int | None = None,
-    title: str | None = None,
-) -> None:
+def compare(where: Place, rows: Named, *, columns: int = 10, title: str = "") -> None:
     """`compare("rec.png", {"original": x, "β = 1": a, "β = 4": b})`: what belongs together, stacked
 
     The images of each name stand in a row, and image k of one below image k of the other. More
@@ -90,8 +78,8 @@ def compare(
     pixels, bad = _rows("compare", rows)
     R, N, H, W, C = pixels.shape
     columns = min(columns, N)
-    scale = scale or fitting(where, columns * (W + 1))
-    whole("compare", 1, columns=columns, scale=scale)
+    whole("compare", 1, columns=columns)
+    scale = fitting(where, columns * (W + 1))
     blank = np.full((R, -N % columns, H, W, C), PAPER, np.uint8)
     full = np.concatenate([pixels, blank], axis=1).reshape(R, -1, columns, H, W, C)
     picture = tiled(full.swapaxes(0, 1).reshape(-1, H, W, C), columns, scale)
@@ -104,22 +92,20 @@ def compare(
 
 def strip(
     where: Place,
-    rows: ArrayLike | Mapping[str, ArrayLike],
+    rows: ArrayLike | Named,
     *,
-    labels: Sequence[Any] | Array | None = None,
+    labels: Labels = (),
     ends: bool = True,
-    scale: int | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> None:
     """Images from one to another, in rows (R, T, H, W, C) or a dict of rows by name (T, H, W, C)
 
-    The two ends, which what is between them goes out from, are framed unless `ends` is False.
-    `labels` are T names for the columns, such as the times of a trajectory.
+    The two ends are framed unless `ends` is False. `labels` are the columns', such as times.
     """
-    named = rows if isinstance(rows, Mapping) else dict(enumerate(on_host(rows)))
+    named = rows if isinstance(rows, Mapping) else dict(enumerate(host(rows)))
     pixels, bad = _rows("strip", named)
     R, T, H, W, C = pixels.shape
-    scale = scale or fitting(where, T * (W + 1))
+    scale = fitting(where, T * (W + 1))
     high, wide, edge = H * scale, W * scale, GAP if ends else 0
     framed = np.full((R, T, high + 2 * edge, wide + 2 * edge, C), PAPER, np.uint8)
     framed[:, [0, -1]] = rgb(BLUE)
@@ -128,25 +114,19 @@ def strip(
     with sheet("strip", where, tiled(framed.reshape(-1, h, w, C), T, 1), title, bad) as ax:
         if isinstance(rows, Mapping):
             ax.set_yticks([r * (h + GAP) + (h - 1) / 2 for r in range(R)], [str(n) for n in rows])
-        if labels is not None:
+        if len(labels):
             ax.xaxis.tick_top()
             middles = [t * (w + GAP) + (w - 1) / 2 for t in range(T)]
             ax.set_xticks(middles, _texts("strip", labels, T))
 
 
 def manifold(
-    where: Place,
-    decode: Callable[[Array], ArrayLike],
-    *,
-    side: int = 20,
-    scale: int | None = None,
-    title: str | None = None,
+    where: Place, decode: Callable[[Array], ArrayLike], *, side: int = 20, title: str = ""
 ) -> None:
     """The plane of two latent variables as images: `decode` of a side × side grid of z (n, 2)
 
-    The grid is even in probability: coordinate i is the Gaussian's quantile at (i + ½) / side, so
-    each image stands for the same share of what the prior draws. z₁ grows to the right and z₂
-    upwards. (Kingma & Welling 2014, figure 4)
+    The grid is even in probability: each image stands for the same share of what the prior draws.
+    z₁ grows to the right and z₂ upwards. (Kingma & Welling 2014, figure 4)
     """
     whole("manifold", 1, side=side)
     q = quantiles(side)
@@ -155,7 +135,7 @@ def manifold(
     N, H, W, _ = pixels.shape
     if len(z) != N:
         raise ValueError(f"manifold: expected `decode` to give {len(z)} images, got {N}")
-    scale = scale or fitting(where, side * W)
+    scale = fitting(where, side * W)
     ticks = np.linspace(0, side - 1, min(side, 7 if side % 2 else 6)).round().astype(int)
     names = [f"{z:.1f}".replace("-", "−") for z in q[ticks]]
     with sheet("manifold", where, tiled(pixels, side, scale, gap=0), title, bad) as ax:
@@ -166,15 +146,12 @@ def manifold(
 
 
 def quantiles(side: int) -> Array:
-    """z with Φ(z) = ½ / side, 1½ / side, …: `side` equal shares of a Gaussian, each by its middle.
-
-    Φ is the Gaussian's distribution function. They are symmetric about 0.
-    """
+    """z with Φ(z) = ½ / side, 1½ / side, …: the middles of `side` equal shares of a Gaussian"""
     return np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
 
 
-def _texts(owner: str, labels: Sequence[Any] | Array, count: int) -> list[str]:
-    labels = labels if isinstance(labels, (list, tuple)) else on_host(labels)
+def _texts(owner: str, labels: Labels, count: int) -> list[str]:
+    labels = labels if isinstance(labels, (list, tuple)) else host(labels)
     if len(labels) != count:
         raise ValueError(f"{owner}: expected {count} `labels`, got {len(labels)}")
     return [f"{x:g}" if isinstance(x, (float, np.floating)) else str(x) for x in labels]
@@ -188,16 +165,9 @@ def _rows(owner: str, rows: Mapping[Any, ArrayLike]) -> tuple[Array, int]:
     return np.stack([pixels for pixels, _ in sets]), sum(bad for _, bad in sets)
 
 
-# --- pixels, tiles and paper ----------------------------------------------------------------------
-
-
-def as_pixels(owner: str, images: Any, called: str = "images") -> tuple[Array, int]:
-    """Images as uint8 (N, H, W, 3), and how many of their values were not finite.
-
-    Values are clipped to [0, 1] and rounded to the nearest of 255 steps. A pixel with a NaN or an
-    infinite value becomes vermilion, so that no failure passes for black.
-    """
-    x = on_host(images)
+def as_pixels(owner: str, images: ArrayLike, called: str = "images") -> tuple[Array, int]:
+    """Images as uint8 (N, H, W, 3), and how many of their values were not finite: vermilion."""
+    x = host(images)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
         hint = "; images[..., None] adds the channel" if x.ndim == 3 else ""
         raise ValueError(f"{owner}: expected `{called}` (N, H, W, 1 or 3), got {x.shape}{hint}")
@@ -229,13 +199,11 @@ def tiled(pixels: Array, columns: int, scale: int, gap: int = GAP, head: int = 0
 
 
 @contextlib.contextmanager
-def sheet(
-    owner: str, where: Place, picture: Array, title: str | None, bad: int = 0
-) -> Iterator[Axes]:
+def sheet(owner: str, where: Place, picture: Array, title: str, bad: int) -> Iterator[Axes]:
     """An Axes that shows a picture, to put names beside it; then written to a path, as a PNG.
 
     In the file each pixel of the picture is one pixel. Text is as large as SMALL of them, in an
-    Axes too. A line of the title says how many values were not finite, if some were.
+    Axes too.
     """
     height, width, _ = picture.shape
     path = None if isinstance(where, Axes) else path_to(owner, where, ".png")

@@ -9,38 +9,39 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.lines import Line2D
 
+from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, on_host, panels
+from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, panels
 
 __all__ = ["curves", "curves_of", "smoothed"]
 
+Series: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]  # values, or steps and values
 FEW = 40  # values, each of which is then marked by a dot
 BEYOND = 0.5  # per cent of the raw values that may leave the frame at either end
 
 
 def curves(
     where: Place,
-    series: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, Series],
     *,
     ylabel: str = "loss",
     xlabel: str = "step",
     log: bool | None = None,
     smooth: float | None = None,
     reference: Mapping[str, float] | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> None:
     """Series by step, each under its name: values, or a tuple (steps, values)
 
-    Over the pale values goes the mean of about `smooth` neighbours (`smoothed`); by default a
-    fiftieth of a series or ten, and none below a hundred values; 1 is none. The y axis is
-    logarithmic if `log`, and by default if all values are positive and the largest is a hundred
-    times the smallest or more. It holds all means, and all but the outermost 1 % of noisy values.
-    `reference` names levels to compare with, such as {"2 log 2": 1.386}: dashed lines.
+    Over the pale values goes the mean of about `smooth` neighbours; by default a fiftieth of a
+    series or ten, and of less than a hundred values none, as with 1. The y axis is logarithmic if
+    `log`, and by default if all values are positive and the largest is a hundred times the
+    smallest. `reference` names levels to compare with, such as {"2 log 2": 1.386}: dashed lines.
     """
     if not isinstance(series, Mapping) or not series:
         raise TypeError(f"curves: expected a dict from names to values, got {series!r:.50}")
@@ -75,10 +76,10 @@ def curves(
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _series(name: str, line: Any) -> tuple[Array, Array]:
+def _series(name: str, line: Series) -> tuple[Array, Array]:
     """Steps (n,) and values (n,)"""
-    steps, values = line if isinstance(line, tuple) else (range(len(line)), line)
-    steps, values = np.asarray(on_host(steps), float), np.asarray(on_host(values), float)
+    values = host(line[1] if isinstance(line, tuple) else line).astype(float)
+    steps = host(line[0] if isinstance(line, tuple) else range(len(values))).astype(float)
     if values.ndim != 1 or steps.shape != values.shape or not values.size:
         shapes = f"{steps.shape} and {values.shape}"
         raise ValueError(f"curves: expected steps (n,) and values (n,) for `{name}`, got {shapes}")
@@ -90,12 +91,11 @@ def smoothed(values: ArrayLike, span: float) -> Array:
 
         mₜ = Σₖ dᵏ (vₜ₋ₖ + vₜ₊ₖ) / Σₖ 2 dᵏ,   d = (span − 1) / (span + 1)
 
-    where a sum counts k = 0 once and goes only as far as there are values: then all weights add up
-    to `span` in the middle of a long series, and at its ends no missing value is taken for 0. An
-    average of what lies behind alone would lag, and a falling loss be drawn above its own values.
-    Where a value is NaN the mean is too, and its neighbours' means go without it.
+    where a sum counts k = 0 once and goes only as far as there are values, so that no missing one
+    is taken for 0. A mean of what lies behind alone would lag, and draw a falling loss above its
+    own values. Where a value is NaN the mean is too, and its neighbours' means go without it.
     """
-    v = np.asarray(on_host(values), np.float64)
+    v = host(values).astype(np.float64)
     if v.ndim != 1 or not span >= 1:
         raise ValueError(f"smoothed: expected `values` (n,), `span` ≥ 1, got {v.shape}, {span}")
     d, there = (span - 1) / (span + 1), ~np.isnan(v)
@@ -112,18 +112,13 @@ def smoothed(values: ArrayLike, span: float) -> Array:
 
 
 def curves_of(
-    where: Place,
-    log_csv: PathLike,
-    *,
-    names: Sequence[str] | None = None,
-    smooth: float | None = None,
-    title: str | None = None,
+    where: Place, log_csv: PathLike, *, names: Sequence[str] | None = None, title: str = ""
 ) -> None:
     """The curves in a run's `log.csv`, whose first line is `step,epoch,seconds,<names…>`
 
-    `names` chooses columns and their order; by default all. Those whose sizes differ by more than
-    a factor of ten get panels of their own. An empty cell is a value that was not measured. What
-    never changes, such as the loss at which a game is at rest, is a dashed line beside others.
+    `names` chooses columns and their order. Those whose sizes differ by more than a factor of ten
+    get panels of their own. What never changes, such as the loss at which a game is at rest, is a
+    dashed line beside others.
     """
     with open(log_csv, newline="", encoding="utf-8") as file:
         # a run that was killed may have left half of a last line
@@ -147,5 +142,5 @@ def curves_of(
             levels = {n: v[0] for n, (_, v) in group.items() if len(v) > 1 and np.ptp(v) == 0}
             moving = {name: line for name, line in group.items() if name not in levels}
             level = levels if moving else None
-            curves(ax, moving or group, reference=level, smooth=smooth, xlabel="", ylabel="")
+            curves(ax, moving or group, reference=level, xlabel="", ylabel="")
         axes[-1].set_xlabel("step")

@@ -1,30 +1,29 @@
 """The house style of every picture: its colours, its type and quiet grid, and how one is saved.
 
-Colours are Okabe & Ito's (2008), which the colour-blind can tell apart, and more that stay apart
-from them: the ten of `COLOURS` differ by 16 units of CIELAB or more for any common kind of colour
-vision. No picture opens a window, and no setting of matplotlib's is left changed.
+The colours are Okabe & Ito's (2008), which the colour-blind can tell apart, and four more: the ten
+differ by 16 units of CIELAB or more for any common kind of colour vision. No picture opens a
+window, and no setting of matplotlib's is left changed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib.style
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from tinygen._files import replacing
-from tinygen._types import Array
-from tinygen.autograd import to_numpy
+from tinygen._types import ArrayLike
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Place: TypeAlias = PathLike | Axes  # where a picture goes
+Named: TypeAlias = Mapping[str, ArrayLike]
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 RED, SKY, PURPLE = "#D55E00", "#56B4E9", "#CC79A7"
@@ -67,11 +66,6 @@ def note(ax: Axes, text: str) -> None:
     ax.annotate(text, (1, 0), (-4, 4), "axes fraction", "offset points", **look)
 
 
-def on_host(x: Any) -> Array:
-    """The numbers of an array, a GPU's array or a Tensor, as an array on the host."""
-    return np.asarray(x.numpy() if hasattr(x, "numpy") else to_numpy(x))
-
-
 def path_to(owner: str, where: PathLike, suffix: str) -> Path:
     """`where` as a path, which must end as the format does."""
     path = Path(where)
@@ -87,13 +81,10 @@ def panels(
     size: tuple[float, float],
     rows: int = 1,
     columns: int = 1,
-    title: str | None = None,
+    title: str = "",
     **options: Any,
 ) -> Iterator[list[Axes]]:
-    """Axes to draw in; at the end they are written to the path `where`, as a PNG.
-
-    If an Axes is given for `where`, that is the one to draw in, and nothing is written.
-    """
+    """Axes to draw in, which are then written to a path as a PNG; or `where`, if it is an Axes."""
     if isinstance(where, Axes):
         if rows * columns > 1:
             raise ValueError(f"{owner}: {rows * columns} panels need a path, not one Axes")

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
 from tinygen.image import distributions
 from tinygen.image.distributions import SHADE, Extent, middles
-from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, on_host, panels
+from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, panels
 
 __all__ = ["REACH", "SHADE", "density", "framed", "moment", "ways"]
 
+LogDensity: TypeAlias = Callable[[Array], Array]
 REACH = 2.8  # how far pictures go from the middle
 SIDE = 80  # points along each side of the plane at which a density is computed
 
 
 def density(
-    where: Place, known: Any, log_p: Callable[[Array], Array], test: Array, extent: Extent
+    where: Place, true_log_p: LogDensity | None, log_p: LogDensity, test: Array, extent: Extent
 ) -> None:
     """The true density, or points of it where it is not known, and the model's in one scale."""
     axis = middles(*extent[:2], SIDE)
@@ -30,10 +32,10 @@ def density(
     learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
     with panels("density", where, (10, 5.4), 1, 2, sharey=True) as (left, right):
         distributions.density(right, learnt, extent=extent, title="the model's density")
-        if known.log_density is None:
+        if true_log_p is None:
             distributions.points(left, test, extent=extent, title="held-out points")
             return
-        true = lambda x: np.exp(known.log_density(x))  # noqa: E731
+        true = lambda x: np.exp(true_log_p(x))  # noqa: E731
         distributions.density(left, true, extent=extent, title="the true density")
         most: Any = left.images[0].get_array()
         for ax in (left, right):
@@ -54,7 +56,7 @@ def moment(text: str, x: ArrayLike, guess: ArrayLike) -> Array:
     figure = canvas(8, 4.3)
     parts = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
     for ax, at, title in parts:
-        ax.scatter(*on_host(at).T, s=3, color=BLUE, linewidths=0)
+        ax.scatter(*host(at).T, s=3, color=BLUE, linewidths=0)
         framed(ax).set_title(title, fontsize=11, color=INK)
     agg: Any = FigureCanvasAgg(figure)
     agg.draw()

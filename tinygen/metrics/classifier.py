@@ -1,16 +1,9 @@
-r"""A small network that reads images: 64 features of what each shows, and its class.
-
-    reader = classifier.pretrained("mnist")
-    reader.features(images)      # (N, 64), float32: what scores such as FID compare
-    reader.labels(images)        # (N,), int64: what class balance and mode counts count
+"""A small network that reads images: 64 features of what each shows, and its class.
 
 Published FIDs compare features of Inception, a network of 24 million weights that knows photographs
-and never saw a digit of 28 × 28. This one has 66,650, and was trained by this library, by
-examples/train_features.py; the weights for MNIST are part of the package. Its accuracy is 99.55 %
-on MNIST's test images, and 97.5 % on the built-in synthetic digits. Its FIDs compare models with
-each other, but not with published ones.
-
-Features are what the last hidden layer computes before its ReLU, which would make many of them 0.
+and never saw a digit of 28 × 28. This one has 66,650, which examples/train_features.py trained for
+MNIST; its accuracy is 99.55 % there, and 97.5 % on the synthetic digits. Its FIDs compare models
+with each other, but not with published ones.
 
 Notation: N images (N, H, W, C) in [0, 1], K classes.
 
@@ -24,30 +17,28 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tinygen import data
 from tinygen._batch import host
 from tinygen._types import Array, ArrayLike, Rng
-from tinygen.autograd import Tensor, grad, log_softmax, relu, softmax, to_numpy, xp
-from tinygen.autograd import sum as sum_over
+from tinygen.autograd import Tensor, grad, log_softmax, relu, softmax, xp
 from tinygen.data import fetch
 from tinygen.nn import BatchNorm, Conv2d, Dense, Flatten, Module, ReLU, Sequential, evaluating
 from tinygen.optim import Adam, Optimizer, cosine
 from tinygen.run import checkpoint
 from tinygen.run.checkpoint import CheckpointError
 
+Images: TypeAlias = Array | Tensor | Iterable[Array | Tensor]  # images, or batches of them
 FEATURES = 64
 AT_ONCE = 500  # images that are read together
 SHIFT, ROTATION = 2, 10.0  # at most so many pixels and degrees, in training
 BATCH_SIZE, LEARNING_RATE = 128, 3e-3
 EPOCHS = {"fashion": 5, "shapes": 12}  # of one that is trained on demand
 SHIPPED = Path(__file__).parent / "weights" / "mnist.npz"
-
-
-# --- the network ----------------------------------------------------------------------------------
+SETS = ("mnist", "digits")  # what it reads
 
 
 class Reading(NamedTuple):
@@ -75,6 +66,7 @@ class Classifier(Module):
         body = [*conv(C, 16, 5, 2), *conv(16, 32, 3, 1), *conv(32, 48, 3, 2), *conv(48, 32, 3, 2)]
         flat = -(-H // 8) * -(-W // 8) * 32
         dense = Dense(flat, FEATURES, rng=rng)
+        # features before a ReLU, which would make many of them 0
         self.body = Sequential(*body, Flatten(), dense, BatchNorm(FEATURES))
         self.head = Dense(FEATURES, classes, rng=rng)
 
@@ -82,12 +74,8 @@ class Classifier(Module):
         """The scores of the classes, (N, K), whose softmax are their probabilities"""
         return self.head(relu(self.body(x)))
 
-    def read(self, images: Any) -> Reading:
-        """Features and probabilities of images, or of batches of images as they come
-
-        From an iterator of batches, a generator say, one is in memory at a time: what is kept of
-        an image are 64 numbers and K.
-        """
+    def read(self, images: Images) -> Reading:
+        """Features and probabilities of images, or of batches of them, one in memory at a time"""
         features = [np.empty((0, FEATURES), np.float32)]
         probabilities = [np.empty((0, self.classes), np.float32)]
         with evaluating(self):
@@ -95,20 +83,16 @@ class Classifier(Module):
                 x = self._checked(batch)
                 for start in range(0, len(x), AT_ONCE):
                     h = self.body(xp.asarray(x[start : start + AT_ONCE]))
-                    features.append(to_numpy(h.data))
-                    probabilities.append(to_numpy(softmax(self.head(relu(h))).data))
+                    features.append(host(h))
+                    probabilities.append(host(softmax(self.head(relu(h)))))
         return Reading(np.concatenate(features), np.concatenate(probabilities))
 
-    def features(self, images: Any) -> Array:
-        """The features of images, or of batches of images: float32 (N, 64)."""
-        return self.read(images).features
-
-    def labels(self, images: Any) -> Array:
+    def labels(self, images: Images) -> Array:
         """The most probable class of each image: int64 (N,)."""
         return self.read(images).labels
 
     def _checked(self, images: Any) -> Array:
-        x = np.asarray(host(images))
+        x = host(images)
         if x.shape[1:] != self.image or x.dtype.kind != "f":
             kind = f"{x.dtype} {x.shape}"
             raise ValueError(f"Classifier: expected float images (N, *{self.image}), got {kind}")
@@ -117,17 +101,14 @@ class Classifier(Module):
         return x
 
 
-# --- how it learns --------------------------------------------------------------------------------
-
-
-def cross_entropy(scores: Tensor, labels: Any) -> Tensor:
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """−(1/N) Σ log p(label), with p the softmax of the scores (N, K)"""
     chosen = labels.data[:, None] == xp.arange(scores.shape[1])  # (N, K)
-    return -sum_over(log_softmax(scores) * chosen) / len(scores)
+    return -(log_softmax(scores) * chosen).sum() / len(scores)
 
 
 def train(
-    model: Classifier, batches: Iterable[Any], optimizer: Optimizer
+    model: Classifier, batches: Iterable[tuple[Tensor, Tensor]], optimizer: Optimizer
 ) -> Iterator[dict[str, Any]]:
     """A batch (x, labels), the cross entropy, its gradient, a step; yields `loss` and `accuracy`"""
     for x, labels in batches:
@@ -142,26 +123,17 @@ def jittered(x: Array, *, rng: Rng) -> Array:
     return data.shift(data.rotate(x, ROTATION, rng=rng), SHIFT, rng=rng)
 
 
-def accuracy(model: Classifier, images: Any, labels: Any) -> float:
-    """The share of images that are read as what they are"""
-    return float((model.labels(images) == labels).mean())
-
-
-# --- where trained ones are -----------------------------------------------------------------------
-
-
 def pretrained(name: str = "mnist", *, size: int = 64, progress: bool = False) -> Classifier:
     """The trained classifier for a set of images, by its name
 
     That for "mnist" and "digits" comes with the package. For "fashion" and "shapes", of `size`
     pixels along a side, one is trained on first use, which takes minutes, and kept in a folder
-    `classifiers` where `data.load` keeps its downloads. `progress` shows how far the training is.
+    `classifiers` where `data.load` keeps its downloads.
     """
-    if name in ("mnist", "digits"):
+    if name in SETS:
         return load(SHIPPED)
     if name not in EPOCHS:
-        names = ("mnist", "digits", *EPOCHS)
-        raise ValueError(f"pretrained: expected one of {names}, got {name!r}")
+        raise ValueError(f"pretrained: expected one of {(*SETS, *EPOCHS)}, got {name!r}")
     file = f"shapes-{size}.npz" if name == "shapes" else f"{name}.npz"
     folders = fetch.folders("classifiers")[:2]
     for folder in folders:
@@ -198,10 +170,8 @@ def _trained(name: str, size: int, progress: bool) -> Classifier:
     rng, n = np.random.default_rng(0), min(BATCH_SIZE, len(x))
     model = Classifier(x.shape[1:], 1 + int(labels.max()), rng=rng)
     batches = data.Batches(x, n, rng=rng, labels=labels, epochs=EPOCHS[name], transform=jittered)
-    steps = train(
-        model, batches, Adam(model.parameters(), cosine(LEARNING_RATE, batches.steps or 1))
-    )
-    title = f"training a classifier for {name}, once"
+    optimizer = Adam(model.parameters(), cosine(LEARNING_RATE, batches.steps or 1))
+    steps, title = train(model, batches, optimizer), f"training a classifier for {name}, once"
     for _ in tqdm(steps, title, batches.steps, disable=None if progress else True):
         pass
     return model

@@ -1,7 +1,7 @@
-r"""Two clouds of points compared: features of n samples and of m real images, (n, d) and (m, d).
+"""Two clouds of points compared: features of n samples and of m real images, (n, d) and (m, d).
 
-FID asks whether both have the same mean and covariance. KID, precision and recall compare points
-with points. The matrix of all pairs is never in memory, only some rows of it.
+FID asks whether both have the same mean and covariance. The others compare points with points; of
+the matrix of all pairs only some rows are in memory.
 
 Reading order: `fid`; `kid`; `precision_recall`; `energy_distance`; at the end what they share.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,9 @@ from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._types import Array, ArrayLike
 
-__all__ = ["Estimate", "PrecisionRecall", "energy_distance", "fid", "kid", "precision_recall"]
+__all__ = ["Estimate", "energy_distance", "fid", "kid", "precision_recall"]
 
 ROWS = 500  # of the matrix of all pairs
-
-
-# --- Fréchet distance -----------------------------------------------------------------------------
 
 
 def fid(samples: ArrayLike, real: ArrayLike) -> float:
@@ -31,8 +28,7 @@ def fid(samples: ArrayLike, real: ArrayLike) -> float:
 
     μ, Σ and ν, T are the means and covariances of both sets. (Heusel et al. 2017, eq. 6) Tr (Σ T)^½
     is the sum of the singular values of Σ^½ T^½, which are real whatever Σ and T. Of two sets of n
-    points from one N(μ, I) it is not 0, but about d (d + 5) / 2n: in the mean ¼|Σ − T|² is
-    d (d + 1) / 2n, and |μ − ν|² is 2d / n. So FIDs are compared at one n.
+    points from one N(μ, I) it is not 0, but about d (d + 5) / 2n. So FIDs are compared at one n.
     """
     x, y = clouds("fid", 2, samples=samples, real=real)
     if min(len(x), len(y)) <= x.shape[1]:
@@ -55,9 +51,6 @@ def _root(covariance: Array) -> Array:
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
-# --- kernel distance ------------------------------------------------------------------------------
-
-
 class Estimate(NamedTuple):
     """A `value` and its standard error."""
 
@@ -69,8 +62,8 @@ def kid(samples: ArrayLike, real: ArrayLike) -> Estimate:
     """E k(x, x′) + E k(y, y′) − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³; 0 in the mean if equal
 
     Without bias at any n, for no x meets itself, so that it may be negative. (Bińkowski et al.
-    2018) The error is the jackknife's, from what the value would be without each of the points: not
-    too small, and up to √2 times too large where the distributions are equal. (Efron & Stein 1981)
+    2018) The error is the jackknife's, from what the value would be without each of the points: up
+    to √2 times too large where the distributions are equal. (Efron & Stein 1981)
     """
     x, y = clouds("kid", 3, samples=samples, real=real)
     n, m = len(x), len(y)
@@ -78,7 +71,7 @@ def kid(samples: ArrayLike, real: ArrayLike) -> Estimate:
     xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)
     A, B, C = xx.sum(), yy.sum(), xy.sum()
 
-    def value(A: Any, n: int, B: Any, m: int, C: Any) -> Any:
+    def value(A: Array, n: int, B: Array, m: int, C: Array) -> Array:
         return A / (n * (n - 1)) + B / (m * (m - 1)) - 2 * C / (n * m)
 
     # without xᵢ its row and its column are gone
@@ -104,17 +97,7 @@ def _cubed(product: Array) -> Array:
     return product * product * product  # a power of 3.0 takes ten times as long
 
 
-# --- precision and recall -------------------------------------------------------------------------
-
-
-class PrecisionRecall(NamedTuple):
-    """The share of samples that look real, and the share of the real that samples come near."""
-
-    precision: float
-    recall: float
-
-
-def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> PrecisionRecall:
+def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> tuple[float, float]:
     """The share of samples that lie among the real, and of the real that lie among the samples
 
     A point lies among a cloud's if it is as near to one of them as that one's k-th neighbour in the
@@ -122,7 +105,7 @@ def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> Precisi
     """
     whole("precision_recall", 1, k=k)
     x, y = clouds("precision_recall", k + 1, samples=samples, real=real)
-    return PrecisionRecall(float(_among(x, y, k).mean()), float(_among(y, x, k).mean()))
+    return float(_among(x, y, k).mean()), float(_among(y, x, k).mean())
 
 
 def _among(points: Array, cloud: Array, k: int) -> Array:
@@ -143,15 +126,11 @@ def _squares(x: Array, y: Array) -> Iterator[Array]:
         yield square
 
 
-# --- energy distance ------------------------------------------------------------------------------
-
-
 def energy_distance(x: ArrayLike, y: ArrayLike) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖, of sets x (n, d) and y (m, d)
 
     It is 0 only for equal distributions, else above. This estimate is without bias, for no point
-    meets itself, so that for equal ones it is as often below 0. In one dimension it is twice the
-    integral of the squared difference of the distribution functions; it scales as the points do.
+    meets itself, so that for equal ones it is as often below 0. It scales as the points do.
     """
     x, y = clouds("energy_distance", 2, x=x, y=y)
     n, m = len(x), len(y)
@@ -172,20 +151,16 @@ def _mean_distance(x: Array, y: Array) -> float:
     return total / (len(x) * len(y))
 
 
-# --- what they share ------------------------------------------------------------------------------
-
-
 def clouds(owner: str, least: int, **sets: ArrayLike) -> list[Array]:
     """Each set on the host, checked: (n, d) with n ≥ `least`, of one d"""
-    arrays = [np.asarray(host(x)) for x in sets.values()]
+    arrays = [host(x) for x in sets.values()]
     for name, x in zip(sets, arrays, strict=True):
         if x.ndim != 2 or len(x) < least or x.dtype.kind not in "fiu" or not np.isfinite(x).all():
             kind = f"{x.dtype} {x.shape}"
             raise ValueError(f"{owner}: expected finite `{name}` (n ≥ {least}, d), got {kind}")
         if x.shape[1] != arrays[0].shape[1]:
-            raise ValueError(
-                f"{owner}: expected rows of {arrays[0].shape[1]}, `{name}` is {x.shape}"
-            )
+            d = arrays[0].shape[1]
+            raise ValueError(f"{owner}: expected rows of {d}, `{name}` is {x.shape}")
     return arrays
 
 

@@ -4,8 +4,6 @@ A network trained in seconds must not take minutes to be scored, so `judge` scor
 classifier comes with the package, and returns None for others. examples/evaluate.py takes any.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,14 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen import metrics
-from tinygen._batch import halves
+from tinygen._batch import with_labels
 from tinygen._types import Array
 from tinygen.metrics import classifier
 from tinygen.run import Run
 
 JUDGED = 5000  # samples, if there are twice as many held-out images
-ENOUGH = classifier.FEATURES + 1  # below that there is no FID
-SETS = ("mnist", "digits")
 
 
 class Verdict(NamedTuple):
@@ -31,14 +27,11 @@ class Verdict(NamedTuple):
     samples: Array
 
     def __str__(self) -> str:
-        fid = self.scores["FID"]
-        precision, recall, classes = (
-            self.scores[k].value for k in ("precision", "recall", "classes")
-        )
+        fid, values = self.scores["FID"], {name: s.value for name, s in self.scores.items()}
         return (
-            f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to "
-            f"{fid.high:.2f}; as many real images {fid.floor:.2f}), precision {precision:.2f}, "
-            f"recall {recall:.2f}; effective number of classes {classes:.1f}"
+            f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f}; "
+            f"as many real images {fid.floor:.2f}), precision {values['precision']:.2f}, "
+            f"recall {values['recall']:.2f}; effective number of classes {values['classes']:.1f}"
         )
 
 
@@ -52,12 +45,12 @@ def judge(
     `most` are judged.
     """
     n = min(most, len(held_out) // 2)
-    known = args.data in SETS and n >= ENOUGH
+    known = args.data in classifier.SETS and n > classifier.FEATURES  # of fewer there is no FID
     count = max(args.samples, n * known)
     if not count:
         return None
     began = time.perf_counter()
-    samples, labels = halves(draw(count))
+    samples, labels = with_labels(draw(count))
     run.results(ms_per_sample=1000 * (time.perf_counter() - began) / count)
     samples = np.clip(samples, 0, 1)
     if args.samples:

@@ -1,4 +1,4 @@
-r"""How good samples are, as numbers: how like real images, how various, how even over classes.
+"""How good samples are, as numbers: how like real images, how various, how even over classes.
 
     reader = classifier.pretrained("mnist")
     scores = evaluate(reader.read(samples), reader.read(real), rng=np.random.default_rng(0))
@@ -8,9 +8,7 @@ No number alone says whether it is good: with more samples from the same model F
 grows. So each comes with its *floor*, the score of as many real images in the samples' place, and
 with an interval, how far it may be off by chance.
 
-Notation: n samples, K classes. Reading order: counts by class or mode; `evaluate`, which does most
-of it at once; `table`; `bits_per_dimension`. distances.py has the scores that compare features,
-classifier.py the network that computes them.
+Notation: n samples, K classes. Reading order: counts by class or mode; `evaluate`, all at once.
 """
 
 from __future__ import annotations
@@ -22,8 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygen._batch import host
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.metrics.classifier import Reading
 from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows
@@ -37,15 +34,11 @@ BOUNDS = {"FID": (0.0, math.inf), "KID": (-math.inf, math.inf)}  # of others 1, 
 BOUNDS |= {"precision": (0.0, 1.0), "recall": (0.0, 1.0)}
 
 
-# --- what is counted by class or mode -------------------------------------------------------------
-
-
 def inception_score(probabilities: ArrayLike) -> float:
     """exp E KL(p(y|x) ‖ p(y)), from 1 to K: how sure the classes are, and how various
 
-    `probabilities` (n, K) are a classifier's; p(y) is their mean. A class of probability 0 adds
-    0 log 0 = 0. (Salimans et al. 2016) It is K only if each image is surely of one class, and each
-    class comes as often. That the images look real it does not see.
+    `probabilities` (n, K) are a classifier's; p(y) is their mean. (Salimans et al. 2016) That the
+    images look real it does not see.
     """
     (p,) = clouds("inception_score", 1, probabilities=probabilities)
     p, sums = p.astype(np.float64), p.sum(axis=1, keepdims=True, dtype=np.float64)
@@ -53,15 +46,12 @@ def inception_score(probabilities: ArrayLike) -> float:
         raise ValueError("inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1")
     p = p / sums
     marginal = p.mean(axis=0)
-    ratio = np.divide(p, marginal, out=np.ones_like(p), where=p > 0)
+    ratio = np.divide(p, marginal, out=np.ones_like(p), where=p > 0)  # 0 log 0 = 0
     return float(np.exp((p * np.log(ratio)).sum(axis=1).mean()))
 
 
 class Balance(NamedTuple):
-    """How labels are spread: `counts` (K,); how many classes are `present`; the `effective` number.
-
-    That is exp of the entropy: K if all come equally often, and 1 if it is always the same one.
-    """
+    """`counts` (K,), how many are `present`, and the `effective` number: exp of the entropy"""
 
     counts: Array
     present: int
@@ -71,17 +61,12 @@ class Balance(NamedTuple):
 def balance(labels: ArrayLike, classes: int) -> Balance:
     """How many of the labels (n,) are of each class from 0 to `classes` − 1
 
-    For images whose three channels are digits of their own (stacked MNIST), 100 a + 10 b + c is a
-    label of 1000 classes, and `present` the number of modes.
+    Of stacked MNIST, whose channels are digits a, b and c, 100 a + 10 b + c is a label.
     """
     whole("balance", 1, classes=classes)
-    y = np.asarray(host(labels))
-    if (
-        y.ndim != 1
-        or y.dtype.kind not in "iu"
-        or not y.size
-        or not 0 <= y.min() <= y.max() < classes
-    ):
+    y = host(labels)
+    fits = y.ndim == 1 and y.dtype.kind in "iu" and y.size and 0 <= y.min() <= y.max() < classes
+    if not fits:
         raise ValueError(f"balance: expected `labels` (n,), ints from 0 to {classes - 1}, got {y}")
     counts = np.bincount(y, minlength=classes)
     share = counts[counts > 0] / y.size
@@ -89,10 +74,7 @@ def balance(labels: ArrayLike, classes: int) -> Balance:
 
 
 class Modes(NamedTuple):
-    """How many modes are `captured`; the share of samples of `high_quality`; `counts` by mode.
-
-    The counts (K,) are of samples of high quality only.
-    """
+    """How many modes are `captured`; the share of samples of `high_quality`; their `counts` (K,)"""
 
     captured: int
     high_quality: float
@@ -107,17 +89,10 @@ def modes(points: ArrayLike, means: ArrayLike, std: float, *, within: float = 3.
     """
     x, mu = clouds("modes", 1, points=points, means=means)
     expect("modes", "> 0", std=std, within=within)
-    nearest, square = [], []
-    for part in rows(x):
-        squares = ((part[:, None] - mu) ** 2).sum(axis=2)  # (rows, K)
-        nearest.append(squares.argmin(axis=1))
-        square.append(squares.min(axis=1))
-    good = np.concatenate(square) <= (within * std) ** 2
-    counts = np.bincount(np.concatenate(nearest)[good], minlength=len(mu))
+    squares = np.concatenate([((part[:, None] - mu) ** 2).sum(2) for part in rows(x)])  # (n, K)
+    good = squares.min(axis=1) <= (within * std) ** 2
+    counts = np.bincount(squares.argmin(axis=1)[good], minlength=len(mu))
     return Modes(int((counts > 0).sum()), float(good.mean()), counts)
-
-
-# --- all at once, each with its floor and an interval ---------------------------------------------
 
 
 class Score(NamedTuple):
@@ -132,15 +107,13 @@ class Score(NamedTuple):
 def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> dict[str, Score]:
     """FID, KID, inception score, precision, recall and the effective number of classes of n samples
 
-    `real` are 2n images or more, in any order. At random, n of them take the samples' place for the
-    floors, and the others are what both are compared with: for KID, precision and recall as many as
-    there are samples, and at most 5000 of either.
+    `real` are 2n images or more. At random, n of them take the samples' place for the floors, and
+    the others are what both are compared with: for KID, precision and recall as many as there are
+    samples, and at most 5000 of either.
 
-    The intervals of FID, inception score and classes are from `times` bootstrap samples. These
-    repeat some images and lack others, as smaller sets do, and are biased as those are: only their
-    spread is taken. KID's is ±1.96 standard errors. For precision and recall it is redrawn which
-    points lie among the others, but not how far those reach: these intervals are too narrow, by a
-    quarter or so.
+    Intervals are the spread of `times` bootstrap samples; KID's is ±1.96 standard errors. For
+    precision and recall it is redrawn which points lie among the others, but not how far those
+    reach: these intervals are too narrow, by a quarter or so.
     """
     whole("evaluate", 2, times=times)
     n, m = len(samples.features), len(real.features)
@@ -151,24 +124,25 @@ def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> 
     floors, _ = _values(stand_in, reference)
     values, kid_error = _values(samples, reference)
 
-    # the bootstrap
+    # the bootstrap, whose samples are biased as smaller sets are: only their spread is taken
     x, y, p = samples.features, reference.features, samples.probabilities
     labels, K, few = samples.labels, p.shape[1], min(n, PAIRWISE)
-    drawn: dict[str, list[float]] = {name: [] for name in values}
+    redrawn: dict[str, list[float]] = {name: [] for name in values}
     for _ in range(times):
         i, j = rng.integers(n, size=n), rng.integers(m - n, size=m - n)
-        drawn["FID"].append(fid(x[i], y[j]))
-        drawn["inception score"].append(inception_score(p[i]))
-        drawn["classes"].append(balance(labels[i], K).effective)
+        redrawn["FID"].append(fid(x[i], y[j]))
+        redrawn["inception score"].append(inception_score(p[i]))
+        redrawn["classes"].append(balance(labels[i], K).effective)
         for name in ("precision", "recall"):
-            drawn[name].append(rng.binomial(few, values[name]) / few)
+            redrawn[name].append(rng.binomial(few, values[name]) / few)
     scores = {}
     for name, value in values.items():
         least, most = BOUNDS.get(name, (1.0, K))
         if name == "KID":
             low, high = -1.96 * kid_error, 1.96 * kid_error
         else:
-            low, high = np.quantile(np.asarray(drawn[name]) - np.mean(drawn[name]), TAILS).tolist()
+            spread = np.asarray(redrawn[name]) - np.mean(redrawn[name])
+            low, high = np.quantile(spread, TAILS).tolist()
         low, high = max(least, value + low), min(most, value + high)
         scores[name] = Score(value, min(value, low), max(value, high), floors[name])
     return scores
@@ -188,9 +162,6 @@ def _values(samples: Reading, real: Reading) -> tuple[dict[str, float], float]:
         "recall": recall,
         "classes": balance(samples.labels, p.shape[1]).effective,
     }, error
-
-
-# --- as text --------------------------------------------------------------------------------------
 
 
 def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
@@ -218,14 +189,11 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
-# --- log-likelihoods, in bits ---------------------------------------------------------------------
-
-
 def bits_per_dimension(nats: Any, dimensions: int, levels: int = 1) -> Any:
     """−log p(x) of an image in nats, as bits for each of its numbers
 
-    For a density of grey values that were scaled from `levels` levels, 256 say, to [0, 1], log₂
-    of that many is added: it is the density of the levels' numbers that is comparable.
+    If the density is of grey values that were scaled from `levels` levels, 256 say, to [0, 1],
+    log₂ `levels` makes it that of the levels' numbers, which is comparable.
     """
     whole("bits_per_dimension", 1, dimensions=dimensions, levels=levels)
     return np.asarray(nats) / (dimensions * math.log(2)) + math.log2(levels)

@@ -2,11 +2,9 @@ r"""The networks that the model families of this library are tried with.
 
 Images are (N, H, W, C). A network of images has levels: from one to the next both sides halve and
 the channels double, while both sides are even and above 4: 28, 14, 7, or 64, 32, 16, 8, 4.
-
-Reading order: `mlp`; the DCGAN pair; the convolutional encoder and decoder; `PlaneMLP`.
+Reading order: `mlp`; DCGAN (Radford et al. 2016), with batch norm between its convolutions and
+weights from N(0, 0.02²); the convolutional encoder and decoder; `PlaneMLP`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -38,10 +36,7 @@ def mlp(
     rng: Rng,
     init: Init = he_normal,
 ) -> Sequential:
-    """Dense layers from sizes[0] inputs to sizes[-1] outputs, an activation between each two
-
-    `output` is an activation after the last, if any.
-    """
+    """Dense layers from sizes[0] inputs to sizes[-1] outputs, an activation between each two"""
     layers: list[Any] = []
     for inputs, outputs in pairwise(sizes):
         layers += [Dense(inputs, outputs, rng=rng, init=init), activation]
@@ -61,9 +56,6 @@ def _levels(name: str, image: Shape, width: int) -> tuple[int, int, list[int]]:
     return H, W, channels
 
 
-# --- DCGAN (Radford et al. 2016): convolutions, batch norm between, weights from N(0, 0.02²) ------
-
-
 def dcgan_generator(
     image: Shape = (28, 28, 1), latent: int = 100, width: int = 64, *, rng: Rng
 ) -> Sequential:
@@ -73,8 +65,8 @@ def dcgan_generator(
     layers: list[Any] = [Dense(latent, H * W * top, rng=rng, init=init, bias=False)]
     layers += [nn.Reshape(H, W, top), nn.BatchNorm(top), nn.ReLU()]
     for a, b in pairwise(reversed(channels)):
-        layers += [ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init, bias=False)]
-        layers += [nn.BatchNorm(b), nn.ReLU()]
+        grow = ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=init, bias=False)
+        layers += [grow, nn.BatchNorm(b), nn.ReLU()]
     return Sequential(*layers, ConvTranspose2d(width, C, 4, 2, 1, rng=rng, init=init), nn.Tanh())
 
 
@@ -87,33 +79,23 @@ def dcgan_discriminator(
     penalties on the gradient, which is each image's own only where images do not meet.
     """
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(
-            f"dcgan_discriminator: expected `norm` batch, spectral or none, got {norm}"
-        )
+        raise ValueError(f"dcgan_discriminator: `norm` is batch, spectral or none, got {norm}")
     H, W, channels = _levels("dcgan_discriminator", image, width)
     init, layers = normal(0.02), list[Module]()
     for i, (a, b) in enumerate(pairwise(channels)):
-        # no norm after the first: with one, says the paper, samples oscillate
-        normed = norm == "batch" and i > 0
+        normed = norm == "batch" and i > 0  # after the first it would let samples oscillate
         layers += [Conv2d(a, b, 4, 2, 1, rng=rng, init=init, bias=not normed)]
-        layers += [nn.BatchNorm(b)] if normed else []
-        layers += [nn.LeakyReLU(0.2)]
+        layers += [nn.BatchNorm(b), nn.LeakyReLU(0.2)] if normed else [nn.LeakyReLU(0.2)]
     layers += [nn.Flatten(), Dense(H * W * channels[-1], 1, rng=rng, init=init)]
     if norm == "spectral":
         layers = [nn.SpectralNorm(f, rng=rng) if hasattr(f, "weight") else f for f in layers]
     return Sequential(*layers)
 
 
-# --- a convolutional encoder and decoder ----------------------------------------------------------
-
-
 def conv_encoder(
     image: Shape = (28, 28, 1), outputs: int = 32, width: int = 32, *, rng: Rng
 ) -> Sequential:
-    """(N, H, W, C) → (N, outputs); channels double, from `width` up, as the sides halve
-
-    For a VAE `outputs` is twice the decoder's `latent`: means, and logarithms of variances.
-    """
+    """(N, H, W, C) → (N, outputs); channels double, from `width` up, as the sides halve"""
     H, W, channels = _levels("conv_encoder", image, width)
     layers: list[Module] = []
     for a, b in pairwise(channels):

@@ -1,8 +1,8 @@
 r"""The U-Net of diffusion models (Ho et al. 2020): an image and a time go in, an image comes out.
 
-It has levels, each on sides half as long as those of the one above, with more channels. On the way
-down an image loses its fine detail, but each level keeps a copy; on the way up it gets that back.
-So every output pixel depends on all of the image, and still on its own pixel directly.
+It has levels, each on sides half as long as those of the one above. On the way down an image loses
+its fine detail, of which each level keeps a copy, and on the way up it gets that back. So an output
+pixel depends on all of the image, and still on its own pixel directly.
 
 Reading order: `Block`; `Level`; `Bottom`, which ends the recursion; `UNet`; `Folded`, `small_unet`.
 """
@@ -25,9 +25,8 @@ __all__ = ["Folded", "UNet", "small_unet"]
 class Block(Module):
     """x + f(x, e), where f is norm, SiLU, convolution, twice, and e is added between the two
 
-    e embeds the time, and the class if there is one. With `heads` above 0, attention over all
-    pixels is added likewise. What is added begins at zero. Where channels change, a convolution of
-    1 × 1 brings x along.
+    e embeds the time, and the class if there is one. With `heads` attention over all pixels is
+    added likewise. What is added begins at zero. A 1 × 1 convolution brings x to other channels.
     """
 
     def __init__(
@@ -91,11 +90,9 @@ class Bottom(Module):
 class UNet(Module):
     """(N, H, W, C) images, (N,) times and, if made for them, (N,) classes → (N, H, W, C)
 
-    Level i has width · multipliers[i] channels and sides half as long as the one above, and `depth`
-    blocks on the way down and on the way up. On levels of a height in `attention_at` they attend.
-
-    Times are told apart on a scale of 1 to 10,000: multiply those from [0, 1] by 1000. Classes are
-    numbers from 0, and the number `classes` means "any". The output begins at zero.
+    Level i has width · multipliers[i] channels, and `depth` blocks on the way down and on the way
+    up, which attend where its height is in `attention_at`. Times are told apart on a scale of 1 to
+    10,000: multiply those from [0, 1] by 1000. The class `classes` means "any".
     """
 
     def __init__(
@@ -151,8 +148,7 @@ class UNet(Module):
 class Folded(Module):
     """A network of images (H/f, W/f, f² C), as one of images (H, W, C): f × f pixels are one
 
-    Nothing is lost (space-to-depth), and f² fewer pixels cost f² times less. To remove noise is the
-    same task, folded or not: the squares of all elements have the same sum.
+    Nothing is lost (space-to-depth), and f² fewer pixels cost f² times less.
     """
 
     def __init__(self, network: Callable[..., Any], factor: int = 2) -> None:

@@ -8,8 +8,6 @@ wants 1/m; 2/(n + m) lies between (Glorot). A ReLU halves E[x²], and 2/n makes 
 An initialiser is a function (rng, shape, n, m) → array. Layers take one as `init=`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TypeAlias

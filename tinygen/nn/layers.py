@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygen import autograd
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, concat, cos, reshape, sin, xp
 from tinygen.autograd.geometry import Padding, Size, pair_of

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, matmul, normalise, reshape, swapaxes, xp
 from tinygen.autograd.tensor import as_alike

@@ -1,7 +1,5 @@
 """After a step: an average of the parameters, which generates better samples than the last step."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -10,8 +10,6 @@ p is a parameter, g its gradient, t the step, from 1 in the equations; all goes 
 Reading order: the updates, from `_descend` on, each above its class; `Optimizer.step`; `Stateful`.
 """
 
-from __future__ import annotations
-
 import abc
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,14 +41,18 @@ class Stateful:
     def __init__(self, params: Params) -> None:
         owner = type(self).__name__
         self.params = list(params.values() if isinstance(params, Mapping) else params)
-        names = params if isinstance(params, Mapping) else [p.name or "" for p in self.params]
+        names = (
+            params
+            if isinstance(params, Mapping)
+            else [getattr(p, "name", None) or "" for p in self.params]
+        )
         distinct = "" not in names and len(set(names)) == len(self.params)
         self.names = [n if distinct else str(i) for i, n in enumerate(names)]
         if not self.params or len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{owner}: expected parameters, each once, got {self.names}")
         for name, p in zip(self.names, self.params, strict=True):
-            if not p.requires_grad:
-                raise ValueError(f"{owner}: `{name}` does not require gradients")
+            if not (isinstance(p, Tensor) and p.requires_grad) or p._inputs:
+                raise ValueError(f"{owner}: `{name}` is not a Tensor made with requires_grad=True")
         self.state = {kind: [xp.zeros_like(p.data) for p in self.params] for kind in self.kinds}
         self.steps = 0
 

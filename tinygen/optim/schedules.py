@@ -6,8 +6,6 @@ An optimiser takes one in place of a rate, made here or by you:
 t is the step and T the number of steps; past its end a schedule stays at its final value.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TypeAlias

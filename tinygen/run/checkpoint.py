@@ -5,8 +5,6 @@ the file; beside them is one text, `about`. Nothing in it is a pickled object, s
 checkpoint is never to run a stranger's program.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -14,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._files import save_arrays
-from tinygen._random import restore, state_of
+from tinygen._files import restore, save_arrays, state_of
 from tinygen._types import Array, PathLike, Rng
 from tinygen.nn import Module
 

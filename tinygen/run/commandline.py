@@ -6,8 +6,6 @@
 `--quick` and `--resume` bring settings of their own, and what is typed wins over both.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import sys
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import backend
-from tinygen.data import NotFound, Unavailable, mnist
+from tinygen.data import NotFound, Unavailable, sets
 from tinygen.optim import NotFinite
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
@@ -94,8 +92,8 @@ def choose(name: str) -> str:
     """The set that `--data` names: for "auto" MNIST if it is available, otherwise "digits"."""
     wanted = "mnist" if name == "auto" else name
     try:
-        if wanted in mnist.SOURCES and not mnist.have(wanted):
-            mnist.load(wanted, progress=True)  # downloads it
+        if wanted in sets.SOURCES and not sets.have(wanted):
+            sets.load(wanted, progress=True)
     except Unavailable as error:
         if name != "auto":
             raise

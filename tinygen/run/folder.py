@@ -4,8 +4,6 @@ A run's settings belong to its checkpoint, so one that is resumed with others is
 those that change nothing of what it has computed so far.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -1,24 +1,14 @@
 r"""A checker of gradients: it differentiates numerically, compares, and says what is wrong.
 
-Let f take arrays x to arrays y. A gradient is checked through its vector–Jacobian product: draw a
-random cotangent v, and compare x̄ = Jᵀ v, as computed, with the slope of the scalar ⟨v, f(x)⟩ along
-each entry of x, as measured. Three things make the comparison hard to fool.
+Let f take arrays x to arrays y. Draw a random cotangent v, and compare x̄ = Jᵀ v, as computed, with
+the slope of ⟨v, f(x)⟩ along each entry of x, as measured. v is random because with v = 1 a softmax
+whose gradient is always 0 would pass: its sum is constant. Past `entries` of them, entries are
+moved in groups, and a group that fails is searched for the entry. The vjp is a function too,
+(x, v) ↦ x̄, so order 2 is the same check of the vjp.
 
-- v is random. With v = 1 a softmax whose gradient is always 0 would pass: its sum is constant.
-- Every entry is tried. Past `entries` of them, entries are tried in groups, each moved along a
-  random direction, and a group that fails is searched for the entry.
-- The slope is exact to about 12 digits: central differences at steps h, h/2, h/4, extrapolated to
-  h → 0 (Richardson), with an estimate of their own error. Only where the step is too long for the
-  function (a kink nearby, a fast oscillation) are shorter ones tried. So an entry that is wrong by
-  1e-4 stands out by far, whatever the scale of f.
-
-The vjp is a function too, (x, v) ↦ x̄, and so order 2 is the same check again, of the vjp.
-
-Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slope. How a slope is
-measured is in slopes.py; what an error says is worked out in diagnosis.py.
+Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slope. slopes.py
+measures a slope; diagnosis.py works out what an error says.
 """
-
-from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,9 +89,6 @@ def gradcheck(
             cotangents = _check(function, report, rng, tolerance, entries)
             function = function.its_vjp(cotangents)
     return report
-
-
-# --- the comparison -------------------------------------------------------------------------------
 
 
 def _check(f: Function, report: Report, rng: Rng, tolerance: Pair, entries: int) -> Arrays:
@@ -199,9 +186,6 @@ def _is_kink(tried: list[Slope], expected: float, order: int) -> bool:
         return False  # the sides meet: smooth
     slack = 1e-5 * gaps[2] + c.noise
     return c.low - slack <= expected <= c.high + slack
-
-
-# --- the arguments --------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

@@ -1,17 +1,12 @@
 """Hypothesis strategies for property tests of gradients: arrays, shapes, axes, geometries.
 
-A property test of a gradient wants inputs of every shape that are typical rather than extreme: no
-entry at a kink of the function, none that overflows. These strategies draw such entries directly,
-without shifting or rejecting, so that a failing test shrinks to something short.
+The inputs are of every shape, and typical rather than extreme: no entry at a kink of the function,
+none that overflows. They are drawn directly, so that a failing test shrinks to something short.
 
     @given(strategies.arrays(away_from=[0]))
     def test_relu_passes_gradcheck(x):
         assert gradcheck(relu, x)
-
-This module needs hypothesis; nothing else in tinygen imports it.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -30,7 +25,7 @@ Strategy = st.SearchStrategy
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4
 ) -> Strategy[Shape]:
-    """Shapes of so many axes, each of a length in the given range."""
+    """Shapes with `min_dims` to `max_dims` axes of lengths from `min_side` to `max_side`."""
     sides = st.integers(min_side, max_side)
     return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
 
@@ -53,13 +48,10 @@ def arrays(
     size = shape if isinstance(shape, tuple) else draw(shapes() if shape is None else shape)
     starts = [low, *(max(low, kink + gap) for kink in sorted(away_from))]
     stops = [*(min(kink - gap, high) for kink in sorted(away_from)), high]
-    pieces = [
-        (math.ceil(a * 1000), math.floor(b * 1000)) for a, b in zip(starts, stops, strict=True)
-    ]
+    pieces = [(math.ceil(a * 1000), math.floor(b * 1000)) for a, b in zip(starts, stops)]  # noqa: B905
     numbers = [st.integers(a, b) for a, b in pieces if a <= b]
     if not numbers:
-        kinks = f"{gap} away from {list(away_from)}"
-        raise ValueError(f"arrays: nothing lies between {low} and {high} and {kinks}")
+        raise ValueError(f"arrays: {away_from} leave nothing between {low} and {high}")
     count = math.prod(size)
     entries = draw(st.lists(st.one_of(numbers), min_size=count, max_size=count))
     return (np.array(entries, np.float64) / 1000).astype(dtype).reshape(size)
@@ -91,7 +83,7 @@ def broadcastable(draw: Any, count: int = 2, max_dims: int = 3, max_side: int = 
 
 
 def axes(ndim: int) -> Strategy[int | tuple[int, ...] | None]:
-    """What `axis=` accepts for an array with so many axes: None, an int, or a tuple of some."""
+    """What `axis=` accepts for an array of `ndim` axes: None, an int, or a tuple of ints."""
     if not ndim:
         return st.just(None)
     one = st.integers(-ndim, ndim - 1)
@@ -110,11 +102,7 @@ class Conv(NamedTuple):
 
 @st.composite
 def conv_geometries(draw: Any, max_side: int = 5) -> Conv:
-    """Convolutions of any geometry that has an output.
-
-    Strides may be longer than the kernel, kernels larger than the unpadded image, 1 × 1 or
-    non-square, and padding uneven.
-    """
+    """Convolutions of any geometry that has an output: long strides, uneven padding too."""
     N, C, O = (draw(st.integers(1, 2)) for _ in range(3))
 
     def axis() -> tuple[int, int, int, tuple[int, int]]:

@@ -1,7 +1,4 @@
-"""Variational autoencoders: the bound, the tighter bound, the model and how well it does.
-
-Reading order: bounds.py, model.py; vq.py has a codebook in place of a Gaussian.
-"""
+"""Variational autoencoders. Reading order: bounds.py, model.py; vq.py, which has a codebook."""
 
 from tinygen.vae import vq as vq
 from tinygen.vae.bounds import *

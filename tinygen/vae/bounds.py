@@ -1,19 +1,15 @@
 r"""Variational autoencoders: a model of images with hidden causes, and a bound to train it by.
 
-An image x is thought to arise from a hidden z ~ N(0, I) by p(x|z), whose parameters a network, the
-*decoder*, computes from z. The probability of an image, p(x) = ∫ p(x|z) p(z) dz, can't be computed.
-But with any distribution q(z|x), here a Gaussian N(μ, diag σ²) whose parameters a second network,
-the *encoder*, computes from x,
+An image x is thought to arise from a hidden z ~ N(0, I) by p(x|z), whose parameters a *decoder*
+network computes from z. Then p(x) = ∫ p(x|z) p(z) dz can't be computed, but a bound can, with any
+q(z|x), here a Gaussian N(μ, diag σ²) whose parameters an *encoder* network computes from x:
 
     log p(x) ≥ E_q[log p(x|z)] − KL(q(z|x) ‖ p(z))                                        the ELBO
 
-and both terms can be computed and differentiated. Train both networks to raise it. (Kingma and
-Welling 2014; Rezende et al. 2014)
+Train both networks to raise it. (Kingma and Welling 2014; Rezende et al. 2014)
 
 Notation: N images x, D latent units, k draws of z; mu and log_var are μ and log σ² (N, D). Terms
-are sums over pixels and over units, and means over images only: nats per image. Averaged over
-pixels the first term would weigh 784 times less, and it would not be a bound.
-
+are sums over pixels and units, and means over images only, or it would be no bound: nats per image.
 Reading order: the terms, to `Gaussian`; the bounds, `elbo` and `iwae`; `train`.
 """
 
@@ -25,9 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygen._batch import as_rows, halves, host
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._batch import as_rows, host, with_labels
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import broadcast_to, exp, grad, logsumexp, maximum, sigmoid, softplus, xp
 from tinygen.autograd.tensor import Tensor, as_alike, as_tensor
@@ -85,8 +80,8 @@ def _units(owner: str, *xs: ArrayLike) -> list[Tensor]:
 class Bernoulli:
     """p(x|z): pixel by pixel, white with probability σ(l). The decoder's output l is a logit.
 
-    Grey values from 0 to 1 are used as they are, as is common: then this is not their probability,
-    but the expected one of black-and-white images drawn with them as probabilities.
+    Of grey values from 0 to 1 it gives the expected log-probability of black-and-white images
+    drawn with them as probabilities.
     """
 
     def log_prob(self, x: ArrayLike, decoded: Tensor) -> Tensor:
@@ -101,9 +96,8 @@ class Bernoulli:
 class Gaussian(Module):
     """p(x|z): pixel by pixel N(x; m, σ²). The decoder's output is m; σ is given, or learned
 
-    One σ for all pixels. To learn it, start from `sigma` with `learned=True`: its best value is the
-    root mean square error of the reconstruction, and the two terms of the bound find their balance
-    by themselves (Rybkin et al. 2021). With a fixed σ, β = σ² says the same in other words.
+    One σ for all pixels. A learned one, which starts from `sigma`, ends at the root mean square
+    error of the reconstruction, and so balances the two terms of the bound (Rybkin et al. 2021).
     """
 
     def __init__(self, sigma: float = 1.0, *, learned: bool = False) -> None:
@@ -127,14 +121,8 @@ def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
     return [y.reshape(len(y), -1) for y in (images, decoded)]
 
 
-# --- the bounds -----------------------------------------------------------------------------------
-
-
 class Bound(NamedTuple):
-    """`loss`, to be minimised, and its parts, as means over the images in nats.
-
-    `loss` = `reconstruction` + `kl`, but for β, free bits and `iwae`.
-    """
+    """`loss`, to be minimised, and its parts, as means over the images in nats."""
 
     loss: Tensor
     reconstruction: Tensor  # −E_q[log p(x|z)]
@@ -179,9 +167,8 @@ def log_weights(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """log w = log p(x|z) + log p(z) − log q(z|x) for k draws of z for each image: (k, N)
 
-    E_q[w] = p(x): the mean of the weights estimates it without bias, and the better the closer q
-    is to p(z|x), where all weights are equal. With it come log p(x|z), (k, N), and the KL of each
-    unit, (N, D).
+    E_q[w] = p(x), and the closer q is to p(z|x) the more alike are the weights. With them come
+    log p(x|z), (k, N), and the KL of each unit, (N, D).
     """
     whole("log_weights", 1, k=k)
     x = as_rows(x)
@@ -198,9 +185,6 @@ def _noise(rng: Rng, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return xp.asarray(generator("vae", rng).standard_normal(shape, np.float32), dtype)
 
 
-# --- the training loop ----------------------------------------------------------------------------
-
-
 def train(
     model: VAE, batches: Iterable[Any], optimizer: Optimizer, *, rng: Rng, bound: Loss = elbo
 ) -> Iterator[dict[str, Tensor]]:
@@ -210,6 +194,6 @@ def train(
     of images, or of images and labels, which a model that is not conditional does not look at.
     """
     for batch in batches:
-        terms = bound(model, *halves(batch), rng=rng)
+        terms = bound(model, *with_labels(batch), rng=rng)
         optimizer.step(grad(terms.loss, optimizer.params))
         yield terms._asdict()

@@ -1,26 +1,18 @@
-"""A variational autoencoder: encoder and decoder put together, how it generates, and how well.
+"""A variational autoencoder, encoder and decoder, and what is measured of a trained one."""
 
-Reading order: `VAE`; what is measured of a trained one: its bound, log p(x), its latent units.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygen._batch import as_rows, checked_labels, dtype_of, one_hot, part, slices
-from tinygen._checks import whole
-from tinygen._random import generator
+from tinygen._batch import checked_labels, dtype_of, host, one_hot, parts
+from tinygen._checks import generator, whole
 from tinygen._types import Array, Rng
-from tinygen.autograd import Tensor, as_tensor, concat, to_numpy
+from tinygen.autograd import Tensor, as_tensor, concat
 from tinygen.nn import Module, evaluating
 from tinygen.vae.bounds import Bernoulli, Loss, elbo, gaussian_kl, log_weights
 
 __all__ = ["VAE", "evaluate", "log_likelihood", "unit_kl"]
-
-AT_ONCE = 500  # images that are decoded together where nothing is learnt from them
 
 
 class VAE(Module):
@@ -28,10 +20,8 @@ class VAE(Module):
 
     With `classes` the model is conditional (Sohn et al. 2015): both networks also see the label,
     an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z and
-    the one-hot label side by side, (N, D + classes). A model that is not conditional ignores the
-    labels of images, and cannot draw images of a class.
-
-    The methods that return arrays compute in evaluation mode, and change nothing in the model.
+    the one-hot label side by side, (N, D + classes). A model without classes ignores the labels of
+    images. The methods that return arrays compute in evaluation mode, and change nothing in it.
     """
 
     def __init__(
@@ -48,107 +38,89 @@ class VAE(Module):
         self.encoder, self.decoder, self.latent = encoder, decoder, latent
         self.likelihood, self.classes = likelihood or Bernoulli(), classes or 0
 
-    def encode(self, x: Any, labels: Any = None) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Array | Tensor, labels: Any = None) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (N, D)"""
         h, D = as_tensor(self.encoder(x, *self._one_hot(labels, x))), self.latent
         if h.shape != (len(x), 2 * D):
             raise ValueError(f"VAE: expected the encoder to give (N, {2 * D}), got {h.shape}")
         return h[:, :D], h[:, D:]
 
-    def decode(self, z: Any, labels: Any = None) -> Tensor:
+    def decode(self, z: Array | Tensor, labels: Any = None) -> Tensor:
         """The parameters of p(x|z): logits, or means."""
         if self.classes:
             z = concat([as_tensor(z), *self._one_hot(labels, z)], axis=1)
         return as_tensor(self.decoder(z))
 
-    def generate(self, z: Any, labels: Any = None) -> Array:
+    def generate(self, z: Array | Tensor, labels: Any = None) -> Array:
         """The mean image of p(x|z) for each z."""
         if labels is not None and not self.classes:
             raise ValueError("VAE: expected no `labels`, for the model is not conditional")
-        batches = parts("generate", self, z, labels, AT_ONCE)
+        mean = self.likelihood.mean
         with evaluating(self):
-            images = [to_numpy(self.likelihood.mean(self.decode(*batch)).data) for batch in batches]
-        return np.concatenate(images)
+            return np.concatenate([host(mean(self.decode(*b))) for b in parts(self, z, labels)])
 
     def sample(self, n: int, labels: Any = None, *, rng: Rng) -> Array:
         """n new images: z ~ N(0, I), and the mean of p(x|z)."""
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(dtype_of(self)), labels)
 
-    def means(self, x: Any, labels: Any = None) -> Array:
+    def means(self, x: Array, labels: Any = None) -> Array:
         """μ of q(z|x), where each image lies in the latent space: (N, D)"""
-        batches = parts("means", self, x, labels, AT_ONCE)
         with evaluating(self):
-            return np.concatenate([to_numpy(self.encode(*batch)[0].data) for batch in batches])
+            return np.concatenate([host(self.encode(*b)[0]) for b in parts(self, x, labels)])
 
-    def reconstruct(self, x: Any, labels: Any = None) -> Array:
+    def reconstruct(self, x: Array, labels: Any = None) -> Array:
         """Each image decoded from the mean of q(z|x)."""
         return self.generate(self.means(x, labels), labels if self.classes else None)
 
-    def interpolate(self, x0: Any, x1: Any, steps: int, labels: Any = None) -> Array:
-        """Images on the way from each of x0 to its partner in x1, straight in z: (N, steps, …)
-
-        `labels` are those of both.
-        """
+    def interpolate(self, x0: Array, x1: Array, steps: int, labels: Any = None) -> Array:
+        """Images on the way from each of x0 to its partner in x1, of one label: (N, steps, …)"""
         a, b = self.means(x0, labels), self.means(x1, labels)
         labels = labels if self.classes else None
         times = np.linspace(0, 1, steps).tolist()
         return np.stack([self.generate((1 - t) * a + t * b, labels) for t in times], axis=1)
 
-    def _one_hot(self, labels: Any, rows: Any) -> list[Tensor]:
+    def _one_hot(self, labels: Any, rows: Array | Tensor) -> list[Tensor]:
         """Of a conditional model, the labels as one-hot rows; of another, nothing."""
         labels = checked_labels("VAE", labels, self.classes, rows)
         return [one_hot(labels, self.classes, rows.dtype)] if self.classes else []
 
 
-def parts(
-    owner: str, model: Any, rows: Any, labels: Any, size: int
-) -> Iterator[tuple[Tensor, Any]]:
-    """All rows as Tensors, `size` at a time, each part with its labels if the model takes any."""
-    labels = checked_labels("VAE", labels, model.classes, rows)
-    for rows_of_part in slices(owner, rows, size):
-        yield as_rows(rows[rows_of_part]), part(labels, rows_of_part)
-
-
-# --- what is measured of a trained model ----------------------------------------------------------
-
-
 def evaluate(
-    model: VAE, images: Any, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
+    model: VAE, images: Array, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
 ) -> dict[str, float]:
     """The terms of the bound, as means over all images, `size` of them at a time."""
     total: dict[str, float] = {}
     with evaluating(model):
-        for x, y in parts("evaluate", model, images, labels, size):
+        for x, y in parts(model, images, labels, size):
             for name, value in bound(model, x, y, rng=rng)._asdict().items():
                 total[name] = total.get(name, 0.0) + float(value) * len(x)
     return {name: value / len(images) for name, value in total.items()}
 
 
 def log_likelihood(
-    model: VAE, images: Any, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
+    model: VAE, images: Array, labels: Any = None, *, k: int = 500, rng: Rng, size: int = 5000
 ) -> Array:
     """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
 
-    In expectation it is the bound L_k: never above log p(x), and close to it only if q is close to
-    p(z|x) or k large. `size` draws are made at a time, so that memory does not grow with k.
+    In expectation it is the bound L_k, below log p(x). At most `size` draws are made at a time.
     """
     whole("log_likelihood", 1, k=k, size=size)
     most, estimates = min(k, size), []
     draws = [min(most, k - start) for start in range(0, k, most)]
     with evaluating(model):
-        for x, y in parts("log_likelihood", model, images, labels, size // most):
-            tensors = [log_weights(model, x, y, k=n, rng=rng)[0] for n in draws]
-            log_w = np.concatenate([to_numpy(w.data) for w in tensors]).astype(float)  # (k, n)
+        for x, y in parts(model, images, labels, size // most):
+            weights = [host(log_weights(model, x, y, k=n, rng=rng)[0]) for n in draws]
+            log_w = np.concatenate(weights).astype(float)  # (k, N)
             m = log_w.max(axis=0)
             estimates.append(m + np.log(np.exp(log_w - m).mean(axis=0)))
     return np.concatenate(estimates)
 
 
-def unit_kl(model: VAE, images: Any, labels: Any = None, *, size: int = 500) -> Array:
+def unit_kl(model: VAE, images: Array, labels: Any = None, *, size: int = 500) -> Array:
     """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
     total = np.zeros(model.latent)
     with evaluating(model):
-        for x, y in parts("unit_kl", model, images, labels, size):
-            total += to_numpy(gaussian_kl(*model.encode(x, y)).data).sum(axis=0)
+        for x, y in parts(model, images, labels, size):
+            total += host(gaussian_kl(*model.encode(x, y))).sum(axis=0)
     return total / len(images)

@@ -1,15 +1,12 @@
 """Vector-quantised autoencoders: what is between encoder and decoder is a choice from a list.
 
 The encoder gives a vector at each place of a small image, (N, h, w, D); each is replaced by the
-nearest of K vectors, the *codebook*. So an image becomes h × w numbers from 0 to K − 1, and a model
-of such numbers, which are few, generates new images. (van den Oord et al. 2017)
+nearest of K vectors, the *codebook*. So an image becomes h × w numbers. (van den Oord et al. 2017)
 
-A choice has no gradient. Three things take its place: the encoder gets the decoder's gradient as if
-nothing had been replaced ("straight through"); the codebook is drawn towards the vectors that chose
-it; and the vectors are drawn towards what they chose, that they commit to it.
+A choice has no gradient. Instead the encoder gets the decoder's as if nothing had been replaced
+("straight through"), and codes and the vectors that chose them are drawn towards each other.
 
 Notation: z_e and z_q are the vectors before and after, e the codebook (K, D), sg[·] is `detach`.
-
 Reading order: `VectorQuantiser`; `VQVAE`; `vq_loss`.
 """
 
@@ -19,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._checks import expect, whole
-from tinygen._random import generator
+from tinygen._batch import host
+from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
-from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
+from tinygen.autograd import Tensor, as_tensor, xp
 from tinygen.autograd.parallel import product
 from tinygen.nn import Module, evaluating
 from tinygen.vae.bounds import Bernoulli
@@ -44,9 +41,8 @@ class Quantised(NamedTuple):
 class VectorQuantiser(Module):
     """z_q = e_k with k = argmin ‖z_e − e_k‖ (eq. 1 and 2), for vectors on the last axis
 
-    The codebook learns by its loss; or with `decay` γ as a running mean of the vectors that chose
-    each code (appendix A.1), which is k-means a batch at a time: then it is no parameter. A code
-    that few choose moves to where vectors are, when `restart` is called.
+    The codebook learns by its loss; or with `decay` γ it is no parameter, but a running mean of the
+    vectors that chose each code (appendix A.1): k-means, a batch at a time.
     """
 
     def __init__(self, codes: int, features: int, *, rng: Rng, decay: float | None = None) -> None:
@@ -54,8 +50,8 @@ class VectorQuantiser(Module):
         expect("VectorQuantiser", "in (0, 1)", decay=0.99 if decay is None else decay)
         e = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
         self.e, self.decay = Tensor(e, requires_grad=decay is None), decay
-        # running means over the steps, of each code: how many vectors chose it, and their sum. They
-        # begin as if a vector where the code is had chosen it, of which γᵗ is left after t steps
+        # running means over the steps, of each code: how many vectors chose it, and their sum; at
+        # first as if a vector where the code is had chosen it, of which γᵗ is left after t steps
         self.chosen, self.total = xp.ones(codes, "f4"), xp.array(self.e.data)
         self.left = xp.ones(1, "f4")  # γᵗ
 
@@ -88,10 +84,9 @@ class VectorQuantiser(Module):
     def restart(self, z: ArrayLike, *, rng: Rng, below: float = 0.03) -> int:
         """Move each code that fewer than `below` vectors a step chose onto one of z, at random
 
-        Returns how many moved. A code that is never chosen learns nothing, so never will be. One
-        that was moved has as long as its running count of 1 lasts to be chosen.
+        Returns how many moved: codes that nobody chooses learn nothing, so nobody ever will.
         """
-        chosen, left = to_numpy(self.chosen), float(to_numpy(self.left)[0])
+        chosen, left = host(self.chosen), float(host(self.left)[0])
         used = (chosen - left) / (1 - left) if left < 1 else chosen
         dead, rows = xp.asarray(np.flatnonzero(used < below)), _rows(as_tensor(z).data)
         new = rows[xp.asarray(generator("restart", rng).integers(len(rows), size=len(dead)))]
@@ -112,10 +107,7 @@ def _squares(d: Tensor) -> Tensor:
 
 
 class VQVAE(Module):
-    """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C).
-
-    The methods compute in evaluation mode, and change nothing in the model.
-    """
+    """Encoder (N, H, W, C) → (N, h, w, D), codebook, decoder (N, h, w, D) → (N, H, W, C)."""
 
     classes = 0  # it is not conditional
 
@@ -130,18 +122,19 @@ class VQVAE(Module):
         with evaluating(self):
             return self.quantiser.nearest(self.encoder(x))
 
-    def images(self, codes: Any) -> Array:
+    def images(self, codes: ArrayLike) -> Array:
         """The mean images of these codes."""
+        k, K = as_tensor(codes).data, len(self.quantiser.e)
+        if k.size and not 0 <= k.min() <= k.max() < K:  # below 0 would count from the end
+            raise IndexError(f"VQVAE: expected 0 ≤ code < {K}, got {k.min()} to {k.max()}")
         with evaluating(self):
-            decoded = self.decoder(self.quantiser.e[codes])
-            return to_numpy(self.likelihood.mean(decoded).data)
+            return host(self.likelihood.mean(self.decoder(self.quantiser.e[k])))
 
 
 class VQLoss(NamedTuple):
     """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
 
-    `perplexity` is the effective number of codes in use, e to the entropy of the choice, in this
-    batch: `evaluate` gives the mean over its parts, less than that of all images.
+    `perplexity`, e to the entropy of the choice, is the effective number of codes in this batch.
     """
 
     loss: Tensor
@@ -156,8 +149,8 @@ def vq_loss(
 ) -> VQLoss:
     """−log p(x|z_q) + ‖sg[z_e] − e‖² + β ‖z_e − sg[e]‖² (eq. 3), for `train` as its `bound`
 
-    Nothing is drawn, so `rng` is not used. The KL to a uniform choice of codes is the constant
-    h w log K, and left out. With a codebook that is a running mean its own term is left out too.
+    `rng` is not used. The KL to a uniform choice is a constant, h w log K, and left out, as is the
+    codebook's term if that is a running mean.
     """
     expect("vq_loss", "≥ 0", beta=beta)
     z, codes, codebook, commitment = model.quantiser(model.encoder(x))
@@ -165,7 +158,7 @@ def vq_loss(
     loss = reconstruction + beta * commitment
     if model.quantiser.decay is None:
         loss = loss + codebook
-    counts = np.bincount(to_numpy(codes).ravel())
+    counts = np.bincount(host(codes).ravel())
     p = counts[counts > 0] / counts.sum()
     perplexity = float(np.exp(-(p * np.log(p)).sum()))
     return VQLoss(loss, reconstruction, codebook, commitment, perplexity)
