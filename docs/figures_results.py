@@ -17,6 +17,7 @@ COLOURS = {
     "latent": GREEN,
     "flow": PURPLE,
 }
+GUIDED = ("diffusion", "latent", "flow")  # conditioned on the class; drawn as squares
 TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
@@ -51,13 +52,13 @@ def results_scores() -> Figure:
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k in range(1, len(found["names"])):
-        colour = COLOURS[str(found["programs"][k]).partition("_")[0]]
+        family = str(found["programs"][k]).partition("_")[0]
         for ax, x, y in ((left, "minutes", "FID"), (right, "recall", "precision")):
             ax.plot(
                 found[x][k],
                 found[y][k],
-                "o",
-                color=colour,
+                "s" if family in GUIDED else "o",
+                color=COLOURS[family],
                 markersize=13,
                 alpha=0.85,
                 clip_on=False,
@@ -77,7 +78,7 @@ def results_scores() -> Figure:
         yscale="log",
         xlabel="minutes of training",
         ylabel="FID",
-        title="cost, and how far from the data (dashed: real images)",
+        title="training time and FID (dashed: real-data baseline)",
     )
     for axis in (left.xaxis, left.yaxis):
         low, high = axis.get_view_interval()
@@ -90,9 +91,10 @@ def results_scores() -> Figure:
         ylim=(0, 1),
         xlabel="recall: how much of the data is covered",
         ylabel="precision: how many samples are good",
-        title="quality and diversity (cross: real images)",
+        title="quality and diversity (cross: real-data baseline)",
     )
     names = [f"{k} {name}" for k, name in enumerate(found["names"]) if k]
+    names.append("squares: class-conditional and guided")
     figure.supxlabel("   ".join(names[:8]) + "\n" + "   ".join(names[8:]), size=8)
     return figure
 

@@ -46,6 +46,11 @@ class Family(NamedTuple):
     inner: str = ""  # the folder of a second stage, in that
 
     @property
+    def guided(self) -> bool:
+        """Whether the network is conditioned on the class, and guided to it."""
+        return self.program.partition("_")[0] in figures_results.GUIDED
+
+    @property
     def command(self) -> str:
         out = "" if self.folder == self.program else f"--out runs/{self.folder}"
         words = ("python", f"examples/{self.program}.py", self.options, f"--samples {COUNT}", out)
@@ -93,10 +98,11 @@ def main() -> None:
     found = {f: judged(f, runs / f.folder / f.inner, reader, real) for f in there}
     floor = next(iter(found.values())).scores
     lines = [
-        "| | training | a sample | parameters | FID | precision | recall | −log p |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | class-conditional, guided | training | a sample | parameters | FID | precision "
+        "| recall | −log p |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(row(f, found[f]) for f in there),
-        f"| *real images* | | | | {floor['FID'].floor:.1f} "
+        f"| *real-data baseline* | | | | | {floor['FID'].floor:.1f} "
         f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |",
     ]
     commands = ["```sh", *dict.fromkeys(f.command for f in there), "```"]
@@ -165,7 +171,7 @@ def row(family: Family, found: Found) -> str:
     if "bits_per_dimension" in r:
         p = f"{r['bits_per_dimension']:.2f} bits a pixel"
     return (
-        f"| {family.name} | {minutes}:{seconds:02d} "
+        f"| {family.name} | {'yes' if family.guided else 'no'} | {minutes}:{seconds:02d} "
         f"| {f'{ms:.0f}' if ms >= 10 else f'{ms:.2g}'} ms "
         f"| {r['parameters']:,} "
         f"| {interval(s['FID'])} | {s['precision'].value:.2f} | {s['recall'].value:.2f} "

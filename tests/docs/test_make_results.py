@@ -39,7 +39,7 @@ def found(results, **measured):
 def test_a_row_has_what_was_measured(results, ms, text):
     family = results.Family("a model", "vae_mnist", "vae_mnist")
     assert results.row(family, found(results, ms_per_sample=ms, nll=99.84)) == (
-        f"| a model | 2:05 | {text} ms | 1,234,567 | 12.3 (11.0 to 13.1) | 0.46 | 0.50 "
+        f"| a model | no | 2:05 | {text} ms | 1,234,567 | 12.3 (11.0 to 13.1) | 0.46 | 0.50 "
         f"| 99.8 nats |"
     )
 
@@ -52,6 +52,25 @@ def test_how_probable_images_are_is_said_in_the_unit_in_which_it_was_measured(re
     assert last() == ""
     assert last(bits_per_dimension=2.262) == "2.26 bits a pixel"
     assert last(reconstruction=58.56, prior=72.9) == "≤ 131.5 nats"
+
+
+def test_a_row_says_whether_its_model_is_conditioned_on_the_class(results):
+    guided = {
+        f.name: results.row(f, found(results)).split("|")[2].strip() for f in results.FAMILIES
+    }
+    yes = {"diffusion", "latent diffusion", "flow matching", "… reflow, one step"}
+    assert {name for name, answer in guided.items() if answer == "yes"} == yes
+    assert set(guided.values()) == {"yes", "no"}
+
+
+def test_the_table_of_the_page_has_the_rows_and_columns_of_the_script(results):
+    page = results.PAGE.read_text("utf-8")
+    table = page.partition("<!-- table -->")[2].partition("<!-- end -->")[0]
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.split("\n") if line]
+    assert {len(row) for row in cells} == {9}
+    assert [row[:2] for row in cells[2:-1]] == [
+        [f.name, "yes" if f.guided else "no"] for f in results.FAMILIES
+    ]
 
 
 def test_a_command_writes_where_the_run_is_looked_for(results):
