@@ -1,19 +1,12 @@
-"""Draws the figures of how pictures of a run are to be read.
-
-Reading order: what smoothing shows and hides, the plane of a decoder.
-"""
+"""Draws the figure of data_and_runs.md on smoothing: what it shows and what it hides."""
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
-from drawing import BLUE, GREY, INK, ORANGE, PALE, RED, canvas
+from drawing import BLUE, INK, canvas
 from matplotlib.figure import Figure
 
 from tinygen import image
-
-# --- what smoothing shows and hides ---------------------------------------------------------------
 
 
 def looking_back(values: np.ndarray, span: float) -> np.ndarray:
@@ -50,39 +43,4 @@ def smoothing() -> Figure:
     return figure
 
 
-# --- the plane of a decoder -----------------------------------------------------------------------
-
-
-def rings(z: np.ndarray) -> np.ndarray:
-    """A decoder that needs no training: z₁ leans an ellipse, z₂ opens it into a ring."""
-    y, x = np.mgrid[1:-1:28j, -1:1:28j]
-    z1, z2 = z[:, :1, None], z[:, 1:, None]
-    u, v = x * np.cos(0.8 * z1) - y * np.sin(0.8 * z1), x * np.sin(0.8 * z1) + y * np.cos(0.8 * z1)
-    r = np.hypot(u / 0.55, v / 0.85)
-    hole = 0.45 + 0.25 * z2
-    ink = 1 / (1 + np.exp(14 * (r - 1))) / (1 + np.exp(14 * (hole - r)))
-    return ink[..., None]
-
-
-def manifold() -> Figure:
-    """Where the grid of a manifold's codes comes from, and the images at them."""
-    side = 12
-    z, shares = image.grids.quantiles(side), (np.arange(side) + 0.5) / side
-    figure = canvas(9, 4.6)
-    left, right = figure.subplots(1, 2)
-    x = np.linspace(-2.6, 2.6, 300)
-    left.plot(x, [NormalDist().cdf(v) for v in x], color=INK)
-    for value, share in zip(z, shares, strict=True):
-        left.plot([-2.6, value, value], [share, share, 0], color=ORANGE, linewidth=0.9)
-    left.plot(z, shares, "o", color=RED, markersize=4)
-    left.plot(z, np.zeros(side), "o", color=RED, markersize=4, clip_on=False)
-    left.set(xlim=(-2.6, 2.6), ylim=(0, 1), xlabel="z", ylabel="share of the prior below z")
-    left.set_title("Equal shares of a Gaussian")
-    left.grid(color=PALE)
-    image.manifold(right, rings, side=side, title="An image for each pair of them")
-    right.title.set_color(INK)
-    left.tick_params(colors=GREY)
-    return figure
-
-
-FIGURES = (smoothing, manifold)
+FIGURES = (smoothing,)
