@@ -21,7 +21,7 @@ def train(images: tg.Array, latent: int, rng: tg.Rng) -> list[float]:
     batches = data.Batches(images, 50, rng=rng, epochs=2)
     losses = []
     for x in batches:
-        eps = rng.standard_normal((len(x), latent), np.float32)
+        eps = tg.xp.asarray(rng.standard_normal((len(x), latent), np.float32))
         loss = loss_of(encoder, decoder, x, eps)
         gradients = tg.grad(loss, adam.params)
         adam.step(gradients)
@@ -36,7 +36,7 @@ def library(images: tg.Array, rng: tg.Rng) -> float:
     adam = optim.Adam(model.parameters())
     for terms in vae.train(model, data.Batches(images, 20, rng=rng, epochs=1), adam, rng=rng):
         print(f"{terms['loss'].item():.3f}")
-    bound = vae.elbo(model, images, rng=rng)
+    bound = vae.elbo(model, tg.Tensor(images), rng=rng)
     drawn: tg.Array = model.sample(3, rng=rng)
     return float(bound.loss) + float(drawn.mean())
 

@@ -336,7 +336,7 @@ X, W, Y = np_zeros(8, 28, 28, 3), np_zeros(3, 3, 3, 16), np_zeros(1, 3, 3, 16)
         (lambda: tg.conv2d(X, W, padding="valid"), "conv2d: .*`padding` .*≥ 0, got 'valid'"),
         (lambda: tg.conv2d(X, W, padding=(1, -1)), "conv2d: .*`padding` .*≥ 0, got -1"),
         (lambda: tg.conv2d(X[:, :2, :2], W), r"conv2d: kernel \(3, 3\) .* pixels \(2, 2\)"),
-        (lambda: tg.conv2d(X, W, bias=np.zeros(3)), r"conv2d: `bias` .*26, 16\), got \(3,\)"),
+        (lambda: tg.conv2d(X, W, bias=xp.zeros(3)), r"conv2d: `bias` .*26, 16\), got \(3,\)"),
         (lambda: tg.conv_transpose2d(X, W), "conv_transpose2d: `y` has 3 .* `w` gives 16 "),
         (
             lambda: tg.conv_transpose2d(Y, W, 2, size=9),
@@ -344,7 +344,7 @@ X, W, Y = np_zeros(8, 28, 28, 3), np_zeros(3, 3, 3, 16), np_zeros(1, 3, 3, 16)
         ),
         (lambda: tg.conv_transpose2d(Y, W, 1, 5), "conv_transpose2d: .*`size` .*≥ 1, got"),
         (
-            lambda: tg.conv_transpose2d(Y, W, bias=np.zeros((2, 3))),
+            lambda: tg.conv_transpose2d(Y, W, bias=xp.zeros((2, 3))),
             r"conv_transpose2d: `bias` .*\(1, 5, 5, 3\), got \(2, 3\)",
         ),
         (

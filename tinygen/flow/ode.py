@@ -146,7 +146,9 @@ def divergence(f: Field, x: Array, t: float, probes: Any = None) -> tuple[Array,
     vectors = probes
     if probes is None:  # the unit vectors: one entry of each row after the other
         units = xp.eye(math.prod(x.shape[1:]), dtype=x.dtype)
-        vectors = [xp.broadcast_to(e.reshape(x.shape[1:]), x.shape) for e in units]
+        vectors = [
+            xp.broadcast_to(units[d].reshape(x.shape[1:]), x.shape) for d in range(len(units))
+        ]
     trace = xp.zeros(len(x), x.dtype)
     for e in vectors:
         g = grad(v, at, cotangent=Tensor(e))  # (N, …): eᵀ ∂f/∂x

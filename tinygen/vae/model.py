@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen._batch import checked_labels, dtype_of, host, one_hot, parts
+from tinygen._batch import as_rows, checked_labels, dtype_of, host, one_hot, parts
 from tinygen._checks import generator, whole
 from tinygen._types import Array, Rng
 from tinygen.autograd import Tensor, as_tensor, concat
@@ -40,15 +40,17 @@ class VAE(Module):
 
     def encode(self, x: Array | Tensor, labels: Any = None) -> tuple[Tensor, Tensor]:
         """μ and log σ² of q(z|x), each (N, D)"""
-        h, D = as_tensor(self.encoder(x, *self._one_hot(labels, x))), self.latent
+        x, D = as_rows(x), self.latent
+        h = as_tensor(self.encoder(x, *self._one_hot(labels, x)))
         if h.shape != (len(x), 2 * D):
             raise ValueError(f"VAE: expected the encoder to give (N, {2 * D}), got {h.shape}")
         return h[:, :D], h[:, D:]
 
     def decode(self, z: Array | Tensor, labels: Any = None) -> Tensor:
         """The parameters of p(x|z): logits, or means."""
+        z = as_rows(z)
         if self.classes:
-            z = concat([as_tensor(z), *self._one_hot(labels, z)], axis=1)
+            z = concat([z, *self._one_hot(labels, z)], axis=1)
         return as_tensor(self.decoder(z))
 
     def generate(self, z: Array | Tensor, labels: Any = None) -> Array:

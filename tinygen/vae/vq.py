@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen._batch import host
+from tinygen._batch import as_rows, host
 from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.autograd import Tensor, as_tensor, xp
@@ -124,7 +124,7 @@ class VQVAE(Module):
 
     def images(self, codes: ArrayLike) -> Array:
         """The mean images of these codes."""
-        k, K = as_tensor(codes).data, len(self.quantiser.e)
+        k, K = as_rows(codes).data, len(self.quantiser.e)
         if k.size and not 0 <= k.min() <= k.max() < K:  # below 0 would count from the end
             raise IndexError(f"VQVAE: expected 0 ≤ code < {K}, got {k.min()} to {k.max()}")
         with evaluating(self):
