@@ -356,6 +356,10 @@ def fuse(*names, **keywords):
     """A decorator. CuPy's makes one kernel of a formula, if it is called with any device array."""
 
     def decorate(formula):
+        name = keywords.get("kernel_name", formula.__name__)
+        if not name.isidentifier():  # a lambda's is not
+            raise ValueError(f"Invalid kernel name: {name!r}")
+
         @functools.wraps(formula)
         def kernel(*inputs):
             if builtins.any(isinstance(x, ndarray) for x in inputs):

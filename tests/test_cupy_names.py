@@ -147,7 +147,7 @@ def trace(cupy, formula, dtype):
         fusion._thread_local.history, fusion._thread_local.is_old_fusing = history, True
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(formula.__globals__, "xp", cupy)
-            kernel, _ = history.get_fusion(formula, inputs, formula.__name__)
+            kernel, _ = history.get_fusion(formula, inputs, "fused")
     finally:
         fusion._thread_local.history, fusion._thread_local.is_old_fusing = None, False
         assert not state.is_fusing()

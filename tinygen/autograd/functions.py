@@ -107,13 +107,11 @@ def softplus(x: ArrayLike) -> Tensor:
 
 
 @fused
-@np.errstate(over="ignore")  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
 def _silu(x: Array) -> Array:
     return x / (1 + xp.exp(-x))
 
 
 @fused
-@np.errstate(over="ignore")
 def _silu_vjp(g: Array, x: Array) -> Array:
     s = 1 / (1 + xp.exp(-x))
     return g * s * (1 + x * (1 - s))
@@ -125,11 +123,13 @@ def silu(x: ArrayLike) -> Tensor:
 
     def vjp(g: Tensor, _: Tensor) -> Tensor:
         if not is_recording():
-            return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
+            with np.errstate(over="ignore"):
+                return as_tensor(_silu_vjp(g.data, x.data))  # the same, in one pass over memory
         s = sigmoid(x)
         return g * (s * (1 + x * (1 - s)))
 
-    return record(_silu(x.data), (x, vjp))
+    with np.errstate(over="ignore"):  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
+        return record(_silu(x.data), (x, vjp))
 
 
 _TERMS = 120  # what the series of erf needs for 16 digits at x = 6, beyond which erf is 1

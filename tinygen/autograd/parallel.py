@@ -247,7 +247,7 @@ def _for_whole(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Callable
 
 @functools.cache
 def _kernel(formula: Callable[..., Any]) -> Callable[..., Any]:
-    return xp.fuse()(formula)  # type: ignore[attr-defined]
+    return xp.fuse(kernel_name="fused")(formula)  # type: ignore[attr-defined]
 
 
 def _cut(arrays: tuple[Any, ...]) -> tuple[Shape, Callable[[int, int], list[Any]]]:
