@@ -444,19 +444,24 @@ def test_the_count_ends_with_its_block(x):
 # --- one kernel -----------------------------------------------------------------------------------
 
 
+def test_a_fused_formula_needs_a_name_that_a_kernel_can_have():
+    with pytest.raises(ValueError, match="Invalid kernel name: '<lambda>'"):
+        strict.fuse()(lambda a: a)
+
+
 def test_a_fused_formula_runs_on_device_arrays(x):
-    kernel = strict.fuse()(lambda a, rate: a * rate)
+    kernel = strict.fuse(kernel_name="fused")(lambda a, rate: a * rate)
     assert kernel(x, 2.0).tolist() == (x * 2).tolist()
 
 
 def test_a_fused_formula_refuses_numpy_arrays_beside_device_arrays(x, host):
-    kernel = strict.fuse()(lambda a, b: a)
+    kernel = strict.fuse(kernel_name="fused")(lambda a, b: a)
     message = "Invalid argument type for '<lambda>': <class 'numpy.ndarray'>"
     assert refusal(TypeError, kernel, x, host) == message
 
 
 def test_a_fused_formula_without_device_arrays_is_plain_python(host):
-    kernel = strict.fuse()(lambda a: a * 2)
+    kernel = strict.fuse(kernel_name="fused")(lambda a: a * 2)
     assert kernel(3) == 6
     assert type(kernel(host)) is np.ndarray
 
