@@ -93,7 +93,7 @@ def _cupy(device: int) -> ModuleType:
         cupy = importlib.import_module("cupy")
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)
-        answer = float(cupy.fuse()(lambda a: a * a + 1)(x).sum())
+        answer = float(cupy.fuse(kernel_name="probe")(lambda a: a * a + 1)(x).sum())
         if answer != 18:  # 1 + 2 + 5 + 10
             raise ArithmeticError(f"the GPU computed {answer} for 18")
     except Exception as error:
