@@ -409,11 +409,11 @@ def flow_crossing() -> Figure:
     rng = np.random.default_rng(SEED)
     noise = rng.standard_normal((40, 2))
     ends = points_2d.mixture(40, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
-    coupled = flow.couple(noise, ends)
+    paired = flow.optimal_pairs(noise, ends)
     times = np.linspace(0, 1, 101)
     kinds = {
         "Random pairs": noise + times[:, None, None] * (ends - noise),
-        "Optimal pairs": coupled + times[:, None, None] * (ends - coupled),
+        "Optimal pairs": paired + times[:, None, None] * (ends - paired),
         "Random pairs’ flow": np.stack(list(ode.path(WHEEL.velocity, noise, times))),
     }
     shades = LinearSegmentedColormap.from_list("time", [ORANGE, "#d0d0d0", BLUE])
@@ -435,12 +435,12 @@ def flow_crossing() -> Figure:
 
 @functools.cache
 def learnt(kind: str) -> Points:
-    """A flow of the wheel's points: of pairs at "random", "coupled", or of "reflow"."""
+    """A flow of the wheel's points: of pairs at "random", "minibatch_ot", or of "reflow"."""
     network, rng = Points(64), np.random.default_rng(SEED)
     steps, ema = 1200, optim.EMA(network.parameters(), 0.99)
     optimizer = optim.Adam(network.parameters(), optim.cosine(5e-3, steps))
     x = points_2d.mixture(steps * 128, WHEEL.means, WHEEL.std, rng=rng).points
-    loss: Any = partial(flow.flow_loss, coupled=kind == "coupled")
+    loss: Any = partial(flow.flow_loss, minibatch_ot=kind == "minibatch_ot")
     if kind == "reflow":
         x_0 = normal(20_000, 2).astype(np.float32)
         x, loss = flow.reflow_pairs(learnt("random"), x_0, size=20_000), flow.reflow_loss
@@ -468,7 +468,7 @@ def flow_reflow() -> Figure:
         axes,
         (
             ("random", "Random pairs", RED),
-            ("coupled", "Minibatch OT", ORANGE),
+            ("minibatch_ot", "Minibatch OT", ORANGE),
             ("reflow", "Reflow", BLUE),
         ),
         strict=True,

@@ -1,6 +1,6 @@
 """The figures of gan.md and gan_deeper.md: two numbers, fixed sets, and runs in the plane.
 
-Reading order: the best critic; two numbers; sets that do not meet; critics whose slope is bounded;
+Reading order: the best discriminator; two numbers; sets that do not meet; discriminators whose slope is bounded;
 what a generator pays; the ring of Gaussians, its games, and how they end.
 """
 
@@ -26,7 +26,7 @@ SEED = 0
 LEAKY = nn.LeakyReLU(0.2)
 
 
-# --- the best critic ------------------------------------------------------------------------------
+# --- the best discriminator ------------------------------------------------------------------------------
 
 
 def normal(x: np.ndarray, mean: float, std: float) -> np.ndarray:
@@ -35,16 +35,16 @@ def normal(x: np.ndarray, mean: float, std: float) -> np.ndarray:
 
 
 def gan_best() -> Figure:
-    """Two densities with p/(p + q) and a critic that was trained; what pulls a generator."""
+    """Two densities with p/(p + q) and a discriminator that was trained; what pulls a generator."""
     rng = np.random.default_rng(SEED)
-    critic = models.mlp([1, 32, 32, 1], tg.tanh, rng=rng)
-    adam = optim.Adam(critic.parameters(), lambda t: 0.01 * 0.995**t)
+    discriminator = models.mlp([1, 32, 32, 1], tg.tanh, rng=rng)
+    adam = optim.Adam(discriminator.parameters(), lambda t: 0.01 * 0.995**t)
     loss = gan.NonSaturating()
     for _ in range(700):
         side = np.where(rng.random((500, 1)) < 0.5, -1.5, 0.5)
         real, fake = (0.4 * rng.standard_normal((500, 1)) + side, rng.normal(0.8, 0.8, (500, 1)))
-        both = critic(np.concatenate([real, fake]).astype("f4"))[:, 0]
-        adam.step(tg.grad(loss.critic(both[:500], both[500:]), adam.params))
+        both = discriminator(np.concatenate([real, fake]).astype("f4"))[:, 0]
+        adam.step(tg.grad(loss.discriminator(both[:500], both[500:]), adam.params))
 
     figure = canvas(10, 3.9)
     left, right = figure.subplots(1, 2)
@@ -54,7 +54,7 @@ def gan_best() -> Figure:
     left.fill_between(x, q, color=ORANGE, alpha=0.22, linewidth=0, label="q, the generator")
     left.plot(x, p / (p + q), color=INK, label="p / (p + q)")
     shown = np.linspace(-2.6, 3, 45)
-    found = tg.sigmoid(critic(shown[:, None].astype("f4"))).numpy()[:, 0]
+    found = tg.sigmoid(discriminator(shown[:, None].astype("f4"))).numpy()[:, 0]
     left.plot(shown, found, "o", color=RED, markersize=3, label="σ(D), trained")
     left.set(ylim=(0, 1.45), xlabel="x", xlim=(-3, 3.5), yticks=[0, 0.5, 1])
     left.legend(loc="upper center", ncols=2)
@@ -93,7 +93,7 @@ class Point(Module):
 
 
 class Slope(Module):
-    """A critic D(x) = ψ x + c, where c is what cannot say whether a thing is real."""
+    """A discriminator D(x) = ψ x + c, where c is what cannot say whether a thing is real."""
 
     def __init__(self, psi: float, c: float) -> None:
         self.psi, self.c = tg.Tensor([psi], requires_grad=True), c
@@ -107,11 +107,13 @@ def way(
 ) -> np.ndarray:
     """θ and ψ of the Dirac-GAN after each step of gradient descent: (steps + 1, 2)"""
     model = gan.GAN(Point(start[0]), Slope(start[1], loss.boundary or 0.0), 1)
-    players = [optim.SGD(each.parameters(), rate) for each in (model.generator, model.critic)]
+    players = [
+        optim.SGD(each.parameters(), rate) for each in (model.generator, model.discriminator)
+    ]
     zeros, rng = (tg.Tensor([[0.0]]) for _ in range(steps)), np.random.default_rng(SEED)
     found = [start]
     for _ in gan.train(model, zeros, *players, rng=rng, loss=loss, **options):
-        found.append((model.generator.theta.item(), model.critic.psi.item()))
+        found.append((model.generator.theta.item(), model.discriminator.psi.item()))
     return np.array(found)
 
 
@@ -119,13 +121,16 @@ def field(loss: Any, theta: np.ndarray, psi: np.ndarray, penalty: Any) -> list[n
     """Where (θ, ψ) is pushed, at each of many places at once."""
     at = [tg.Tensor(each.reshape(-1, 1), requires_grad=True) for each in (theta, psi)]
     f = at[0] * at[1] + (loss.boundary or 0.0)
-    of_generator, of_critic = loss.generator(f), loss.critic(0 * f + (loss.boundary or 0.0), f)
+    of_generator, of_discriminator = (
+        loss.generator(f),
+        loss.discriminator(0 * f + (loss.boundary or 0.0), f),
+    )
     if penalty is not None:
         zeros = np.zeros((theta.size, 1))
-        of_critic = of_critic + penalty(
+        of_discriminator = of_discriminator + penalty(
             lambda x: x * at[1], zeros, at[0].detach(), rng=np.random.default_rng(SEED)
         )
-    pushes = tg.grad(of_generator, at[0]), tg.grad(of_critic, at[1])
+    pushes = tg.grad(of_generator, at[0]), tg.grad(of_discriminator, at[1])
     return [-push.numpy().reshape(theta.shape) * theta.size for push in pushes]
 
 
@@ -178,10 +183,10 @@ def gan_dirac() -> Figure:
 
 
 def by_formula(s: float, gamma: float, h: float) -> np.ndarray:
-    """One step of both players, the critic first, near the equilibrium: as a matrix on (θ, ψ)"""
-    critic = np.array([[1, 0], [-h * s, 1 - h * gamma]])
+    """One step of both players, the discriminator first, near the equilibrium: as a matrix on (θ, ψ)"""
+    discriminator = np.array([[1, 0], [-h * s, 1 - h * gamma]])
     generator = np.array([[1, h * s], [0, 1]])
-    step: np.ndarray = generator @ critic
+    step: np.ndarray = generator @ discriminator
     return step
 
 
@@ -240,7 +245,7 @@ def gan_disjoint() -> Figure:
         q = normal(x, t, s) + 1e-300
         m = (p + q) / 2
         js.append(0.5 * dx * (p * np.log(p / m) + q * np.log(q / m)).sum())
-        # the best critic is log p/q = (t² − 2 t x) / 2s²: of slope −t/s² everywhere
+        # the best discriminator is log p/q = (t² − 2 t x) / 2s²: of slope −t/s² everywhere
         share = p / (p + q)
         pull["minimax"].append(dx * (q * share).sum() * t / s**2)
         pull["non-saturating"].append(dx * (q * (1 - share)).sum() * t / s**2)
@@ -262,11 +267,11 @@ def gan_disjoint() -> Figure:
     return figure
 
 
-# --- critics whose slope is bounded ---------------------------------------------------------------
+# --- discriminators whose slope is bounded ---------------------------------------------------------------
 
 
 class Bounded(NamedTuple):
-    """How a critic's slope is kept."""
+    """How a discriminator's slope is kept."""
 
     clip_at: float | None = None
     penalty: bool = False
@@ -282,33 +287,33 @@ BOUNDED = {
 
 
 def judging(how: Bounded, real: np.ndarray, fake: np.ndarray, steps: int = 500) -> Any:
-    """A critic 2-64-64-64-1 of two fixed sets that has learnt to measure their distance."""
+    """A discriminator 2-64-64-64-1 of two fixed sets that has learnt to measure their distance."""
     rng = np.random.default_rng(SEED)
-    critic = models.mlp([2, 64, 64, 64, 1], LEAKY, rng=rng)
+    discriminator = models.mlp([2, 64, 64, 64, 1], LEAKY, rng=rng)
     if how.spectral:
-        critic = nn.Sequential(
+        discriminator = nn.Sequential(
             *[
                 nn.SpectralNorm(layer, rng=rng) if hasattr(layer, "weight") else layer
-                for layer in critic.layers
+                for layer in discriminator.layers
             ]
         )
-    optimizer = optim.RMSprop(critic.parameters(), lambda t: 3e-3 * 0.994**t)
+    optimizer = optim.RMSprop(discriminator.parameters(), lambda t: 3e-3 * 0.994**t)
     loss = gan.Wasserstein()
     for _ in range(steps):
         x, y = (each[rng.integers(len(each), size=128)] for each in (real, fake))
-        value = loss.critic(critic(x), critic(y))
+        value = loss.discriminator(discriminator(x), discriminator(y))
         if how.penalty:
-            value = value + gan.gradient_penalty(critic, x, y, rng=rng)
+            value = value + gan.gradient_penalty(discriminator, x, y, rng=rng)
         optimizer.step(tg.grad(value, optimizer.params))
         if how.clip_at:
             gan.clip(optimizer.params, how.clip_at)
-    return critic.eval()
+    return discriminator.eval()
 
 
-def weights_of(critic: Any) -> np.ndarray:
+def weights_of(discriminator: Any) -> np.ndarray:
     """Those of the layers between the first and the last, as they are used."""
     found = []
-    for layer in critic.layers:
+    for layer in discriminator.layers:
         if isinstance(layer, nn.SpectralNorm):
             inner: Any = layer.layer
             w = inner.weight.numpy()
@@ -319,7 +324,7 @@ def weights_of(critic: Any) -> np.ndarray:
 
 
 def gan_slopes() -> Figure:
-    """Four critics of two rings whose distance is known: level lines, and the weights."""
+    """Four discriminators of two rings whose distance is known: level lines, and the weights."""
     fake = points_2d.ring(4000, rng=np.random.default_rng(SEED), std=0.08).points
     real = 2 * fake
     true = float(np.hypot(*fake.T).mean())
@@ -328,10 +333,12 @@ def gan_slopes() -> Figure:
     ticks = np.linspace(-2.9, 2.9, 60)
     plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).astype("f4")
     for (name, how), above, below in zip(BOUNDED.items(), *axes, strict=True):
-        critic = judging(how, real, fake)
+        discriminator = judging(how, real, fake)
         with tg.no_grad():
-            scores = critic(plane.reshape(-1, 2)).numpy().reshape(plane.shape[:2])
-            distance = float(gan.Wasserstein().critic(critic(fake), critic(real)))
+            scores = discriminator(plane.reshape(-1, 2)).numpy().reshape(plane.shape[:2])
+            distance = float(
+                gan.Wasserstein().discriminator(discriminator(fake), discriminator(real))
+            )
         bare(above).contour(
             ticks, ticks, scores, 14, colors=GREY, linewidths=0.8, linestyles="solid"
         )
@@ -340,7 +347,7 @@ def gan_slopes() -> Figure:
         above.set(aspect="equal", xlim=(-2.9, 2.9), ylim=(-2.9, 2.9))
         found = f"{distance:.2f}" if distance > 0.01 else f"{distance:.5f}"
         above.set_title(f"{name}\nestimate of W: {found} (true {true:.2f})", fontsize=10)
-        w = weights_of(critic)
+        w = weights_of(discriminator)
         end = how.clip_at or np.quantile(abs(w), 0.999).round(1)
         below.hist(w, 41, range=(-1.1 * end, 1.1 * end), color=PURPLE, linewidth=0)
         below.set(yticks=[], xticks=[-end, 0, end], xlabel="value of a weight")
@@ -377,7 +384,7 @@ def packed(kind: str, m: np.ndarray) -> np.ndarray:
 
 
 def gan_price() -> Figure:
-    """What it costs to leave out a part of the data, and what a critic of several at once sees."""
+    """What it costs to leave out a part of the data, and what a discriminator of several at once sees."""
     figure = canvas(10, 3.7)
     left, right = figure.subplots(1, 2)
     share = np.linspace(0.002, 1, 500)
@@ -419,13 +426,13 @@ class Game(NamedTuple):
     loss: Any = gan.NonSaturating()
     betas: tuple[float, float] | None = (0.5, 0.9)  # Adam's; RMSprop if there are none
     generator_rate: float = 1e-3
-    critic_rate: float = 1e-3
+    discriminator_rate: float = 1e-3
     hidden: int = 64
     packing: int = 1
-    critic_steps: int = 1
+    discriminator_steps: int = 1
     penalty: Any = None
     away: float = 0.0  # how far to the right the data are
-    ahead: int = 1  # steps of the critic before the first of the generator
+    ahead: int = 1  # steps of the discriminator before the first of the generator
     plain: float | None = None  # rate of a generator that goes by plain gradient descent
 
 
@@ -442,22 +449,25 @@ def played(game: Game, seed: int = SEED) -> Played:
     rng = np.random.default_rng(seed)
     real = points_2d.ring(8000, rng=rng, std=STD).points + shift(game)
     generator = models.mlp([2, game.hidden, game.hidden, 2], rng=rng)
-    critic = models.mlp([2 * game.packing, game.hidden, game.hidden, 1], LEAKY, rng=rng)
-    model = gan.GAN(generator, critic, 2, packing=game.packing)
+    discriminator = models.mlp([2 * game.packing, game.hidden, game.hidden, 1], LEAKY, rng=rng)
+    model = gan.GAN(generator, discriminator, 2, packing=game.packing)
 
     def optimizer(player: Module, rate: float) -> optim.Optimizer:
         if game.betas is None:
             return optim.RMSprop(player.parameters(), rate)
         return optim.Adam(player.parameters(), rate, game.betas)
 
-    players = [optimizer(generator, game.generator_rate), optimizer(critic, game.critic_rate)]
+    players = [
+        optimizer(generator, game.generator_rate),
+        optimizer(discriminator, game.discriminator_rate),
+    ]
     if game.plain:
         players[0] = optim.SGD(generator.parameters(), game.plain)
     batches = data.Batches(real, BATCH, rng=rng)
     average = optim.EMA(generator.parameters(), 0.99)
     log: list[dict[str, float]] = []
     frames = {}
-    for critic_steps, until in ((game.ahead, 1), (game.critic_steps, STEPS)):
+    for discriminator_steps, until in ((game.ahead, 1), (game.discriminator_steps, STEPS)):
         steps = gan.train(
             model,
             batches,
@@ -465,7 +475,7 @@ def played(game: Game, seed: int = SEED) -> Played:
             rng=rng,
             loss=game.loss,
             penalty=game.penalty,
-            critic_steps=critic_steps,
+            discriminator_steps=discriminator_steps,
         )
         for terms in itertools.islice(steps, until - len(log)):
             log.append({name: float(value) for name, value in terms.items()})
@@ -501,11 +511,11 @@ GAMES = {
     "Adam’s β₁ 0.9": Game(betas=(0.9, 0.999)),
     "Adam’s β₁ 0": Game(betas=(0.0, 0.9)),
     "RMSprop": Game(betas=None),
-    "both rates / 4": Game(generator_rate=2.5e-4, critic_rate=2.5e-4),
-    "both rates × 4": Game(generator_rate=4e-3, critic_rate=4e-3),
-    "discriminator’s rate × 4": Game(critic_rate=4e-3),
+    "both rates / 4": Game(generator_rate=2.5e-4, discriminator_rate=2.5e-4),
+    "both rates × 4": Game(generator_rate=4e-3, discriminator_rate=4e-3),
+    "discriminator’s rate × 4": Game(discriminator_rate=4e-3),
     "generator’s rate × 4": Game(generator_rate=4e-3),
-    "two discriminator steps": Game(critic_steps=2),
+    "two discriminator steps": Game(discriminator_steps=2),
     "smaller networks (16 units)": Game(hidden=16),
     "least squares": Game(loss=gan.LeastSquares()),
     "hinge": Game(loss=gan.Hinge()),
@@ -550,14 +560,14 @@ def smooth(values: np.ndarray, width: int = 25) -> np.ndarray:
 
 
 def gan_zero() -> Figure:
-    """Four games, their critic's loss, the generator's slope, and what is made in the end."""
+    """Four games, their discriminator's loss, the generator's slope, and what is made in the end."""
     late = functools.partial(Game, away=5.0, ahead=300)
     games = {
         "A: minimax, gradient descent": late(gan.Minimax(), plain=0.1),
         "B: minimax, Adam": late(gan.Minimax()),
         "C: discriminator’s rate × 4": GAMES["discriminator’s rate × 4"],
         "D: β₁ = 0.9, both rates / 4": Game(
-            betas=(0.9, 0.999), generator_rate=2.5e-4, critic_rate=2.5e-4
+            betas=(0.9, 0.999), generator_rate=2.5e-4, discriminator_rate=2.5e-4
         ),
     }
     figure = canvas(10, 6.4)
@@ -565,7 +575,7 @@ def gan_zero() -> Figure:
     for (name, game), (loss, slope, made) in zip(games.items(), axes.T, strict=True):
         found = played(game)
         steps = np.arange(1, STEPS + 1)
-        loss.plot(steps, smooth(found.log["critic_loss"], 10), color=BLUE)
+        loss.plot(steps, smooth(found.log["discriminator_loss"], 10), color=BLUE)
         loss.axhline(2 * math.log(2), color=INK, linewidth=0.9, linestyle="--")
         loss.set(ylim=(-0.1, 2.6), xlim=(0, STEPS), xticks=[0, 400, 800])
         loss.set_title(name, fontsize=10)
@@ -584,14 +594,14 @@ def gan_zero() -> Figure:
 
 
 def gan_curves() -> Figure:
-    """Five games that go well: both losses, with what they are at rest, and what the critic can."""
+    """Five games that go well: both losses, with what they are at rest, and what the discriminator can."""
     penalty = functools.partial(gan.gradient_penalty, weight=1.0)
     games = {
-        "minimax": (Game(gan.Minimax(), critic_rate=4e-3), (-1, 2)),
+        "minimax": (Game(gan.Minimax(), discriminator_rate=4e-3), (-1, 2)),
         "non-saturating": (GAMES["discriminator’s rate × 4"], (0.4, 2)),
-        "least squares": (Game(gan.LeastSquares(), critic_rate=4e-3), (0, 0.6)),
-        "hinge": (Game(gan.Hinge(), critic_rate=4e-3), (-0.5, 3)),
-        "Wasserstein": (Game(gan.Wasserstein(), critic_steps=2, penalty=penalty), (-1, 1.2)),
+        "least squares": (Game(gan.LeastSquares(), discriminator_rate=4e-3), (0, 0.6)),
+        "hinge": (Game(gan.Hinge(), discriminator_rate=4e-3), (-0.5, 3)),
+        "Wasserstein": (Game(gan.Wasserstein(), discriminator_steps=2, penalty=penalty), (-1, 1.2)),
     }
     figure = canvas(10, 4.6)
     axes = figure.subplots(2, 5)
@@ -599,17 +609,20 @@ def gan_curves() -> Figure:
     for (name, (game, limits)), (above, below) in zip(games.items(), axes.T, strict=True):
         found = played(game)
         above.set_ylim(limits)
-        for player, colour in (("critic", BLUE), ("generator", ORANGE)):
+        for player, colour in (("discriminator", BLUE), ("generator", ORANGE)):
             above.plot(
                 steps,
                 smooth(found.log[f"{player}_loss"]),
                 color=colour,
                 linewidth=1.2,
-                label="discriminator" if player == "critic" else player,
+                label="discriminator" if player == "discriminator" else player,
             )
-            if f"{player}_at_rest" in found.log:
+            if f"{player}_at_equilibrium" in found.log:
                 above.axhline(
-                    found.log[f"{player}_at_rest"][0], color=colour, linewidth=0.9, linestyle="--"
+                    found.log[f"{player}_at_equilibrium"][0],
+                    color=colour,
+                    linewidth=0.9,
+                    linestyle="--",
                 )
         above.set_title(f"{name}\n{found.misplaced:.0%} misplaced", fontsize=10)
         kind = "accuracy" if "accuracy" in found.log else "distance"

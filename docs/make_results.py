@@ -93,17 +93,17 @@ def main() -> None:
         sys.exit(f"no run of them is in {runs}")
     images = data.load("mnist")[1].images
     images = images[np.random.default_rng(0).permutation(len(images))]  # by writer in the file
-    reader = classifier.pretrained("mnist")
-    real = reader.read(images)
-    found = {f: judged(f, runs / f.folder / f.inner, reader, real) for f in there}
+    classify = classifier.pretrained("mnist")
+    real = classify.predict(images)
+    found = {f: judged(f, runs / f.folder / f.inner, classify, real) for f in there}
     floor = next(iter(found.values())).scores
     lines = [
         "| | class-conditional, guided | training | a sample | parameters | FID | precision "
         "| recall | −log p |",
         "|---|---|---|---|---|---|---|---|---|",
         *(row(f, found[f]) for f in there),
-        f"| *real-data baseline* | | | | | {floor['FID'].floor:.1f} "
-        f"| {floor['precision'].floor:.2f} | {floor['recall'].floor:.2f} | |",
+        f"| *real-data baseline* | | | | | {floor['FID'].baseline:.1f} "
+        f"| {floor['precision'].baseline:.2f} | {floor['recall'].baseline:.2f} | |",
     ]
     commands = ["```sh", *dict.fromkeys(f.command for f in there), "```"]
     text = PAGE.read_text("utf-8")
@@ -126,7 +126,7 @@ def main() -> None:
 
 def keep(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> None:
     """The first samples of each run, none chosen, and its numbers; the real images' come first."""
-    floor = [score.floor for score in next(iter(found.values())).scores.values()]
+    floor = [score.baseline for score in next(iter(found.values())).scores.values()]
     names = list(next(iter(found.values())).scores)
     shown = [images, *(each.samples for each in found.values())]
     scores = [floor, *([s.value for s in each.scores.values()] for each in found.values())]
@@ -147,13 +147,13 @@ def keep(images: np.ndarray[Any, Any], found: dict[Family, Found]) -> None:
 
 
 def judged(
-    family: Family, folder: Path, reader: classifier.Classifier, real: metrics.Reading
+    family: Family, folder: Path, classify: classifier.Classifier, real: metrics.Predictions
 ) -> Found:
     with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
         drawn = arrays["images"][:COUNT]
     if len(drawn) < COUNT or drawn.shape[1:] != (SIDE, SIDE, 1):
         sys.exit(f"{folder}: expected {COUNT} samples of {SIDE} × {SIDE} × 1, got {drawn.shape}")
-    scores = metrics.evaluate(reader.read(drawn), real, rng=np.random.default_rng(0))
+    scores = metrics.evaluate(classify.predict(drawn), real, rng=np.random.default_rng(0))
     results = json.loads((folder / "results.json").read_text("utf-8"))
     if family.inner:  # the first stage had to come before it
         first = json.loads((folder.parent / "results.json").read_text("utf-8"))

@@ -61,9 +61,9 @@ def main() -> None:
         sets = {str(folder): images for folder, (images, _) in found.items()}
         size = next(iter(sets.values())).shape[1]
     name = commandline.choose(name or "auto")
-    reader = reader_for(name, size, args.reader)
+    classify = classifier_for(name, size, args.classifier)
     rng = np.random.default_rng(args.seed)
-    real = images_of(name, reader.image[0], args.real, args.training, rng=rng)
+    real = images_of(name, classify.image[0], args.real, args.training, rng=rng)
     if not sets:
         real, sets = spoilt(real, rng=rng)
     n, m = min(map(len, sets.values())), len(real.images)
@@ -79,11 +79,14 @@ def main() -> None:
             f"each run, and twice as many real images"
         )
 
-    seen = reader.read(real.images)
+    seen = classify.predict(real.images)
     # each time the same generator: so that all are compared with the same real images
     scores = {
         title: metrics.evaluate(
-            reader.read(images[:n]), seen, times=args.times, rng=np.random.default_rng(args.seed)
+            classify.predict(images[:n]),
+            seen,
+            times=args.times,
+            rng=np.random.default_rng(args.seed),
         )
         for title, images in sets.items()
     }
@@ -115,7 +118,7 @@ def parsed() -> argparse.Namespace:
     add("runs", nargs="*", type=Path, metavar="RUN", help="the folder of a run")
     add("--data", metavar="SET", help="compare with this set (default: what the runs learnt from)")
     add(
-        "--reader",
+        "--classifier",
         type=Path,
         metavar="FILE",
         help="the classifier to find features with, as examples/train_features.py makes them "
@@ -213,13 +216,13 @@ def images_of(
     return data.Labelled(images[order], None if labels is None else labels[order])
 
 
-def reader_for(name: str, size: int, path: Path | None) -> classifier.Classifier:
+def classifier_for(name: str, size: int, path: Path | None) -> classifier.Classifier:
     if path is not None:
         return classifier.load(path)
     if name not in data.sets.NAMES:
         raise RunError(
             f"there is no classifier for the images of {name}; train one, and name it "
-            f"by --reader:\n  python examples/train_features.py --data "
+            f"by --classifier:\n  python examples/train_features.py --data "
             f"{shlex.quote(name)} --size {size}"
         )
     return classifier.pretrained(name, size=size, progress=True)
@@ -261,7 +264,7 @@ def draw(path: Path, scores: dict[str, dict[str, metrics.Score]], n: int) -> Non
     ) as axes:
         for ax, name in zip(axes, names, strict=True):
             each = [scores[run][name] for run in runs]
-            ax.axvline(each[0].floor, color=style.GREY, linestyle="--", linewidth=1.2)
+            ax.axvline(each[0].baseline, color=style.GREY, linestyle="--", linewidth=1.2)
             ax.hlines(at, [s.low for s in each], [s.high for s in each], color=style.BLUE)
             ax.plot([s.value for s in each], at, "o", color=style.BLUE, markersize=5, clip_on=False)
             ax.set(

@@ -7,7 +7,7 @@ ways that points go; field.png, the velocities at several times; density.png, th
 been learnt, beside the true one where it is known; curves.png, and flow.gif.
 
     python examples/flow_2d.py
-    python examples/flow_2d.py --coupled         another network learns from lines that cross less
+    python examples/flow_2d.py --minibatch-ot         another network learns from lines that cross less
     python examples/flow_2d.py --reflow 2        and others from pairs that the one before has made
     python examples/flow_2d.py --data swirl
 
@@ -33,7 +33,7 @@ from tinygen import flow, image, metrics, optim
 from tinygen._files import save_arrays
 from tinygen.data import Batches
 from tinygen.data.points_2d import SETS, PlaneSet
-from tinygen.flow import couple, ode
+from tinygen.flow import ode, optimal_pairs
 from tinygen.image import trajectories
 from tinygen.image.style import BLUE, panels
 from tinygen.image.trajectories import SHADE
@@ -100,7 +100,7 @@ def main() -> None:
         help=f"held-out points (default: {TEST})",
     )
     add(
-        "--coupled",
+        "--minibatch-ot",
         action="store_true",
         help="train another, on pairs by optimal transport: finding them takes long",
     )
@@ -112,7 +112,10 @@ def main() -> None:
         help="and K more, each on the pairs that the one before makes (default: 0)",
     )
     args = commandline.parse(parser, quick=QUICK)
-    known, free = SETS[args.data], ("coupled", "reflow")  # of which a resumed run may want more
+    known, free = (
+        SETS[args.data],
+        ("minibatch_ot", "reflow"),
+    )  # of which a resumed run may want more
 
     with (
         Run(args.out, vars(args), resume=args.resume, free=free) as run,
@@ -134,11 +137,11 @@ def main() -> None:
             with Run(folder, settings, resume=resume, free=free) as own:
                 networks[name] = learn(own, args, x, loss, start)
 
-        if args.coupled:
-            another("coupled pairs", train, partial(flow.flow_loss, coupled=True))
+        if args.minibatch_ot:
+            another("minibatch OT", train, partial(flow.flow_loss, minibatch_ot=True))
             # as in training, each with the noise that is its own among some
             some = test[: args.batch_size]
-            lines["coupled pairs"] = couple(some, noise[: len(some)])
+            lines["minibatch OT"] = optimal_pairs(some, noise[: len(some)])
         last = networks["random pairs"]
         for k in range(1, args.reflow + 1):
             pairs = flow.reflow_pairs(last, noise[: args.train], times=REFLOWED, step=ode.heun)

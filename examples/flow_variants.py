@@ -2,11 +2,11 @@
 
 flow_mnist.py shows one recipe on one page. The network there learns the mean velocity wherever
 lines between noise and images cross, so the way from noise to a digit is bent and takes some steps.
-`--coupled` pairs noise with images that are near. `--reflow` trains a second network on the ends
+`--minibatch-ot` pairs noise with images that are near. `--reflow` trains a second network on the ends
 that the first one reached: those lines cross less, and a few steps suffice.
 
     python examples/flow_variants.py
-    python examples/flow_variants.py --coupled              minibatch optimal transport
+    python examples/flow_variants.py --minibatch-ot              minibatch optimal transport
     python examples/flow_variants.py --reflow               and then straighter ways
     python examples/flow_variants.py --resume --solver euler --steps 100
                                                             new samples from the trained network
@@ -139,7 +139,9 @@ def learn_images(run: Run, args: Any, train: data.Labelled) -> tuple[nn.Module, 
         transform=continuous,
         drop_last=True,
     )
-    loss = functools.partial(flow.flow_loss, coupled=args.coupled, null=null, drop=DROPPED)
+    loss = functools.partial(
+        flow.flow_loss, minibatch_ot=args.minibatch_ot, null=null, drop=DROPPED
+    )
     frame = functools.partial(
         drawn, net, FILMED, shape, args, null, seed=1, guidance=1.0, solver="midpoint", steps=5
     )
@@ -214,7 +216,7 @@ def arguments() -> Any:
     )
     add, at_least_1 = parser.add_argument, commandline.at_least(1)
     add(
-        "--coupled",
+        "--minibatch-ot",
         action="store_true",
         help="pair noise with images that are near, by minibatch optimal transport",
     )

@@ -8,7 +8,7 @@ of good samples, which are within 3σ of a mode; and training.gif.
     python examples/gan_2d.py                            all games on the ring
     python examples/gan_2d.py --data grid                the grid, which takes longer to learn
     python examples/gan_2d.py --loss r1                  one game alone, with its losses by step
-    python examples/gan_2d.py --loss minimax --critic-steps 5
+    python examples/gan_2d.py --loss minimax --discriminator-steps 5
 
 With seed 0, after 4,000 steps, there were so many modes, and per cent of good samples (of real
 points 99 are good); another seed may lose another mode:
@@ -17,19 +17,19 @@ points 99 are good); another seed may lose another mode:
     ring, 8     8 81     8 81      7 86      8 81    8 60     8 71   8 80   8 78     8 56
     grid, 25   25  8    22  8     22  9     19 11   25 19    24 26  23  7  18  8     2  3
 
-With five steps of the critic for each of the generator's, minimax ended with 2 modes and 0.5 % on
-the ring: both losses go to 0, for where the critic is sure this loss is flat. The non-saturating
+With five steps of the discriminator for each of the generator's, minimax ended with 2 modes and 0.5 % on
+the ring: both losses go to 0, for where the discriminator is sure this loss is flat. The non-saturating
 one ended with 8 and 86 %. On the grid all games would have to go on for longer.
 
 PacGAN's table (Lin et al. 2018, Table 1), from the authors' networks and recipe: how many modes a
-plain GAN finds, and one whose critic judges four samples at once.
+plain GAN finds, and one whose discriminator judges four samples at once.
 
     python examples/gan_2d.py --paper --data grid
     python examples/gan_2d.py --paper --data grid --packing 4
 
 As in the authors' program a batch is of 100 packs, an epoch has 1000 steps, and samples are judged
 with batch norm's running averages. But there both players step at once, and here the generator's
-step meets a critic that has just made its own.
+step meets a discriminator that has just made its own.
 
     seeds 0, 1, 2           10             25          60 epochs      published, after 400
     ring, modes of 8     7   7   8      7   7   8      7   8   8         6.3 ± 0.5
@@ -147,12 +147,12 @@ def papers_adam(params: Mapping[str, tg.Tensor], _: int) -> optim.Optimizer:
 
 
 class Recipe(NamedTuple):
-    """What makes a game. The critic judges `batch` real and as many made ones, packs if packed."""
+    """What makes a game. The discriminator judges `batch` real and as many made ones, packs if packed."""
 
     loss: Callable[[], Any] = gan.NonSaturating
     penalty: Callable[..., tg.Tensor] | None = None
     clip_at: float | None = None
-    critic_steps: int = 1
+    discriminator_steps: int = 1
     packing: int = 1
     spectral: bool = False
     optimizer: Callable[..., optim.Optimizer] = adam
@@ -162,7 +162,7 @@ class Recipe(NamedTuple):
     @property
     def times(self) -> int:
         """For a step of G, D sees so many batches of points"""
-        return self.critic_steps * self.packing
+        return self.discriminator_steps * self.packing
 
 
 RECIPES = {
@@ -170,8 +170,10 @@ RECIPES = {
     "non-saturating": Recipe(),
     "least-squares": Recipe(gan.LeastSquares),
     "hinge": Recipe(gan.Hinge),
-    "wasserstein": Recipe(gan.Wasserstein, clip_at=0.1, critic_steps=5, optimizer=rmsprop),
-    "wgan-gp": Recipe(gan.Wasserstein, partial(gan.gradient_penalty, weight=0.1), critic_steps=5),
+    "wasserstein": Recipe(gan.Wasserstein, clip_at=0.1, discriminator_steps=5, optimizer=rmsprop),
+    "wgan-gp": Recipe(
+        gan.Wasserstein, partial(gan.gradient_penalty, weight=0.1), discriminator_steps=5
+    ),
     "r1": Recipe(penalty=partial(gan.r1, weight=0.1)),
     "packed": Recipe(packing=2),
     "spectral": Recipe(spectral=True),
@@ -198,7 +200,7 @@ class Game:
         G, D = (dict(each.named_parameters()) for each in networks)
         self.optimizers = (
             recipe.optimizer(G, self.steps),
-            recipe.optimizer(D, self.steps * recipe.critic_steps),
+            recipe.optimizer(D, self.steps * recipe.discriminator_steps),
         )
         self.parts = {
             "model": self.model,
@@ -212,19 +214,19 @@ class Game:
         recipe = self.recipe
         return gan.train(
             self.model,
-            self._for_the_critic(),
+            self._for_the_discriminator(),
             *self.optimizers,
             loss=recipe.loss(),
-            critic_steps=recipe.critic_steps,
+            discriminator_steps=recipe.discriminator_steps,
             penalty=recipe.penalty,
             clip_at=recipe.clip_at,
             rng=self.parts["rng"],
         )
 
-    def _for_the_critic(self) -> Iterator[tg.Tensor]:
+    def _for_the_discriminator(self) -> Iterator[tg.Tensor]:
         """What is drawn for a step of G, in as many parts as D makes steps before it"""
         for x in self.batches:
-            size = len(x) // self.recipe.critic_steps
+            size = len(x) // self.recipe.discriminator_steps
             for start in range(0, len(x), size):
                 yield x[start : start + size]
 
@@ -238,7 +240,7 @@ def all_at_once(games: Mapping[str, Game]) -> Iterator[dict[str, Any]]:
             yield {
                 f"{name} {player} loss": record[f"{player}_loss"]
                 for name, record in zip(games, records, strict=True)
-                for player in ("critic", "generator")
+                for player in ("discriminator", "generator")
             }
 
 
@@ -267,7 +269,7 @@ def chosen(args: Any) -> dict[str, Recipe]:
         recipes = {name: PAPER}
     else:
         recipes = RECIPES if args.loss == "all" else {args.loss: RECIPES[args.loss]}
-    asked = {"packing": args.packing, "critic_steps": args.critic_steps}
+    asked = {"packing": args.packing, "discriminator_steps": args.discriminator_steps}
     asked = {name: value for name, value in asked.items() if value}
     return {name: recipe._replace(**asked) for name, recipe in recipes.items()}
 
@@ -282,13 +284,13 @@ def main() -> None:
         "--packing",
         type=at_least_1,
         metavar="M",
-        help="the critic judges so many at once (default: 1, for `packed` 2)",
+        help="the discriminator judges so many at once (default: 1, for `packed` 2)",
     )
     add(
-        "--critic-steps",
+        "--discriminator-steps",
         type=at_least_1,
         metavar="K",
-        help="the critic makes so many for each of the generator's (default: 1, for wasserstein "
+        help="the discriminator makes so many for each of the generator's (default: 1, for wasserstein "
         "and wgan-gp 5)",
     )
     add(
@@ -405,7 +407,7 @@ def draw(run: Run, names: list[str], seen: Seen, real: np.ndarray, data: str) ->
             run.path("curves.png"),
             run.path("log.csv"),
             title="The losses by step",
-            names=["critic_loss", "generator_loss"],
+            names=["discriminator_loss", "generator_loss"],
         )
         return
     shares = {name: (seen.steps, [each[name].high_quality for each in found]) for name in names}

@@ -1,8 +1,8 @@
 """A GAN paints coloured shapes of 64 × 64 pixels, or learns from pictures of your own.
 
 The generator makes 8 × 8 × 128 of a hundred random numbers, and doubles the sides until there are
-64 × 64 × 3; the critic halves them again. The game is the non-saturating one with R1, a price on
-the critic's slope at real images, which lets the game settle (Mescheder et al. 2018). The images
+64 × 64 × 3; the discriminator halves them again. The game is the non-saturating one with R1, a price on
+the discriminator's slope at real images, which lets the game settle (Mescheder et al. 2018). The images
 shown are of the average generator of the last steps, an EMA of its weights.
 
 The 6,240 steps took 28 minutes of one core of an AMD EPYC. After a fifth of them there are glowing
@@ -42,9 +42,9 @@ QUICK = {"epochs": 1, "train": 128}
 
 
 def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """Generator, to values from −1 to 1, and critic
+    """Generator, to values from −1 to 1, and discriminator
 
-    No batch norm in the critic: with it, R1 would not be each image's own. Its last convolution
+    No batch norm in the discriminator: with it, R1 would not be each image's own. Its last convolution
     sees 46 × 46 pixels at once, whole shapes; without it there were blobs of any form.
     """
     a, b, c = CHANNELS
@@ -66,7 +66,7 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
         nn.ConvTranspose2d(c, channels, 4, 2, 1, rng=rng),
         nn.Tanh(),  # 64
     )
-    critic = nn.Sequential(
+    discriminator = nn.Sequential(
         nn.Conv2d(channels, c, 4, 2, 1, rng=rng, init=init),
         nn.LeakyReLU(0.2),
         nn.Conv2d(c, b, 4, 2, 1, rng=rng, init=init),
@@ -78,13 +78,13 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
         nn.Flatten(),
         nn.Dense(SIDE * SIDE * a // 2, 1, rng=rng),
     )
-    return generator, critic
+    return generator, discriminator
 
 
 def classic(_: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """`classics.dcgan_64`, whose images are from 0 to 1, as one from −1 to 1"""
-    generator, critic = classics.dcgan_64(rng=rng)
-    return nn.Sequential(*generator.layers, lambda x: 2 * x - 1), critic
+    generator, discriminator = classics.dcgan_64(rng=rng)
+    return nn.Sequential(*generator.layers, lambda x: 2 * x - 1), discriminator
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def main() -> None:
         model = gan.GAN(*build(images.shape[3], rng), LATENT)
         optimizers = [
             optim.Adam(dict(player.named_parameters()), args.lr, BETAS)
-            for player in (model.generator, model.critic)
+            for player in (model.generator, model.discriminator)
         ]
         average = optim.EMA(dict(model.generator.named_parameters()), DECAY)
         batches = data.Batches(
@@ -130,7 +130,7 @@ def main() -> None:
         run.keep(
             model=model,
             generator_optimizer=optimizers[0],
-            critic_optimizer=optimizers[1],
+            discriminator_optimizer=optimizers[1],
             average=average,
             batches=batches,
             film=film,

@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
     loss: Any
     optimizer: Any = functools.partial(optim.Adam, betas=(0.5, 0.999))
     lr: float = 2e-4
-    critic_steps: int = 1
+    discriminator_steps: int = 1
     norm: str = "batch"  # in the discriminator
     penalty: Any = None
     clip_at: float | None = None
@@ -63,7 +63,7 @@ RECIPES = {
     "least-squares": Recipe(gan.LeastSquares),
     "hinge": Recipe(gan.Hinge, norm="spectral"),
     "wasserstein": Recipe(gan.Wasserstein, optim.RMSprop, 5e-5, 5, clip_at=0.01),
-    # the paper has five steps of the critic at 1e-4; here the generator then makes too few steps
+    # the paper has five steps of the discriminator at 1e-4; here the generator then makes too few steps
     "wgan-gp": Recipe(
         gan.Wasserstein,
         functools.partial(optim.Adam, betas=(0.5, 0.9)),
@@ -152,7 +152,7 @@ def main() -> None:
         help="learning rate of both optimisers (default: the recipe's)",
     )
     add(
-        "--critic-steps",
+        "--discriminator-steps",
         type=at_least_1,
         metavar="N",
         help="discriminator updates per generator update (default: the recipe's)",
@@ -191,11 +191,11 @@ def main() -> None:
     args.batch_size = min(args.batch_size, len(train.images)) // args.packing * args.packing
     if not args.batch_size:
         parser.error(f"--packing {args.packing}: there are only {len(train.images)} images")
-    critic_steps = args.critic_steps or recipe.critic_steps
+    discriminator_steps = args.discriminator_steps or recipe.discriminator_steps
     steps = len(train.images) // args.batch_size * args.epochs
-    if 0 < steps < critic_steps:
+    if 0 < steps < discriminator_steps:
         parser.error(
-            f"one generator update needs {critic_steps} discriminator updates, but there "
+            f"one generator update needs {discriminator_steps} discriminator updates, but there "
             f"are only {steps} batches"
         )
 
@@ -208,7 +208,7 @@ def main() -> None:
 
         lr = args.lr or recipe.lr
         generator_optimizer = recipe.optimizer(dict(generator.named_parameters()), lr)
-        critic_optimizer = recipe.optimizer(dict(discriminator.named_parameters()), lr)
+        discriminator_optimizer = recipe.optimizer(dict(discriminator.named_parameters()), lr)
         batches = data.Batches(
             scaled(train.images, args),
             args.batch_size,
@@ -221,11 +221,11 @@ def main() -> None:
         noise = model.noise(SHOWN, rng=rng)
         labels = np.arange(SHOWN) % classes if classes else None
         filmed = None if labels is None else labels[:FILMED]
-        every = max(1, (batches.steps or 1) // critic_steps // FRAMES)
+        every = max(1, (batches.steps or 1) // discriminator_steps // FRAMES)
         run.keep(
             model=model,
             generator_optimizer=generator_optimizer,
-            critic_optimizer=critic_optimizer,
+            discriminator_optimizer=discriminator_optimizer,
             batches=batches,
             film=film,
             rng=rng,
@@ -235,10 +235,10 @@ def main() -> None:
             model,
             batches,
             generator_optimizer,
-            critic_optimizer,
+            discriminator_optimizer,
             rng=rng,
             loss=loss,
-            critic_steps=critic_steps,
+            discriminator_steps=discriminator_steps,
             penalty=recipe.penalty,
             clip_at=recipe.clip_at,
         )

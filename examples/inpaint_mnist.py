@@ -125,7 +125,7 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
     x, labels = test.images[chosen], None if test.labels is None else test.labels[chosen]
     with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
-        reader = classifier.pretrained(source) if source in classifier.SETS else None
+        network = classifier.pretrained(source) if source in classifier.SETS else None
         rng = np.random.default_rng(args.seed)
         everything = []
         for name, mask in masks(x.shape[1:], rng).items():
@@ -141,10 +141,10 @@ def main() -> None:
                 f"{name}: what is known is kept to {kept:.4f}, the rest differs by "
                 f"{differ.mean():.3f} from one completion to the next"
             )
-            if reader is not None:
+            if network is not None:
                 sets = {"completions": found.reshape(-1, *x.shape[1:]), "alone": mask * x, "all": x}
                 right = {
-                    k: float((reader.labels(images) == np.resize(labels, len(images))).mean())
+                    k: float((network.labels(images) == np.resize(labels, len(images))).mean())
                     for k, images in sets.items()
                 }
                 print(

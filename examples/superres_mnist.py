@@ -215,18 +215,18 @@ def main() -> None:
             rows | {"the image": x[:SHOWN]},
             title=f"Held-out images, from {side} pixels",
         )
-        reader = classifier.pretrained(source) if source in classifier.SETS else None
+        network = classifier.pretrained(source) if source in classifier.SETS else None
         print(f"{'':16}{'ratio':>8}  off by  classified correctly")
         for name, found in sets.items():
-            scores = measured(found, x, labels, small, reader)
+            scores = measured(found, x, labels, small, network)
             run.results(**{f"{name}, {k}": score for k, score in scores.items()})
             print(
                 f"{name:16}{scores['ratio']:5.1f} dB  {scores['off']:6.4f}  "
                 + (f"{scores['right']:10.0%}" if "right" in scores else "")
             )
-        if reader is not None:
+        if network is not None:
             print(
-                f"Of the images themselves {(reader.labels(x) == labels).mean():.0%} are "
+                f"Of the images themselves {(network.labels(x) == labels).mean():.0%} are "
                 f"classified correctly."
             )
         if args.samples:
@@ -235,7 +235,7 @@ def main() -> None:
 
 
 def measured(
-    found: np.ndarray, x: np.ndarray, labels: np.ndarray | None, small: np.ndarray, reader: Any
+    found: np.ndarray, x: np.ndarray, labels: np.ndarray | None, small: np.ndarray, network: Any
 ) -> dict[str, float]:
     """The images found, one or more for each x, beside x and the small ones
 
@@ -246,8 +246,8 @@ def measured(
     mse = ((found - truth) ** 2).mean(axis=(1, 2, 3))
     off = editing.downsample(found, x.shape[1] // small.shape[1]) - was
     scores = {"ratio": float((-10 * np.log10(mse)).mean()), "off": float((off**2).mean() ** 0.5)}
-    if reader is not None:
-        right = reader.labels(found.clip(0, 1)) == np.resize(labels, len(found))
+    if network is not None:
+        right = network.labels(found.clip(0, 1)) == np.resize(labels, len(found))
         scores["right"] = float(right.mean())
     return scores
 

@@ -88,7 +88,7 @@ def main() -> None:
         classifier.save(path, model)
         if run.step:
             image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Learning to read")
-        read = model.read(test.images)
+        read = model.predict(test.images)
         right = (read.labels == test.labels).mean()
         if classes <= COLOURS:
             draw(run, read.features[:SHOWN], test.labels[:SHOWN])

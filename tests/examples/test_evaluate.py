@@ -45,7 +45,7 @@ def test_runs_are_compared_in_one_table_and_one_figure(evaluate, capsys):
     assert (found["data"], found["samples"], found["real"]) == ("digits", 80, 220)
     good, bad = found["scores"]["good"], found["scores"]["bad"]
     assert good["FID"]["value"] < bad["FID"]["value"]
-    assert good["FID"]["floor"] == bad["FID"]["floor"]
+    assert good["FID"]["baseline"] == bad["FID"]["baseline"]
     assert bad["classes"]["value"] == 1 < good["classes"]["value"]
     printed = capsys.readouterr().out
     assert printed.startswith("80 images each, beside 220 of digits:\n")
@@ -56,11 +56,11 @@ def test_runs_are_compared_in_one_table_and_one_figure(evaluate, capsys):
 def test_the_scores_are_those_of_the_library(evaluate):
     finished_run("run", REAL[:70])
     found = evaluate("run --real 160 --seed 3")["scores"]["run"]
-    reader = classifier.pretrained("digits")
+    classify = classifier.pretrained("digits")
     real = data.load("digits", train=0, test=160)[1].images
     real = real[np.random.default_rng(3).permutation(160)]
     expected = metrics.evaluate(
-        reader.read(REAL[:70]), reader.read(real), times=2, rng=np.random.default_rng(3)
+        classify.predict(REAL[:70]), classify.predict(real), times=2, rng=np.random.default_rng(3)
     )
     assert found == {name: score._asdict() for name, score in expected.items()}
 
@@ -77,9 +77,11 @@ def test_without_a_run_real_images_are_judged_and_spoilt_ones(evaluate):
 
 def test_images_without_classes_are_spoilt_all_the_same(evaluate, monkeypatch):
     np.savez("own.npz", images=np.random.default_rng(0).random((1000, 4, 4, 1), np.float32))
-    classifier.save("reader.npz", classifier.Classifier((4, 4, 1), 2, rng=np.random.default_rng(0)))
+    classifier.save(
+        "classifier.npz", classifier.Classifier((4, 4, 1), 2, rng=np.random.default_rng(0))
+    )
     monkeypatch.setattr(data.sets, "HELD_OUT", 2)  # one in so many
-    scores = evaluate("--data own.npz --reader reader.npz --real 400")["scores"]
+    scores = evaluate("--data own.npz --classifier classifier.npz --real 400")["scores"]
     assert len(scores) == 4 and "half of the classes" not in scores
 
 
@@ -124,11 +126,13 @@ def test_images_of_ones_own_are_judged_by_a_classifier_of_ones_own(evaluate, tmp
     with pytest.raises(ValueError) as caught:
         evaluate("run")
     assert str(caught.value) == (
-        "there is no classifier for the images of own.npz; train one, and name it by --reader:\n"
+        "there is no classifier for the images of own.npz; train one, and name it by --classifier:\n"
         "  python examples/train_features.py --data own.npz --size 8"
     )
-    classifier.save("reader.npz", classifier.Classifier((8, 8, 3), 2, rng=np.random.default_rng(0)))
-    assert evaluate("run --reader reader.npz")["samples"] == 70
+    classifier.save(
+        "classifier.npz", classifier.Classifier((8, 8, 3), 2, rng=np.random.default_rng(0))
+    )
+    assert evaluate("run --classifier classifier.npz")["samples"] == 70
 
 
 def test_a_run_without_samples_is_told_how_to_get_some(evaluate, tmp_path):

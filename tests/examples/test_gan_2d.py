@@ -84,7 +84,7 @@ def test_the_papers_steps_are_adams():
     assert float(host(p)[0]) == pytest.approx(expected, abs=1e-7)
 
 
-def test_a_critic_of_the_small_ones_is_normalised_if_it_should_be():
+def test_a_discriminator_of_the_small_ones_is_normalised_if_it_should_be():
     for spectral in (False, True):
         _, D = gan_2d.small(3, spectral, generator())
         kinds = [type(layer).__name__ for layer in D.layers[::2]]
@@ -105,30 +105,33 @@ def test_an_epoch_has_as_many_steps_in_each_game(name):
     played = gan_2d.Game(recipe, "ring", 4000, 2, seed=0)
     assert played.steps == 2 * 4000 // 200 == len(list(played.play()))
     G, D = played.optimizers
-    assert (G.steps, D.steps) == (40, 40 * recipe.critic_steps)
+    assert (G.steps, D.steps) == (40, 40 * recipe.discriminator_steps)
     for each in (G, D):  # both rates fall until the end of the game
         assert each.lr(0) == 1e-3
         assert each.lr(each.steps // 2) == pytest.approx(0.5e-3)
         assert each.rate() == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("critic_steps", "packing"), [(1, 1), (5, 1), (1, 4), (2, 3)])
-def test_the_critic_sees_every_point_as_often(critic_steps, packing):
-    played = game(critic_steps=critic_steps, packing=packing, batch=20, count=1200)
-    seen = [host(x) for x in played._for_the_critic()]
+@pytest.mark.parametrize(("discriminator_steps", "packing"), [(1, 1), (5, 1), (1, 4), (2, 3)])
+def test_the_discriminator_sees_every_point_as_often(discriminator_steps, packing):
+    played = game(discriminator_steps=discriminator_steps, packing=packing, batch=20, count=1200)
+    seen = [host(x) for x in played._for_the_discriminator()]
     assert {x.shape for x in seen} == {(20 * packing, 2)}
-    assert len(seen) == played.steps * critic_steps == 60 * critic_steps
+    assert len(seen) == played.steps * discriminator_steps == 60 * discriminator_steps
     _, often = np.unique(np.concatenate(seen), axis=0, return_counts=True)
     assert len(often) == 1200
-    assert set(often) == {critic_steps * packing}
+    assert set(often) == {discriminator_steps * packing}
 
 
 @pytest.mark.parametrize("name", gan_2d.RECIPES)
 def test_a_game_is_played_by_its_recipe(name):
     recipe = gan_2d.RECIPES[name]
     record = next(gan_2d.Game(recipe, "ring", 2000, 1, seed=0).play())
-    at_rest = (record.get("critic_at_rest"), record.get("generator_at_rest"))
-    assert at_rest == recipe.loss().at_rest
+    at_equilibrium = (
+        record.get("discriminator_at_equilibrium"),
+        record.get("generator_at_equilibrium"),
+    )
+    assert at_equilibrium == recipe.loss().at_equilibrium
     assert ("penalty" in record) == (recipe.penalty is not None)
 
 
@@ -141,11 +144,11 @@ def test_all_games_begin_with_the_same_points_and_generator():
     assert (another.model.images(np.ones((1, 2), np.float32)) != first).any()
 
 
-def test_a_clipped_critic_stays_within_its_limits_and_no_other():
+def test_a_clipped_discriminator_stays_within_its_limits_and_no_other():
     for recipe, within in (("wasserstein", True), ("non-saturating", False)):
         played = gan_2d.Game(gan_2d.RECIPES[recipe], "ring", 2000, 1, seed=0)
         list(played.play())
-        largest = max(np.abs(host(p)).max() for p in played.model.critic.parameters())
+        largest = max(np.abs(host(p)).max() for p in played.model.discriminator.parameters())
         assert (largest <= 0.1 + 1e-6) == within
 
 
@@ -301,15 +304,17 @@ def test_the_papers_game_is_named_for_its_packing_and_set_beside_the_table(
 
 
 def test_the_papers_recipe_is_the_default_of_no_other(monkeypatch, tmp_path):
-    Args = type("Args", (), {"paper": True, "packing": None, "critic_steps": None, "loss": "all"})
+    Args = type(
+        "Args", (), {"paper": True, "packing": None, "discriminator_steps": None, "loss": "all"}
+    )
     recipes = gan_2d.chosen(Args)
     assert list(recipes) == ["GAN"]
     assert recipes["GAN"].batch == 100
     Args.paper, Args.packing = False, 3
     assert {recipe.packing for recipe in gan_2d.chosen(Args).values()} == {3}
-    Args.packing, Args.critic_steps = None, 2
-    assert {recipe.critic_steps for recipe in gan_2d.chosen(Args).values()} == {2}
-    Args.critic_steps = None
+    Args.packing, Args.discriminator_steps = None, 2
+    assert {recipe.discriminator_steps for recipe in gan_2d.chosen(Args).values()} == {2}
+    Args.discriminator_steps = None
     assert [name for name, recipe in gan_2d.chosen(Args).items() if recipe.packing > 1] == [
         "packed"
     ]

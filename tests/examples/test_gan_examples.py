@@ -75,13 +75,13 @@ def small(channels, rng):
         nn.Reshape(1, 1, channels),
         spread,
     )
-    critic = nn.Sequential(
+    discriminator = nn.Sequential(
         nn.Conv2d(channels, 2, 4, 4, rng=rng),
         nn.LeakyReLU(0.2),
         nn.Flatten(),
         nn.Dense(side * side // 8, 1, rng=rng),
     )
-    return painter, critic
+    return painter, discriminator
 
 
 SMALL = {gan_shapes: small}
@@ -137,7 +137,7 @@ def test_the_written_out_losses_are_the_librarys_and_so_are_their_gradients(size
     r, f = (tg.Tensor(tg.xp.asarray(x), requires_grad=True) for x in values)
     library = gan.NonSaturating()
     pairs = [
-        (gan_mnist.discriminator_loss(r, f), library.critic(r, f), (r, f)),
+        (gan_mnist.discriminator_loss(r, f), library.discriminator(r, f), (r, f)),
         (gan_mnist.generator_loss(f), library.generator(f), (f,)),
     ]
     for ours, theirs, logits in pairs:
@@ -147,7 +147,9 @@ def test_the_written_out_losses_are_the_librarys_and_so_are_their_gradients(size
 
 
 def test_the_written_out_equilibrium_is_the_librarys():
-    assert tuple(gan_mnist.EQUILIBRIUM.values()) == pytest.approx(gan.NonSaturating().at_rest)
+    assert tuple(gan_mnist.EQUILIBRIUM.values()) == pytest.approx(
+        gan.NonSaturating().at_equilibrium
+    )
 
 
 def test_the_written_out_loop_trains_as_the_librarys_does(front, monkeypatch, tmp_path):
@@ -157,8 +159,8 @@ def test_the_written_out_loop_trains_as_the_librarys_does(front, monkeypatch, tm
         run_front(gan_variants, f"{SMALLEST} --samples 3 --width 2", tmp_path / "theirs")
     )
     assert len(ours["discriminator_loss"]) == 5
-    ours["critic_loss"] = ours["discriminator_loss"]
-    for name in ("critic_loss", "generator_loss", "accuracy", "images"):
+    ours["discriminator_loss"] = ours["discriminator_loss"]
+    for name in ("discriminator_loss", "generator_loss", "accuracy", "images"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
 
 
@@ -206,10 +208,10 @@ def test_every_loss_is_trained_by_its_recipe(main, loss):
     assert type(played.loss) is recipe.loss
     assert (played.penalty, played.clip_at) == (recipe.penalty, recipe.clip_at)
     columns, rows = log(played)
-    assert len(rows) == 5 // recipe.critic_steps
+    assert len(rows) == 5 // recipe.discriminator_steps
     assert ("penalty" in columns) == (recipe.penalty is not None)
     assert ("distance" in columns) == (recipe.loss is gan.Wasserstein)
-    kinds = {type(layer) for layer in played.model.critic.layers}
+    kinds = {type(layer) for layer in played.model.discriminator.layers}
     assert (nn.BatchNorm in kinds, nn.SpectralNorm in kinds) == (
         recipe.norm == "batch",
         recipe.norm == "spectral",
@@ -217,7 +219,10 @@ def test_every_loss_is_trained_by_its_recipe(main, loss):
     for optimizer in played.optimizers:
         assert vars(optimizer).items() >= settings(recipe, optimizer.params).items()
     if recipe.clip_at:
-        assert max(abs(p.data).max() for p in played.model.critic.parameters()) <= recipe.clip_at
+        assert (
+            max(abs(p.data).max() for p in played.model.discriminator.parameters())
+            <= recipe.clip_at
+        )
     assert played.ends == (-1, 1)
 
 
@@ -267,9 +272,9 @@ def test_smoothing_reaches_the_loss(main):
 
 
 def test_what_is_typed_wins_over_the_recipe(main):
-    played = main(gan_variants, "--loss wasserstein --lr 0.5 --critic-steps 2")
+    played = main(gan_variants, "--loss wasserstein --lr 0.5 --discriminator-steps 2")
     assert [optimizer.lr for optimizer in played.optimizers] == [0.5, 0.5]
-    assert (played.critic_steps, len(log(played)[1])) == (2, 2)
+    assert (played.discriminator_steps, len(log(played)[1])) == (2, 2)
 
 
 def test_no_epochs_are_a_run_without_a_step(main):
@@ -321,12 +326,12 @@ def test_the_balance_shows_samples_in_rows_and_how_often_each_digit_comes(monkey
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_generator_paints_what_the_critic_judges(channels):
-    painter, critic = example("gan_shapes").networks(channels, generator())
+def test_the_generator_paints_what_the_discriminator_judges(channels):
+    painter, discriminator = example("gan_shapes").networks(channels, generator())
     with tg.no_grad():
         x = painter(tg.Tensor(tg.xp.asarray(generator().standard_normal((2, 100)), "f4")))
         assert x.shape == (2, 64, 64, channels)
-        assert critic(x).shape == (2, 1)
+        assert discriminator(x).shape == (2, 1)
     assert np.abs(x.numpy()).max() <= 1
 
 
@@ -352,8 +357,8 @@ def test_shapes_are_learnt_with_r1_and_shown_by_the_average_generator(main, monk
 
 def test_the_textbooks_generator_is_brought_to_the_range_of_the_others(main, monkeypatch):
     def tiny(*, rng):
-        painter, critic = small(3, rng)
-        return nn.Sequential(*painter.layers[:1], nn.Sigmoid(), *painter.layers[2:]), critic
+        painter, discriminator = small(3, rng)
+        return nn.Sequential(*painter.layers[:1], nn.Sigmoid(), *painter.layers[2:]), discriminator
 
     monkeypatch.setattr(classics, "dcgan_64", tiny)
     painted = main(gan_shapes, "--classic").model.sample(50, rng=generator())
@@ -425,7 +430,7 @@ def test_a_run_that_was_stopped_and_resumed_is_one_never_stopped(main, module, o
         ),
         (
             gan_variants,
-            "--critic-steps 6",
+            "--discriminator-steps 6",
             "one generator update needs 6 discriminator updates, but there are only 5 batches",
         ),
         (gan_variants, "--packing 41", "--packing 41: there are only 40 images"),
@@ -447,7 +452,7 @@ def test_what_can_not_be_done_is_refused_before_an_older_run_is_moved(
 
 
 def test_just_enough_batches_for_one_generator_update_are_enough(main):
-    assert len(log(main(gan_variants, "--critic-steps 5"))[1]) == 1
+    assert len(log(main(gan_variants, "--discriminator-steps 5"))[1]) == 1
 
 
 def test_quick_classic_networks_keep_their_sizes(main):

@@ -188,7 +188,15 @@ def test_networks_that_are_wanted_later_are_trained_beside_those_that_are_there(
 ):
     monkeypatch.setattr(flow_2d, "TOLERANCE", 0.1)
     whole = run(
-        flow_2d, monkeypatch, tmp_path / "a", *SHORT, "--epochs", "1", "--coupled", "--reflow", "2"
+        flow_2d,
+        monkeypatch,
+        tmp_path / "a",
+        *SHORT,
+        "--epochs",
+        "1",
+        "--minibatch-ot",
+        "--reflow",
+        "2",
     )
     run(flow_2d, monkeypatch, tmp_path / "b", *SHORT, "--epochs", "1", "--reflow", "1")
     train, steps = flow.train, []
@@ -200,10 +208,10 @@ def test_networks_that_are_wanted_later_are_trained_beside_those_that_are_there(
             yield terms
 
     monkeypatch.setattr(flow, "train", counted)
-    more = run(flow_2d, monkeypatch, tmp_path / "b", "--resume", "--reflow", "2", "--coupled")
+    more = run(flow_2d, monkeypatch, tmp_path / "b", "--resume", "--reflow", "2", "--minibatch-ot")
     assert without_seconds(more) == without_seconds(whole)
-    assert set(more) > {"coupled pairs", "reflow 1", "reflow 2"}
-    assert steps == [0, 12, 0, 12]  # the first network, coupled, reflow 1 and 2
+    assert set(more) > {"minibatch OT", "reflow 1", "reflow 2"}
+    assert steps == [0, 12, 0, 12]  # the first network, minibatch_ot, reflow 1 and 2
     assert len({more[name]["log_likelihood"] for name in ("reflow 1", "reflow 2")}) == 2
 
 
@@ -297,7 +305,7 @@ def test_lines_between_coupled_pairs_are_shorter_and_have_the_same_ends(monkeypa
             *SHORT,
             "--epochs",
             "1",
-            "--coupled",
+            "--minibatch-ot",
             "--reflow",
             "1",
         ],
@@ -308,9 +316,9 @@ def test_lines_between_coupled_pairs_are_shorter_and_have_the_same_ends(monkeypa
         name: ((ends[:100] - noise[: len(ends[:100])]) ** 2).sum(axis=1).mean()
         for name, ends in lines.items()
     }
-    assert length["coupled pairs"] < 0.5 * length["random pairs"]
+    assert length["minibatch OT"] < 0.5 * length["random pairs"]
     np.testing.assert_array_equal(
-        np.sort(lines["coupled pairs"], axis=0), np.sort(seen["test"][:50], axis=0)
+        np.sort(lines["minibatch OT"], axis=0), np.sort(seen["test"][:50], axis=0)
     )
     ends = flow.transport(
         seen["networks"]["random pairs"], noise[:100], times=flow_2d.REFLOWED, step=ode.heun

@@ -13,7 +13,7 @@ import tinygen as tg
 from tinygen import flow, gradcheck, models, nn, optim
 from tinygen.data import Batches
 from tinygen.diffusion.samplers import guided
-from tinygen.flow import couple, flow_loss, matching_loss, ode, reflow_loss
+from tinygen.flow import flow_loss, matching_loss, ode, optimal_pairs, reflow_loss
 from tinygen.flow.optimal_transport import assignment
 
 
@@ -107,9 +107,9 @@ def test_noise_is_normal_and_times_are_uniform():
 
 LOSSES = {
     "flow": (flow_loss, False),
-    "coupled": (partial(flow_loss, coupled=True), False),
+    "minibatch_ot": (partial(flow_loss, minibatch_ot=True), False),
     "of classes": (partial(flow_loss, null=3, drop=0.5), True),
-    "coupled, of classes": (partial(flow_loss, coupled=True, null=3, drop=0.5), True),
+    "minibatch_ot, of classes": (partial(flow_loss, minibatch_ot=True, null=3, drop=0.5), True),
 }
 
 
@@ -171,19 +171,19 @@ def test_pairs_are_taken_as_noise_first_and_data_second():
 
 def test_a_coupled_loss_keeps_data_and_classes_together():
     x_1, labels, seen = normal(60, D, seed=4), np.arange(60) % 7, Seen()
-    for coupled in (False, True):
-        flow_loss(seen, here(x_1), labels, rng=generator(5), coupled=coupled)
+    for minibatch_ot in (False, True):
+        flow_loss(seen, here(x_1), labels, rng=generator(5), minibatch_ot=minibatch_ot)
         t = seen.t[:, None].astype(float)
         np.testing.assert_array_equal(seen.classes[0], labels)
         x_0 = generator(5).standard_normal((60, D), np.float32)
-        x_0 = couple(x_0, x_1, labels) if coupled else x_0
+        x_0 = optimal_pairs(x_0, x_1, labels) if minibatch_ot else x_0
         np.testing.assert_allclose(seen.x, (1 - t) * x_0 + t * x_1, atol=1e-6)
 
 
 def test_coupled_lines_are_shorter_and_the_loss_of_the_best_guess_is_less():
     x_1, _ = TWO.sample(256, generator())
     losses = [
-        float(flow_loss(Seen(), here(x_1), rng=generator(1), coupled=c)) for c in (False, True)
+        float(flow_loss(Seen(), here(x_1), rng=generator(1), minibatch_ot=c)) for c in (False, True)
     ]
     assert losses[1] < 0.6 * losses[0]
 
@@ -430,7 +430,7 @@ def test_a_u_net_learns_and_samples_images():
             batches,
             optim.Adam(model.parameters(), 5e-3),
             rng=generator(),
-            loss=partial(flow_loss, coupled=True, null=2),
+            loss=partial(flow_loss, minibatch_ot=True, null=2),
         )
     ]
     assert np.mean(losses[-3:]) < 0.4 * losses[0]
@@ -480,8 +480,8 @@ X = np.zeros((3, D))
         (lambda: flow.log_likelihood(Seen(), X, [0, 1]), r"log_likelihood: .*\(3,\), got \(2,\)"),
         (lambda: flow.sample(Seen(), (3, 2), rng=generator(), steps=0), "sample: .*`steps`.* 0"),
         (lambda: flow.straightness(Seen(), X, steps=0), "straightness: .*`steps`.* 0"),
-        (lambda: couple(X, X[:2]), r"couple: .*\(2, 2\), got \(3, 2\)"),
-        (lambda: couple(X, X, [0, 1]), r"couple: .*`classes` \(3,\), got \(2,\)"),
+        (lambda: optimal_pairs(X, X[:2]), r"optimal_pairs: .*\(2, 2\), got \(3, 2\)"),
+        (lambda: optimal_pairs(X, X, [0, 1]), r"optimal_pairs: .*`classes` \(3,\), got \(2,\)"),
         (lambda: assignment(np.zeros((2, 3))), r"assignment: .*\(n, n\).* \(2, 3\)"),
         (lambda: assignment([[math.nan]]), "assignment: .*finite"),
         (lambda: flow.UnitTime(Seen(), 0.0), r"UnitTime: .*`scale` > 0, got 0\.0"),

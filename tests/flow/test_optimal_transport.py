@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from known_flows import here
 
 import tinygen as tg
-from tinygen.flow import couple
+from tinygen.flow import optimal_pairs
 from tinygen.flow.optimal_transport import assignment
 
 # --- the coupling ---------------------------------------------------------------------------------
@@ -58,14 +58,14 @@ def test_a_larger_assignment_is_what_scipy_finds(n, seed, kind):
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 512])
 def test_on_a_line_the_best_pairs_are_in_the_same_order(n):
     x_0, x_1 = normal(n, 1), normal(n, 1, seed=1) + 3
-    found = couple(x_0, x_1)
+    found = optimal_pairs(x_0, x_1)
     np.testing.assert_array_equal(found[np.argsort(x_1[:, 0])], np.sort(x_0, axis=0))
 
 
 def test_coupling_moves_the_noise_and_nothing_else():
     x_0, x_1 = normal(40, 2, 3, 1), here(normal(40, 2, 3, 1, seed=1))
     before = host(x_1).copy()
-    found = couple(x_0, x_1)
+    found = optimal_pairs(x_0, x_1)
     assert sorted(found.reshape(40, -1).tolist()) == sorted(x_0.reshape(40, -1).tolist())
     np.testing.assert_array_equal(host(x_1), before)
     assert ((before - found) ** 2).sum() < 0.8 * ((before - x_0) ** 2).sum()
@@ -74,23 +74,23 @@ def test_coupling_moves_the_noise_and_nothing_else():
 def test_rows_that_are_noise_already_are_their_own_partners():
     x_1, order = normal(50, 3), generator().permutation(50)
     np.testing.assert_array_equal(
-        couple(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
+        optimal_pairs(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
         (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)],
     )
 
 
 def test_each_class_gets_noise_that_knows_nothing_of_it():
-    """One class on the left and one on the right: coupled all together each would get half"""
+    """One class on the left and one on the right: paired all together each would get half"""
     rng, n = generator(), 400
     labels = np.arange(n) % 2
     x_1 = np.stack([6.0 * labels - 3, 0 * labels], axis=1) + rng.standard_normal((n, 2))
     x_0 = rng.standard_normal((n, 2))
-    blind, told = couple(x_0, x_1), couple(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
+    blind, told = optimal_pairs(x_0, x_1), optimal_pairs(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
     assert blind[labels == 1, 0].mean() > 0.7 > -0.7 > blind[labels == 0, 0].mean()
     for k in (0, 1):
         assert sorted(told[labels == k, 0]) == sorted(x_0[labels == k, 0])
         one = x_0[labels == k]
-        np.testing.assert_array_equal(told[labels == k], couple(one, x_1[labels == k]))
+        np.testing.assert_array_equal(told[labels == k], optimal_pairs(one, x_1[labels == k]))
 
 
 def test_nothing_is_assigned_to_nothing():

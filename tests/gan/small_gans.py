@@ -1,4 +1,4 @@
-"""A generator and a critic of one number each, every loss, and arrays for them."""
+"""A generator and a discriminator of one number each, every loss, and arrays for them."""
 
 import numpy as np
 

@@ -36,7 +36,7 @@ P_R, P_F = sigmoid(R), sigmoid(F)
 
 
 @pytest.mark.parametrize(
-    ("loss", "critic", "generator_"),
+    ("loss", "discriminator", "generator_"),
     [
         (Minimax(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), np.log(1 - P_F).mean()),
         (NonSaturating(), -np.log(P_R).mean() - np.log(1 - P_F).mean(), -np.log(P_F).mean()),
@@ -55,8 +55,8 @@ P_R, P_F = sigmoid(R), sigmoid(F)
         (Wasserstein(), 2.25 / 3 - 2.5 / 3, -2.25 / 3),
     ],
 )
-def test_every_loss_is_its_formula(loss, critic, generator_):
-    assert float(loss.critic(tensor(R), tensor(F))) == pytest.approx(critic)
+def test_every_loss_is_its_formula(loss, discriminator, generator_):
+    assert float(loss.discriminator(tensor(R), tensor(F))) == pytest.approx(discriminator)
     assert float(loss.generator(tensor(F))) == pytest.approx(generator_)
 
 
@@ -67,7 +67,7 @@ def test_every_loss_is_its_formula(loss, critic, generator_):
 )
 def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
     real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
-    loss_c, loss_g = loss.critic(real, fake), loss.generator(fake)
+    loss_c, loss_g = loss.discriminator(real, fake), loss.generator(fake)
     slopes = [*tg.grad(loss_c, [real, fake]), tg.grad(loss_g, fake)]
     assert all(np.isfinite(host(x)).all() for x in (loss_c, loss_g, *slopes))
 
@@ -75,7 +75,7 @@ def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
 @every_loss
 def test_the_losses_pass_gradcheck(loss):
     r, f = tensor(R, requires_grad=True), tensor(F, requires_grad=True)
-    gradcheck(lambda r, f: loss.critic(r, f), r, f, order=2)
+    gradcheck(lambda r, f: loss.discriminator(r, f), r, f, order=2)
     gradcheck(lambda f: loss.generator(f), f, order=2)
 
 
@@ -87,14 +87,14 @@ def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to
 
 
 @every_loss
-def test_at_rest_is_where_the_best_critic_of_equal_distributions_is(loss):
-    critic, generator_ = loss.at_rest
+def test_at_equilibrium_is_where_the_best_discriminator_of_equal_distributions_is(loss):
+    discriminator, generator_ = loss.at_equilibrium
     scores = np.linspace(-4, 4, 16001)  # D where p = q: the same number for real and fake
-    losses = [float(loss.critic(tensor([d]), tensor([d]))) for d in scores[::16]]
+    losses = [float(loss.discriminator(tensor([d]), tensor([d]))) for d in scores[::16]]
     best = scores[::16][int(np.argmin(losses))]
-    assert min(losses) == pytest.approx(critic, abs=1e-4)
+    assert min(losses) == pytest.approx(discriminator, abs=1e-4)
     if generator_ is None:  # a constant may be added to D at no cost
-        assert np.isclose(losses, critic).sum() > 100
+        assert np.isclose(losses, discriminator).sum() > 100
     else:
         assert float(loss.generator(tensor([best]))) == pytest.approx(generator_, abs=5e-3)
 
@@ -106,11 +106,11 @@ def test_a_label_is_a_probability(make, real):
         make(real)
 
 
-# --- what the critic finds ------------------------------------------------------------------------
+# --- what the discriminator finds ------------------------------------------------------------------------
 
 
 class Table(nn.Module):
-    """A critic of K things, each a one-hot row: any function of them"""
+    """A discriminator of K things, each a one-hot row: any function of them"""
 
     def __init__(self, k):
         self.score = tensor(np.zeros((k, 1)), requires_grad=True)
@@ -119,51 +119,51 @@ class Table(nn.Module):
         return tg.as_tensor(x) @ self.score
 
 
-def best_critic(loss, p, q, steps=600):
+def best_discriminator(loss, p, q, steps=600):
     """The table that minimises Σ over things, real with probability p and fake with q."""
     k = len(p)
-    critic = Table(k)
-    optimizer = optim.Adam(critic.parameters(), lambda t: 0.3 * 0.985**t, (0.5, 0.9))
+    discriminator = Table(k)
+    optimizer = optim.Adam(discriminator.parameters(), lambda t: 0.3 * 0.985**t, (0.5, 0.9))
     # a set in which each thing is as often as its probability says
     real, fake = (np.repeat(np.eye(k), np.rint(1000 * w).astype(int), axis=0) for w in (p, q))
     real, fake = tensor(real), tensor(fake)
     for _ in range(steps):
-        value = loss.critic(critic(real), critic(fake))
+        value = loss.discriminator(discriminator(real), discriminator(fake))
         optimizer.step(tg.grad(value, optimizer.params))
-    return host(critic.score)[:, 0], float(value)
+    return host(discriminator.score)[:, 0], float(value)
 
 
 TWO = np.array([0.5, 0.2, 0.3]), np.array([0.1, 0.6, 0.3])
 
 
-def test_the_best_critic_is_the_share_of_the_data_and_its_value_the_js_divergence():
+def test_the_best_discriminator_is_the_share_of_the_data_and_its_value_the_js_divergence():
     p, q = TWO
-    score, value = best_critic(Minimax(), p, q)
+    score, value = best_discriminator(Minimax(), p, q)
     np.testing.assert_allclose(sigmoid(score), p / (p + q), atol=1e-3)
     m = (p + q) / 2
     js = (p * np.log(p / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
     assert -value == pytest.approx(-2 * math.log(2) + 2 * js, abs=1e-5)
 
 
-def test_with_smoothing_the_best_critic_is_that_share_times_the_label():
+def test_with_smoothing_the_best_discriminator_is_that_share_times_the_label():
     p, q = TWO
-    score, _ = best_critic(Minimax(0.9), p, q)
+    score, _ = best_discriminator(Minimax(0.9), p, q)
     np.testing.assert_allclose(sigmoid(score), 0.9 * p / (p + q), atol=1e-3)
 
 
-def test_of_least_squares_too_the_best_critic_is_the_share_of_the_data():
+def test_of_least_squares_too_the_best_discriminator_is_the_share_of_the_data():
     p, q = TWO
-    score, value = best_critic(LeastSquares(), p, q)
+    score, value = best_discriminator(LeastSquares(), p, q)
     np.testing.assert_allclose(score, p / (p + q), atol=1e-3)
     pearson = ((p - q) ** 2 / (p + q)).sum()  # which the generator lowers, in one form
     assert value == pytest.approx((1 - pearson / 2) / 4, abs=1e-4)
 
 
-def test_a_penalised_critic_of_two_points_finds_their_distance():
-    critic = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
-    model = GAN(Point(3.0, 4.0), critic, 1)
+def test_a_penalised_discriminator_of_two_points_finds_their_distance():
+    discriminator = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
+    model = GAN(Point(3.0, 4.0), discriminator, 1)
     batches = (tensor(np.zeros((16, 2))) for _ in range(600))
-    fading = optim.Adam(critic.parameters(), lambda t: 0.02 * 0.995**t, (0.5, 0.9))
+    fading = optim.Adam(discriminator.parameters(), lambda t: 0.02 * 0.995**t, (0.5, 0.9))
     optimizers = optim.SGD(model.generator.parameters(), 1e-12), fading
     *_, last = gan.train(
         model,
@@ -180,13 +180,13 @@ def test_a_penalised_critic_of_two_points_finds_their_distance():
 
 
 def dirac(loss, steps=1200, lr=0.1, **options):
-    """Data all at 0, a generator at θ, a critic of slope ψ: the way of (θ, ψ)  (Mescheder 2018)"""
+    """Data all at 0, a generator at θ, a discriminator of slope ψ: the way of (θ, ψ)  (Mescheder 2018)"""
     model = GAN(Point(1.0), Slope(0.0, loss.boundary or 0.0), 1)
-    optimizers = [optim.SGD(m.parameters(), lr) for m in (model.generator, model.critic)]
+    optimizers = [optim.SGD(m.parameters(), lr) for m in (model.generator, model.discriminator)]
     batches = (tensor(np.zeros((1, 1))) for _ in range(steps))
     way = []
     for _ in gan.train(model, batches, *optimizers, rng=generator(), loss=loss, **options):
-        way.append((float(model.generator.at[0]), float(model.critic.psi[0])))
+        way.append((float(model.generator.at[0]), float(model.discriminator.psi[0])))
     return np.array(way)
 
 
@@ -227,11 +227,11 @@ def test_the_gradient_penalty_does_not_make_them_meet():
 # --- the penalties --------------------------------------------------------------------------------
 
 
-def dense_critic(seed=0):
+def dense_discriminator(seed=0):
     return models.mlp([6, 5, 4, 1], tg.tanh, rng=generator(seed)).astype(float), (3, 6)
 
 
-def conv_critic(seed=0):
+def conv_discriminator(seed=0):
     rng = generator(seed)
     return nn.Sequential(
         nn.Conv2d(2, 3, 3, 2, 1, rng=rng),
@@ -243,7 +243,7 @@ def conv_critic(seed=0):
     ).astype(float), (3, 6, 6, 2)
 
 
-def slopes(critic, x):
+def slopes(discriminator, x):
     """‖∇D‖ of each row by differences, of D alone."""
     slopes = np.empty((len(x), x[0].size))
     for i, row in enumerate(x):
@@ -251,36 +251,38 @@ def slopes(critic, x):
             h = np.zeros(row.size)
             h[j] = 1e-5
             h = h.reshape(row.shape)
-            ends = critic(tensor(np.stack([row + h, row - h])))
+            ends = discriminator(tensor(np.stack([row + h, row - h])))
             slopes[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
     return np.linalg.norm(slopes, axis=1)
 
 
-@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+@pytest.mark.parametrize("make", [dense_discriminator, conv_discriminator])
 def test_the_penalties_are_their_formulas(make):
-    critic, shape = make()
+    discriminator, shape = make()
     real, fake = generator(1).standard_normal((2, *shape))
     eps = generator(5).random(shape[0], np.float32).reshape(-1, *[1] * (len(shape) - 1))
-    expected = 7 * ((slopes(critic, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
-    price = gradient_penalty(critic, tensor(real), tensor(fake), rng=generator(5), weight=7.0)
+    expected = 7 * ((slopes(discriminator, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
+    price = gradient_penalty(
+        discriminator, tensor(real), tensor(fake), rng=generator(5), weight=7.0
+    )
     assert float(price) == pytest.approx(expected, rel=1e-5)
-    expected = 3 / 2 * (slopes(critic, real) ** 2).mean()
-    assert float(r1(critic, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
+    expected = 3 / 2 * (slopes(discriminator, real) ** 2).mean()
+    assert float(r1(discriminator, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("make", [dense_critic, conv_critic])
+@pytest.mark.parametrize("make", [dense_discriminator, conv_discriminator])
 @pytest.mark.parametrize("zero", [False, True])
 def test_the_gradients_of_the_penalties_equal_differences(make, zero):
-    critic, shape = make()
-    params = critic.parameters()
-    if zero:  # a critic that is the same everywhere
+    discriminator, shape = make()
+    params = discriminator.parameters()
+    if zero:  # a discriminator that is the same everywhere
         for p in params[-2:]:
             p.data = 0 * p.data
     real, fake = (tensor(x) for x in generator(1).standard_normal((2, *shape)))
     for penalty in (gradient_penalty, r1):
 
         def value(penalty=penalty):
-            return penalty(critic, real, fake, rng=generator(5))
+            return penalty(discriminator, real, fake, rng=generator(5))
 
         # the last bias plays no part
         gradients = tg.grad(value(), params, allow_unreachable=True)
@@ -296,25 +298,25 @@ def test_the_gradients_of_the_penalties_equal_differences(make, zero):
             assert (host(g) * step).sum() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_the_penalty_of_a_flat_critic_is_finite_and_says_slope_zero():
-    critic = models.mlp([2, 4, 1], rng=generator())
-    critic.parameters()[-2].data = 0 * critic.parameters()[-2].data
+def test_the_penalty_of_a_flat_discriminator_is_finite_and_says_slope_zero():
+    discriminator = models.mlp([2, 4, 1], rng=generator())
+    discriminator.parameters()[-2].data = 0 * discriminator.parameters()[-2].data
     x = tg.Tensor(tg.xp.ones((3, 2), "f4"))
-    value = gradient_penalty(critic, x, x, rng=generator())
+    value = gradient_penalty(discriminator, x, x, rng=generator())
     assert float(value) == 10
-    grads = tg.grad(value, critic.parameters(), allow_unreachable=True)
+    grads = tg.grad(value, discriminator.parameters(), allow_unreachable=True)
     assert all(np.isfinite(host(g)).all() for g in grads)
 
 
 def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
     seen = []
 
-    def critic(x):
+    def discriminator(x):
         seen.append(host(x))
         return x.sum(axis=1)
 
     real, fake = tensor(np.zeros((500, 3))), tensor(np.ones((500, 3)))
-    gradient_penalty(critic, real, fake, rng=generator())
+    gradient_penalty(discriminator, real, fake, rng=generator())
     (x,) = seen
     assert (x == x[:, :1]).all()  # one ε for all numbers of a row
     assert len(np.unique(x[:, 0])) == 500

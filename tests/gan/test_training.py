@@ -15,19 +15,22 @@ from tinygen.gan import GAN, LOSSES, Hinge, LeastSquares, Wasserstein, gradient_
 ONES, TWO = tensor(np.ones((4, 3))), tensor(np.ones((2, 3)))
 OF_ONE, OF_THREE = GAN(Point(1.0), None, 1), GAN(Point(1.0), None, 2, classes=3)
 
-# --- what the critic finds ------------------------------------------------------------------------
+# --- what the discriminator finds ------------------------------------------------------------------------
 
 
-def test_a_clipped_critic_of_two_points_finds_their_distance():
-    critic = nn.Dense(1, 1, rng=generator()).astype(float)
-    model = GAN(Point(2.5), critic, 1)
+def test_a_clipped_discriminator_of_two_points_finds_their_distance():
+    discriminator = nn.Dense(1, 1, rng=generator()).astype(float)
+    model = GAN(Point(2.5), discriminator, 1)
     batches = (tensor(np.full((4, 1), 1.0)) for _ in range(200))
-    optimizers = optim.SGD(model.generator.parameters(), 1e-12), optim.SGD(critic.parameters(), 0.1)
+    optimizers = (
+        optim.SGD(model.generator.parameters(), 1e-12),
+        optim.SGD(discriminator.parameters(), 0.1),
+    )
     *_, last = gan.train(
         model, batches, *optimizers, rng=generator(), loss=Wasserstein(), clip_at=1.0
     )
     assert float(last["distance"]) == pytest.approx(1.5)  # of slope 1 at most: |2.5 − 1|
-    assert float(critic.weight[0, 0]) == -1
+    assert float(discriminator.weight[0, 0]) == -1
 
 
 # --- the model ------------------------------------------------------------------------------------
@@ -75,12 +78,12 @@ def test_of_a_conditional_model_both_networks_are_told_the_label():
 def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
     seen = []
 
-    def critic(x):
+    def discriminator(x):
         seen.append(host(x))
         return x.sum(axis=(1, 2, 3))
 
     x, labels = generator().random((6, 2, 4, 3)), np.array([1, 0, 0, 1, 1, 1])
-    scores = host(GAN(None, critic, 1, classes=2, packing=3).judge(tensor(x), labels))
+    scores = host(GAN(None, discriminator, 1, classes=2, packing=3).judge(tensor(x), labels))
     (packs,) = seen
     assert packs.shape == (2, 2, 4, 3 * (3 + 2))
     for i in range(6):
@@ -146,14 +149,14 @@ def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
         (lambda: OF_THREE.sample(2, [0, 3], rng=generator()), "GAN: .* from 0 to 2, got 0 to 3"),
         (lambda: OF_ONE.sample(2, [0, 1], rng=generator()), "GAN: expected no `labels`"),
         (lambda: OF_ONE.noise(-1, rng=generator()), "negative"),
-        (lambda: GAN(None, lambda x: x, 1).judge(TWO), r"critic: .*\(2, 1\), got \(2, 3\)"),
-        (lambda: one_step(critic_steps=0), "train: .*`critic_steps`.* ≥ 1, got 0"),
+        (lambda: GAN(None, lambda x: x, 1).judge(TWO), r"discriminator: .*\(2, 1\), got \(2, 3\)"),
+        (lambda: one_step(discriminator_steps=0), "train: .*`discriminator_steps`.* ≥ 1, got 0"),
         (lambda: one_step(clip_at=0), "`limit` > 0, got 0"),
         (lambda: gan.clip([], math.nan), "clip: .*`limit` > 0, got nan"),
         (lambda: penalty(Slope(1.0), weight=-1), "gradient_penalty: .*`weight` ≥ 0, got -1"),
         (lambda: r1(Slope(1.0), ONES, weight=math.nan), "r1: .*`weight` ≥ 0, got nan"),
-        (lambda: penalty(tg.mean), r"critic: .*\(4, 1\), got \(\)"),
-        (lambda: r1(lambda x: x, ONES), r"critic: .*\(4, 1\), got \(4, 3\)"),
+        (lambda: penalty(tg.mean), r"discriminator: .*\(4, 1\), got \(\)"),
+        (lambda: r1(lambda x: x, ONES), r"discriminator: .*\(4, 1\), got \(4, 3\)"),
     ],
 )
 def test_bad_input_is_refused_at_the_door(call, pattern):
@@ -161,13 +164,13 @@ def test_bad_input_is_refused_at_the_door(call, pattern):
         call()
 
 
-def penalty(critic, **options):
-    return gradient_penalty(critic, ONES, ONES, rng=generator(), **options)
+def penalty(discriminator, **options):
+    return gradient_penalty(discriminator, ONES, ONES, rng=generator(), **options)
 
 
 def one_step(batch=ONES[:, :1], **options):
     model = GAN(Point(1.0), Slope(1.0), 1)
-    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     return next(gan.train(model, [batch], *optimizers, rng=generator(), **options))
 
 
@@ -212,31 +215,31 @@ def small(classes=None, packing=1, **options):
     return model, optimizers, gan.train(model, batches, *optimizers, rng=generator(2), **options)
 
 
-def test_the_generators_loss_never_computes_the_critics_weight_gradients():
+def test_the_generators_loss_never_computes_the_discriminators_weight_gradients():
     model, _, steps = small()
     for n, _ in enumerate(steps, 1):
-        assert model.critic.computed == 2 * n  # for r and for f
+        assert model.discriminator.computed == 2 * n  # for r and for f
         assert model.generator.computed == n
 
 
 @pytest.mark.parametrize("loss", EVERY[:5])
 def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     model, _, steps = small(loss=loss)
-    w, v = host(model.generator.w).copy(), host(model.critic.w).copy()
+    w, v = host(model.generator.w).copy(), host(model.discriminator.w).copy()
     record = next(steps)
     x = next(Batches(generator(9).standard_normal((40, 3)), 8, rng=generator(4)))
     z = tensor(generator(2).standard_normal((8, 2), np.float32))
     G, D = tensor(w, requires_grad=True), tensor(v, requires_grad=True)
-    critic_loss = loss.critic((x @ D)[:, 0], ((z @ G).detach() @ D)[:, 0])
-    slope = tg.grad(critic_loss, D)
+    discriminator_loss = loss.discriminator((x @ D)[:, 0], ((z @ G).detach() @ D)[:, 0])
+    slope = tg.grad(discriminator_loss, D)
     D1 = tensor(v - 0.01 * host(slope))
-    np.testing.assert_allclose(host(model.critic.w), host(D1), rtol=1e-12)
+    np.testing.assert_allclose(host(model.discriminator.w), host(D1), rtol=1e-12)
     generator_loss = loss.generator((z @ G @ D1)[:, 0])
     gslope = tg.grad(generator_loss, G)
     np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
-    assert float(record["critic_loss"]) == pytest.approx(float(critic_loss))
+    assert float(record["discriminator_loss"]) == pytest.approx(float(discriminator_loss))
     assert float(record["generator_loss"]) == pytest.approx(float(generator_loss))
-    assert float(record["critic_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
+    assert float(record["discriminator_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
     assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
     r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
     if loss.boundary is None:
@@ -244,12 +247,15 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     else:
         right = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
         assert float(record["accuracy"]) == pytest.approx(right)
-    at_rest = [record.get("critic_at_rest"), record.get("generator_at_rest")]
-    assert at_rest == list(loss.at_rest)
+    at_equilibrium = [
+        record.get("discriminator_at_equilibrium"),
+        record.get("generator_at_equilibrium"),
+    ]
+    assert at_equilibrium == list(loss.at_equilibrium)
 
 
-def test_the_critic_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
-    _, optimizers, steps = small(critic_steps=3)
+def test_the_discriminator_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
+    _, optimizers, steps = small(discriminator_steps=3)
     assert len(list(steps)) == 3  # of ten batches; the tenth is not the generator's turn
     assert [o.steps for o in optimizers] == [3, 10]
 
@@ -257,7 +263,7 @@ def test_the_critic_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
 def test_clipped_weights_stay_within_their_bounds():
     model, _, steps = small(loss=Wasserstein(), clip_at=0.05)
     for _ in steps:
-        assert np.abs(host(model.critic.w)).max() <= 0.05
+        assert np.abs(host(model.discriminator.w)).max() <= 0.05
 
 
 def test_clipped_weights_are_moved_to_the_limit_and_others_left():
@@ -267,14 +273,14 @@ def test_clipped_weights_are_moved_to_the_limit_and_others_left():
     np.testing.assert_array_equal(host(weights[1]), [[0.1], [0.03]])
 
 
-def test_a_penalty_is_added_to_the_critics_loss_and_reported():
+def test_a_penalty_is_added_to_the_discriminators_loss_and_reported():
     model, _, steps = small(loss=Wasserstein(), penalty=partial(r1, weight=2.0))
-    v = host(model.critic.w).copy()
+    v = host(model.discriminator.w).copy()
     record = next(steps)
     assert float(record["penalty"]) == pytest.approx((v * v).sum())  # ∇D = w for every x
     plain, _, others = small(loss=Wasserstein())
     next(others)
-    moved = host(model.critic.w) - host(plain.critic.w)
+    moved = host(model.discriminator.w) - host(plain.discriminator.w)
     np.testing.assert_allclose(moved, -0.01 * 2 * v, rtol=1e-6)
 
 
@@ -290,7 +296,7 @@ class Square(nn.Module):
 
 def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
     model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
-    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     record = next(
         gan.train(model, [tensor(x)], *optimizers, rng=generator(), penalty=partial(r1, weight=4.0))
     )
@@ -298,9 +304,9 @@ def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
 
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
-def test_a_critic_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
+def test_a_discriminator_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
     model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
-    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[0.0], [0.0], [0.0], [2.0]])
     record = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
     assert float(record["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
@@ -318,7 +324,7 @@ class Together(nn.Module):
 
 def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
     model = GAN(Point(5.0), Together(), 1, packing=2)
-    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.critic)]
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[1.0], [2.0], [3.0], [5.0]])
     record = next(
         gan.train(model, [batch], *optimizers, rng=generator(), penalty=partial(r1, weight=2.0))
@@ -328,13 +334,13 @@ def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
 
 def test_packed_images_have_one_slope_together():
     model, _, steps = small(loss=Wasserstein(), packing=2, penalty=partial(r1, weight=2.0))
-    v = host(model.critic.w).copy()
+    v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v * v).sum())
 
 
-def test_of_the_label_a_critic_may_make_much_at_no_price():
+def test_of_the_label_a_discriminator_may_make_much_at_no_price():
     model, _, steps = small(loss=Wasserstein(), classes=2, penalty=partial(r1, weight=2.0))
-    v = host(model.critic.w).copy()
+    v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v[:3] ** 2).sum())
 
 
@@ -352,9 +358,9 @@ def test_real_and_generated_images_are_judged_with_the_same_labels():
 def test_a_penalty_judges_each_pack_with_its_own_labels():
     seen = []
 
-    def penalty(critic, real, fake, *, rng):
-        seen.append(host(critic(real)))
-        return tg.mean(critic(fake))
+    def penalty(discriminator, real, fake, *, rng):
+        seen.append(host(discriminator(real)))
+        return tg.mean(discriminator(fake))
 
     model, _, steps = small(classes=4, packing=2, penalty=penalty)
     x, labels = generator(9).standard_normal((40, 3)), np.arange(40) % 4
@@ -367,13 +373,15 @@ def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
     def parts():
         rng = generator()
         model = GAN(models.mlp([2, 8, 2], rng=rng), models.mlp([2, 8, 1], rng=rng), 2)
-        optimizers = [optim.Adam(m.parameters(), 1e-2) for m in (model.generator, model.critic)]
+        optimizers = [
+            optim.Adam(m.parameters(), 1e-2) for m in (model.generator, model.discriminator)
+        ]
         batches = Batches(generator(1).standard_normal((30, 2)).astype("f4"), 5, rng=rng, epochs=3)
         return model, batches, optimizers, rng
 
     def losses(model, batches, optimizers, rng):
-        for record in gan.train(model, batches, *optimizers, rng=rng, critic_steps=2):
-            yield float(record["critic_loss"]), float(record["generator_loss"])
+        for record in gan.train(model, batches, *optimizers, rng=rng, discriminator_steps=2):
+            yield float(record["discriminator_loss"]), float(record["generator_loss"])
 
     whole = list(losses(*parts()))
     model, batches, optimizers, rng = parts()
@@ -400,7 +408,7 @@ def test_every_game_moves_a_blob_onto_the_data(loss):
         else {"penalty": partial(r1, weight=0.1)}
     )
     optimizers = [
-        optim.Adam(m.parameters(), 5e-3, (0.5, 0.9)) for m in (model.generator, model.critic)
+        optim.Adam(m.parameters(), 5e-3, (0.5, 0.9)) for m in (model.generator, model.discriminator)
     ]
     batches = Batches(data, 100, rng=rng, epochs=20)
     # the blob circles about the data: the mean of its places in the second half is the centre

@@ -44,7 +44,7 @@ def accuracy(model, images, labels):
 
 def test_probabilities_are_the_softmax_of_scores_of_the_features_that_are_above_0():
     model, x = small(), bars(7).images
-    found = model.read(x)
+    found = model.predict(x)
     scores = found.features.clip(0) @ model.head.weight.numpy() + model.head.bias.numpy()
     e = np.exp(scores)
     np.testing.assert_allclose(found.probabilities, e / e.sum(axis=1, keepdims=True), rtol=1e-4)
@@ -56,11 +56,11 @@ def test_probabilities_are_the_softmax_of_scores_of_the_features_that_are_above_
 
 def test_images_in_batches_one_by_one_or_at_once_read_the_same(monkeypatch):
     model, x = small(), bars(11).images
-    expected = model.read(x).features
+    expected = model.predict(x).features
     for parts in ([x[:4], x[4:]], (x[i : i + 1] for i in range(11)), iter(np.split(x, [5, 5, 9]))):
-        np.testing.assert_allclose(model.read(parts).features, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(model.predict(parts).features, expected, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(classifier, "AT_ONCE", 4)
-    np.testing.assert_allclose(model.read(x).features, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x).features, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_of_a_stream_of_batches_one_is_asked_for_at_a_time():
@@ -74,15 +74,15 @@ def test_of_a_stream_of_batches_one_is_asked_for_at_a_time():
     checked = model._checked
     model._checked = lambda x: (seen.append((len(taken), x[0, 0, 0, 0])), checked(x))[1]
     seen = []
-    assert model.read(batches()).features.shape == (6, 64)
+    assert model.predict(batches()).features.shape == (6, 64)
     assert seen == [(1, 0), (2, 0.5), (3, 1)]
 
 
 def test_reading_changes_nothing_and_an_image_is_read_alike_beside_any_others():
     model, x = small(), bars(9).images
     before = model.state_dict()
-    alone = model.read(x[3:4]).features
-    np.testing.assert_allclose(model.read(x).features[3], alone[0], rtol=1e-4, atol=1e-5)
+    alone = model.predict(x[3:4]).features
+    np.testing.assert_allclose(model.predict(x).features[3], alone[0], rtol=1e-4, atol=1e-5)
     assert model.training
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
@@ -90,17 +90,17 @@ def test_reading_changes_nothing_and_an_image_is_read_alike_beside_any_others():
 
 def test_images_may_be_tensors_or_in_double_precision_or_none():
     model, x = small(), bars(4).images
-    expected = model.read(x).features
+    expected = model.predict(x).features
     for same in (tg.Tensor(tg.xp.asarray(x)), tg.xp.asarray(x), x.astype(float)):
-        np.testing.assert_allclose(model.read(same).features, expected, rtol=1e-4, atol=1e-5)
-    assert model.read(x[:0]).features.shape == model.read([]).features.shape == (0, 64)
-    assert model.read(x[:0]).probabilities.shape == (0, 3)
+        np.testing.assert_allclose(model.predict(same).features, expected, rtol=1e-4, atol=1e-5)
+    assert model.predict(x[:0]).features.shape == model.predict([]).features.shape == (0, 64)
+    assert model.predict(x[:0]).probabilities.shape == (0, 3)
 
 
 @pytest.mark.parametrize("image", [(28, 28, 1), (64, 64, 3), (5, 9, 2), (1, 1, 1)])
 def test_images_of_any_size_have_64_features(image):
     x = np.random.default_rng(0).random((2, *image), np.float32)
-    assert small(image=image).read(x).features.shape == (2, 64)
+    assert small(image=image).predict(x).features.shape == (2, 64)
 
 
 def test_a_classifier_halves_the_sides_three_times_in_four_convolutions():
@@ -167,7 +167,7 @@ def test_it_reads_97_percent_of_the_digits_that_are_drawn_here():
 
 def test_features_of_digits_spread_in_all_64_directions():
     x = data.load("digits", train=0, test=1000)[1].images
-    variances = np.linalg.eigvalsh(np.cov(pretrained().read(x).features.T))
+    variances = np.linalg.eigvalsh(np.cov(pretrained().predict(x).features.T))
     assert variances[0] > 1e-3 and 20 < variances.sum() < 1000
 
 
@@ -194,7 +194,7 @@ def test_a_saved_classifier_reads_as_it_did(tmp_path):
     model, x = small(), bars(5).images
     classifier.save(tmp_path / "a.npz", model)
     back = classifier.load(tmp_path / "a.npz")
-    np.testing.assert_array_equal(back.read(x).features, model.read(x).features)
+    np.testing.assert_array_equal(back.predict(x).features, model.predict(x).features)
     assert (back.image, back.classes) == (IMAGE, 3)
 
 
@@ -317,7 +317,7 @@ def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatc
 def test_what_is_no_batch_of_its_images_is_refused(images, pattern):
     for batches in (images, iter([images])):
         with pytest.raises(ValueError, match=f"Classifier: .*{pattern}"):
-            small().read(batches)
+            small().predict(batches)
 
 
 def test_there_is_no_classifier_for_a_set_of_another_name():

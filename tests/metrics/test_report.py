@@ -12,9 +12,9 @@ from tinygen.metrics.report import judge
 def test_samples_are_judged_as_the_classifier_reads_them(rng, monkeypatch, capsys):
     def read(x):
         x = x.reshape(len(x), -1)
-        return classifier.Reading(x[:, :3], x[:, 3:8] / x[:, 3:8].sum(axis=1, keepdims=True))
+        return classifier.Predictions(x[:, :3], x[:, 3:8] / x[:, 3:8].sum(axis=1, keepdims=True))
 
-    monkeypatch.setattr(classifier, "pretrained", lambda name: SimpleNamespace(read=read))
+    monkeypatch.setattr(classifier, "pretrained", lambda name: SimpleNamespace(predict=read))
     real, drawn = rng.random((132, 4, 4, 1)), rng.random((70, 4, 4, 1))
     kept, told = [], {}
     run = SimpleNamespace(samples=lambda *given: kept.append(given), results=told.update)

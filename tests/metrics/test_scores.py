@@ -1,4 +1,4 @@
-"""Counts, pairs of images and all scores at once: known answers, floors and intervals."""
+"""Counts, pairs of images and all scores at once: known answers, baselines and intervals."""
 
 import math
 
@@ -12,7 +12,7 @@ import tinygen as tg
 from tinygen import metrics
 from tinygen.data import points_2d
 from tinygen.metrics import Score, balance, distances, evaluate, inception_score, modes
-from tinygen.metrics.classifier import Reading
+from tinygen.metrics.classifier import Predictions
 
 # --- inception score ------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ D, K = 6, 4
 def reading(n, rng, mean=0.0, kinds=K):
     """Features of a Gaussian; sure of one of so many classes."""
     labels = rng.integers(kinds, size=n)
-    return Reading((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
+    return Predictions((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
 
 
 def test_scores_of_real_images_are_near_their_floors_and_those_of_others_are_not(rng):
@@ -121,14 +121,14 @@ def test_scores_of_real_images_are_near_their_floors_and_those_of_others_are_not
     same = evaluate(reading(200, rng), real, rng=rng)
     other = evaluate(reading(200, rng, mean=1.0, kinds=2), real, rng=rng)
     assert list(same) == ["FID", "KID", "inception score", "precision", "recall", "classes"]
-    assert same["FID"].value == pytest.approx(same["FID"].floor, abs=0.2)
-    assert other["FID"].low > D * 0.6 and other["FID"].floor < 0.5
+    assert same["FID"].value == pytest.approx(same["FID"].baseline, abs=0.2)
+    assert other["FID"].low > D * 0.6 and other["FID"].baseline < 0.5
     assert abs(same["KID"].value) < 0.5 < other["KID"].low
     assert same["inception score"].value > 3.8 and other["inception score"].value < 2.01
-    assert same["classes"].floor > 3.8 and other["classes"].high < 2.1
+    assert same["classes"].baseline > 3.8 and other["classes"].high < 2.1
     for name in ("precision", "recall"):
-        assert same[name].value == pytest.approx(same[name].floor, abs=0.15)
-        assert other[name].high < other[name].floor
+        assert same[name].value == pytest.approx(same[name].baseline, abs=0.15)
+        assert other[name].high < other[name].baseline
     for score in (*same.values(), *other.values()):
         assert score.low <= score.value <= score.high
 
@@ -139,8 +139,8 @@ def test_every_score_is_that_of_its_own_function_and_its_floor_of_real_images(rn
     order = np.random.default_rng(3).permutation(250)
     stand_in, others = order[:80], order[80:]
     y = real.features[others]
-    judged = Reading(*(each[stand_in] for each in real))
-    for each, (x, p) in {"value": samples, "floor": judged}.items():
+    judged = Predictions(*(each[stand_in] for each in real))
+    for each, (x, p) in {"value": samples, "baseline": judged}.items():
         scores = {name: getattr(score, each) for name, score in found.items()}
         assert scores["FID"] == distances.fid(x, y)
         assert scores["KID"] == distances.kid(x, y[:80]).value
@@ -214,7 +214,7 @@ def test_intervals_reach_no_further_than_scores_can(rng):
             assert 0 <= found[name].low <= found[name].high <= 1
         for name in ("inception score", "classes"):
             assert 1 <= found[name].low <= found[name].high <= K
-    one = Reading(reading(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
+    one = Predictions(reading(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
     assert evaluate(one, reading(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
 
 

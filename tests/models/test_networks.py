@@ -311,28 +311,28 @@ def test_a_seed_in_place_of_a_generator_is_refused():
             build(rng=0)
 
 
-# --- a critic's norm ------------------------------------------------------------------------------
+# --- a discriminator's norm ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("norm", ["spectral", "none"])
-def test_a_critic_without_batch_norm_judges_each_image_by_itself(norm, rng):
-    critic = dcgan_discriminator((12, 12, 2), width=3, rng=rng, norm=norm)
+def test_a_discriminator_without_batch_norm_judges_each_image_by_itself(norm, rng):
+    discriminator = dcgan_discriminator((12, 12, 2), width=3, rng=rng, norm=norm)
     x = batch(rng, 4, 12, 12, 2).astype("f4")
-    one = to_numpy(critic.eval()(x[:1]).data)
-    np.testing.assert_allclose(to_numpy(critic(x).data)[:1], one, rtol=1e-5)
-    assert not any(isinstance(layer, nn.BatchNorm) for layer in critic)
-    spectral = [isinstance(layer, nn.SpectralNorm) for layer in critic]
+    one = to_numpy(discriminator.eval()(x[:1]).data)
+    np.testing.assert_allclose(to_numpy(discriminator(x).data)[:1], one, rtol=1e-5)
+    assert not any(isinstance(layer, nn.BatchNorm) for layer in discriminator)
+    spectral = [isinstance(layer, nn.SpectralNorm) for layer in discriminator]
     assert sum(spectral) == (3 if norm == "spectral" else 0)
 
 
-def test_the_slope_of_a_critic_with_spectral_norm_is_bounded(rng):
-    critic = dcgan_discriminator((12, 12, 1), width=4, rng=rng, norm="spectral")
-    for p in critic.parameters():
+def test_the_slope_of_a_discriminator_with_spectral_norm_is_bounded(rng):
+    discriminator = dcgan_discriminator((12, 12, 1), width=4, rng=rng, norm="spectral")
+    for p in discriminator.parameters():
         p.data = 1000 * p.data
     x, y = (batch(rng, 8, 12, 12, 1).astype("f4") for _ in range(2))
     for _ in range(50):  # power iteration goes on in training
-        critic(x)
-    rise = np.abs(to_numpy((critic.eval()(x) - critic(y)).data))[:, 0]
+        discriminator(x)
+    rise = np.abs(to_numpy((discriminator.eval()(x) - discriminator(y)).data))[:, 0]
     way = np.sqrt(to_numpy(((x - y) ** 2).sum(axis=(1, 2, 3))))
     # a kernel of 4 × 4 at stride 2 sees each pixel 4 times, and so may stretch by 2
     assert (rise <= 4 * way).all()

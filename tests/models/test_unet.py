@@ -20,7 +20,7 @@ from small_networks import (
 import tinygen as tg
 from tinygen.autograd import to_numpy, xp
 from tinygen.models import (
-    Folded,
+    SpaceToDepth,
     UNet,
     conv_decoder,
     conv_encoder,
@@ -328,7 +328,7 @@ def test_a_unet_refuses_another_dtype(rng):
 def test_folded_pixels_are_channels_and_come_back_where_they_were(rng):
     seen = []
     x = xp.asarray(rng.standard_normal((2, 6, 4, 3)))
-    folded = Folded(lambda x, t: seen.append(x) or x, 2)
+    folded = SpaceToDepth(lambda x, t: seen.append(x) or x, 2)
     np.testing.assert_array_equal(to_numpy(folded(x, 5.0).data), to_numpy(x))
     assert seen[0].shape == (2, 3, 2, 12)
     first = to_numpy(seen[0].data)[0, 1, 1].reshape(2, 2, 3)
@@ -359,4 +359,4 @@ def test_the_small_unet_has_two_levels_and_attends_on_the_lower(rng):
 
 def test_folded_images_need_sides_that_divide(rng):
     with pytest.raises(ValueError, match=r"size 24 into shape \(1,1,3,2,3,1\)"):
-        Folded(lambda x: x, 3)(xp.zeros((1, 4, 6, 1)))
+        SpaceToDepth(lambda x: x, 3)(xp.zeros((1, 4, 6, 1)))

@@ -26,7 +26,7 @@ def test_where_there_is_no_terminal_progress_is_a_few_plain_lines(tmp_path, caps
     assert len(lines) == 2
 
 
-def test_a_step_may_take_several_batches_as_a_critics_do(tmp_path, capsys):
+def test_a_step_may_take_several_batches_as_a_discriminators_do(tmp_path, capsys):
     rng = np.random.default_rng(0)
     batches = Batches(np.zeros((20, 2), "f4"), 4, rng=rng, epochs=6)  # 30 batches
 

@@ -26,7 +26,7 @@ from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng, Shape
 from tinygen.autograd import Tensor, as_tensor, grad, mean, no_grad, reshape, to_numpy, xp
 from tinygen.flow import ode
-from tinygen.flow.optimal_transport import couple
+from tinygen.flow.optimal_transport import optimal_pairs
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
@@ -78,18 +78,18 @@ def flow_loss(
     classes: Any = None,
     *,
     rng: Rng,
-    coupled: bool = False,
+    minibatch_ot: bool = False,
     null: int | None = None,
     drop: float = 0.1,
 ) -> Tensor:
     """The matching loss of x_1 with x_0 ~ N(0, I) and t ~ U(0, 1)
 
-    `coupled` pairs noise with data that is near: see `couple`. If the network has a number `null`
+    `minibatch_ot` pairs noise with data that is near: see `optimal_pairs`. If the network has a number `null`
     for "any class", labels become it with probability `drop`.
     """
     x_1 = as_rows(x_1)
     noise = generator("flow_loss", rng).standard_normal(x_1.shape, np.float32)
-    noise = couple(noise, x_1, classes) if coupled else noise
+    noise = optimal_pairs(noise, x_1, classes) if minibatch_ot else noise
     t = rng.random(len(x_1), np.float32)
     if null is not None and classes is not None:
         classes = drop_labels(classes, null, drop, rng=rng)
@@ -108,7 +108,7 @@ def train(
 ) -> Iterator[dict[str, Tensor]]:
     """A batch, noise, times, the loss, its gradient, a step, and the average of the parameters
 
-    A batch is of x_1, or of x_1 and classes. Another loss is `partial(flow_loss, coupled=True)`, or
+    A batch is of x_1, or of x_1 and classes. Another loss is `partial(flow_loss, minibatch_ot=True)`, or
     `null=10` for classes to be dropped, or `reflow_loss`. Sample with `ema.applied()`.
     """
     for batch in batches:

@@ -16,10 +16,10 @@ from tinygen._batch import as_rows
 from tinygen._types import Array, ArrayLike
 from tinygen.autograd import to_numpy
 
-__all__ = ["assignment", "couple"]
+__all__ = ["assignment", "optimal_pairs"]
 
 
-def couple(x_0: ArrayLike, x_1: ArrayLike, classes: Any = None) -> Array:
+def optimal_pairs(x_0: ArrayLike, x_1: ArrayLike, classes: Any = None) -> Array:
     """The rows of x_0 in the order in which Σ ‖x_1 − x_0‖² is least (Tong et al. 2024)
 
     Then lines cross less, inside a batch: the target varies less, and paths are straighter. With
@@ -28,10 +28,12 @@ def couple(x_0: ArrayLike, x_1: ArrayLike, classes: Any = None) -> Array:
     """
     x_0, x_1 = (to_numpy(as_rows(x).data) for x in (x_0, x_1))
     if x_0.shape != x_1.shape:
-        raise ValueError(f"couple: expected `x_0` of `x_1`'s shape {x_1.shape}, got {x_0.shape}")
+        raise ValueError(
+            f"optimal_pairs: expected `x_0` of `x_1`'s shape {x_1.shape}, got {x_0.shape}"
+        )
     label = np.zeros(len(x_1)) if classes is None else to_numpy(as_rows(classes).data)
     if label.shape != x_1.shape[:1]:
-        raise ValueError(f"couple: expected `classes` {x_1.shape[:1]}, got {label.shape}")
+        raise ValueError(f"optimal_pairs: expected `classes` {x_1.shape[:1]}, got {label.shape}")
     order = np.arange(len(x_1))
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (x_0, x_1))
     for k in np.unique(label):

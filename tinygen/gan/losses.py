@@ -1,11 +1,11 @@
-r"""What the two networks of a GAN minimise, and two penalties on the critic's gradient.
+r"""What the two networks of a GAN minimise, and two penalties on the discriminator's gradient.
 
-The critic D gives each image a score, real ones r = D(x) and generated ones f = D(G(z)), high if it
+The discriminator D gives each image a score, real ones r = D(x) and generated ones f = D(G(z)), high if it
 takes the image for real. A loss is an object with
 
-    critic(r, f)        what the critic minimises
+    discriminator(r, f)        what the discriminator minimises
     generator(f)        what the generator minimises
-    at_rest             both losses where p_G = p_data and D is best for it; None: any value
+    at_equilibrium             both losses where p_G = p_data and D is best for it; None: any value
     boundary            the score above which D takes an image for real; None: none, a distance
 
 All are means over the batch, in logits: log σ(r) = −softplus(−r) is exact where σ(r) would round to
@@ -39,7 +39,7 @@ __all__ = [
 class Minimax:
     """min_G max_D V, V = E[log σ(r)] + E[log(1 − σ(f))]  (Goodfellow et al. 2014, eq. 1)
 
-    The best critic has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: the generator
+    The best discriminator has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: the generator
     lowers the Jensen–Shannon divergence of the two. With one-sided label smoothing, `real` s of 0.9
     say, it has σ(D(x)) = s p_data / (p_data + p_G) and is never sure (Salimans et al. 2016, 3.4).
     """
@@ -50,7 +50,7 @@ class Minimax:
         expect(type(self).__name__, "in (0, 1]", real=real)
         self.real = real
 
-    def critic(self, r: ArrayLike, f: ArrayLike) -> Tensor:
+    def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         """−V; with smoothing, −E[s log σ(r) + (1 − s) log(1 − σ(r))] − E[log(1 − σ(f))]"""
         r, f = as_tensor(r), as_tensor(f)
         loss = mean(softplus(-r)) + mean(softplus(f))
@@ -62,15 +62,15 @@ class Minimax:
         return -mean(softplus(f))
 
     @property
-    def at_rest(self) -> tuple[float, float]:
+    def at_equilibrium(self) -> tuple[float, float]:
         best = math.log(self.real / (2 - self.real))  # σ(D) = s/2, at every image
-        return self.critic(best, best).item(), self.generator(best).item()
+        return self.discriminator(best, best).item(), self.generator(best).item()
 
 
 class NonSaturating(Minimax):
-    """The critic's loss as in `Minimax`; the generator raises E[log σ(f)] instead
+    """The discriminator's loss as in `Minimax`; the generator raises E[log σ(f)] instead
 
-    Same fixed point, and a large gradient where the critic is sure. (Goodfellow et al. 2014, end of
+    Same fixed point, and a large gradient where the discriminator is sure. (Goodfellow et al. 2014, end of
     section 3)
     """
 
@@ -91,7 +91,7 @@ class LeastSquares:
         expect("LeastSquares", "in (0, 1]", real=real)
         self.real = real
 
-    def critic(self, r: ArrayLike, f: ArrayLike) -> Tensor:
+    def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         r, f = as_tensor(r), as_tensor(f)
         return 0.5 * mean((r - self.real) ** 2) + 0.5 * mean(f**2)
 
@@ -99,7 +99,7 @@ class LeastSquares:
         return 0.5 * mean((as_tensor(f) - 1) ** 2)
 
     @property
-    def at_rest(self) -> tuple[float, float]:
+    def at_equilibrium(self) -> tuple[float, float]:
         return self.real**2 / 4, (1 - self.real / 2) ** 2 / 2
 
 
@@ -109,9 +109,9 @@ class Hinge:
     Images that D tells apart by a margin of 1 have no gradient.
     """
 
-    at_rest, boundary = (2.0, None), 0.0
+    at_equilibrium, boundary = (2.0, None), 0.0
 
-    def critic(self, r: ArrayLike, f: ArrayLike) -> Tensor:
+    def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         return mean(relu(1 - as_tensor(r))) + mean(relu(1 + as_tensor(f)))
 
     def generator(self, f: ArrayLike) -> Tensor:
@@ -125,9 +125,9 @@ class Wasserstein:
     Clipped weights, `train`'s `clip_at`, the gradient penalty or spectral norm keep D so.
     """
 
-    at_rest, boundary = (0.0, None), None
+    at_equilibrium, boundary = (0.0, None), None
 
-    def critic(self, r: ArrayLike, f: ArrayLike) -> Tensor:
+    def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         return mean(f) - mean(r)
 
     def generator(self, f: ArrayLike) -> Tensor:
@@ -143,26 +143,33 @@ LOSSES = {
 }
 
 
-# --- penalties on the critic's gradient -----------------------------------------------------------
+# --- penalties on the discriminator's gradient -----------------------------------------------------------
 
-Critic: TypeAlias = Callable[[Tensor], Any]
+Discriminator: TypeAlias = Callable[[Tensor], Any]
 
 
-def scores(critic: Critic, x: Tensor) -> Tensor:
-    """D(x), (N,), of a critic that gives (N, 1) or (N,)"""
-    score, N = as_tensor(critic(x)), len(x)
+def scores(discriminator: Discriminator, x: Tensor) -> Tensor:
+    """D(x), (N,), of a discriminator that gives (N, 1) or (N,)"""
+    score, N = as_tensor(discriminator(x)), len(x)
     if score.shape not in ((N,), (N, 1)):
-        raise ValueError(f"critic: expected a score of each row, ({N}, 1), got {score.shape}")
+        raise ValueError(
+            f"discriminator: expected a score of each row, ({N}, 1), got {score.shape}"
+        )
     return score.reshape(N)
 
 
 def gradient_penalty(
-    critic: Critic, real: ArrayLike, fake: ArrayLike, *, rng: Rng, weight: float = 10.0
+    discriminator: Discriminator,
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    rng: Rng,
+    weight: float = 10.0,
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 
-    The best critic has ‖∇D‖ = 1 on the way from each fake to its real counterpart. One ε and one
-    norm for each row, and no batch norm in the critic: with it ∇D would not be each row's own.
+    The best discriminator has ‖∇D‖ = 1 on the way from each fake to its real counterpart. One ε and one
+    norm for each row, and no batch norm in the discriminator: with it ∇D would not be each row's own.
     """
     x, G_z = as_tensor(real).data, as_tensor(fake).data
     if x.shape != G_z.shape:
@@ -170,7 +177,7 @@ def gradient_penalty(
     expect("gradient_penalty", "≥ 0", weight=weight)
     shape = (len(x), *[1] * (x.ndim - 1))
     eps = xp.asarray(generator("gradient_penalty", rng).random(shape, np.float32), x.dtype)
-    square = _squared_gradient(critic, eps * x + (1 - eps) * G_z)
+    square = _squared_gradient(discriminator, eps * x + (1 - eps) * G_z)
     # ‖∇D‖ has a kink at 0, where √ would make the gradient 0/0; there it is taken to be 0
     flat = square.data == 0
     norm = where(flat, 0.0, sqrt(where(flat, 1.0, square)))
@@ -178,19 +185,24 @@ def gradient_penalty(
 
 
 def r1(
-    critic: Critic, real: ArrayLike, fake: Any = None, *, rng: Any = None, weight: float = 10.0
+    discriminator: Discriminator,
+    real: ArrayLike,
+    fake: Any = None,
+    *,
+    rng: Any = None,
+    weight: float = 10.0,
 ) -> Tensor:
     """γ/2 E[‖∇D(x)‖²] at real images  (Mescheder et al. 2018, eq. 9)
 
-    A critic that is flat on the data does not push a generator that is there away again. `fake` and
+    A discriminator that is flat on the data does not push a generator that is there away again. `fake` and
     `rng` are not used.
     """
     expect("r1", "≥ 0", weight=weight)
-    return 0.5 * weight * mean(_squared_gradient(critic, real))
+    return 0.5 * weight * mean(_squared_gradient(discriminator, real))
 
 
-def _squared_gradient(critic: Critic, x: ArrayLike) -> Tensor:
+def _squared_gradient(discriminator: Discriminator, x: ArrayLike) -> Tensor:
     """‖∇D(x)‖² of each row, (N,), to be differentiated again: rows have no part in another's D"""
     x = Tensor(x, requires_grad=True)
-    g = grad(scores(critic, x).sum(), x, create_graph=True)
+    g = grad(scores(discriminator, x).sum(), x, create_graph=True)
     return (g * g).sum(axis=tuple(range(1, g.ndim)))

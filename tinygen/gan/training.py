@@ -1,6 +1,6 @@
 r"""Generative adversarial networks: one network makes images, another tells them from real ones.
 
-The *generator* G turns noise z ~ N(0, I) into images; the *critic* D, or discriminator, gives an
+The *generator* G turns noise z ~ N(0, I) into images; the *discriminator* D gives an
 image a score, high if it takes it for real. Each is trained against the other, in turns, until what
 G makes is distributed as the data are (Goodfellow et al. 2014). docs/gan.md reads the curves.
 
@@ -26,22 +26,27 @@ __all__ = ["GAN", "clip", "pack", "train"]
 
 
 class GAN(Module):
-    """A generator, (N, latent) → images, and a critic, images → (N, 1) or (N,).
+    """A generator, (N, latent) → images, and a discriminator, images → (N, 1) or (N,).
 
     With `classes` both networks also see the label, an int from 0 to classes − 1 (Mirza & Osindero
-    2014): the generator as one-hot numbers beside z, (N, latent + classes); the critic as `classes`
+    2014): the generator as one-hot numbers beside z, (N, latent + classes); the discriminator as `classes`
     further channels, of which one is 1 everywhere.
 
-    With `packing` m the critic judges m images at once, so that it sees a lack of variety (Lin et
+    With `packing` m the discriminator judges m images at once, so that it sees a lack of variety (Lin et
     al. 2018): their channels, and their labels', side by side, (N/m, H, W, m (C + classes)).
     """
 
     def __init__(
-        self, generator: Any, critic: Any, latent: int, classes: int | None = None, packing: int = 1
+        self,
+        generator: Any,
+        discriminator: Any,
+        latent: int,
+        classes: int | None = None,
+        packing: int = 1,
     ) -> None:
         whole("GAN", 1, latent=latent, packing=packing)
         whole("GAN", 0, classes=classes or 0)
-        self.generator, self.critic, self.latent = generator, critic, latent
+        self.generator, self.discriminator, self.latent = generator, discriminator, latent
         self.classes, self.packing = classes or 0, packing
 
     def generate(self, z: Array | Tensor, labels: Any = None) -> Tensor:
@@ -57,7 +62,7 @@ class GAN(Module):
             rows = self._one_hot(labels, x)  # (N, classes)
             planes = rows.reshape(len(x), *[1] * (x.ndim - 2), self.classes)
             x = concat([x, broadcast_to(planes, (*x.shape[:-1], self.classes))], axis=-1)
-        return scores(self.critic, pack(x, self.packing))
+        return scores(self.discriminator, pack(x, self.packing))
 
     def noise(self, n: int, *, rng: Rng) -> Tensor:
         """z ~ N(0, I), (n, latent), in the networks' dtype"""
@@ -97,48 +102,52 @@ def train(
     model: GAN,
     batches: Iterable[Any],
     generator_optimizer: Optimizer,
-    critic_optimizer: Optimizer,
+    discriminator_optimizer: Optimizer,
     *,
     rng: Rng,
     loss: Any = None,
-    critic_steps: int = 1,
+    discriminator_steps: int = 1,
     penalty: Callable[..., Tensor] | None = None,
     clip_at: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Algorithm 1: `critic_steps` of the critic, each on a new batch, then one of the generator.
+    """Algorithm 1: `discriminator_steps` of the discriminator, each on a new batch, then one of the generator.
 
-    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty`, added to the critic's, is
+    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty`, added to the discriminator's, is
     `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within ±c. A
     batch is of images, or of images and labels. Each step of the generator yields
 
-        critic_loss, generator_loss             and `critic_at_rest`, `generator_at_rest` if known
+        discriminator_loss, generator_loss             and `discriminator_at_equilibrium`, `generator_at_equilibrium` if known
         accuracy, or distance                   how often D is right; E[r] − E[f] without `boundary`
-        critic_gradient, generator_gradient     their norms
+        discriminator_gradient, generator_gradient     their norms
         penalty                                 if there is one, as added
     """
     loss = NonSaturating() if loss is None else loss
-    whole("train", 1, critic_steps=critic_steps)
-    names = ("critic_at_rest", "generator_at_rest")
-    at_rest = {n: v for n, v in zip(names, loss.at_rest, strict=True) if v is not None}
+    whole("train", 1, discriminator_steps=discriminator_steps)
+    names = ("discriminator_at_equilibrium", "generator_at_equilibrium")
+    at_equilibrium = {
+        n: v for n, v in zip(names, loss.at_equilibrium, strict=True) if v is not None
+    }
     for step, batch in enumerate(batches, 1):
         x, labels = with_labels(batch)
         x = as_rows(x)
         if x.dtype.kind != "f":
             raise TypeError(f"train: expected floating point, got {x.dtype}; divide bytes by 255")
         labels = checked_labels("train", labels, model.classes, x)
-        turn = step % critic_steps == 0  # the generator's, after this step of the critic
+        turn = (
+            step % discriminator_steps == 0
+        )  # the generator's, after this step of the discriminator
         with contextlib.nullcontext() if turn else no_grad():
             fake = model.generate(model.noise(len(x), rng=rng), labels)
 
         r, f = model.judge(x, labels), model.judge(fake.detach(), labels)
-        critic_loss = total = loss.critic(r, f)
+        discriminator_loss = total = loss.discriminator(r, f)
         if penalty is not None:
             added = _of_packs(penalty, model, x, fake.detach(), labels, rng)
-            total = critic_loss + added
-        critic_grads = grad(total, critic_optimizer.params)
-        critic_optimizer.step(critic_grads)
+            total = discriminator_loss + added
+        discriminator_grads = grad(total, discriminator_optimizer.params)
+        discriminator_optimizer.step(discriminator_grads)
         if clip_at is not None:
-            clip(critic_optimizer.params, clip_at)
+            clip(discriminator_optimizer.params, clip_at)
         if not turn:
             continue
 
@@ -146,11 +155,11 @@ def train(
         generator_grads = grad(generator_loss, generator_optimizer.params)
         generator_optimizer.step(generator_grads)
         yield {
-            "critic_loss": critic_loss,
+            "discriminator_loss": discriminator_loss,
             "generator_loss": generator_loss,
-            **at_rest,
+            **at_equilibrium,
             **_measured(loss.boundary, r.data, f.data),
-            "critic_gradient": _norm(critic_grads),
+            "discriminator_gradient": _norm(discriminator_grads),
             "generator_gradient": _norm(generator_grads),
             **({} if penalty is None else {"penalty": added}),
         }
@@ -168,15 +177,15 @@ def _of_packs(
 ) -> Tensor:
     """The penalty, where images that are judged at once are one row, with one gradient: a pack"""
 
-    def critic(packs: Tensor) -> Tensor:
+    def discriminator(packs: Tensor) -> Tensor:
         return model.judge(packs.reshape(real.shape), labels)
 
     shape = (-1, model.packing, *real.shape[1:])  # (N/m, m, …)
-    return penalty(critic, real.reshape(shape), fake.reshape(shape), rng=rng)
+    return penalty(discriminator, real.reshape(shape), fake.reshape(shape), rng=rng)
 
 
 def _measured(boundary: float | None, r: Array, f: Array) -> dict[str, Any]:
-    """How well the critic tells r from f."""
+    """How well the discriminator tells r from f."""
     if boundary is None:
         return {"distance": r.mean() - f.mean()}
     right = xp.sign(r - boundary) - xp.sign(f - boundary)  # half right where it cannot say

@@ -41,7 +41,7 @@ SHIPPED = Path(__file__).parent / "weights" / "mnist.npz"
 SETS = ("mnist", "digits")  # what it reads
 
 
-class Reading(NamedTuple):
+class Predictions(NamedTuple):
     """What was read of N images: `features` (N, 64), `probabilities` (N, K), float32."""
 
     features: Array
@@ -74,7 +74,7 @@ class Classifier(Module):
         """The scores of the classes, (N, K), whose softmax are their probabilities"""
         return self.head(relu(self.body(x)))
 
-    def read(self, images: Images) -> Reading:
+    def predict(self, images: Images) -> Predictions:
         """Features and probabilities of images, or of batches of them, one in memory at a time"""
         features = [np.empty((0, FEATURES), np.float32)]
         probabilities = [np.empty((0, self.classes), np.float32)]
@@ -85,11 +85,11 @@ class Classifier(Module):
                     h = self.body(xp.asarray(x[start : start + AT_ONCE]))
                     features.append(host(h))
                     probabilities.append(host(softmax(self.head(relu(h)))))
-        return Reading(np.concatenate(features), np.concatenate(probabilities))
+        return Predictions(np.concatenate(features), np.concatenate(probabilities))
 
     def labels(self, images: Images) -> Array:
         """The most probable class of each image: int64 (N,)."""
-        return self.read(images).labels
+        return self.predict(images).labels
 
     def _checked(self, images: Any) -> Array:
         x = host(images)

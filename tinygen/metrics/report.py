@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
         fid, values = self.scores["FID"], {name: s.value for name, s in self.scores.items()}
         return (
             f"{len(self.labels):,} samples: FID {fid.value:.2f} ({fid.low:.2f} to {fid.high:.2f}; "
-            f"as many real images {fid.floor:.2f}), precision {values['precision']:.2f}, "
+            f"as many real images {fid.baseline:.2f}), precision {values['precision']:.2f}, "
             f"recall {values['recall']:.2f}; effective number of classes {values['classes']:.1f}"
         )
 
@@ -57,9 +57,9 @@ def judge(
         run.samples(samples[: args.samples], None if labels is None else labels[: args.samples])
     if not known:
         return None
-    reader = classifier.pretrained(args.data)
-    read, real = reader.read(samples[:n]), reader.read(held_out)
+    classify = classifier.pretrained(args.data)
+    read, real = classify.predict(samples[:n]), classify.predict(held_out)
     scores = metrics.evaluate(read, real, rng=np.random.default_rng(0))
     values = {name: scores[name].value for name in ("precision", "recall", "classes")}
-    run.results(fid=scores["FID"].value, fid_floor=scores["FID"].floor, **values)
+    run.results(fid=scores["FID"].value, fid_baseline=scores["FID"].baseline, **values)
     return Verdict(scores, read.labels, samples[:n])

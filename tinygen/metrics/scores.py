@@ -1,11 +1,11 @@
 """How good samples are, as numbers: how like real images, how various, how even over classes.
 
-    reader = classifier.pretrained("mnist")
-    scores = evaluate(reader.read(samples), reader.read(real), rng=np.random.default_rng(0))
+    classify = classifier.pretrained("mnist")
+    scores = evaluate(classify.predict(samples), classify.predict(real), rng=np.random.default_rng(0))
     print(table({"mine": scores}))
 
 No number alone says whether it is good: with more samples from the same model FID falls, and recall
-grows. So each comes with its *floor*, the score of as many real images in the samples' place, and
+grows. So each comes with its *baseline*, the score of as many real images in the samples' place, and
 with an interval, how far it may be off by chance.
 
 Notation: n samples, K classes. Reading order: counts by class or mode; `evaluate`, all at once.
@@ -22,7 +22,7 @@ import numpy as np
 from tinygen._batch import host
 from tinygen._checks import expect, generator, whole
 from tinygen._types import Array, ArrayLike, Rng
-from tinygen.metrics.classifier import Reading
+from tinygen.metrics.classifier import Predictions
 from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows
 
 __all__ = ["Balance", "Modes", "Score", "balance", "bits_per_dimension", "evaluate"]
@@ -96,18 +96,20 @@ def modes(points: ArrayLike, means: ArrayLike, std: float, *, within: float = 3.
 
 
 class Score(NamedTuple):
-    """A `value`, what it is for real images, `floor`, and its 95 % interval from `low` to `high`"""
+    """A `value`, what it is for real images, `baseline`, and its 95 % interval from `low` to `high`"""
 
     value: float
     low: float
     high: float
-    floor: float
+    baseline: float
 
 
-def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> dict[str, Score]:
+def evaluate(
+    samples: Predictions, real: Predictions, *, rng: Rng, times: int = 100
+) -> dict[str, Score]:
     """FID, KID, inception score, precision, recall and the effective number of classes of n samples
 
-    `real` are 2n images or more. At random, n of them take the samples' place for the floors, and
+    `real` are 2n images or more. At random, n of them take the samples' place for the baselines, and
     the others are what both are compared with: for KID, precision and recall as many as there are
     samples, and at most 5000 of either.
 
@@ -120,8 +122,8 @@ def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> 
     if m < 2 * n:
         raise ValueError(f"evaluate: expected 2 n real images or more, for n = {n}, got {m}")
     order = generator("evaluate", rng).permutation(m)
-    stand_in, reference = (Reading(*(a[i] for a in real)) for i in (order[:n], order[n:]))
-    floors, _ = _values(stand_in, reference)
+    stand_in, reference = (Predictions(*(a[i] for a in real)) for i in (order[:n], order[n:]))
+    baselines, _ = _values(stand_in, reference)
     values, kid_error = _values(samples, reference)
 
     # the bootstrap, whose samples are biased as smaller sets are: only their spread is taken
@@ -144,11 +146,11 @@ def evaluate(samples: Reading, real: Reading, *, rng: Rng, times: int = 100) -> 
             spread = np.asarray(redrawn[name]) - np.mean(redrawn[name])
             low, high = np.quantile(spread, TAILS).tolist()
         low, high = max(least, value + low), min(most, value + high)
-        scores[name] = Score(value, min(value, low), max(value, high), floors[name])
+        scores[name] = Score(value, min(value, low), max(value, high), baselines[name])
     return scores
 
 
-def _values(samples: Reading, real: Reading) -> tuple[dict[str, float], float]:
+def _values(samples: Predictions, real: Predictions) -> tuple[dict[str, float], float]:
     """Each score, and the standard error of KID"""
     x, y, p = samples.features, real.features, samples.probabilities
     few = min(len(x), PAIRWISE)
@@ -165,12 +167,12 @@ def _values(samples: Reading, real: Reading) -> tuple[dict[str, float], float]:
 
 
 def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
-    """The scores of runs as text: for each its values, their intervals, and the floors below"""
+    """The scores of runs as text: for each its values, their intervals, and the baselines below"""
     names = list(dict.fromkeys(name for scores in runs.values() for name in scores))
     lines: dict[str, Callable[[Score], str]] = {
         "": lambda s: _short(s.value),
         "  95 % interval": lambda s: f"{_short(s.low)} to {_short(s.high)}",
-        "  real images": lambda s: _short(s.floor),
+        "  real images": lambda s: _short(s.baseline),
     }
     cells = [["", *names]] + [
         [title or run, *(show(scores[name]) if name in scores else "" for name in names)]

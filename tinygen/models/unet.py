@@ -4,7 +4,7 @@ It has levels, each on sides half as long as those of the one above. On the way 
 its fine detail, of which each level keeps a copy, and on the way up it gets that back. So an output
 pixel depends on all of the image, and still on its own pixel directly.
 
-Reading order: `Block`; `Level`; `Bottom`, which ends the recursion; `UNet`; `Folded`, `small_unet`.
+Reading order: `Block`; `Level`; `Bottom`, which ends the recursion; `UNet`; `SpaceToDepth`, `small_unet`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinygen.autograd import Tensor, as_tensor, concat, reshape, silu, transpose
 from tinygen.autograd.tensor import as_alike
 from tinygen.nn import Conv2d, Dense, GroupNorm, Module, zeros
 
-__all__ = ["Folded", "UNet", "small_unet"]
+__all__ = ["SpaceToDepth", "UNet", "small_unet"]
 
 
 class Block(Module):
@@ -145,7 +145,7 @@ class UNet(Module):
         return self.head(silu(self.norm(h)))
 
 
-class Folded(Module):
+class SpaceToDepth(Module):
     """A network of images (H/f, W/f, f² C), as one of images (H, W, C): f × f pixels are one
 
     Nothing is lost (space-to-depth), and f² fewer pixels cost f² times less.
@@ -164,8 +164,10 @@ class Folded(Module):
         return reshape(y, (N, H, W, -1))
 
 
-def small_unet(image: Shape, width: int = 48, classes: int | None = None, *, rng: Rng) -> Folded:
+def small_unet(
+    image: Shape, width: int = 48, classes: int | None = None, *, rng: Rng
+) -> SpaceToDepth:
     """A U-Net for small images: each 2 × 2 pixels are one, two levels, attention on the lower."""
     H, W, C = image
     half = (H // 2, W // 2, 4 * C)
-    return Folded(UNet(half, width, (1, 2), attention_at=(H // 4,), classes=classes, rng=rng))
+    return SpaceToDepth(UNet(half, width, (1, 2), attention_at=(H // 4,), classes=classes, rng=rng))
