@@ -179,7 +179,7 @@ def test_every_parameter_has_a_gradient(name, rng):
 def test_a_gradient_is_right(name, rng):
     model, inputs = tiny(name, rng, N=2)
     order = 2 if name == "mlp" else 1
-    assert gradcheck(model, *inputs, params=model.parameters(), order=order, entries=1)
+    assert gradcheck(model, *inputs, params=model.parameters(), order=order, elements=1)
 
 
 @each_tiny
