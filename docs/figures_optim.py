@@ -102,7 +102,7 @@ def optimiser_paths() -> Figure:
     root = np.sqrt(10)
     ball = ((root - 1) / (root + 1)) ** 2
     colours = {"gradient descent": RED, "heavy ball": BLUE, "RMSprop": PURPLE, "Adam": ORANGE}
-    surfaces = {  # the bowl's first two rates are optimal, the others the best of a search
+    surfaces = {  # the bowl's first two rates are optimal, the others found by search
         "a bowl, (x² + 10 y²) / 2": (
             bowl,
             [-4.0, 1.2],
