@@ -65,7 +65,7 @@ class Report:
             text += "; kinks, where any value between the derivatives on either side is accepted: "
             text += _some(self.kinks)
         if self.unmeasured:
-            text += "; too small to measure beside the rounding of the function's values: "
+            text += "; rounding leaves fewer than four digits to compare at "
             text += _some(self.unmeasured)
         return text
 
