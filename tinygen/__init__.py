@@ -8,9 +8,9 @@ loaded when they are first used, so that `import tinygen` stays fast.
 import importlib
 from typing import TYPE_CHECKING
 
-from tinygen import autograd, testing
+from tinygen import autograd
 from tinygen.autograd import *
-from tinygen.testing import *
+from tinygen.testing import GradientError, Report, gradcheck
 
 if TYPE_CHECKING:
     from tinygen import data as data
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 PACKAGES = "data diffusion flow gan image metrics models nn optim run strategies vae".split()
 
 if not TYPE_CHECKING:  # type checkers see through the stars, and the imports above
-    __all__ = [*autograd.__all__, *testing.__all__]
+    __all__ = [*autograd.__all__, "GradientError", "Report", "gradcheck"]
 
     def __getattr__(name: str) -> object:
         """`tinygen.vae` and the other packages, loaded when they are first asked for."""
