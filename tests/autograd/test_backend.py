@@ -295,7 +295,7 @@ def test_a_first_kernel_that_fails_is_refused_with_its_cause(where, unsealed, mo
 
 def test_a_gpu_that_computes_wrongly_is_refused(unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(answer=17.0))
-    assert "computed 17.0 for 18" in why_not()
+    assert "computed 17.0, expected 18" in why_not()
 
 
 def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):

@@ -170,7 +170,7 @@ def test_of_two_equal_numbers_the_first_is_the_maximum_and_the_minimum():
         (lambda x: tg.split(x, 0), "no 0 equal parts"),
         (lambda x: tg.pad(x, [(1, 1)]), "expected 2 pairs"),
         (lambda x: tg.pad(x, [(1, -1), (0, 0)]), "negative"),
-        (lambda x: tg.var(x, axis=0, ddof=2), "more than 2 entries along axis 0"),
+        (lambda x: tg.var(x, axis=0, ddof=2), r"> 2 elements along axis 0, got \(2, 3\)"),
         (lambda x: tg.max(x[:0]), "zero-size"),
         (lambda x: tg.softmax(x, axis=2), "axis 2 is out of bounds"),
         (lambda x: x.sum(axis=-3), "axis -3 is out of bounds"),
@@ -195,7 +195,7 @@ def test_bad_arguments_are_refused(call, pattern):
 
 
 def test_where_wants_booleans():
-    with pytest.raises(TypeError, match=r"booleans, got dtype int64"):
+    with pytest.raises(TypeError, match=r"boolean.*got dtype int64"):
         tg.where(tg.xp.asarray([1, 0]), 1.0, Tensor([1.0, 2.0]))
 
 
@@ -307,7 +307,7 @@ def test_empty_axes():
     assert tg.max(Tensor(np.ones((0, 3))), axis=1).shape == (0,)
     assert tg.max_pool2d(Tensor(np.ones((0, 4, 4, 1))), 2).shape == (0, 2, 2, 1)
     for f in (tg.mean, tg.max, tg.softmax, tg.logsumexp, tg.var):
-        with pytest.raises(ValueError, match=r"entries along axis 0 of shape \(0, 2\)|zero-size"):
+        with pytest.raises(ValueError, match=r"elements along axis 0, got \(0, 2\)|zero-size"):
             f(Tensor(np.ones((0, 2))), axis=0)
 
 

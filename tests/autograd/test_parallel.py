@@ -227,10 +227,10 @@ def test_blas_has_as_many_threads_after_an_operation_as_before(code, python):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_blas_keeps_to_one_thread_while_a_job_is_shared_out(count, python):
+def test_blas_keeps_to_one_thread_while_jobs_run(count, python):
     code = f"""
 during = []
-parallel.share_out(lambda _: during.extend(counts()), {count})
+parallel.run_jobs(lambda _: during.extend(counts()), {count})
 print(set(during) <= {{1}}, counts() == before)
 """
     assert on_two_blas_threads(python, code) == ["True", "True"]

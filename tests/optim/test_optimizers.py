@@ -389,15 +389,15 @@ def test_parameters_may_be_a_list_a_generator_or_a_dict():
     ("params", "error", "pattern"),
     [
         (None, TypeError, "NoneType"),
-        ([], ValueError, "expected parameters"),
-        ({}, ValueError, "expected parameters"),
+        ([], ValueError, "expected .*parameters"),
+        ({}, ValueError, "expected .*parameters"),
         ([P, np.ones(2)], ValueError, "`1` is not a Tensor made with requires_grad"),
         ({"w": 3.0}, ValueError, "`w` is not a Tensor made with requires_grad"),
         ([Tensor(1.0)], ValueError, "`0` is not a Tensor made with requires_grad"),
         ({"w": Tensor(1.0)}, ValueError, "`w` is not a Tensor made with requires_grad"),
         (P, ValueError, "`0` is not a Tensor made with requires_grad"),  # its rows
-        ([P, Q, P], ValueError, r"each once, got \['0', '1', '2'\]"),
-        ({"a": P, "b": P}, ValueError, r"each once, got \['a', 'b'\]"),
+        ([P, Q, P], ValueError, r"distinct .*got \['0', '1', '2'\]"),
+        ({"a": P, "b": P}, ValueError, r"distinct .*got \['a', 'b'\]"),
     ],
 )
 def test_parameters_that_can_not_be_are_refused(make, params, error, pattern):
