@@ -292,7 +292,7 @@ with no_grad():
         (lambda: grad((X * X).sum(), [X, W]), r"does not depend on `xs\[1\]` \(w, shape \(2,\)\)"),
         (lambda: grad((X * X).sum(), W), r"does not depend on `xs` \(w, "),
         (lambda: grad(X.sum(), [X, Tensor(2.0)]), r"`xs\[1\]` \(unnamed, .* not require gradients"),
-        (lambda: grad(SILENT, X), "`y` is a constant, made under no_grad"),
+        (lambda: grad(SILENT, X), r"`y` is a constant.* no_grad"),
         (lambda: grad(grad((X**3).sum(), X).sum(), X), "not kept; pass it create_graph=True"),
     ],
 )

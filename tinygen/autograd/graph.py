@@ -154,7 +154,7 @@ def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
     if y._cut:
         return "grad: `y` comes from a grad() whose graph was not kept; pass it create_graph=True"
     if not y.requires_grad:
-        return "grad: `y` is a constant: made under no_grad(), or no input requires gradients"
+        return "grad: `y` is a constant, made under no_grad() or from inputs without requires_grad"
     return f"grad: `y` does not depend on {where}"
 
 
