@@ -77,8 +77,8 @@ def describe() -> str:
     if name == "cupy":
         gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
         return f"CuPy {_chosen.__version__} on {gpu}"
-    kernels = [f"{b.internal_api} {getattr(b, 'architecture', '')}" for b in blas()]
-    return f"{name} {_chosen.__version__} ({(*kernels, 'unknown BLAS')[0]}), {threads} threads"
+    names = [f"{b.internal_api} {getattr(b, 'architecture', '')}" for b in blas()]
+    return f"{name} {_chosen.__version__} ({(*names, 'unknown BLAS')[0]}), {threads} threads"
 
 
 def to_numpy(array: Array) -> Array:

@@ -65,7 +65,7 @@ def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array
     return xp.tensordot(rows, y, ((0, 1, 2), (0, 1, 2)))  # Σ over n, i, j → (K, L, C, O)
 
 
-# --- the triple -----------------------------------------------------------------------------------
+# --- the three operations -------------------------------------------------------------------------
 
 
 def conv2d(

@@ -83,13 +83,13 @@ def conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, si
     if s[0] > K or s[1] > L:  # no weight reaches some pixels
         x[...] = sum(biases)
     for a, b in np.ndindex(min(s[0], K), min(s[1], L)):
-        kernel = _flipped(w[a :: s[0], b :: s[1]])
-        i, top = _phase(a, len(kernel), s[0], p[0][0])
-        j, left = _phase(b, kernel.shape[1], s[1], p[1][0])
+        weight = _flipped(w[a :: s[0], b :: s[1]])
+        i, top = _phase(a, len(weight), s[0], p[0][0])
+        j, left = _phase(b, weight.shape[1], s[1], p[1][0])
         grid = np.s_[:, i :: s[0], j :: s[1]]
         if x[grid].size:
             added = [bias[grid] for bias in biases]
-            _conv_into(x[grid], y, kernel, added, (1, 1), ((top, 0), (left, 0)))
+            _conv_into(x[grid], y, weight, added, (1, 1), ((top, 0), (left, 0)))
     return x
 
 

@@ -1,7 +1,7 @@
 r"""Elementwise functions, from `exp` to `clip`, and reductions, from `sum` to `log_softmax`.
 
-Each docstring is an equation and its gradient; z̄ is the output's cotangent, `g` in the code. No
-function overflows if its result is finite.
+Each docstring is an equation and its gradient; z̄ is the output's cotangent, `g` in the code.
+Exponentials never overflow to a wrong result.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:
 def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x;  x̄ = z̄ where x > 0, else slope · z̄"""
     x, slope = as_float(x), float(slope)
-    if not slope <= 1:  # then max(x, slope · x) is another function
+    if not slope <= 1:  # max(x, slope · x) would be another function
         raise ValueError(f"leaky_relu: expected `slope` ≤ 1, got {slope}")
     return record(_leaky(x.data, slope), (x, lambda g, _: _leaky_vjp(g, x.data, slope)))
 

@@ -31,7 +31,7 @@ def resolve(
         p = pads_of(name, padding)
     output = output_size(size, kernel, s, p)
     if min(*kernel, *output) < 1:
-        raise ValueError(f"{name}: filter {kernel} does not fit into image {size}, padding {p}")
+        raise ValueError(f"{name}: filter {kernel} does not fit into image {size} with padding {p}")
     return s, p, output
 
 

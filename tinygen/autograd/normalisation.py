@@ -7,7 +7,7 @@ and variance over the axes B and D, all of them are one operation:
     GroupNorm   (N, H W, G, C / G)    over the pixels and the channels of a group, for each image
     LayerNorm   (N H W, 1, 1, C)      over the channels, for each pixel
 
-With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the gradient is
+With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the gradients are
 
     γ̄ = Σ ȳ ⊙ z,    β̄ = Σ ȳ,    x̄ = r (h − mean h − z mean(h ⊙ z)),   h = γ ⊙ ȳ
 

@@ -216,7 +216,7 @@ def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
 
 
 def in_place(formula: Callable[..., None]) -> Callable[..., None]:
-    """`fused` for a formula that changes arrays of the largest shape in place, `m *= 0.9`."""
+    """`fused` for a formula that changes arrays of the largest shape in place, like `m *= 0.9`."""
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> None:

@@ -6,9 +6,9 @@ Tensor's cotangent is the derivative of the final scalar with respect to it.
 
     z = x * y        record(x.data * y.data, (x, lambda g, z: g * y), (y, lambda g, z: g * x))
 
-`grad`, in graph.py, follows this graph backwards. Vjps are written in Tensors, so that gradients
-can be differentiated again; arrays in them must be locally constant. A vjp receives its output as
-an argument, because a closure over it would be a reference cycle that keeps the graph in memory.
+`grad`, in graph.py, traverses this graph of inputs backwards. Vjps are written in Tensors, so that
+gradients can be differentiated again; arrays in them must be locally constant. A vjp receives its
+output as an argument, because a closure over it would be a reference cycle.
 """
 
 from __future__ import annotations
@@ -333,6 +333,6 @@ def _arrays(index: Any, shape: Shape) -> tuple[Any, ...]:
         parts[k] = np.asarray(i, None if i else int) if isinstance(i, (list, tuple, range)) else i
     if not backend.on_cpu and any(isinstance(i, np.ndarray) for i in parts):
         host = tuple(to_numpy(i) if isinstance(i, xp.ndarray) else i for i in parts)
-        np.broadcast_to(np.empty((), bool), shape)[host]  # IndexError; a GPU would wrap silently
+        np.broadcast_to(np.empty((), bool), shape)[host]  # IndexError; a GPU would silently wrap
         parts = [xp.asarray(i) if isinstance(i, np.ndarray) else i for i in parts]
     return tuple(parts)

@@ -35,7 +35,7 @@ def _discriminator(
 
 
 def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
-    """A generator of dense layers, (N, 100) → (N, 28, 28, 1), a convolutional discriminator"""
+    """A generator of dense layers, (N, 100) → (N, 28, 28, 1), and a convolutional discriminator"""
     sizes, slope = [100, 256, 512, 512, 784], LeakyReLU(0.2)
     dense = mlp(sizes, slope, nn.Sigmoid(), rng=rng, init=nn.lecun_normal)
     generator = Sequential(*dense.layers, nn.Reshape(28, 28, 1))
@@ -44,7 +44,7 @@ def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
 
 
 def one_layer_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
-    """A generator of one dense layer, (N, 128) → (N, 28, 28, 1), a convolutional discriminator"""
+    """A one-layer generator, (N, 128) → (N, 28, 28, 1), and a convolutional discriminator"""
     generator = Sequential(Dense(128, 784, rng=rng), nn.Tanh(), nn.Reshape(28, 28, 1))
     return generator, _discriminator([1, 64, 128, 256], 4, size=5, slope=0.2, rng=rng)
 

@@ -24,7 +24,7 @@ class Block(Module):
     """x + f(x, e), where f is norm, SiLU and convolution, twice, with e added in between
 
     e embeds the time, and the class if there is one. With `heads`, attention over all pixels is a
-    second residual. Both start at zero. A 1 × 1 convolution changes the channels of x if necessary.
+    second branch. Both start at zero. A 1 × 1 convolution changes the channels of x if necessary.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Level(Module):
 
 
 class Bottom(Module):
-    """The lowest level: the same number of blocks, and nothing below"""
+    """The lowest level: 2 `depth` blocks, and no level below"""
 
     def __init__(self, channels: int, block: MakeBlock, depth: int) -> None:
         self.blocks = [block(channels, channels) for _ in range(2 * depth)]
@@ -89,7 +89,7 @@ class UNet(Module):
     """(N, H, W, C) images, (N,) times and, if class-conditional, (N,) classes → (N, H, W, C)
 
     Level i has width · multipliers[i] channels, and `depth` blocks on the way down and on the way
-    up, with attention if its height is in `attention_at`. The time embedding suits times of 1 to
+    up, with attention if its height is in `attention_at`. The time embedding suits times from 1 to
     10,000: multiply those from [0, 1] by 1000. The class `classes` means "any".
     """
 
@@ -135,7 +135,7 @@ class UNet(Module):
         if t.shape != x.shape[:1]:
             raise ValueError(f"UNet: expected `t` of shape {x.shape[:1]}, got {t.shape}")
         if (classes is None) != (self.embed_class is None):
-            raise ValueError(f"UNet: pass `classes` exactly if class-conditional, got {classes}")
+            raise ValueError(f"UNet: pass `classes` exactly when class-conditional, got {classes}")
         e = self.embed_time(t)
         if self.embed_class is not None:
             e = e + self.embed_class(classes)
@@ -162,7 +162,7 @@ class SpaceToDepth(Module):
 def small_unet(
     image: Shape, width: int = 48, classes: int | None = None, *, rng: Rng
 ) -> SpaceToDepth:
-    """A U-Net of two levels on 2 × 2 pixels as one, with attention on the lower level."""
+    """A two-level U-Net that takes 2 × 2 pixels as one, with attention on the lower level."""
     H, W, C = image
     half = (H // 2, W // 2, 4 * C)
     return SpaceToDepth(UNet(half, width, (1, 2), attention_at=(H // 4,), classes=classes, rng=rng))

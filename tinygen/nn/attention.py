@@ -1,4 +1,4 @@
-r"""Attention: each position averages the values of all positions whose keys match its query.
+r"""Attention: each position averages all values, weighted by how well their keys match its query.
 
 Position i has a query qᵢ, position j a key kⱼ and a value vⱼ, and
 

@@ -1,7 +1,7 @@
 r"""Weight initialisation that keeps a signal from fading or exploding as it passes through layers.
 
 A unit computes z = Σᵢ wᵢ xᵢ over its n = `fan_in` inputs. If the weights have mean 0 and are
-independent of each other and of x, Var z = n · Var w · E[x²], so Var w = 1/n preserves the signal
+independent of each other and of x, Var z = n · Var w · E[x²], so Var w = 1/n keeps the mean square
 (LeCun). In the backward pass x̄ᵢ = Σⱼ wᵢⱼ z̄ⱼ is a sum over m = `fan_out` outputs, which requires
 1/m; 2/(n + m) is a compromise (Glorot). A ReLU halves E[x²], and 2/n compensates (He).
 

@@ -173,7 +173,7 @@ class Flatten(Module):
 
 
 class _Operation(Function):
-    """A function as a layer; arguments after x are its settings. (Sequential takes bare ones.)"""
+    """A function as a layer; arguments after x are its settings."""
 
     of: Callable[..., Tensor]
 

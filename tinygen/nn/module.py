@@ -212,7 +212,7 @@ class Sequential(Module):
 
 @contextlib.contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """`with evaluating(model):` evaluation mode under `no_grad`; afterwards modes are restored"""
+    """`with evaluating(model):` evaluation mode under `no_grad`; modes are restored afterwards"""
     modes = [(module, module.training) for _, module in model.named_modules()]
     try:
         with no_grad():

@@ -102,7 +102,7 @@ class SpectralNorm(Module):
 
     W has one column per output, so that a dense layer f satisfies |f(x) − f(y)| ≤ |x − y|. Power
     iteration, v ← Wᵀ W v / |Wᵀ W v|, finds σ = |W v|. In training each call continues from the last
-    v for `iterations` steps. The gradient passes through them; after convergence it is σ̄ u vᵀ.
+    v for `iterations` steps. Gradients of σ pass through them; after convergence they are σ̄ u vᵀ.
     """
 
     layer: Any  # a Module with a `weight`

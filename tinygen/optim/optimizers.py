@@ -123,7 +123,7 @@ class Optimizer(Stateful, abc.ABC):
         for p, gradient, *state in zip(self.params, gradients, *self.state.values(), strict=True):
             g = gradient.data
             if self.l1 or self.l2:
-                g = workspace("gradient", p.shape, p.dtype)  # the caller's must not change
+                g = workspace("gradient", p.shape, p.dtype)  # the caller's stays as it is
                 g[...] = gradient.data
                 _penalise(g, p.data, self.l1, self.l2)
             if self.weight_decay:

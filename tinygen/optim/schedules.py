@@ -48,7 +48,7 @@ def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
 
 
 def one_cycle(peak: float, steps: int, final: float = 0.0, rise: float = 0.3) -> Schedule:
-    """Cosines from peak / 25 to `peak` over `rise` · T, then to `final`  (Smith & Topin 2018)"""
+    """Cosine from peak / 25 to `peak` in `rise` · T steps, then to `final`  (Smith & Topin 2018)"""
     expect("one_cycle", "in [0, 1]", rise=rise)
     top = round(rise * steps)
     up, down = cosine(peak / 25, max(top, 1), peak), cosine(peak, max(steps - top, 1), final)
