@@ -23,32 +23,24 @@ Init: TypeAlias = Callable[[Rng, Shape, float, float], Array]
 Variance: TypeAlias = Callable[[float, float], float]
 
 
-def _normal(variance: Variance, equation: str) -> Init:
+def _init(equation: str, variance: Variance, uniform: bool = False) -> Init:
     def init(rng: Rng, shape: Shape, n: float, m: float) -> Array:
+        if uniform:
+            a = math.sqrt(3 * variance(n, m))  # U(−a, a) has variance a²/3
+            return rng.uniform(-a, a, shape)
         return math.sqrt(variance(n, m)) * rng.standard_normal(shape)
 
-    return _with_doc(init, equation)
-
-
-def _uniform(variance: Variance, equation: str) -> Init:
-    def a(n: float, m: float) -> float:  # U(−a, a) has variance a²/3
-        return math.sqrt(3 * variance(n, m))
-
-    return _with_doc(lambda rng, shape, n, m: rng.uniform(-a(n, m), a(n, m), shape), equation)
-
-
-def _with_doc(init: Init, equation: str) -> Init:
     init.__doc__ = equation
     return init
 
 
-lecun_normal = _normal(lambda n, m: 1 / n, "N(0, 1/n), the default  (LeCun et al. 1998)")
-lecun_uniform = _uniform(lambda n, m: 1 / n, "U(±√(3/n)), of variance 1/n")
-glorot_normal = _normal(lambda n, m: 2 / (n + m), "N(0, 2/(n + m))  (Glorot & Bengio 2010)")
-glorot_uniform = _uniform(lambda n, m: 2 / (n + m), "U(±√(6/(n + m))), of variance 2/(n + m)")
-he_normal = _normal(lambda n, m: 2 / n, "N(0, 2/n), for layers after a ReLU  (He et al. 2015)")
-he_uniform = _uniform(lambda n, m: 2 / n, "U(±√(6/n)), of variance 2/n")
-pytorch_uniform = _uniform(lambda n, m: 1 / (3 * n), "U(±1/√n), PyTorch's default")
+lecun_normal = _init("N(0, 1/n), the default  (LeCun et al. 1998)", lambda n, m: 1 / n)
+lecun_uniform = _init("U(±√(3/n)), of variance 1/n", lambda n, m: 1 / n, uniform=True)
+glorot_normal = _init("N(0, 2/(n + m))  (Glorot & Bengio 2010)", lambda n, m: 2 / (n + m))
+glorot_uniform = _init("U(±√(6/(n + m)))", lambda n, m: 2 / (n + m), uniform=True)
+he_normal = _init("N(0, 2/n), for layers after a ReLU  (He et al. 2015)", lambda n, m: 2 / n)
+he_uniform = _init("U(±√(6/n)), of variance 2/n", lambda n, m: 2 / n, uniform=True)
+pytorch_uniform = _init("U(±1/√n), PyTorch's default", lambda n, m: 1 / (3 * n), uniform=True)
 
 
 def normal(std: float = 0.02) -> Init:
