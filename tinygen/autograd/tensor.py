@@ -32,7 +32,7 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 
 
 class Tensor:
-    """An array `data` and how it was computed. `Tensor(data)` copies, `as_tensor(data)` shares it.
+    """An array `data` and how it was computed. `Tensor(data)` copies it, `as_tensor` shares it.
 
     With `requires_grad`, `grad` can differentiate with respect to it. Errors mention `name`.
     `==` compares identity; `<` and `>` give plain boolean arrays.

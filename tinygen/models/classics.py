@@ -36,8 +36,8 @@ def _discriminator(
 
 def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """A generator of dense layers, (N, 100) → (N, 28, 28, 1), and a convolutional discriminator"""
-    sizes, slope = [100, 256, 512, 512, 784], LeakyReLU(0.2)
-    dense = mlp(sizes, slope, nn.Sigmoid(), rng=rng, init=nn.lecun_normal)
+    sizes, leaky = [100, 256, 512, 512, 784], LeakyReLU(0.2)
+    dense = mlp(sizes, leaky, nn.Sigmoid(), rng=rng, init=nn.lecun_normal)
     generator = Sequential(*dense.layers, nn.Reshape(28, 28, 1))
     # the discriminator of TensorFlow's DCGAN tutorial
     return generator, _discriminator([1, 64, 128], 7, size=5, slope=0.3, drop=0.3, rng=rng)

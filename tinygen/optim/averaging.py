@@ -1,4 +1,4 @@
-"""An average of the parameters over training, which generates better samples."""
+"""An average of the parameters over training: it generates better samples than the last ones."""
 
 import contextlib
 from collections.abc import Iterator
