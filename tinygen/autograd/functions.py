@@ -22,7 +22,7 @@ from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, rec
 __all__ = ["abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log"]
 __all__ += ["log1p", "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu"]
 __all__ += ["sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where"]
-LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is negligible beside 1
+LARGE = 88  # from here on σ(x) rounds to 1, and e⁸⁸ is finite in float32
 
 # --- exponentials, roots and trigonometry ---------------------------------------------------------
 
