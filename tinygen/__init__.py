@@ -1,8 +1,7 @@
 """tinygen: generative models from scratch, on an autograd engine small enough to read.
 
-Start with `Tensor`, `grad` and `gradcheck`; docs/index.md is the book, README.md beside this file
-the map of its packages. Tensors and functions are reachable as `tinygen.<name>`; packages are
-loaded when they are first used, so that `import tinygen` stays fast.
+Start with `Tensor`, `grad` and `gradcheck`. docs/index.md is the book; README.md beside this file
+is the map of the packages, which are loaded on first use.
 """
 
 import importlib
@@ -30,11 +29,11 @@ __version__ = "0.1.0"
 
 PACKAGES = "data diffusion flow gan image metrics models nn optim run strategies vae".split()
 
-if not TYPE_CHECKING:  # type checkers see through the stars, and the imports above
+if not TYPE_CHECKING:  # type checkers use the imports above
     __all__ = [*autograd.__all__, *testing.__all__]
 
     def __getattr__(name: str) -> object:
-        """`tinygen.vae` and the other packages, loaded when they are first asked for."""
+        """Load `tinygen.vae` or another package on first use."""
         if name in PACKAGES:
             return importlib.import_module(f"tinygen.{name}")
         raise AttributeError(f"module 'tinygen' has no attribute {name!r}")

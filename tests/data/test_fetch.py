@@ -33,16 +33,16 @@ FAILURES = {
     "busy": "503",
     "page": "it is a web page, not the file",
     "empty": "its checksum is wrong",
-    "short": f"it is cut short, {len(PACKED['one'])} of 1048576 bytes came",
+    "short": f"it is cut short: {len(PACKED['one'])} of 1048576 bytes",
     "cut": "its checksum is wrong",
     "damaged": "Error -3 while decompressing",
     "other": "its checksum is wrong",
     "bomb": "its checksum is wrong",
-    "large": "it is cut short, 0 of 1099511627776 bytes came",
+    "large": "it is cut short: 0 of 1099511627776 bytes",
     "endless": "its checksum is wrong",
     "broken pieces": "IncompleteRead",
     "stalled": "timed out",
-    "dripping": "next to nothing came for 0.4 seconds",
+    "dripping": "stalled: less than 10000 bytes in 0.4 s",
     "silent": "timed out",
     "hang up": "Remote end closed connection without response",
     "nonsense": "hello",
@@ -212,7 +212,7 @@ def test_the_mirror_that_gave_one_file_is_asked_first_for_the_next(server):
 def test_offline_no_mirror_is_asked(server, monkeypatch, value):
     monkeypatch.setenv("TINYGEN_OFFLINE", value)
     server.asked.clear()
-    with pytest.raises(Unavailable, match=r"^set: .* one, .* \(not asked, because TINYGEN_OFFLINE"):
+    with pytest.raises(Unavailable, match=r"^set: one .*\(.*TINYGEN_OFFLINE\)"):
         get(server.url("good"))
     assert server.asked == []
 
@@ -230,7 +230,7 @@ def test_the_error_says_all_that_was_tried_and_three_ways_on(server, cache, mine
     with pytest.raises(Unavailable) as caught:
         get(server.url("missing"), server.url("page"))
     first, *lines = str(caught.value).split("\n")
-    assert re.fullmatch(r"set: no folder has one, .*\(.*404.*; it is a web page, .*\)", first)
+    assert re.fullmatch(r"set: one .*\(.*404.*; it is a web page, .*\)", first)
     assert lines[:3] == [f"  looked in {folder}" for folder in (mine, cache, mine.parent)]
     for line, place, reason in zip(
         lines[3:],
@@ -252,9 +252,9 @@ def test_its_first_line_says_each_reason_once(server):
 
 
 def test_without_a_folder_of_the_users_the_cache_is_the_place_to_put_files(cache):
-    with pytest.raises(Unavailable, match=r"no mirror gave it \(none is known\)") as caught:
+    with pytest.raises(Unavailable, match=r"\(no mirror is known\)") as caught:
         get()
-    assert f"as they are or with .gz, into {cache}\n" in str(caught.value)
+    assert f"with or without .gz, into {cache}\n" in str(caught.value)
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def test_where_no_folder_takes_it_the_file_is_used_and_that_is_said(server, tmp_
     put(tmp_path, {"file": b""})  # nobody, not even root, can make a folder in a file
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     place = tmp_path / "file" / "tinygen" / "set"
-    with pytest.warns(UserWarning, match=re.escape(f"kept in {place} (Not a directory)")) as said:
+    with pytest.warns(UserWarning, match=re.escape(f"in {place} (Not a directory)")) as said:
         assert get(server.url("good")) == CONTENT
     assert len({str(each.message) for each in said}) == 1  # Python shows the same only once
     assert listing(tmp_path) == ["file"]

@@ -211,10 +211,10 @@ def test_a_class_may_be_a_link_to_a_folder(tmp_path):
 
 
 def test_without_any_picture_there_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"expected pictures in .* got 0 files"):
+    with pytest.raises(ValueError, match=r"no readable picture in .* \(0 image files\)"):
         pictures(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
-    with skipping("1 of 1 files"), pytest.raises(ValueError, match="got 1 files"):
+    with skipping("1 of 1 files"), pytest.raises(ValueError, match="1 image files"):
         pictures(tmp_path)
 
 

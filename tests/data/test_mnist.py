@@ -74,7 +74,7 @@ def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
     ],
 )
 def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, found):
-    with pytest.raises(ValueError, match=f"x: expected 1 axes of bytes, got {found}"):
+    with pytest.raises(ValueError, match=f"x: .* 1 axes, got {found}"):
         sets.read_idx(data, 1, "x")
 
 

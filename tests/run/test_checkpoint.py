@@ -84,8 +84,8 @@ def test_nothing_in_it_needs_pickle(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.pop("rng"), r"of another run: expected \['model', 'optimizer'\], got .*'rng'"),
-        (lambda p: p.update(ema=p["optimizer"]), r"of another run: expected \[.*'ema'\], got "),
+        (lambda p: p.pop("rng"), r"another run: expected \['model', 'optimizer'\], got .*'rng'"),
+        (lambda p: p.update(ema=p["optimizer"]), r"another run: expected \[.*'ema'\], got "),
         (
             lambda p: p.update(rng=np.random.Generator(np.random.MT19937(0))),
             "does not fit: rng: .*PCG64.* MT19937",
@@ -212,7 +212,7 @@ def test_a_file_of_another_program_is_refused_and_left_alone(write, tmp_path):
     path = tmp_path / "a.npz"
     write(path)
     content = path.read_bytes()
-    with pytest.raises(CheckpointError, match=r"a\.npz is damaged, or no checkpoint: "):
+    with pytest.raises(CheckpointError, match=r"a\.npz is damaged, .* checkpoint: "):
         checkpoint.load(path, parts())
     assert path.read_bytes() == content
 

@@ -197,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
             assert record.step < 4, "what is wrong is not shown to the caller"
     assert str(caught.value) == f"`g` was {text} at step 4"
     path = tmp_path / "run" / "checkpoint.npz"
-    assert capsys.readouterr().err.endswith(f"The last good checkpoint: step 2 is in {path}.\n")
+    assert capsys.readouterr().err.endswith(f"step 2 is saved in {path}.\n")
     assert checkpoint.read(path)[0]["step"] == 2
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3", "4"]
     assert log(tmp_path / "run")[-1][-1] == text  # to be seen in the curves
@@ -217,7 +217,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, cap
         for _ in run.track(loop()):
             pass
     assert re.match("step 3: SGD.step: .*`p`", str(caught.value))
-    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+    assert "step 2 is saved in" in capsys.readouterr().err
 
 
 def test_a_loss_that_the_body_logs_is_looked_at_after_its_step(tmp_path, capsys):
@@ -228,7 +228,7 @@ def test_a_loss_that_the_body_logs_is_looked_at_after_its_step(tmp_path, capsys)
         for _ in run.track(batches):
             run.log(loss=math.nan if run.step == 3 else 1.0, step_twice=2 * run.step)
     assert str(caught.value) == "`loss` was nan at step 3"
-    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+    assert "step 2 is saved in" in capsys.readouterr().err
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
 
 
@@ -359,7 +359,7 @@ def test_what_comes_in_the_wrong_order_is_said(tmp_path):
         run.keep()
         for loop in ([], [1.0]):  # before the first step and after the last
             assert len(list(run.track(loop))) == len(loop)
-            with pytest.raises(RuntimeError, match=r"^log: there is no step to add to; call it "):
+            with pytest.raises(RuntimeError, match=r"^log: no current step"):
                 run.log(a=1)
 
 
