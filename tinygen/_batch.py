@@ -61,7 +61,7 @@ def checked_labels(owner: str, labels: Any, classes: int, rows: Any) -> Any:
     if not classes:
         return None
     if labels is None:
-        raise ValueError(f"{owner}: expected `labels`, because the model has {classes} classes")
+        raise ValueError(f"{owner}: expected `labels` for a model conditional on {classes} classes")
     y, n = np.asarray(host(labels)), len(rows)
     if y.dtype.kind not in "iu" or y.shape != (n,):
         kind = f"{y.dtype} of shape {y.shape}"

@@ -1,4 +1,4 @@
-"""Batches: every epoch all rows once, in a fresh order, and from any position exactly on."""
+"""Batches: every epoch has all rows once, in a new order, and resumes exactly."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from tinygen.data import Batches
 
 
 def rows(n):
-    """n rows, each of which tells its number."""
+    """n rows, each with its number."""
     return np.arange(n, dtype=np.float32)[:, None]
 
 
@@ -190,7 +190,7 @@ def test_bad_arguments_are_refused(images, size, more, error, pattern):
 )
 def test_a_restored_generator_draws_what_would_have_been_drawn(kind):
     rng = np.random.Generator(kind(1))
-    rng.integers(10, size=3, dtype=np.int32)  # half a word is kept for the next time
+    rng.integers(10, size=3, dtype=np.int32)  # half a word is kept for the next call
     saved = state_of(rng)
     assert saved.dtype.kind == "U"  # text: no pickle is needed to save it
     expected = rng.integers(10, size=20, dtype=np.int32), rng.normal(size=5)

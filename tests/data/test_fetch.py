@@ -1,4 +1,4 @@
-"""Getting files from folders and from mirrors that misbehave in every way we could think of."""
+"""Files from folders, and from mirrors that misbehave in every way we could think of."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ CHECKSUMS = {
 }
 HERE = Path(__file__).parent
 
-# how each mirror fails, and what it is said to have done
+# how each mirror fails, and the message
 FAILURES = {
     "missing": "404",
     "forbidden": "403",
@@ -58,7 +58,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """An empty cache, no folder of the user's, no proxy in the way, and not much patience."""
+    """An empty cache, no user folder, no proxy, and short timeouts."""
     for name in list(os.environ):
         if name.startswith("TINYGEN_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -75,7 +75,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """A folder of the user's, with one for the set in it."""
+    """A user folder with one for the set."""
     monkeypatch.setenv("TINYGEN_DATA", str(tmp_path / "mine"))
     (tmp_path / "mine" / "set").mkdir(parents=True)
     return tmp_path / "mine" / "set"
@@ -99,7 +99,7 @@ def put(folder, contents):
         (folder / name).write_bytes(content)
 
 
-# --- a mirror that works --------------------------------------------------------------------------
+# --- a working mirror -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["good", "unpacked", "hop", "pieces"])
@@ -149,7 +149,7 @@ def test_a_proxy_is_asked_where_one_is_set(server, monkeypatch):
     assert server.asked[0] == "http://nowhere.invalid/good/one.gz"
 
 
-# --- mirrors that do not --------------------------------------------------------------------------
+# --- mirrors that fail ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", FAILURES)
@@ -389,7 +389,7 @@ def test_a_folder_in_the_files_place_is_said_to_be_one(server, mine, cache):
 
 
 def test_where_no_folder_takes_it_the_file_is_used_and_that_is_said(server, tmp_path, monkeypatch):
-    put(tmp_path, {"file": b""})  # nobody, not even root, can make a folder in a file
+    put(tmp_path, {"file": b""})  # not even root can create a folder in a file
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     place = tmp_path / "file" / "tinygen" / "set"
     with pytest.warns(UserWarning, match=re.escape(f"in {place} (Not a directory)")) as said:
@@ -415,7 +415,7 @@ def test_a_full_disk_leaves_nothing_half_written(server, tmp_path, monkeypatch):
     assert listing(tmp_path) == []
 
 
-# --- stopped, killed, or twice at once ------------------------------------------------------------
+# --- interrupted, killed, or concurrent -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(

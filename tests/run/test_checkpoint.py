@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, and never taken for what they are not."""
+"""Checkpoints: complete or absent, and never mistaken for another's."""
 
 import json
 import pickle
@@ -137,12 +137,12 @@ def test_damage_anywhere_is_noticed(saved, data):
     except CheckpointError as error:
         assert str(error).startswith(str(path))
         assert_equal(states(ours), before)
-    else:  # a byte that means nothing, such as a date in the archive
+    else:  # a byte without effect, such as a date in the archive
         assert_equal(states(ours), states(parts(0)))
 
 
 def test_a_damaged_header_before_more_bytes_than_are_read_is_noticed(tmp_path):
-    """NumPy alone reads other numbers then, and stops before their checksum."""
+    """NumPy alone reads wrong numbers, and stops before their checksum."""
     weights = {"model": nn.Dense(64, 512, rng=np.random.default_rng(0))}
     checkpoint.save(tmp_path / "a.npz", weights)
     content = bytearray((tmp_path / "a.npz").read_bytes())

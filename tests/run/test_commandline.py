@@ -1,4 +1,4 @@
-"""The examples' command line: what it says to a newcomer, and which of the settings win."""
+"""The command line of the examples: its messages, and the precedence of settings."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ QUICK = {"epochs": 1, "width": 4}
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch, tmp_path):
-    """No data set is at hand, and there is no network."""
+    """No data set is available, and no network."""
     for name in ("TINYGEN_DATA", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.setenv("TINYGEN_OFFLINE", "1")

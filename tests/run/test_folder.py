@@ -1,4 +1,4 @@
-"""The folder of a run: what it was made from, and what is never written over."""
+"""The folder of a run: its settings, and the files that are never overwritten."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
     assert config["numpy"] == np.__version__ and config["tinygen"] == tg.__version__
     assert config["backend"] == tg.describe() and config["resumed"] == []
     assert {"begun", "python"} <= config.keys()
-    main(whole, resume=True)  # at its end there is nothing to do but to note it
+    main(whole, resume=True)  # already finished: only the resumption is recorded
     assert len(log(whole)) == STEPS
     assert [
         each["step"] for each in json.loads((whole / "config.json").read_text())["resumed"]

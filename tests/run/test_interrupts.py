@@ -1,4 +1,4 @@
-"""Ctrl-C, wherever it falls: the step is done to its end, and saved."""
+"""Ctrl-C at any time: the step is completed and saved."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     def on_step(run, record):
         if run.step == 10:
             os.kill(os.getpid(), by)
-            reached.append("after the signal")  # the step is done to its end
+            reached.append("after the signal")  # the step is completed
 
     with pytest.raises(SystemExit) as caught:
         main(tmp_path / "run", every=None, on_step=on_step, in_body=in_body)

@@ -1,4 +1,4 @@
-"""Runs: stopped in every way, and resumed as if they had never been."""
+"""Runs: stopped in every way, and resumed exactly."""
 
 import contextlib
 import json
@@ -91,7 +91,7 @@ def test_a_run_that_has_stopped_early_is_saved_and_does_not_go_on_when_resumed(l
                 if stop(record["loss"]) and leave:
                     break
             assert (run.step, stop.waited, stop.best, stop.stopped) == (3, 2, 3.0, True)
-            if not leave:  # before the folder is closed: pictures may take long
+            if not leave:  # before the folder is closed, as plots may take long
                 assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 3
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
 
@@ -112,7 +112,7 @@ def test_a_best_checkpoint_may_be_saved_within_a_step_and_numbers_added_after(tm
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_gives(tmp_path, whole):
-    """SIGKILL, at moments that the process can't foresee: while it saves, logs, computes."""
+    """SIGKILL at unpredictable moments: while the process saves, logs, computes."""
     zygote = subprocess.Popen(  # imports once, and forks a process for each attempt
         [sys.executable, "-c", ZYGOTE, tmp_path / "run"],
         cwd=HERE,
@@ -137,14 +137,14 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
             if status == "step":
                 status = zygote.stdout.readline().strip()
         if kills < 20 and status == "step":
-            time.sleep(random_.uniform(0, 0.01))  # a step takes that long, or to save it
+            time.sleep(random_.uniform(0, 0.01))  # about as long as a step, or saving it
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         while status == "step":
             status = zygote.stdout.readline().strip()
         if status == "killed":
             kills += 1
-            with contextlib.suppress(FileNotFoundError):  # what is there is whole, always
+            with contextlib.suppress(FileNotFoundError):  # the files are always complete
                 steps.add(checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"])
         finished = status == "finished"
         assert status in ("killed", "finished")

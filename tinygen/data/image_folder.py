@@ -60,7 +60,7 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
     names = sorted({file.parts[0] for file in files if len(file.parts) > 1})
     loose = [file for file in files if len(file.parts) == 1]
     if names and loose:  # loose pictures have no class
-        raise ValueError(f"pictures: {loose[0]} is in none of the class folders {', '.join(names)}")
+        raise ValueError(f"pictures: {loose[0]} is not in a class folder: {', '.join(names)}")
     read: list[Array] = []
     labels, skipped = [], []
     for file in tqdm(files, "reading", unit=" files", disable=no_bar(progress)):

@@ -116,13 +116,13 @@ def main(program: Callable[[], int | None]) -> None:
 
 
 def at_least(least: float) -> Callable[[str], Any]:
-    """The type of an option: a number ≥ `least`, and an integer if `least` is an int."""
+    """An argparse type: a number ≥ `least`, and an integer if `least` is an int."""
     expected = f"{'whole number' if isinstance(least, int) else 'number'} ≥ {least:g}"
     return lambda text: _number(text, type(least), lambda x: least <= x < math.inf, expected)
 
 
 def positive(text: str) -> float:
-    """The type of an option: a number > 0."""
+    """An argparse type: a number > 0."""
     return _number(text, float, lambda x: 0 < x < math.inf, "number > 0")
 
 
