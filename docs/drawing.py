@@ -1,4 +1,4 @@
-"""What the figures of the book have in common: the house style, and how one is saved.
+"""Shared by the figures of the book: the house style, and saving.
 
 Seeds are fixed and no time is measured, so the same versions of NumPy and matplotlib give the
 same files.
@@ -50,17 +50,17 @@ __all__ = [
     "save",
 ]
 
-MANY = 6000  # colours, as only pictures of colour gradients have them
+MAX_COLOURS = 6000  # pictures with more, such as colour gradients, are not quantised
 
 
 def ink_on(colour: str | np.ndarray) -> str:
-    """Black or white, whichever is legible on a colour."""
+    """Black or white, whichever is legible on the colour."""
     r, g, b = to_rgb(colour)
     return INK if 0.3 * r + 0.6 * g + 0.1 * b > 0.45 else "white"
 
 
 def numbers(ax: Axes, values: np.ndarray, colours: np.ndarray | None = None, size: int = 9) -> None:
-    """A grid of squares with the numbers in them, row 0 at the top."""
+    """Draw a matrix as a grid of squares with numbers, row 0 at the top."""
     rows, columns = values.shape
     for i, j in itertools.product(range(rows), range(columns)):
         colour = "white" if colours is None else colours[i, j]
@@ -78,11 +78,10 @@ def numbers(ax: Axes, values: np.ndarray, colours: np.ndarray | None = None, siz
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As a PNG without the time or versions. Of a few hundred colours, as lines and text have, 128
-    are kept, which is a third of the size."""
+    """Save as a PNG without time or versions, in 128 colours if possible: a third of the size."""
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png")
     image = Image.open(pixels).convert("RGB")
-    if image.getcolors(MANY):
+    if image.getcolors(MAX_COLOURS):
         image = image.quantize(128, dither=Image.Dither.NONE)
     image.save(path, optimize=True)

@@ -1,6 +1,6 @@
-"""Draws the figures of data_and_runs.md: what the built-in sets look like, and how to read curves.
+"""Draws the figures of data_and_runs.md.
 
-Reading order: digits and shapes, sets of points, what `augment` does, a run that memorises.
+Reading order: digits and shapes, point sets, augmentation, overfitting.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tinygen import data, image, models, optim
 SEED = 3
 
 
-def drawn() -> Figure:
-    """Digits and shapes, as they come."""
+def image_sets() -> Figure:
+    """The built-in sets `digits` and `shapes`."""
     digits = data.digits(80, rng=np.random.default_rng(SEED))
     shapes = data.shapes(25, rng=np.random.default_rng(SEED))
     figure = canvas(8, 2.9)
@@ -26,8 +26,8 @@ def drawn() -> Figure:
     return figure
 
 
-def planes() -> Figure:
-    """The sets of points in the plane, coloured by their labels."""
+def point_sets() -> Figure:
+    """The sets of points in the plane, coloured by label."""
     sets = {
         "ring": data.ring,
         "grid": data.grid,
@@ -37,8 +37,8 @@ def planes() -> Figure:
         "pinwheel": data.pinwheel,
     }
     figure = canvas(8, 1.75)
-    for ax, (name, draw) in zip(figure.subplots(1, 6), sets.items(), strict=True):
-        points, labels = draw(1500, rng=np.random.default_rng(SEED))
+    for ax, (name, sample) in zip(figure.subplots(1, 6), sets.items(), strict=True):
+        points, labels = sample(1500, rng=np.random.default_rng(SEED))
         bare(ax).scatter(*points.T, s=1.2, c=labels, cmap="turbo", linewidths=0)
         ax.set_title(name, size=9)
         ax.set_aspect("equal", "datalim")
@@ -46,7 +46,7 @@ def planes() -> Figure:
 
 
 def augmented() -> Figure:
-    """One digit through each of the functions, six times."""
+    """One digit, six times through each augmentation."""
     rng = np.random.default_rng(SEED)
     six = np.repeat(data.digits(1, labels=5, rng=rng).images, 6, axis=0)
     grey = six * 0.7
@@ -62,53 +62,53 @@ def augmented() -> Figure:
     return figure
 
 
-def memorised() -> Figure:
-    """The loss on 200 digits that a network overfits, and on held-out digits."""
+def overfitting() -> Figure:
+    """The loss on 200 training digits, which the network overfits, and on held-out digits."""
     rng = np.random.default_rng(SEED)
     train, test = data.digits(200, rng=rng), data.digits(1000, rng=rng)
     net = models.mlp([784, 256, 10], rng=rng)
     optimizer = optim.Adam(net.parameters(), 3e-3)
 
     def loss(images: np.ndarray, labels: np.ndarray) -> tg.Tensor:
-        scores = net(images.reshape(-1, 784))
-        return -tg.sum(tg.log_softmax(scores) * np.eye(10, dtype="f4")[labels]) / len(labels)
+        logits = net(images.reshape(-1, 784))
+        return -tg.sum(tg.log_softmax(logits) * np.eye(10, dtype="f4")[labels]) / len(labels)
 
     batches = data.Batches(train.images, 20, labels=train.labels, rng=rng, epochs=30)
-    seen, held_out = [], []
+    training, held_out = [], []
     for x, labels in batches:
         value = loss(x.numpy(), labels.numpy())
         optimizer.step(tg.grad(value, optimizer.params))
-        seen.append(float(value))
-        if len(seen) % batches.per_epoch == 0:
+        training.append(float(value))
+        if len(training) % batches.per_epoch == 0:
             with tg.no_grad():
-                held_out.append((len(seen), float(loss(*test))))
+                held_out.append((len(training), float(loss(*test))))
 
     figure = canvas(10, 3.4)
-    both, rise = figure.subplots(1, 2)
-    steps = np.arange(1, len(seen) + 1)
-    both.plot(steps, seen, color=BLUE, lw=0.7, alpha=0.3)
-    both.plot(steps, image.smoothed(seen, 15), color=BLUE)
-    both.text(150, 0.009, "the 200 training digits", color=BLUE, size=9)
-    both.text(150, 1.0, "held-out digits", color=RED, size=9)
-    both.set(yscale="log", ylabel="cross-entropy, nats")
-    both.set_title("Both, logarithmic axis")
-    at, values = np.array(held_out).T
+    left, right = figure.subplots(1, 2)
+    steps = np.arange(1, len(training) + 1)
+    left.plot(steps, training, color=BLUE, lw=0.7, alpha=0.3)
+    left.plot(steps, image.smoothed(training, 15), color=BLUE)
+    left.text(150, 0.009, "training loss", color=BLUE, size=9)
+    left.text(150, 1.0, "held-out loss", color=RED, size=9)
+    left.set(yscale="log", ylabel="cross-entropy, nats")
+    left.set_title("Both losses, logarithmic axis")
+    epoch_ends, values = np.array(held_out).T
     best = int(values.argmin())
-    rise.set_title("Held-out digits alone, linear axis")
-    rise.set(ylim=(values.min() - 0.02, values[-1] + 0.06))
-    rise.annotate(
+    right.set_title("Held-out loss, linear axis")
+    right.set(ylim=(values.min() - 0.02, values[-1] + 0.06))
+    right.annotate(
         f"best: {values[best]:.2f}",
-        (at[best], values[-1] + 0.03),
+        (epoch_ends[best], values[-1] + 0.03),
         xytext=(5, 0),
         color=GREY,
         size=9,
         textcoords="offset points",
     )
-    for ax in (both, rise):
-        ax.plot(at, values, ".-", color=RED)
-        ax.axvline(at[best], color=GREY, lw=1, ls=":")
+    for ax in (left, right):
+        ax.plot(epoch_ends, values, ".-", color=RED)
+        ax.axvline(epoch_ends[best], color=GREY, lw=1, ls=":")
         ax.set(xlabel="step", xlim=(0, steps[-1]))
     return figure
 
 
-FIGURES = (drawn, planes, augmented, memorised)
+FIGURES = (image_sets, point_sets, augmented, overfitting)

@@ -1,10 +1,10 @@
-"""Draws the figures of diffusion*.md, flow.md and clocks.md, most with a formula for a denoiser.
+"""Draws the figures of diffusion*.md, flow*.md and clocks.md.
 
-Of Gaussians, and of a mixture of them, the optimal denoiser is known. Where
-the figure is about what is done with a guess, nothing else is left to be wrong.
+Most use the optimal denoiser of a mixture of Gaussians, which has a closed form, so that a
+network's errors play no part.
 
-Reading order: the formula, and a small network; noise; the bound's weights; scores; ways back;
-errors; guidance; images; lines and flows; clocks and their weights.
+Reading order: the mixture and a small network; noise; the bound; scores; sampling paths; sampling
+errors; guidance; images; flows; time parameterisations.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SHADES = LinearSegmentedColormap.from_list("shades", ["white", "#a6cfe8", BLUE, 
 Array = np.ndarray[Any, Any]
 
 
-# --- the formula, and a small network -------------------------------------------------------------
+# --- the mixture, and a small network -------------------------------------------------------------
 
 
 class Mixture:
-    """Gaussians of deviation `std` at `means` (K, D), each as likely; class K is "any of them"."""
+    """Equally likely N(means[k], std² I), means (K, D); class `labels.max() + 1` is "any"."""
 
     def __init__(self, means: Any, std: float, labels: Any = None) -> None:
         self.means, self.std = np.asarray(means, float), std
@@ -45,45 +45,45 @@ class Mixture:
         self.squares = (self.means**2).sum(axis=1)
 
     def log_parts(self, x: Array, a: float, b: float) -> Array:
-        """log N(x; a μₖ, a² std² + b²) of each k, but for 2π: (N, K)"""
+        """log N(x; a μₖ, a² std² + b²) of each k, up to a constant: (N, K)"""
         D, variance = x.shape[1], (a * self.std) ** 2 + b * b
         square = (x**2).sum(axis=1)[:, None] - 2 * a * x @ self.means.T + a * a * self.squares
         return -square / (2 * variance) - D / 2 * np.log(variance)
 
     def log_density(self, x: Array, a: float = 1.0, b: float = 0.0) -> Array:
-        """Of a x_0 + b ε, but for a constant"""
+        """log p(a x_0 + b ε = x), up to a constant: (N,)"""
         return np.logaddexp.reduce(self.log_parts(x, a, b), axis=1)
 
     def denoise(self, x: Array, a: float, b: float, classes: Any = None) -> Array:
         """E[x_0 | a x_0 + b ε = x]"""
         log_r = self.log_parts(x, a, b)
         if classes is not None:
-            told = np.asarray(classes)[:, None]
-            others = (told != self.labels) & (told != self.labels.max() + 1)
+            wanted = np.asarray(classes)[:, None]
+            others = (wanted != self.labels) & (wanted != self.labels.max() + 1)
             log_r = np.where(others, -np.inf, log_r)
         r = np.exp(log_r - log_r.max(axis=1, keepdims=True))
-        nearest = r @ self.means / r.sum(axis=1, keepdims=True)
+        mean = r @ self.means / r.sum(axis=1, keepdims=True)
         gain = a * self.std**2 / ((a * self.std) ** 2 + b * b)
-        return nearest + gain * (x - a * nearest)
+        return mean + gain * (x - a * mean)
 
     def model(self, schedule: NoiseSchedule) -> Diffusion:
         def network(x: Any, times: Any, classes: Any = None) -> Array:
             t = min(float(times.data[0]) * schedule.T / 1000, schedule.T)
             flat = x.data.reshape(len(x), -1)
-            told = None if classes is None else classes.data
-            return self.denoise(flat, *schedule.scales(t), told).reshape(x.shape)
+            labels = None if classes is None else classes.data
+            return self.denoise(flat, *schedule.scales(t), labels).reshape(x.shape)
 
         return Diffusion(network, schedule, "x_0")
 
     def velocity(self, x: Array, t: float) -> Array:
-        """E[x_1 − x_0 | t x_1 + (1 − t) x_0 = x], x_0 the noise"""
-        if t == 1:  # x_1 is x
+        """E[x_1 − x_0 | t x_1 + (1 − t) x_0 = x], where x_0 is noise"""
+        if t == 1:  # x_1 = x, and E[x_0] = 0
             return x
         return (self.denoise(x, t, 1 - t) - x) / (1 - t)
 
 
 class Points(nn.Module):
-    """A velocity of points: a perceptron of x and of waves of t, from 0 to 1."""
+    """A velocity field: an MLP of x and a sinusoidal embedding of t, from 0 to 1."""
 
     def __init__(self, width: int, layers: int = 3) -> None:
         sizes = [2 + 8, *[width] * layers, 2]
@@ -95,7 +95,7 @@ class Points(nn.Module):
 
 
 RING = Mixture(points_2d.ring_means(5), 0.12)
-LINE = Mixture([[-1.0], [0.2], [1.1]], 0.12)  # on a line, for pictures over time
+LINE = Mixture([[-1.0], [0.2], [1.1]], 0.12)  # in one dimension, to plot against time
 
 
 def normal(*shape: int, seed: int = SEED) -> Array:
@@ -103,13 +103,13 @@ def normal(*shape: int, seed: int = SEED) -> Array:
 
 
 def plane(size: float, count: int) -> tuple[Array, list[float]]:
-    """Points of a lattice (count², 2) about 0, and where an image of them lies"""
+    """A square grid of points around 0, (count², 2), and its `extent` for `imshow`"""
     ticks = np.linspace(-size, size, count)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2), [-size, size, -size, size]
 
 
 def shade(ax: Axes, log_p: Array, extent: Any, top: float | None = None) -> None:
-    """A density on a lattice, dark where it is highest, or `top`"""
+    """Show a density on a grid; the darkest colour is `top`, by default the maximum"""
     side = round(np.sqrt(log_p.size))
     p = np.exp(log_p - log_p.max()) if top is None else np.exp(log_p)
     bare(ax).imshow(
@@ -127,7 +127,7 @@ def shade(ax: Axes, log_p: Array, extent: Any, top: float | None = None) -> None
 
 
 def diffusion_forward() -> Figure:
-    """How much of an image is left with two schedules, and how that looks."""
+    """The scales of image and noise for two schedules, and an image at nine times."""
     T = 1000
     figure = canvas(10, 2.7)
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.2])
@@ -144,7 +144,7 @@ def diffusion_forward() -> Figure:
         left.plot(t / T, b, color=colour, linestyle="--", linewidth=1.3)
         left.annotate(name, (at / T, a[at]), (6, 4), textcoords="offset points", color=colour)
         shown = [schedule.q_sample(digit, time, eps) for time in range(0, T + 1, T // 8)]
-        # in one scale for all, in which 1 and −1 are well inside
+        # one grey scale for all times, from −2.5 to 2.5
         rows[name] = np.concatenate(shown) / 5 + 0.5
     left.set(xlabel="t / T")
     left.set_title("√ᾱ (solid) and √(1−ᾱ) (dashed)")
@@ -155,39 +155,38 @@ def diffusion_forward() -> Figure:
     return figure
 
 
-# --- the bound's weights --------------------------------------------------------------------------
+# --- the bound ------------------------------------------------------------------------------------
 
 
 def diffusion_bound() -> Figure:
-    """What the bound and the simple loss make of errors at each t, and what the best guess has."""
+    """The weights of the bound and the simple loss, and the optimal denoiser's error, at each t."""
     T = 1000
     schedule, t = linear(T), np.arange(2, T + 1)
     weight = 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) / schedule.snr(t)
     rng = np.random.default_rng(SEED)
     x = points_2d.mixture(4000, RING.means, RING.std, rng=rng).points.astype(float)
     eps = rng.standard_normal(x.shape)
-    some = np.unique(np.geomspace(2, T, 120).round().astype(int))
+    times = np.unique(np.geomspace(2, T, 120).round().astype(int))
     errors = []
-    for time in some:
+    for time in times:
         a, b = schedule.scales(time)
         x_t = a * x + b * eps
-        guess = (x_t - a * RING.denoise(x_t, a, b)) / b
-        errors.append(((eps - guess) ** 2).sum(axis=1).mean())
-    error = np.interp(t, some, errors)
+        eps_hat = (x_t - a * RING.denoise(x_t, a, b)) / b
+        errors.append(((eps - eps_hat) ** 2).sum(axis=1).mean())
+    error = np.interp(t, times, errors)
     figure = canvas(10, 3.4)
     left, middle, right = figure.subplots(1, 3)
     for name, w, colour in (("bound", weight, RED), ("simple loss", 1 + 0 * weight, BLUE)):
         left.loglog(t, w / w.mean(), color=colour, label=name)
-        share = np.cumsum(w * error) / (w * error).sum()
-        right.semilogx(t, share, color=colour)
+        right.semilogx(t, np.cumsum(w * error) / (w * error).sum(), color=colour)
     left.set_title("Weight of ‖ε − ε̂‖², mean 1")
     left.legend()
-    middle.semilogx(some, errors, color=INK)
+    middle.semilogx(times, errors, color=INK)
     middle.set(ylim=(0, 2.1))
     middle.set_title("‖ε − ε̂‖² of the optimal denoiser")
-    right.set_title("Their product, summed up to t")
+    right.set_title("Their product, cumulative")
     for ax in (left, middle, right):
-        ax.set(xlabel="t, of 1,000", xticks=[1, 10, 100, 1000], xticklabels=[1, 10, 100, 1000])
+        ax.set(xlabel="t (T = 1,000)", xticks=[1, 10, 100, 1000], xticklabels=[1, 10, 100, 1000])
         ax.minorticks_off()
     left.set(yticks=[1, 10], yticklabels=[1, 10])
     return figure
@@ -197,39 +196,38 @@ def diffusion_bound() -> Figure:
 
 
 def diffusion_score() -> Figure:
-    """Density and score of points with noise on them, at three levels, in the scale x_0 + σ ε."""
+    """Density and score of x_0 + σ ε at three noise levels."""
     figure = canvas(10, 3.7)
     for ax, sigma in zip(figure.subplots(1, 3), (0.15, 0.45, 1.2), strict=True):
         x, extent = plane(2.2, 161)
         shade(ax, RING.log_density(x, 1, sigma), extent)
         x, _ = plane(2.0, 15)
-        way = RING.denoise(x, 1, sigma) - x
-        ax.quiver(*x.T, *way.T, angles="xy", scale_units="xy", scale=4, color=RED, width=0.005)
+        step = RING.denoise(x, 1, sigma) - x
+        ax.quiver(*x.T, *step.T, angles="xy", scale_units="xy", scale=4, color=RED, width=0.005)
         ax.plot(*RING.means.T, "o", color="white", markeredgecolor=INK, markersize=5)
         ax.set_title(f"σ = {sigma}")
     return figure
 
 
-# --- ways back ------------------------------------------------------------------------------------
+# --- sampling paths -------------------------------------------------------------------------------
 
 
 def diffusion_paths() -> Figure:
-    """Eight paths from noise to data on a line, over the density at each time, with and without
-    chance."""
+    """Eight ancestral and eight DDIM paths in one dimension, over the density at each time."""
     T = 1000
     schedule = cosine(T)
     model = LINE.model(schedule)
     times, x = np.linspace(0, T, 251), np.linspace(-3, 3, 301)
     columns = [np.exp(LINE.log_density(x[:, None], *schedule.scales(t))) for t in times]
-    # each time's own highest value is dark, or only the end would be seen
+    # scaled at each time, otherwise only the end would be visible
     density = np.array([column / column.max() for column in columns]).T
     noise = np.linspace(-1.75, 1.75, 8)[:, None]
     figure = canvas(10, 4.2)
     axes = figure.subplots(1, 2, sharey=True)
-    draws = samplers.ancestral(model, noise, rng=np.random.default_rng(SEED))
+    ancestral = samplers.ancestral(model, noise, rng=np.random.default_rng(SEED))
     kinds = {
-        "Ancestral: a draw at each of 1,000 steps": draws,
-        "DDIM, the same noise: no draw after x_T": samplers.ddim(model, noise, steps=T),
+        "Ancestral: fresh noise at each of 1,000 steps": ancestral,
+        "DDIM from the same x_T: deterministic": samplers.ddim(model, noise, steps=T),
     }
     for ax, (name, steps) in zip(axes, kinds.items(), strict=True):
         ax.imshow(
@@ -241,8 +239,8 @@ def diffusion_paths() -> Figure:
             interpolation="bilinear",
             alpha=0.75,
         )
-        ways = np.array([noise, *(step.x for step in steps)])[..., 0]
-        ax.plot(np.linspace(1, 0, T + 1), ways, color=RED, linewidth=0.7)
+        paths = np.array([noise, *(step.x for step in steps)])[..., 0]
+        ax.plot(np.linspace(1, 0, T + 1), paths, color=RED, linewidth=0.7)
         ax.grid(False)
         ax.set(xlim=(1, 0), ylim=(-2.6, 2.6), xlabel="t / T")
         ax.set_title(name)
@@ -250,11 +248,11 @@ def diffusion_paths() -> Figure:
     return figure
 
 
-# --- errors ---------------------------------------------------------------------------------------
+# --- sampling errors ------------------------------------------------------------------------------
 
 
 def diffusion_order() -> Figure:
-    """Errors of samplers against the calls of the network: of points, and of a variance."""
+    """Errors of samplers against network calls: of each point, and of the samples' variance."""
     schedule, noise = linear(1000), normal(400, 2)
     model = RING.model(schedule)
     figure = canvas(10, 4.2)
@@ -286,8 +284,8 @@ def diffusion_order() -> Figure:
         )
     guide(left, 1, 0.05)
     guide(left, 2, 0.008)
-    left.set(xlabel="calls of the network, n", ylabel="distance from the exact end, RMS")
-    left.set_title("Five Gaussians on a ring: each point")
+    left.set(xlabel="network calls, n", ylabel="RMS error of the samples")
+    left.set_title("Five Gaussians on a ring")
     left.legend(loc="lower left")
     counts = np.array([5, 10, 20, 40, 80, 160, 320])
     for name, eta, colour, marker in (
@@ -300,8 +298,8 @@ def diffusion_order() -> Figure:
             counts, errors, marker + "-", color=colour, markersize=5, linewidth=1.2, label=name
         )
     guide(right, 1, 0.5)
-    right.set(xlabel="calls of the network, n", ylabel="error of the variance, relative")
-    right.set_title("A Gaussian of variance ¼: the samples’ variance")
+    right.set(xlabel="network calls, n", ylabel="relative error of the variance")
+    right.set_title("One Gaussian, N(0, ¼)")
     right.legend(loc="lower left")
     right.set(
         yticks=[0.02, 0.05, 0.1, 0.2, 0.5, 1],
@@ -314,7 +312,7 @@ def diffusion_order() -> Figure:
 
 
 def guide(ax: Axes, order: int, at: float) -> None:
-    """A dotted line that falls as 1/n or 1/n², from `at` where n is 80"""
+    """A dotted line proportional to 1/n or 1/n², equal to `at` at n = 80"""
     n = np.array([80, 320])
     ax.loglog(n, at * (n / 80) ** -float(order), color=GREY, linewidth=1.2, linestyle=":")
     ax.annotate(
@@ -328,7 +326,7 @@ def guide(ax: Axes, order: int, at: float) -> None:
 
 
 def variance(schedule: NoiseSchedule, steps: int, eta: float) -> float:
-    """Of what DDIM draws, where x_0 ~ N(0, ¼): each step is linear, so that it can be followed"""
+    """The variance of DDIM's samples for x_0 ~ N(0, ¼), exactly, since each step is linear"""
     found = 1.0
     for t, s in pairwise(schedule.times(steps)):
         (a, b), (a_s, b_s) = schedule.scales(t), schedule.scales(s)
@@ -342,7 +340,7 @@ def variance(schedule: NoiseSchedule, steps: int, eta: float) -> float:
 
 
 def diffusion_guidance() -> Figure:
-    """Samples of one class of three with four weights, over p(x) p(c|x)^w."""
+    """Samples of one class of three with four guidance weights, over p(x) p(c|x)^w."""
     model = THREE.model(cosine(1000))
     noise = normal(1000, 2)
     classes = np.zeros(len(noise), int)
@@ -351,11 +349,11 @@ def diffusion_guidance() -> Figure:
     own = THREE.labels == 0
     for ax, weight in zip(figure.subplots(1, 4), (0, 1, 2, 5), strict=True):
         parts = THREE.log_parts(x, 1, 0)
-        every = np.logaddexp.reduce(parts, axis=1)
-        shade(ax, every + weight * (np.logaddexp.reduce(parts[:, own], axis=1) - every), extent)
+        log_p = np.logaddexp.reduce(parts, axis=1)
+        shade(ax, log_p + weight * (np.logaddexp.reduce(parts[:, own], axis=1) - log_p), extent)
         guided = samplers.guided(model, weight, 3)
-        found = samplers.last(samplers.heun(guided, noise, classes, steps=60))
-        ax.plot(*found.T, ".", color=RED, markersize=2.4, alpha=0.8, markeredgewidth=0)
+        samples = samplers.last(samplers.heun(guided, noise, classes, steps=60))
+        ax.plot(*samples.T, ".", color=RED, markersize=2.4, alpha=0.8, markeredgewidth=0)
         ax.plot(*THREE.means[own].T, "o", color="white", markeredgecolor=INK, markersize=5)
         ax.plot(*THREE.means[~own].T, "x", color=INK, markersize=5)
         ax.set(xlim=(-2.5, 2.2), ylim=(-2.1, 2.8))
@@ -372,40 +370,39 @@ THREE = Mixture(
 
 
 def diffusion_restore() -> Figure:
-    """Halves filled in and digits changed to others, by the best denoiser of 4,000 drawn digits."""
+    """Inpainted and edited digits, by the optimal denoiser of 4,000 synthetic digits."""
     train, test = data.load("digits", train=4000, test=200)
     digits = Mixture(2 * train.images.reshape(-1, 784) - 1, 0.1, train.labels)
     model, rng = digits.model(cosine(1000)), np.random.default_rng(SEED)
-    some = 2 * test.images[[int(np.flatnonzero(test.labels == k)[0]) for k in range(8)]] - 1
-    noise = normal(*some.shape)
+    x = 2 * test.images[[int(np.flatnonzero(test.labels == k)[0]) for k in range(8)]] - 1
+    noise = normal(*x.shape)
     mask = np.zeros((28, 28, 1))
     mask[:, :14] = 1
-    rows = {"image": some, "known half": np.where(mask, some, 0)}
+    inpainted = {"image": x, "known half": np.where(mask, x, 0)}
     for resample in (1, 10):
-        filled = editing.repaint(
-            model, noise, some, mask, rng=np.random.default_rng(1), steps=30, resample=resample
+        steps = editing.repaint(
+            model, noise, x, mask, rng=np.random.default_rng(1), steps=30, resample=resample
         )
-        rows[f"resample = {resample}"] = samplers.last(filled)
-    figure = canvas(10, 2.7)
-    left, right = figure.subplots(1, 2)
-    image.compare(left, {k: np.clip(x / 2 + 0.5, 0, 1) for k, x in rows.items()}, columns=8)
-    left.set_title("repaint")
-    rows = {"image": some}
+        inpainted[f"resample = {resample}"] = samplers.last(steps)
+    edited = {"image": x}
     for start in (300, 600, 900):
-        edited = editing.edit(model, some, start, (np.arange(8) + 3) % 10, rng=rng, steps=30)
-        rows[f"start = {start}"] = samplers.last(edited)
-    image.compare(right, {k: np.clip(x / 2 + 0.5, 0, 1) for k, x in rows.items()}, columns=8)
-    right.set_title("edit, to the digit plus three")
+        steps = editing.edit(model, x, start, (np.arange(8) + 3) % 10, rng=rng, steps=30)
+        edited[f"start = {start}"] = samplers.last(steps)
+    figure = canvas(10, 2.7)
+    titles = {"Inpainting": inpainted, "Editing to the digit plus three": edited}
+    for ax, (title, rows) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        image.compare(ax, {k: np.clip(y / 2 + 0.5, 0, 1) for k, y in rows.items()}, columns=8)
+        ax.set_title(title)
     return figure
 
 
-# --- lines and flows ------------------------------------------------------------------------------
+# --- flows ----------------------------------------------------------------------------------------
 
 WHEEL = Mixture(points_2d.ring_means(6, 2.6), 0.25)
 
 
 def flow_crossing() -> Figure:
-    """Lines between random pairs and optimal pairs, and the paths of the random pairs' flow."""
+    """Lines between random and between optimal pairs, and the flow of the random pairs."""
     rng = np.random.default_rng(SEED)
     noise = rng.standard_normal((40, 2))
     ends = points_2d.mixture(40, WHEEL.means, WHEEL.std, rng=rng).points.astype(float)
@@ -414,28 +411,28 @@ def flow_crossing() -> Figure:
     kinds = {
         "Random pairs": noise + times[:, None, None] * (ends - noise),
         "Optimal pairs": paired + times[:, None, None] * (ends - paired),
-        "Random pairs’ flow": np.stack(list(ode.path(WHEEL.velocity, noise, times))),
+        "Flow of random pairs": np.stack(list(ode.path(WHEEL.velocity, noise, times))),
     }
     shades = LinearSegmentedColormap.from_list("time", [ORANGE, "#d0d0d0", BLUE])
     figure = canvas(10, 3.5)
-    for ax, (name, way) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
+    for ax, (name, paths) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
         bare(ax)
-        for x in way.swapaxes(0, 1):
-            pieces = np.stack([x[:-1], x[1:]], axis=1)
+        for x in paths.swapaxes(0, 1):
+            segments = np.stack([x[:-1], x[1:]], axis=1)
             ax.add_collection(
-                LineCollection(pieces, array=times[1:], cmap=shades, capstyle="round")
+                LineCollection(segments, array=times[1:], cmap=shades, capstyle="round")
             )
-        ax.plot(*way[0].T, "o", color=ORANGE, markersize=3)
-        ax.plot(*way[-1].T, "o", color=BLUE, markersize=3)
-        length = np.linalg.norm(np.diff(way, axis=0), axis=-1).sum(axis=0).mean()
+        ax.plot(*paths[0].T, "o", color=ORANGE, markersize=3)
+        ax.plot(*paths[-1].T, "o", color=BLUE, markersize=3)
+        length = np.linalg.norm(np.diff(paths, axis=0), axis=-1).sum(axis=0).mean()
         ax.set(aspect="equal", xlim=(-3.5, 3.5), ylim=(-3.1, 3.1))
         ax.set_title(f"{name}: mean length {length:.2f}")
     return figure
 
 
 @functools.cache
-def learnt(kind: str) -> Points:
-    """A flow of the wheel's points: of pairs at "random", "minibatch_ot", or of "reflow"."""
+def trained(kind: str) -> Points:
+    """A flow to WHEEL, trained on "random", "minibatch_ot" or "reflow" pairs."""
     network, rng = Points(64), np.random.default_rng(SEED)
     steps, ema = 1200, optim.EMA(network.parameters(), 0.99)
     optimizer = optim.Adam(network.parameters(), optim.cosine(5e-3, steps))
@@ -443,7 +440,7 @@ def learnt(kind: str) -> Points:
     loss: Any = partial(flow.flow_loss, minibatch_ot=kind == "minibatch_ot")
     if kind == "reflow":
         x_0 = normal(20_000, 2).astype(np.float32)
-        x, loss = flow.reflow_pairs(learnt("random"), x_0, size=20_000), flow.reflow_loss
+        x, loss = flow.reflow_pairs(trained("random"), x_0, size=20_000), flow.reflow_loss
     batches = data.Batches(x, 128, rng=rng)
     for _, _ in zip(
         range(steps),
@@ -459,7 +456,7 @@ def learnt(kind: str) -> Points:
 
 
 def flow_reflow() -> Figure:
-    """What one step of Euler makes of three flows, and the error against the number of steps."""
+    """One Euler step along three flows, and the error against the number of steps."""
     x_0 = normal(800, 2, seed=SEED + 1).astype(np.float32)
     counts = [1, 2, 4, 8, 16, 32]
     figure = canvas(10, 2.9)
@@ -473,14 +470,14 @@ def flow_reflow() -> Figure:
         ),
         strict=True,
     ):
-        f = flow.velocity(learnt(kind))
+        f = flow.velocity(trained(kind))
         end = ode.solve(f, x_0, (0, 1), ode.Adaptive())
-        found = [ode.solve(f, x_0, np.linspace(0, 1, n + 1), ode.euler) for n in counts]
+        ends = [ode.solve(f, x_0, np.linspace(0, 1, n + 1), ode.euler) for n in counts]
         bare(ax).plot(*end.T, ".", color=GREY, markersize=2)
-        ax.plot(*found[0].T, ".", color=colour, markersize=2)
+        ax.plot(*ends[0].T, ".", color=colour, markersize=2)
         ax.set(aspect="equal", xlim=(-3.6, 3.6), ylim=(-3.6, 3.6))
         ax.set_title(name)
-        errors = [np.sqrt(((x - end) ** 2).sum(axis=1).mean()) for x in found]
+        errors = [np.sqrt(((x - end) ** 2).sum(axis=1).mean()) for x in ends]
         right.loglog(counts, errors, "o-", color=colour, markersize=4, linewidth=1.2)
     right.set(xlabel="Euler steps", xticks=counts, xticklabels=counts)
     right.minorticks_off()
@@ -489,7 +486,7 @@ def flow_reflow() -> Figure:
 
 
 def flow_density() -> Figure:
-    """A density, that of a network that has learnt from points of it, and the network's samples."""
+    """A spiral's density, the density that a flow learned from its points, and samples."""
     turn = np.linspace(0.8, 3.6, 60) * np.pi
     means = 0.21 * turn[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     network, rng = Points(96), np.random.default_rng(SEED)
@@ -500,30 +497,30 @@ def flow_density() -> Figure:
         range(steps), flow.train(network, batches, optimizer, rng=rng, ema=ema), strict=False
     ):
         pass
-    at, extent = plane(2.9, 90)
+    grid, extent = plane(2.9, 90)
     held = points_2d.mixture(2000, means, std, rng=rng).points
     times = np.linspace(1, 0, 25)
     with ema.applied():
-        found, nats = (
+        learned, learned_held = (
             flow.log_likelihood(network, x, times=times, step=ode.heun, size=len(x))
-            for x in (at.astype(np.float32), held)
+            for x in (grid.astype(np.float32), held)
         )
-        drawn = flow.sample(network, (2000, 2), rng=rng, steps=24, size=2000)
+        samples = flow.sample(network, (2000, 2), rng=rng, steps=24, size=2000)
     figure = canvas(10, 3.6)
-    truth, best = (points_2d.log_density(x, means, std) for x in (at, held))
+    truth, true_held = (points_2d.log_density(x, means, std) for x in (grid, held))
     left, middle, right = figure.subplots(1, 3)
     top = np.exp(truth.max())
     shade(left, truth, extent, top)
-    shade(middle, found, extent, top)
-    bare(right).plot(*drawn.T, ".", color=BLUE, markersize=2)
+    shade(middle, learned, extent, top)
+    bare(right).plot(*samples.T, ".", color=BLUE, markersize=2)
     right.set(aspect="equal", xlim=extent[:2], ylim=extent[2:])
-    left.set_title(f"p(x): mean log p −{-best.mean():.2f}")
-    middle.set_title(f"The network’s: −{-nats.mean():.2f}")
-    right.set_title("Its samples")
+    left.set_title(f"True density: mean log p −{-true_held.mean():.2f}")
+    middle.set_title(f"Learned density: −{-learned_held.mean():.2f}")
+    right.set_title("Samples")
     return figure
 
 
-# --- clocks ---------------------------------------------------------------------------------------
+# --- time parameterisations -----------------------------------------------------------------------
 
 SIGMAS = np.exp(np.linspace(-4, 4, 401))
 
@@ -533,7 +530,7 @@ def clocks_plane() -> Figure:
     figure = canvas(10, 4)
     left, right = figure.subplots(1, 2)
     angle = np.linspace(0, np.pi / 2, 100)
-    ways = {
+    curves = {
         "x + σ ε  (Karras et al.)": (np.ones(2), np.array([0, 1.55]), GREEN),
         "√ᾱ x + √(1−ᾱ) ε  (diffusion)": (np.cos(angle), np.sin(angle), RED),
         "t x + (1−t) ε  (flow)": (np.array([1, 0]), np.array([0, 1]), BLUE),
@@ -548,7 +545,7 @@ def clocks_plane() -> Figure:
         for scale, colour in ((1, GREEN), (1 / root, RED), (1 / (1 + sigma), BLUE)):
             if scale * sigma < 1.6:
                 left.plot(scale, scale * sigma, "o", color=colour, markersize=5)
-    for name, (a, b, colour) in ways.items():
+    for name, (a, b, colour) in curves.items():
         left.plot(a, b, color=colour, label=name)
     left.set(
         xlabel="a, scale of the data",
@@ -560,17 +557,17 @@ def clocks_plane() -> Figure:
     )
     left.set_title("Three interpolations: one ray, one σ")
     left.legend(loc="upper right", bbox_to_anchor=(1.03, 1.0))
-    part = np.linspace(0, 1, 201)
+    t = np.linspace(0, 1, 201)
     T = 1000
-    clocks = {
-        "diffusion, linear": (linear(T).sigma(part[1:] * T), part[1:], RED, "--"),
-        "diffusion, cosine": (cosine(T).sigma(part[1:] * T), part[1:], RED, "-"),
-        "flow": (part[1:-1] / (1 - part[1:-1]), part[1:-1], BLUE, "-"),
-        "Karras et al.": (samplers.edm_sigmas(linear(T), 201)[-2::-1], part, GREEN, "-"),
+    schedules = {
+        "diffusion, linear": (linear(T).sigma(t[1:] * T), t[1:], RED, "--"),
+        "diffusion, cosine": (cosine(T).sigma(t[1:] * T), t[1:], RED, "-"),
+        "flow": (t[1:-1] / (1 - t[1:-1]), t[1:-1], BLUE, "-"),
+        "Karras et al.": (samplers.edm_sigmas(linear(T), 201)[-2::-1], t, GREEN, "-"),
     }
-    for name, (sigma, time, colour, style) in clocks.items():
+    for name, (sigma, time, colour, style) in schedules.items():
         right.semilogy(time, sigma, style, color=colour, label=name)
-    right.set(xlabel="fraction of the time, from data to noise", ylabel="σ", ylim=(0.005, 200))
+    right.set(xlabel="time, from data (0) to noise (1)", ylabel="σ", ylim=(0.005, 200))
     right.set_title("Four schedules: σ over time")
     right.legend(loc="lower right")
     return figure
@@ -586,8 +583,8 @@ def clocks_weights() -> Figure:
     )
     curves = {
         "bound": (SIGMAS, np.ones(len(SIGMAS)), INK),
-        "ε, linear": (*clocked(linear(1000)), ORANGE),
-        "ε, cosine": (*clocked(cosine(1000)), RED),
+        "ε, linear": (*log_sigma_density(linear(1000)), ORANGE),
+        "ε, cosine": (*log_sigma_density(cosine(1000)), RED),
         "flow; v, cosine": (SIGMAS, SIGMAS, BLUE),
     }
     figure = canvas(10, 3.7)
@@ -595,18 +592,17 @@ def clocks_weights() -> Figure:
     for name, (sigma, weight, colour) in curves.items():
         left.loglog(sigma, weight / np.interp(1, sigma, weight), color=colour, label=name)
         product = weight * np.interp(sigma, SIGMAS, error)
-        whole = np.trapezoid(product, np.log(sigma))
-        right.semilogx(sigma, product / whole, color=colour)
+        right.semilogx(sigma, product / np.trapezoid(product, np.log(sigma)), color=colour)
     left.set(xlabel="σ", ylim=(1e-2, 1e2))
-    left.set_title("Weight of ‖ε − ε̂‖² per unit of log σ; 1 at σ = 1")
+    left.set_title("Weight of ‖ε − ε̂‖² per unit of log σ (1 at σ = 1)")
     left.legend(loc="upper left")
     right.set(xlabel="σ")
     right.set_title("Loss of the optimal denoiser per unit of log σ")
     return figure
 
 
-def clocked(schedule: NoiseSchedule) -> tuple[Array, Array]:
-    """σ at each t, and the density of log σ where t is drawn evenly from 1 to T"""
+def log_sigma_density(schedule: NoiseSchedule) -> tuple[Array, Array]:
+    """σ at each t, and the density of log σ for t ~ U{1 … T}, up to a factor"""
     log_sigma = np.log(schedule.sigma(np.arange(1, schedule.T + 1)))
     within = (SIGMAS[0] <= np.exp(log_sigma)) & (np.exp(log_sigma) <= SIGMAS[-1])
     return np.exp(log_sigma[within]), 1 / np.gradient(log_sigma)[within]

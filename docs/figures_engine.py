@@ -1,4 +1,4 @@
-"""Draws the figures of the chapters on the engine, from numbers computed while it draws."""
+"""The figures of the chapters on the engine, computed as they are drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tinygen as tg
 
 
 def diamond() -> Figure:
-    """y = x·x + x at x = 3: values go up the graph, cotangents come down and add up."""
+    """y = x·x + x at x = 3: values go forward, derivatives come back and add up."""
     figure = canvas(8, 2.5)
     places = {"x": (0.0, 0.0), "z = x · x": (1.35, 0.62), "y = z + x": (2.7, 0.0)}
     values = {"x": 3, "z = x · x": 9, "y = z + x": 12}
@@ -29,7 +29,7 @@ def diamond() -> Figure:
     ]
     for ax, backwards in zip(figure.subplots(1, 2), (False, True), strict=True):
         bare(ax).set(xlim=(-0.55, 3.25), ylim=(-0.5, 1.08), aspect="equal")
-        ax.set_title("backward: cotangents" if backwards else "forward: values")
+        ax.set_title("backward: derivatives" if backwards else "forward: values")
         colour = RED if backwards else BLUE
         for start, end, bend, local in edges:
             ends = (places[end], places[start]) if backwards else (places[start], places[end])
@@ -80,7 +80,7 @@ def diamond() -> Figure:
 
 
 def counted_calls(count: int) -> tuple[int, int]:
-    """How many vjps a chain of `count` diamonds x + x takes: path by path, and in tinygen."""
+    """Calls of vjps on a chain of `count` diamonds x + x: path by path, and in tinygen."""
     calls = 0
 
     def vjp(g: tg.Tensor, _: tg.Tensor) -> tg.Tensor:
@@ -96,14 +96,14 @@ def counted_calls(count: int) -> tuple[int, int]:
     for _ in range(count):
         z = tg.record(y.data + y.data, (y, vjp), (y, vjp))
         edges[id(z)] = ((y, vjp), (y, vjp))
-        kept.append(z)  # so that no id is used twice
+        kept.append(z)  # keeps ids unique
         y = z
     assert tg.grad(y, x).item() == 2.0**count
     return path_by_path(y), calls
 
 
 def vjp_calls() -> Figure:
-    """Calls of vjps on a chain of diamonds, path by path and in topological order."""
+    """Local derivatives used on a chain of diamonds, path by path and in topological order."""
     figure = canvas(7, 3.6)
     ax = figure.subplots()
     n = np.arange(1, 16)
@@ -117,25 +117,25 @@ def vjp_calls() -> Figure:
         xlim=(0.5, 18.8),
         xticks=range(1, 16, 2),
         xlabel="diamonds in the chain",
-        ylabel="calls of vjps",
+        ylabel="local derivatives used",
     )
-    ax.set_title("Every further diamond doubles the paths, and adds two edges")
+    ax.set_title("Each diamond doubles the paths, but adds only two edges")
     return figure
 
 
 def derivatives() -> Figure:
-    """A function, its first three derivatives, and the Taylor polynomials made of them."""
+    """A function, its first three derivatives, and its Taylor polynomials."""
 
     def f(x: tg.Tensor) -> tg.Tensor:
         return tg.sin(1.3 * x) * tg.exp(-x * x / 12)
 
     def tower(at: np.ndarray, order: int) -> list[np.ndarray]:
         x = tg.Tensor(at, requires_grad=True)
-        y, found = f(x), []
+        y, values = f(x), []
         for _ in range(order + 1):
-            found.append(y.numpy())
+            values.append(y.numpy())
             y = tg.grad(y.sum(), x, create_graph=True)
-        return found
+        return values
 
     figure = canvas(10, 3.9)
     left, right = figure.subplots(1, 2)
@@ -151,15 +151,15 @@ def derivatives() -> Figure:
     right.plot(x, f(tg.Tensor(x)).numpy(), color=INK, linewidth=2.6)
     shades = {1: SKY, 2: ORANGE, 3: GREEN, 9: RED}
     total, factorial = np.zeros_like(x), 1.0
-    for k, slope in enumerate(tower(np.array([at]), max(shades))):
+    for k, derivative in enumerate(tower(np.array([at]), max(shades))):
         factorial *= max(k, 1)
-        total = total + slope[0] / factorial * (x - at) ** k
+        total = total + derivative[0] / factorial * (x - at) ** k
         if k in shades:
             right.plot(x, total, color=shades[k], linewidth=1.6, label=f"order {k}")
     right.plot(at, f(tg.Tensor(at)).item(), "o", color=INK, markersize=7)
     right.legend(loc="lower left", handlelength=1.2)
     right.set(xlabel="x", xlim=(-5, 5), ylim=(-2.2, 1.4))
-    right.set_title("Taylor polynomials, of the derivatives at x = 1.7")
+    right.set_title("Taylor polynomials at x = 1.7")
     return figure
 
 
@@ -167,13 +167,13 @@ def derivatives() -> Figure:
 
 
 def patches() -> Figure:
-    """A 5 × 5 image, its nine 3 × 3 patches as rows of a matrix, and the product with a kernel."""
+    """A 5 × 5 image, its nine 3 × 3 patches as rows of a matrix, and the product with a filter."""
     image = np.array(
         [[0, 0, 1, 2, 0], [0, 3, 4, 0, 0], [0, 5, 6, 7, 0], [0, 0, 0, 8, 0], [0, 9, 8, 0, 0]], float
     )
-    kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], float)
+    taps = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], float)
     matrix = tg.patches(image[None, :, :, None], 3).numpy().reshape(9, 9)
-    result = tg.conv2d(image[None, :, :, None], kernel[:, :, None, None]).numpy().reshape(3, 3)
+    result = tg.conv2d(image[None, :, :, None], taps[:, :, None, None]).numpy().reshape(3, 3)
     marked = {0: BLUE, 4: ORANGE, 8: GREEN}
 
     figure = canvas(10, 4.2)
@@ -194,10 +194,10 @@ def patches() -> Figure:
     numbers(ax, matrix, colours)
     for n, colour in marked.items():
         ax.add_patch(Rectangle((0, n), 9, 1, fill=False, edgecolor=colour, linewidth=2))
-    ax.set_title("its patches, 9 × 9: one row per place")
+    ax.set_title("its patches, 9 × 9: one per row")
 
     ax = bare(axes[2])
-    numbers(ax, kernel.reshape(9, 1), np.full((9, 1), "#f0dce8", object))
+    numbers(ax, taps.reshape(9, 1), np.full((9, 1), "#f0dce8", object))
     ax.set_title("filter")
 
     ax = bare(axes[3])
@@ -208,14 +208,14 @@ def patches() -> Figure:
     for n, colour in marked.items():
         i, j = divmod(n, 3)
         ax.add_patch(Rectangle((j, i), 1, 1, fill=False, edgecolor=colour, linewidth=2))
-    ax.set_title("product, 3 × 3")
+    ax.set_title("result, 3 × 3")
     for ax, y, sign in ((axes[2], 4.5, "×"), (axes[3], 1.5, "=")):
         ax.text(-0.65, y, sign, fontsize=15, ha="center", va="center", color=GREY)
     return figure
 
 
 def matrix_of(convolve: Callable[[np.ndarray], tg.Tensor], size: tuple[int, int]) -> np.ndarray:
-    """The matrix of a linear map of images: its columns are what the unit images become."""
+    """The matrix of a linear map of images, column by column."""
     H, W = size
     units = np.eye(H * W).reshape(H * W, H, W, 1)
     return convolve(units).numpy().reshape(H * W, -1).T
@@ -228,7 +228,7 @@ def matrices() -> Figure:
         ["#b97f00", ORANGE, "#f6d790"],
         ["#00694d", GREEN, "#99d5c2"],
     ]
-    taps = list(itertools.chain(*shades))  # a hue for each row of the kernel
+    taps = list(itertools.chain(*shades))  # one hue per row of the filter
     row = np.arange(1.0, 5.0).reshape(1, 4, 1, 1)
     square = np.arange(1.0, 10.0).reshape(3, 3, 1, 1)
     flat = ((0, 0), (1, 1))
@@ -294,7 +294,7 @@ def matrices() -> Figure:
 
 
 def phases() -> Figure:
-    """Stride 2: which entries of the kernel reach which pixels of the image."""
+    """Stride 2: which weights of the filter reach which pixels of the image."""
     colours = {(0, 0): BLUE, (0, 1): ORANGE, (1, 0): GREEN, (1, 1): PURPLE}
     figure = canvas(10, 4.4)
     grid = figure.add_gridspec(1, 3, width_ratios=(5, 9, 5.5))
@@ -311,7 +311,7 @@ def phases() -> Figure:
 
     ax = bare(figure.add_subplot(grid[1]))
     for i, j in itertools.product(range(8), range(8)):
-        # pixel m takes from the entries k with k ≡ m + p (mod 2); here the padding p is 1
+        # pixel m receives from the weights k ≡ m + p (mod 2); here the padding p is 1
         colour = colours[(i + 1) % 2, (j + 1) % 2]
         ax.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.5))
     for i, j in itertools.product(range(4), range(4)):
@@ -341,7 +341,7 @@ def phases() -> Figure:
 
 
 def overlaps() -> Figure:
-    """How many entries of y reach each pixel under a transposed convolution of stride 2."""
+    """The number of elements of y that reach each pixel in a transposed convolution."""
     figure = canvas(9, 4.6)
     axes = figure.subplots(1, 2)
     for ax, K in zip(axes, (3, 4), strict=True):
@@ -350,8 +350,8 @@ def overlaps() -> Figure:
         ramp = ["#f0f4f8", "#b5d3e8", "", "#0072B2"]
         tints = np.array([[ramp[int(c) - 1] for c in line] for line in counts], object)
         numbers(bare(ax), counts, tints, size=9)
-        even = "2 divides 4: even inside the border" if K == 4 else "2 does not divide 3: uneven"
-        ax.set_title(f"{K} × {K} filter, stride 2\n{even}")
+        overlap = "2 divides 4: even inside the border" if K == 4 else "2 does not divide 3: uneven"
+        ax.set_title(f"{K} × {K} filter, stride 2\n{overlap}")
     return figure
 
 
@@ -359,7 +359,7 @@ def overlaps() -> Figure:
 
 
 def marks() -> Figure:
-    """Computed against measured gradients: each mistake leaves a mark of its own."""
+    """Computed against measured gradients: each mistake leaves its own mark."""
     rng = np.random.default_rng(5)
     x, w, g = rng.normal(size=(6, 5)), rng.normal(size=(5, 5)), rng.normal(size=(6, 5))
     h = 1e-4
@@ -382,7 +382,7 @@ def marks() -> Figure:
     }
     figure = canvas(8.4, 6)
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    reach = 1.08 * max(np.abs(each).max() for each in cases.values())
+    reach = 1.08 * max(np.abs(gradient).max() for gradient in cases.values())
     for n, (ax, (title, computed)) in enumerate(zip(axes.flat, cases.items(), strict=True)):
         ax.axline((0, 0), slope=1, color=GREY, linewidth=0.9)
         ax.plot(
@@ -398,7 +398,7 @@ def marks() -> Figure:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.set_title(title)
         if n >= 3:
-            ax.set_xlabel("measured slope")
+            ax.set_xlabel("measured gradient")
         if n % 3 == 0:
             ax.set_ylabel("computed gradient")
     return figure
@@ -408,7 +408,7 @@ def marks() -> Figure:
 
 
 def steps() -> Figure:
-    """The error of three numerical slopes against the step, and tinygen's step."""
+    """The error of three difference quotients against the step, and tinygen's first step."""
 
     def f(x: float) -> float:
         return float(np.exp(np.sin(3 * x)))
@@ -425,15 +425,15 @@ def steps() -> Figure:
         once = [(4 * c[1] - c[0]) / 3, (4 * c[2] - c[1]) / 3]
         return (16 * once[1] - once[0]) / 15
 
-    slopes = {
+    quotients = {
         "one-sided, O(h)": (RED, lambda h: (f(x + h) - f(x)) / h),
         "central, O(h²)": (ORANGE, central),
         "central, extrapolated from\nh, h/2 and h/4, O(h⁶)": (BLUE, richardson),
     }
     figure = canvas(8, 4.4)
     ax = figure.subplots()
-    for name, (colour, slope) in slopes.items():
-        errors = np.array([abs(slope(float(k)) - exact) / abs(exact) for k in h])
+    for name, (colour, quotient) in quotients.items():
+        errors = np.array([abs(quotient(float(k)) - exact) / abs(exact) for k in h])
         ax.loglog(
             h,
             np.maximum(errors, 1e-17),
@@ -448,27 +448,27 @@ def steps() -> Figure:
     ax.text(step * 0.8, 2e1, "tinygen’s\nfirst step", ha="right", va="top", fontsize=9)
     ax.text(3e-12, 3e-1, "rounding:\nerror ∝ 1/h", color=GREY, fontsize=9)
     ax.text(2e-2, 1e-13, "truncation:\nerror ∝ hⁿ", color=GREY, fontsize=9)
-    ax.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-16, 1e2))
-    ax.set_title("Slope of exp(sin 3x) at x = 0.7, in float64")
+    ax.set(xlabel="step h", ylabel="relative error", ylim=(1e-16, 1e2))
+    ax.set_title("Derivative of exp(sin 3x) at x = 0.7, in float64")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure
 
 
 def sides() -> Figure:
-    """One-sided slopes as the step shrinks: they meet, stay apart, or run away."""
+    """One-sided derivatives as the step shrinks: they meet, stay apart, or diverge."""
     h = 2.0 ** np.arange(-20.0, 1.0)
     cases = {
         "smooth: the sides meet\ntanh at 0.5": (lambda x: np.tanh(x), 0.5),
         "a kink: they stay apart\nrelu at 0": (lambda x: np.maximum(x, 0.0), 0.0),
-        "a jump: they run away as 1/h\nstep at 0": (lambda x: np.where(x > 0, 1.0, 0.0), 0.0),
+        "a jump: one grows as 1/h\nstep at 0": (lambda x: np.where(x > 0, 1.0, 0.0), 0.0),
     }
     figure = canvas(10, 3.5)
     for n, (ax, (title, (f, x))) in enumerate(
         zip(figure.subplots(1, 3), cases.items(), strict=True)
     ):
         right, left = (f(x + h) - f(x)) / h, (f(x) - f(x - h)) / h
-        ax.semilogx(h, right, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="forward")
-        ax.semilogx(h, left, "o-", color=ORANGE, markersize=3.5, linewidth=1.2, label="backward")
+        ax.semilogx(h, right, "o-", color=BLUE, markersize=3.5, linewidth=1.2, label="right side")
+        ax.semilogx(h, left, "o-", color=ORANGE, markersize=3.5, linewidth=1.2, label="left side")
         if n < 2:
             ax.set(ylim=(-0.12, 1.15))
         else:
@@ -478,7 +478,7 @@ def sides() -> Figure:
             ax.text(1e-3, 0.5, "accepted: any\nvalue between", ha="center", va="center", fontsize=9)
         ax.set(xlabel="step h")
         ax.set_title(title)
-    figure.axes[0].set_ylabel("slope")
+    figure.axes[0].set_ylabel("difference quotient")
     figure.axes[0].legend(loc="lower left")
     return figure
 
@@ -487,16 +487,12 @@ def sides() -> Figure:
 
 
 def passes() -> Figure:
-    """In which order a formula of five operations touches a large array: plainly, and fused."""
+    """The order in which a formula of five operations works on a large array, plain and fused."""
     operations, blocks = 5, 8
-    names = ("g · s", "1 − s", "x · (1 − s)", "1 + …", "their product")
+    names = ("g · s", "1 − s", "x · (1 − s)", "1 + …", "product")
     colours = (SKY, BLUE, ORANGE, GREEN, PURPLE)
     figure = canvas(10, 3.6)
-    titles = (
-        "plain: each operation walks through all of it",
-        "fused: block by block",
-        "fused, on two threads",
-    )
+    titles = ("plain: one operation at a time", "fused: block by block", "fused, on two threads")
     for n, (ax, title) in enumerate(zip(figure.subplots(1, 3, sharey=True), titles, strict=True)):
         for op, block in itertools.product(range(operations), range(blocks)):
             if n == 0:
@@ -518,9 +514,9 @@ def passes() -> Figure:
             )
         ax.set(xlim=(0, operations * blocks), ylim=(blocks, 0), xticks=[], yticks=[])
         ax.grid(False)
-        ax.set_xlabel("order of work →")
+        ax.set_xlabel("time →")
         ax.set_title(title, fontsize=10)
-    figure.axes[0].set_ylabel("← place in memory")
+    figure.axes[0].set_ylabel("← position in memory")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure

@@ -1,7 +1,7 @@
-"""Draws the figures of layers.md, from numbers that tinygen computes while it draws.
+"""The figures of layers.md, computed as they are drawn.
 
-Reading order: a signal through many layers, and what theory says of it; which entries share a
-mean; waves.
+Reading order: a signal through many layers, measured and predicted; the groups of the norm layers;
+the sinusoidal embedding.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tinygen import nn
 # --- a signal through fifty layers ----------------------------------------------------------------
 
 WIDTH, DEPTH, BATCH = 512, 50, 128
-GAINS = {  # n Var w: what to call it, its initialiser, its colour
-    1 / 3: ("1/(3n): PyTorch's layers", nn.pytorch_uniform, ORANGE),
-    1: ("1/n: LeCun; Glorot, as n = m here", nn.lecun_normal, BLUE),
+GAINS = {  # n Var w: label, initialiser, colour
+    1 / 3: ("1/(3n): PyTorch's default", nn.pytorch_uniform, ORANGE),
+    1: ("1/n: LeCun, and Glorot (n = m)", nn.lecun_normal, BLUE),
     2: ("2/n: He", nn.he_normal, GREEN),
     4: ("4/n", nn.normal(2 / WIDTH**0.5), RED),
 }
 Activation = Callable[[tg.Tensor], tg.Tensor]
 
 
-def size(x: tg.Tensor) -> float:
+def rms(x: tg.Tensor) -> float:
     """√ mean x²"""
     return float(np.sqrt(np.mean(x.numpy().astype(float) ** 2)))
 
 
-def measured_sizes(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
-    """Of the signal and of the gradient after 0, 1, … layers of a network before any training."""
+def measured_rms(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
+    """RMS of signal and gradient after 0, 1, … layers of an untrained network."""
     rng = np.random.default_rng(3)
     x = tg.Tensor(rng.standard_normal((BATCH, WIDTH), np.float32), requires_grad=True)
     signals = [x]
@@ -43,32 +43,32 @@ def measured_sizes(activation: Activation, gain: float) -> tuple[list[float], li
         signals.append(activation(layer(signals[-1])))
     cotangent = tg.Tensor(rng.standard_normal((BATCH, WIDTH), np.float32))
     gradients = tg.grad(signals[-1], signals, cotangent=cotangent)
-    return [size(x) for x in signals], [size(g) for g in gradients]
+    return [rms(x) for x in signals], [rms(g) for g in gradients]
 
 
-def predicted_sizes(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
-    """The same for infinitely wide layers: z ~ N(0, c q), next q = E φ(z)², ḡ² by c E φ′(z)²."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # E over N(0, 1); none of them is 0
+def predicted_rms(activation: Activation, gain: float) -> tuple[list[float], list[float]]:
+    """The same in infinitely wide layers: z ~ N(0, c q), q ← E φ(z)², E ḡ² ← c E φ′(z)² E ḡ²."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # for E over N(0, 1); no node is 0
     weights = weights / weights.sum()
     q, factors = [1.0], []
     for _ in range(DEPTH):
         z = tg.Tensor(np.sqrt(gain * q[-1]) * nodes, requires_grad=True)
         h = activation(z)
-        slope = tg.grad(h.sum(), z).numpy()
+        derivative = tg.grad(h.sum(), z).numpy()
         q.append(float(weights @ h.numpy() ** 2))
-        factors.append(gain * float(weights @ slope**2))
+        factors.append(gain * float(weights @ derivative**2))
     g = np.cumprod([1.0, *factors[::-1]])[::-1]
     return list(np.sqrt(q)), list(np.sqrt(g))
 
 
 def depth() -> Figure:
-    """The size of signal and gradient in fifty layers of tanh and of ReLU, for four variances."""
+    """RMS of signal and gradient in fifty layers of tanh and ReLU, for four variances."""
     figure = canvas(10, 6.6)
     axes = figure.subplots(2, 2, sharex=True)
     for row, (name, activation) in zip(axes, (("tanh", tg.tanh), ("ReLU", tg.relu)), strict=True):
         for gain, (label, _, colour) in GAINS.items():
             pairs = zip(
-                measured_sizes(activation, gain), predicted_sizes(activation, gain), strict=True
+                measured_rms(activation, gain), predicted_rms(activation, gain), strict=True
             )
             for ax, (points, line) in zip(row, pairs, strict=True):
                 ax.plot(line, color=colour, linewidth=1.3)
@@ -80,11 +80,11 @@ def depth() -> Figure:
                     markersize=4,
                     label=label,
                 )
-        row[0].set_title(f"{name}: the signal, going up")
-        row[1].set_title(f"{name}: the gradient, coming down")
+        row[0].set_title(f"{name}: signal")
+        row[1].set_title(f"{name}: gradient")
         for ax in row:
             ax.set(yscale="log", xlim=(-1, DEPTH + 1))
-        row[0].set_ylabel("root mean square")
+        row[0].set_ylabel("RMS")
     for ax in axes[1]:
         ax.set_xlabel("layers from the input")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -99,20 +99,20 @@ def depth() -> Figure:
     return figure
 
 
-# --- which entries share a mean -------------------------------------------------------------------
+# --- the groups of the norm layers ----------------------------------------------------------------
 
 SHAPE = (3, 4, 6)  # images, pixels, channels
-ENTRY = (1, 1, 2)
+ELEMENT = (1, 1, 2)
 
 
-def group_of(layer: nn.Module, entry: tuple[int, ...]) -> np.ndarray:
-    """The entries of x that an entry of y depends on: those where its gradient is not zero."""
+def group_of(layer: nn.Module, element: tuple[int, ...]) -> np.ndarray:
+    """The elements of x that an element of y depends on: where its gradient is not zero."""
     x = tg.Tensor(np.random.default_rng(1).normal(size=SHAPE), requires_grad=True)
-    return tg.grad(layer(x)[entry], x).numpy() != 0
+    return tg.grad(layer(x)[element], x).numpy() != 0
 
 
 def shared_means() -> Figure:
-    """x as a matrix of pixels and channels, and the groups of entries that share a mean."""
+    """x as a matrix of pixels and channels, and the groups of elements that share a mean."""
     N, P, C = SHAPE
     views = {
         "BatchNorm": (nn.BatchNorm(C), "(1, NHW, C, 1)"),
@@ -124,14 +124,14 @@ def shared_means() -> Figure:
     for ax, (name, (layer, view)) in zip(figure.subplots(1, 4), views.items(), strict=True):
         layer.astype(float)
         shades = np.full(SHAPE, "", object)
-        for entry in np.ndindex(*SHAPE):
-            if not shades[entry]:  # the first entry of a group gives it light or dark
-                shades[group_of(layer, entry)] = ("#f0f0f0", "#d9d9d9")[sum(entry) % 2]
-        shades[group_of(layer, ENTRY)] = BLUE
+        for element in np.ndindex(*SHAPE):
+            if not shades[element]:  # the first of a group sets its shade
+                shades[group_of(layer, element)] = ("#f0f0f0", "#d9d9d9")[sum(element) % 2]
+        shades[group_of(layer, ELEMENT)] = BLUE
         for (n, p, c), shade in np.ndenumerate(shades):
             corner = (c, n * P + p + 0.35 * n)  # images a little apart
             ax.add_patch(Rectangle(corner, 1, 1, facecolor=shade, edgecolor="white", lw=1))
-            if (n, p, c) == ENTRY:
+            if (n, p, c) == ELEMENT:
                 ax.plot(corner[0] + 0.5, corner[1] + 0.5, "o", color="white", markersize=6)
         bare(ax).set(xlim=(-0.1, C + 0.1), ylim=(N * P + 0.8, -0.1), aspect="equal")
         ax.set_title(f"{name}\n{view}", fontsize=10)
@@ -140,11 +140,11 @@ def shared_means() -> Figure:
     return figure
 
 
-# --- a number as waves ----------------------------------------------------------------------------
+# --- the sinusoidal embedding ---------------------------------------------------------------------
 
 
-def waves() -> Figure:
-    """The sinusoidal embedding of 0 … 100, and how alike the embeddings of two numbers are."""
+def embedding() -> Figure:
+    """The sinusoidal embedding of 0 … 100, and the similarity of two embeddings."""
     features = 64
     figure = canvas(10, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
@@ -175,10 +175,10 @@ def waves() -> Figure:
         embed = nn.SinusoidalEmbedding(features, longest)
         for t, marker in ((0.0, "-"), (321.0, "o")):
             step = 1 if marker == "-" else 20
-            alike = (embed(t + gaps[::step]).numpy() * embed(np.array(t)).numpy()).sum(axis=1)
+            similarity = (embed(t + gaps[::step]).numpy() * embed(np.array(t)).numpy()).sum(axis=1)
             right.semilogx(
                 gaps[::step],
-                alike / (features / 2),
+                similarity / (features / 2),
                 marker,
                 color=colour,
                 linewidth=1.2,
@@ -191,4 +191,4 @@ def waves() -> Figure:
     return figure
 
 
-FIGURES = (depth, shared_means, waves)
+FIGURES = (depth, shared_means, embedding)

@@ -1,7 +1,6 @@
-"""Draws the figures of optimisers.md, from steps that tinygen's optimisers take while it draws.
+"""The figures of optimisers.md, computed as they are drawn.
 
-Reading order: errors beside their known rates, paths on two surfaces, learning rates, what noise
-leaves.
+Reading order: rates of convergence, paths on two surfaces, learning rates, the noise floor.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Loss = Callable[[tg.Tensor], tg.Tensor]
 
 
 def path(make: Make, loss: Loss, start: list[float], steps: int) -> np.ndarray:
-    """Where an optimiser is after 0, 1, … steps."""
+    """The parameters after 0, 1, … steps."""
     p = tg.Tensor(start, requires_grad=True)
     optimizer, places = make([p]), [p.numpy()]
     for _ in range(steps):
@@ -29,11 +28,11 @@ def path(make: Make, loss: Loss, start: list[float], steps: int) -> np.ndarray:
     return np.array(places)
 
 
-# --- errors beside their known rates --------------------------------------------------------------
+# --- rates of convergence -------------------------------------------------------------------------
 
 
 def convergence() -> Figure:
-    """The distance from a quadratic's minimum, step by step, and what theory says of it."""
+    """The distance from a quadratic's minimum, step by step, and its theoretical rate."""
     low, high = 1.0, 100.0
     kappa, root = high / low, np.sqrt(high / low)
     h = tg.Tensor(np.geomspace(low, high, 8))
@@ -84,7 +83,7 @@ def convergence() -> Figure:
         xlabel="step",
         ylabel="distance from the minimum",
     )
-    ax.set_title("Curvatures from 1 to 100; dashed: the known factor to the power of the step")
+    ax.set_title("Curvatures from 1 to 100; dashed: theory")
     return figure
 
 
@@ -92,7 +91,7 @@ def convergence() -> Figure:
 
 
 def optimiser_paths() -> Figure:
-    """Four optimisers on a long bowl and in Rosenbrock's bent valley."""
+    """Four optimisers on an elongated bowl and in Rosenbrock's curved valley."""
 
     def bowl(p: tg.Tensor) -> tg.Tensor:
         return (p[0] ** 2 + 10 * p[1] ** 2) / 2
@@ -103,7 +102,7 @@ def optimiser_paths() -> Figure:
     root = np.sqrt(10)
     ball = ((root - 1) / (root + 1)) ** 2
     colours = {"gradient descent": RED, "heavy ball": BLUE, "RMSprop": PURPLE, "Adam": ORANGE}
-    surfaces = {  # every rate but the bowl's first two was searched for: about the best
+    surfaces = {  # the bowl's first two rates are optimal, the others found by search
         "a bowl, (x² + 10 y²) / 2": (
             bowl,
             [-4.0, 1.2],
@@ -179,7 +178,7 @@ def learning_rates() -> Figure:
     return figure
 
 
-# --- what noise leaves ----------------------------------------------------------------------------
+# --- the noise floor ------------------------------------------------------------------------------
 
 
 def noise_floor() -> Figure:
@@ -216,9 +215,9 @@ def noise_floor() -> Figure:
         xticks=range(0, 601, 100),
         ylim=(4e-3, 100),
         xlabel="step",
-        ylabel="mean of p², whose least is 0",
+        ylabel="mean of p²",
     )
-    ax.set_title("Gradient p + noise of variance 1; dashed: the floor η / (2 − η)")
+    ax.set_title("Gradient p + noise of variance 1; dashed: noise floor η / (2 − η)")
     return figure
 
 

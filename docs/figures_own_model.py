@@ -1,6 +1,4 @@
-"""The figures of own_model.md: the model that the page itself writes and trains, looked at.
-
-The page's blocks are run as far as the first picture, so that what is drawn is what is read there.
+"""The figures of own_model.md, drawn from the model that the page trains.
 
 Reading order: `page`; the plane on its way through the layers; the density beside the true one.
 """
@@ -26,12 +24,12 @@ from tinygen.data import points_2d
 from tinygen.image.style import COLOURS
 
 SEED = 0
-WITHIN = 4.0  # what is shown of the plane, either way
+LIMIT = 4.0  # of the axes
 
 
 @functools.cache
 def page() -> dict[str, Any]:
-    """The names that the page's code has defined where its first picture stands."""
+    """The namespace of the page's code, run up to its first figure."""
     text = (Path(__file__).parent / "own_model.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -48,41 +46,41 @@ def held_out(n: int) -> points_2d.Points:
 def own_flow_layers() -> Figure:
     """Points after every other layer, each in the colour of its mode."""
     x, labels = held_out(1500)
-    shown = {"data": x}
+    clouds = {"data": x}
     with tg.no_grad():
         for count, layer in enumerate(page()["model"].layers, 1):
             x, _ = layer(x)
-            if count % 2 == 0:  # the halves are in their places again
-                shown[f"after {count} layers"] = x.numpy()
+            if count % 2 == 0:  # the halves are in order again
+                clouds[f"after {count} layers"] = x.numpy()
     figure = canvas(10, 2.35)
-    for ax, (name, cloud) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+    for ax, (name, cloud) in zip(figure.subplots(1, len(clouds)), clouds.items(), strict=True):
         bare(ax).scatter(*cloud.T, s=2, c=[COLOURS[k] for k in labels], linewidths=0)
-        for share in (2 / 3, 0.99):  # of N(0, I): within r are 1 − exp(−r²/2)
-            radius = math.sqrt(-2 * math.log(1 - share))
+        for mass in (2 / 3, 0.99):  # of N(0, I) within radius r: 1 − exp(−r²/2)
+            radius = math.sqrt(-2 * math.log(1 - mass))
             ax.add_patch(Circle((0, 0), radius, fill=False, color=INK, lw=0.8, ls="--"))
-        ax.set(xlim=(-WITHIN, WITHIN), ylim=(-WITHIN, WITHIN), aspect="equal")
+        ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
         ax.set_title(name, size=9)
     return figure
 
 
 def own_flow() -> Figure:
-    """The true density, the model's, and points drawn from it."""
+    """The true density, the model's, and its samples."""
     names, extent = page(), (-3.3, 3.3, -3.3, 3.3)
 
     def truth(x: np.ndarray) -> np.ndarray:
         return np.exp(points_2d.log_density(x, names["means"], names["std"]))
 
-    def learnt(x: np.ndarray) -> np.ndarray:
+    def learned(x: np.ndarray) -> np.ndarray:
         with tg.no_grad():
             return np.exp(names["model"].log_prob(x.astype("f4")).numpy())
 
     figure = canvas(9, 3.3)
     left, middle, right = figure.subplots(1, 3)
-    image.density(left, truth, extent=extent, title="the true density")
-    image.density(middle, learnt, extent=extent, title="the flow's")
+    image.density(left, truth, extent=extent, title="true density")
+    image.density(middle, learned, extent=extent, title="flow's density")
     new = names["model"].sample(3000, 2, rng=np.random.default_rng(SEED))
     bare(right).scatter(*new.T, s=1.5, color=BLUE, linewidths=0)
-    right.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", title="its samples")
+    right.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", title="flow's samples")
     return figure
 
 

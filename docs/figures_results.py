@@ -17,7 +17,7 @@ COLOURS = {
     "latent": GREEN,
     "flow": PURPLE,
 }
-GUIDED = ("diffusion", "latent", "flow")  # conditioned on the class; drawn as squares
+GUIDED = ("diffusion", "latent", "flow")  # families conditioned on the class, if labels are given
 TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
@@ -57,7 +57,7 @@ def results_scores() -> Figure:
             ax.plot(
                 found[x][k],
                 found[y][k],
-                "s" if family in GUIDED else "o",
+                "s" if found["guided"][k] else "o",
                 color=COLOURS[family],
                 markersize=13,
                 alpha=0.85,

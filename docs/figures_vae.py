@@ -1,8 +1,8 @@
-"""Draws the figures of vae.md and vae_deeper.md: small VAEs of synthetic digits, and models whose
-p(x) is known.
+"""The figures of vae.md and vae_deeper.md: small VAEs of synthetic digits, and models whose p(x) is
+known.
 
-Reading order: the small autoencoder; what a KL asks; gradients of a draw; the trade between two
-terms, and its end; bounds that rise; a plane of digits; codebooks.
+Reading order: the small VAE; the KL; gradient estimators; reconstruction against KL; importance
+weighting; the latent plane; codebooks.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ SEED = 3
 PIXELS = 28 * 28
 
 
-# --- the small autoencoder ------------------------------------------------------------------------
+# --- the small VAE --------------------------------------------------------------------------------
 
 
 @functools.cache
 def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Drawn digits to learn from, to judge by, and the labels of these."""
+    """Synthetic digits: training images, test images and test labels."""
     train, test = data.load("digits", train=3000, test=600)
     return train.images, test.images, test.labels
 
 
 def network(latent: int) -> vae.VAE:
-    """784-128-D-128-784, of logits."""
+    """A dense VAE, 784-128-D-128-784."""
     rng = np.random.default_rng(SEED)
     encoder = nn.Sequential(nn.Flatten(), models.mlp([PIXELS, 128, 2 * latent], rng=rng))
     decoder = nn.Sequential(models.mlp([latent, 128, PIXELS], rng=rng), nn.Reshape(28, 28, 1))
@@ -42,7 +42,7 @@ def network(latent: int) -> vae.VAE:
 
 @functools.cache
 def learnt(latent: int = 20, beta: float = 1.0, epochs: int = 12) -> vae.VAE:
-    """A model of drawn digits after about a second."""
+    """A VAE of synthetic digits, trained for about a second."""
     model, rng = network(latent), np.random.default_rng(SEED)
     batches = data.Batches(digits()[0], 100, rng=rng, epochs=epochs)
     optimizer = optim.Adam(model.parameters(), 2e-3)
@@ -52,16 +52,16 @@ def learnt(latent: int = 20, beta: float = 1.0, epochs: int = 12) -> vae.VAE:
     return model
 
 
-def judged(model: vae.VAE) -> dict[str, float]:
-    """The bound's terms on held-out digits."""
+def evaluated(model: vae.VAE) -> dict[str, float]:
+    """The ELBO's terms on held-out digits."""
     return vae.evaluate(model, digits()[1], rng=np.random.default_rng(SEED))
 
 
-# --- what a KL asks -------------------------------------------------------------------------------
+# --- the KL ---------------------------------------------------------------------------------------
 
 
 def vae_kl() -> Figure:
-    """The KL of one unit to N(0, 1): over the plane of μ and σ, and of five q's that are drawn."""
+    """KL(N(μ, σ²) ‖ N(0, 1)): contours over μ and σ, and five Gaussians q."""
     cases = [
         (0.0, 1.0, GREY),
         (0.0, 0.3, BLUE),
@@ -83,7 +83,7 @@ def vae_kl() -> Figure:
         yticks=[0.1, 0.3, 1, 3],
         yticklabels=["0.1", "0.3", "1", "3"],
     )
-    left.set_title("KL in nats, and five q’s")
+    left.set_title("KL from q = N(μ, σ²) to the prior, in nats")
     left.grid(False)
     z = np.linspace(-4, 4, 801)
     for m, s, colour in cases:
@@ -99,27 +99,27 @@ def vae_kl() -> Figure:
             at, across = (m + 1.9 if s > 1 else m - 1.3, 0.2 if s > 1 else 0.29), "center"
         right.text(*at, f"{nats:.2f}".rstrip("0").rstrip("."), color=colour, va="center", ha=across)
     right.set(xlabel="z", ylabel="density", ylim=(0, 2.9), xlim=(-4, 4))
-    right.set_title("The same five, with their KL to the grey one")
+    right.set_title("Five Gaussians q and their KL to the prior (grey)")
     return figure
 
 
-# --- gradients of a draw --------------------------------------------------------------------------
+# --- gradient estimators --------------------------------------------------------------------------
 
-DELTA, S2, V = 1.0, 1.0, 0.5  # x − μ, and the variances of p(x|z) and of q, of each unit
+DELTA, S2, V = 1.0, 1.0, 0.5  # each unit's x − μ, variance of p(x|z) and variance of q
 
 
 def predicted(D: np.ndarray) -> dict[str, np.ndarray]:
-    """The variances of three estimates of ∂/∂μ₁ E_q[log p(x|z)], where x = z + noise, unit by unit
+    """Variances of three estimators of ∂/∂μ₁ E_q[log p(x|z)] for x = z + noise in D dimensions.
 
-    With z = μ + √V ε a unit's log p(x|z) is A + B ε + C ε².
+    With z = μ + √V ε, one unit's log p(x|z) is A + B ε + C ε².
     """
     A = -0.5 * np.log(2 * np.pi * S2) - DELTA**2 / (2 * S2)
     B, C = DELTA * np.sqrt(V) / S2, -V / (2 * S2)
-    slope = (DELTA / S2) ** 2
+    squared_mean = (DELTA / S2) ** 2  # of the gradient
 
     def variance(middle: Any) -> Any:
         others = (D - 1) * (B**2 + 2 * C**2)
-        return (others + middle**2 + 3 * B**2 + 15 * C**2 + 6 * middle * C) / V - slope
+        return (others + middle**2 + 3 * B**2 + 15 * C**2 + 6 * middle * C) / V - squared_mean
 
     return {
         "score function": variance(A + (D - 1) * (A + C)),
@@ -129,18 +129,18 @@ def predicted(D: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def measured(D: int, draws: int = 20_000) -> list[float]:
-    """The same, from draws."""
+    """The same variances, measured over random draws."""
     eps = np.random.default_rng(SEED).standard_normal((draws, D))
     z = tg.Tensor(np.sqrt(V) * eps, requires_grad=True)  # μ = 0
     log_p = vae.log_normal(tg.Tensor(np.full(D, DELTA)), z, np.log(S2))
     score = eps[:, 0] / np.sqrt(V)  # ∂ log q / ∂μ₁
     f = log_p.numpy()
-    through = tg.grad(tg.sum(log_p), z).numpy()[:, 0]
-    return [float(each.var()) for each in (f * score, (f - f.mean()) * score, through)]
+    direct = tg.grad(tg.sum(log_p), z).numpy()[:, 0]
+    return [float(g.var()) for g in (f * score, (f - f.mean()) * score, direct)]
 
 
 def of_digits(D: int, draws: int = 400, images: int = 20) -> list[float]:
-    """The same for a trained decoder, as a mean over images and units."""
+    """The same variances for a trained decoder: means over images and units."""
     model, rng = learnt(D), np.random.default_rng(SEED)
     x = digits()[1][:images]
     with tg.no_grad():
@@ -150,12 +150,10 @@ def of_digits(D: int, draws: int = 400, images: int = 20) -> list[float]:
     z = tg.Tensor((mu.numpy() + sigma * eps).reshape(-1, D), requires_grad=True)
     log_p = model.likelihood.log_prob(np.tile(x, (draws, 1, 1, 1)), model.decode(z))
     f = log_p.numpy().reshape(draws, images, 1)
-    through = tg.grad(tg.sum(log_p), z).numpy().reshape(eps.shape)
+    direct = tg.grad(tg.sum(log_p), z).numpy().reshape(eps.shape)
     score = eps / sigma
-    return [
-        float(each.var(axis=0).mean())
-        for each in (f * score, (f - f.mean(axis=0)) * score, through)
-    ]
+    estimates = f * score, (f - f.mean(axis=0)) * score, direct
+    return [float(g.var(axis=0).mean()) for g in estimates]
 
 
 def vae_gradients() -> Figure:
@@ -164,19 +162,19 @@ def vae_gradients() -> Figure:
     left, right = figure.subplots(1, 2)
     colours = (RED, ORANGE, BLUE)
     line, dots = np.geomspace(1, 128, 100), 2 ** np.arange(8)
-    for (name, variances), found, colour in zip(
+    for (name, variances), values, colour in zip(
         predicted(line).items(),
         zip(*map(measured, dots.tolist()), strict=True),
         colours,
         strict=True,
     ):
         left.loglog(line, variances, color=colour, linewidth=1.2)
-        left.loglog(dots, found, "o", color=colour, markersize=5, label=name)
+        left.loglog(dots, values, "o", color=colour, markersize=5, label=name)
     left.set(xlabel="latent units D", ylabel="variance of a single-draw gradient")
     left.set_title("x = z + noise: dots measured, lines derived")
     sizes = [2, 5, 10, 20, 40]
-    found = np.array([of_digits(size) for size in sizes]).T
-    for values, colour in zip(found / found[-1], colours, strict=True):
+    trained = np.array([of_digits(size) for size in sizes]).T
+    for values, colour in zip(trained / trained[-1], colours, strict=True):
         right.loglog(sizes, values, "o-", color=colour, markersize=5)
         for at, ha in ((0, "left"), (-1, "right")):
             if colour is not BLUE:
@@ -196,21 +194,19 @@ def vae_gradients() -> Figure:
         ylim=(0.5, 1e5),
     )
     right.minorticks_off()
-    right.set_title("A trained decoder of synthetic digits")
+    right.set_title("Trained decoders of synthetic digits")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-# --- the trade between two terms, and its end -----------------------------------------------------
+# --- reconstruction against KL --------------------------------------------------------------------
 
 
 def vae_trade() -> Figure:
-    """Reconstruction against KL of models that were trained with different β."""
+    """Reconstruction against KL of models trained with different β."""
     betas = (0.1, 0.3, 1, 2, 4, 8, 784)
-    found = [judged(learnt(beta=beta)) for beta in betas]
-    kl, reconstruction = (
-        np.array([each[name] for each in found]) for name in ("kl", "reconstruction")
-    )
+    terms = [evaluated(learnt(beta=beta)) for beta in betas]
+    kl, reconstruction = (np.array([t[name] for t in terms]) for name in ("kl", "reconstruction"))
     figure = canvas(6.6, 7.2)
     ax = figure.subplots()
     ends = np.array([-4, 92])
@@ -254,13 +250,13 @@ def vae_trade() -> Figure:
 
 
 def vae_collapse() -> Figure:
-    """KL per unit of three models, and their reconstructions and samples."""
+    """Three models: KL per unit, reconstructions and samples."""
     cases = {"β = 1": (1.0, BLUE), "β = 4": (4.0, ORANGE), "β = 784": (784.0, RED)}
     figure = canvas(10, 4.3)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.75])
     _, test, labels = digits()
-    some = test[[int(np.flatnonzero(labels == k)[1]) for k in range(10)]]
-    rows: dict[str, Any] = {"held-out image": some}
+    images = test[[int(np.flatnonzero(labels == k)[1]) for k in range(10)]]
+    rows: dict[str, Any] = {"held-out image": images}
     for name, (beta, colour) in cases.items():
         model = learnt(beta=beta, epochs=36)
         units = np.sort(vae.unit_kl(model, test))[::-1]
@@ -273,7 +269,7 @@ def vae_collapse() -> Figure:
             linewidth=1.2,
             label=f"{name}: {units.sum():.1f} nats in total",
         )
-        rows[f"reconstructed, {name}"] = model.reconstruct(some)
+        rows[f"reconstructed, {name}"] = model.reconstruct(images)
         rows[f"sampled, {name}"] = model.sample(10, rng=np.random.default_rng(SEED))
     left.set(
         xlabel="latent unit, sorted by KL",
@@ -287,13 +283,13 @@ def vae_collapse() -> Figure:
     return figure
 
 
-# --- bounds that rise -----------------------------------------------------------------------------
+# --- importance weighting -------------------------------------------------------------------------
 
 
 def known_model(off: float) -> tuple[vae.VAE, np.ndarray, float, np.ndarray, np.ndarray]:
-    """x = z W + noise with W's rows orthogonal, so that p(z|x) is N(m, diag v), and a q off it
+    """A linear model x = z W + noise with posterior N(m, diag v) and q = N(m + off, diag v e^off).
 
-    The model, whose q is N(m + off, diag v e^off); an x and log p(x); q's shift; and v.
+    Returns the model, an x, log p(x), q's shift and v.
     """
     D, P, sigma = 2, 4, 0.5
     rng = np.random.default_rng(SEED)
@@ -303,9 +299,9 @@ def known_model(off: float) -> tuple[vae.VAE, np.ndarray, float, np.ndarray, np.
     log_p = -0.5 * (x @ np.linalg.solve(s, x.T) + np.linalg.slogdet(2 * np.pi * s)[1]).item()
     v = 1 / (1 + (w * w).sum(axis=1) / sigma**2)
     m = (x @ w.T) * v / sigma**2
-    told = np.hstack([m + off, np.log(v)[None] + off])
+    encoded = np.hstack([m + off, np.log(v)[None] + off])
     model = vae.VAE(
-        lambda x: tg.Tensor(np.tile(told, (len(x), 1))),
+        lambda x: tg.Tensor(np.tile(encoded, (len(x), 1))),
         lambda z: z @ w,
         D,
         likelihood=vae.Gaussian(sigma).astype(float),
@@ -314,7 +310,7 @@ def known_model(off: float) -> tuple[vae.VAE, np.ndarray, float, np.ndarray, np.
 
 
 def vae_bounds() -> Figure:
-    """L_k against k where log p(x) is known, for two q's that differ from p(z|x) by a known lot."""
+    """L_k against k where log p(x) is known, for two q's at known distances from p(z|x)."""
     figure = canvas(10, 4)
     left, right = figure.subplots(1, 2)
     ks = 2 ** np.arange(11)
@@ -328,9 +324,9 @@ def vae_bounds() -> Figure:
         gaps = []
         for k in ks:
             means = ratios.reshape(-1, k).mean(axis=1)
-            # log r − (r − 1) for log r: the same mean, and for large k a thousandth of the noise
+            # the mean of r − 1 is 0; subtracting it cuts the noise a thousandfold for large k
             gaps.append(float((means - 1 - np.log(means)).mean()))
-        name = f"q moved by {off}, its variance times {np.exp(off):.2f}"
+        name = f"q shifted by {off}, its variance × {np.exp(off):.2f}"
         left.semilogx(ks, log_p - np.array(gaps), "o-", color=colour, markersize=4, label=name)
         left.semilogx(
             ks, np.full(len(ks), log_p - gaps[0]), color=colour, linestyle=":", linewidth=1.3
@@ -349,15 +345,15 @@ def vae_bounds() -> Figure:
     return figure
 
 
-# --- a plane of digits ----------------------------------------------------------------------------
+# --- the latent plane -----------------------------------------------------------------------------
 
 
 def vae_plane() -> Figure:
-    """Two latent units: the image that each z decodes to, and the codes of held-out digits."""
+    """Two latent units: decoded images and the codes of held-out digits."""
     model = learnt(latent=2, epochs=40)
     figure = canvas(9, 4.2)
     left, right = figure.subplots(1, 2)
-    image.manifold(left, model.generate, side=12, title="The image that each z decodes to")
+    image.manifold(left, model.generate, side=12, title="The latent plane, decoded")
     _, test, labels = digits()
     image.plane(right, model.means(test), labels, title="The codes of held-out digits")
     edge = image.grids.quantiles(12)[-1]
@@ -375,27 +371,27 @@ def vae_plane() -> Figure:
 
 
 def codebook(restarts: bool) -> tuple[np.ndarray, vq.VectorQuantiser]:
-    """Points in the plane, and 32 codes that began beside most of them."""
+    """Points in the plane and 32 codes, most of which start far from them."""
     rng = np.random.default_rng(SEED)
     points = data.moons(2000, rng=rng)[0].astype("f4") + 1.5
     quantiser = vq.VectorQuantiser(32, 2, rng=rng, decay=0.9)
     for step in range(1, 101):
-        some = points[rng.integers(len(points), size=100)]
-        quantiser(some)
+        batch = points[rng.integers(len(points), size=100)]
+        quantiser(batch)
         if restarts and step in (35, 70):
-            quantiser.restart(some, rng=rng)
+            quantiser.restart(batch, rng=rng)
     return points, quantiser
 
 
 def vae_codebook() -> Figure:
-    """Where the codes end, with restarts and without."""
+    """Final codes, with and without restarts."""
     figure = canvas(10, 4.2)
     for ax, restarts in zip(figure.subplots(1, 2), (False, True), strict=True):
         points, quantiser = codebook(restarts)
         e, chosen = quantiser.e.numpy(), quantiser.nearest(points)
         used = np.unique(chosen)
-        ways = np.stack([points, e[chosen]])  # (2, N, 2)
-        bare(ax).plot(ways[..., 0], ways[..., 1], color=SKY, linewidth=0.3, zorder=1)
+        lines = np.stack([points, e[chosen]])  # (2, N, 2)
+        bare(ax).plot(lines[..., 0], lines[..., 1], color=SKY, linewidth=0.3, zorder=1)
         ax.plot(*points.T, ".", color=GREY, markersize=1.5)
         ax.plot(*e.T, "x", color=RED, markersize=6, markeredgewidth=1.5)
         ax.plot(*e[used].T, "o", color=BLUE, markersize=6, markeredgecolor="white")

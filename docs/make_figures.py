@@ -1,11 +1,9 @@
-"""Draws every figure of the book, from numbers that tinygen computes while it draws.
+"""Draw every figure of the book.
 
     python docs/make_figures.py [--out DIR]
 
-The figures stand in figures_engine.py, figures_layers.py, figures_optim.py, figures_data.py,
-figures_images.py, figures_vae.py, figures_gan.py, figures_diffusion.py and figures_own_model.py;
-figures_pacgan.py and figures_results.py draw what took hours to measure, and is kept in files. What
-they have in common is in drawing.py.
+figures_pacgan.py and figures_results.py read measurements from files; all other figures are
+computed as they are drawn. Shared code is in drawing.py.
 """
 
 from __future__ import annotations
@@ -44,7 +42,8 @@ FIGURES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
+    figures = Path(__file__).parent / "figures"
+    parser.add_argument("--out", type=Path, default=figures, help="output folder")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):

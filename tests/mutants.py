@@ -78,6 +78,31 @@ def conv1d_gw(g, x, w, pad=1):
     return sum(each * x[i : i + len(w)] for i, each in enumerate(g))
 
 
+def layer_norm(x):
+    return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+
+
+def patches(x, w, stride):
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape)
+    return windows[::stride, ::stride]
+
+
+def conv2d(x, w, stride=1):
+    return (patches(x, w, stride) * w).sum((2, 3))
+
+
+def conv2d_gx(g, x, w, stride=1):
+    gx = np.zeros_like(x)
+    for i, j in np.ndindex(g.shape):
+        row, column = stride * i, stride * j
+        gx[row : row + w.shape[0], column : column + w.shape[1]] += g[i, j] * w
+    return gx
+
+
+def conv2d_gw(g, x, w, stride=1):
+    return np.einsum("ij,ijkl->kl", g, patches(x, w, stride))
+
+
 # --- the sign ---
 
 mutant("exp, sign flipped", "sign", [(3, 4)], np.exp, lambda g, x: -g * np.exp(x))
@@ -234,7 +259,7 @@ mutant(
 )
 mutant(
     "input gradient with a kernel not flipped",
-    None,
+    "kernel",
     [(6,), (3,)],
     conv1d,
     lambda g, x, w: (conv1d_gx(g, x, w, flipped=False), conv1d_gw(g, x, w)),
@@ -334,14 +359,14 @@ mutant(
 )
 mutant(
     "batch norm, variance held constant",
-    None,
+    "statistics",
     [(6, 3)],
     batch_norm,
     lambda g, x: (g - g.mean(0)) / np.sqrt(x.var(0) + 1e-5),
 )
 mutant(
     "batch norm, mean held constant",
-    None,
+    "statistics",
     [(6, 3)],
     batch_norm,
     lambda g, x: g / np.sqrt(x.var(0) + 1e-5),
@@ -360,6 +385,46 @@ mutant(
     [(3, 4)],
     np.sin,
     lambda g, x: g * np.where(x == x.min(), np.nan, np.cos(x)),
+)
+
+mutant(
+    "layer norm, mean and variance held constant",
+    "statistics",
+    [(3, 5), (5,)],
+    lambda x, gain: gain * layer_norm(x),
+    lambda g, x, gain: (
+        g * gain / np.sqrt(x.var(1, keepdims=True) + 1e-5),
+        (g * layer_norm(x)).sum(0),
+    ),
+)
+mutant(
+    "convolution of images, kernel not flipped",
+    "kernel",
+    [(5, 4), (3, 2)],
+    conv2d,
+    lambda g, x, w: (conv2d_gx(g, x, w[::-1, ::-1]), conv2d_gw(g, x, w)),
+)
+mutant(
+    "convolution of images, stride ignored",
+    "place",
+    [(7, 6), (3, 2)],
+    lambda x, w: conv2d(x, w, 2),
+    lambda g, x, w: (conv2d_gx(g, x, w), conv2d_gw(g, x, w, 2)),
+)
+mutant("a backward that returns nothing", "nothing", [(2,)], np.sin, lambda g, x: None)
+mutant(
+    "a backward that returns nothing for one argument",
+    "nothing",
+    [(2, 3), (3, 2)],
+    np.matmul,
+    lambda g, x, y: (g @ y.T, None),
+)
+mutant(
+    "mean, divided by n − 1",
+    "factor",
+    [(7, 3)],
+    lambda x: x.mean(0),
+    lambda g, x: np.broadcast_to(g / 6, x.shape),
 )
 
 # --- functions that cannot be checked ---

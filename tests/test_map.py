@@ -17,8 +17,7 @@ TESTED_IN = {
     "autograd/functions": "autograd/test_operations.py",
     "autograd/geometry": "autograd/test_conv.py",
     "autograd/shaping": "autograd/test_operations.py",
-    "testing/diagnosis": "testing/test_gradcheck.py",
-    "testing/slopes": "testing/test_gradcheck.py",
+    "testing/differences": "testing/test_verdicts.py",
     "vae/model": "vae/test_vae_model.py",
 }
 

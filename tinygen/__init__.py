@@ -1,15 +1,15 @@
 """tinygen: generative models from scratch, on an autograd engine small enough to read.
 
-Start with `Tensor`, `grad` and `gradcheck`. docs/index.md is the book; README.md beside this file
-is the map of the packages, which are loaded on first use.
+Start with `Tensor`, `grad` and `gradcheck`. docs/index.md is the book; README.md in this folder
+lists the packages. They load on first use, so that `import tinygen` stays fast.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-from tinygen import autograd, testing
+from tinygen import autograd
 from tinygen.autograd import *
-from tinygen.testing import *
+from tinygen.testing import GradientError, Report, gradcheck
 
 if TYPE_CHECKING:
     from tinygen import data as data
@@ -29,11 +29,11 @@ __version__ = "0.1.0"
 
 PACKAGES = "data diffusion flow gan image metrics models nn optim run strategies vae".split()
 
-if not TYPE_CHECKING:  # type checkers use the imports above
-    __all__ = [*autograd.__all__, *testing.__all__]
+if not TYPE_CHECKING:  # type checkers follow the star imports and the imports above
+    __all__ = [*autograd.__all__, "GradientError", "Report", "gradcheck"]
 
     def __getattr__(name: str) -> object:
-        """Load `tinygen.vae` or another package on first use."""
+        """Import `tinygen.vae` or another package on first use."""
         if name in PACKAGES:
             return importlib.import_module(f"tinygen.{name}")
         raise AttributeError(f"module 'tinygen' has no attribute {name!r}")

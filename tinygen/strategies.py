@@ -1,4 +1,4 @@
-"""Hypothesis strategies for property tests, under a name of their own: testing/strategies.py."""
+"""Hypothesis strategies for property tests: a short name for testing/strategies.py."""
 
 from tinygen.testing.strategies import *
 from tinygen.testing.strategies import __all__ as __all__

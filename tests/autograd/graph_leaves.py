@@ -1,4 +1,4 @@
-"""A leaf of a graph, and the message of what is refused."""
+"""A leaf of a graph, and the message of an error."""
 
 import numpy as np
 import pytest

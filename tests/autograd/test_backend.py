@@ -1,4 +1,4 @@
-"""Choosing a backend, with every way of not having a GPU played by a fake; indices on either."""
+"""Choosing a backend, with fakes for every way of lacking a GPU; indices on each backend."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ from tinygen.autograd import backend, fused, to_numpy, xp
 
 @pytest.fixture
 def unsealed(monkeypatch):
-    """As if there were no tensors yet; afterwards the backend is again what it was."""
+    """As if no tensors existed yet; afterwards the backend is restored."""
     monkeypatch.setattr(backend, "in_use", False)
     for name in ("_chosen", "name", "threads", "on_cpu", "plain"):
         monkeypatch.setattr(backend, name, getattr(backend, name))
@@ -45,7 +45,7 @@ def test_use_leaves_no_name_of_the_library_before_it(unsealed):
         xp.block([])
 
 
-def test_xp_finds_what_a_library_loads_only_when_asked_for():
+def test_xp_finds_modules_that_a_library_loads_lazily():
     assert xp.lib.stride_tricks.as_strided is backend._chosen.lib.stride_tricks.as_strided
 
 
@@ -62,7 +62,7 @@ def test_use_refuses_another_backend_once_there_is_a_tensor(unsealed):
     assert_still_works()
 
 
-def test_a_constant_made_of_a_list_is_a_tensor_too(unsealed):
+def test_a_constant_made_from_a_list_counts_as_a_tensor(unsealed):
     tinygen.exp([1.0])
     with pytest.raises(RuntimeError, match="too late"):
         backend.use(OTHER)
@@ -164,7 +164,7 @@ def test_the_line_about_the_backend_ends_with_its_blas_and_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "1.5", "two", " "])
-def test_a_number_of_threads_that_is_none_is_refused(wanted, monkeypatch):
+def test_an_invalid_number_of_threads_is_refused(wanted, monkeypatch):
     monkeypatch.setenv("TINYGEN_THREADS", wanted)
     with pytest.raises(ValueError, match=f"TINYGEN_THREADS: .* got {wanted!r}"):
         backend._count_threads()
@@ -175,11 +175,11 @@ def test_the_environment_sets_the_number_of_threads(python):
     assert python(code, TINYGEN_THREADS="3") == "3"
 
 
-def test_without_a_wish_there_is_a_thread_for_each_core_we_may_use(monkeypatch):
+def test_by_default_there_is_a_thread_for_each_core_we_may_use(monkeypatch):
     monkeypatch.delenv("TINYGEN_THREADS", raising=False)
     monkeypatch.setattr(backend.os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     assert backend._count_threads() == 3
-    monkeypatch.delattr(backend.os, "sched_getaffinity")  # macOS and Windows have none
+    monkeypatch.delattr(backend.os, "sched_getaffinity")  # as on macOS and Windows
     monkeypatch.setattr(backend.os, "cpu_count", lambda: None)
     assert backend._count_threads() == 1
 
@@ -193,7 +193,7 @@ def test_a_wrong_number_of_threads_leaves_the_previous_backend(unsealed, monkeyp
     assert_still_works()
 
 
-# --- CuPy, or what is missing ---------------------------------------------------------------------
+# --- CuPy, present or missing ---------------------------------------------------------------------
 
 
 class CUDARuntimeError(RuntimeError):
@@ -205,7 +205,7 @@ class CompileException(Exception):
 
 
 def fake_cupy(device=None, kernel=None, answer=18.0):
-    """NumPy in CuPy's clothes. `device` and `kernel` are what is raised at their first use."""
+    """NumPy as a fake CuPy. `device` and `kernel` are errors to raise at their first use."""
 
     def use():
         if device:
@@ -235,7 +235,7 @@ def assert_still_works():
 
 
 def why_not(**options):
-    """The one sentence with which CuPy is refused, after which all is as it was."""
+    """The message with which CuPy is refused; the backend stays as it was."""
     before = backend._chosen, backend.name, backend.threads, dict(vars(xp))
     with pytest.raises(RuntimeError) as caught:
         backend.use("cupy", **options)
@@ -245,12 +245,12 @@ def why_not(**options):
     return str(caught.value)
 
 
-def test_a_gpu_that_computes_rightly_is_accepted(unsealed, monkeypatch):
+def test_a_gpu_that_computes_correctly_is_accepted(unsealed, monkeypatch):
     cupy = fake_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     backend.use("cupy")
     assert backend.name == "cupy" and xp.fuse is cupy.fuse
-    assert backend.threads == 1  # a GPU is fed by one
+    assert backend.threads == 1  # one thread drives a GPU
     assert tinygen.describe() == "CuPy 14.2.0 on Abacus"
 
 
@@ -264,16 +264,16 @@ def test_the_device_asked_for_is_the_device_used(unsealed, monkeypatch):
 
 
 def test_without_the_package_the_advice_is_to_install_it(unsealed, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)  # what import makes of a missing package
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as for a missing package
     assert re.search(r"import of cupy .*pip install 'cupy-cuda12x", why_not())
 
 
-def test_of_a_page_on_a_failed_import_the_first_cause_is_shown(unsealed, monkeypatch, tmp_path):
+def test_the_original_cause_of_a_failed_import_is_shown(unsealed, monkeypatch, tmp_path):
     page = "\n=====\nFailed to import CuPy.\n\nCheck the guide:\n  https://docs.cupy.dev\n\n"
     cause = "ImportError: libcublas.so.12: cannot open shared object file"
     message = f"{page}Original error:\n  {cause}\n=====\n"
     (tmp_path / "cupy.py").write_text(f"raise ImportError({message!r})")
-    monkeypatch.setitem(sys.modules, "cupy", None)  # so that it is put back afterwards
+    monkeypatch.setitem(sys.modules, "cupy", None)  # so that it is restored afterwards
     del sys.modules["cupy"]
     monkeypatch.syspath_prepend(tmp_path)
     reason = why_not()
@@ -295,10 +295,10 @@ def test_a_first_kernel_that_fails_is_refused_with_its_cause(where, unsealed, mo
 
 def test_a_gpu_that_computes_wrongly_is_refused(unsealed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(answer=17.0))
-    assert "computed 17.0 for 18" in why_not()
+    assert "computed 17.0, expected 18" in why_not()
 
 
-def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):
+def test_the_original_error_is_the_cause_of_ours(unsealed, monkeypatch):
     error = CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(device=error))
     with pytest.raises(RuntimeError) as caught:
@@ -306,7 +306,7 @@ def test_the_first_cause_stays_attached_to_the_sentence(unsealed, monkeypatch):
     assert caught.value.__cause__ is error
 
 
-def test_a_missing_gpu_in_the_environment_fails_at_import_with_the_sentence(python, tmp_path):
+def test_a_missing_gpu_in_the_environment_fails_at_import_with_our_message(python, tmp_path):
     (tmp_path / "cupy.py").write_text("raise ImportError('libcuda.so.1: not found')")
     last = python("import tinygen", path=[tmp_path], TINYGEN_BACKEND="cupy")
     assert re.search(r"^RuntimeError: cupy backend: libcuda.so.1: not found; it needs", last)

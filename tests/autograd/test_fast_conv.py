@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not backend.on_cpu, reason="these take NumPy's a
 
 @st.composite
 def convolutions(draw):
-    """x, w, y, biases for y and for x, stride, padding: from empty batches to padding over K."""
+    """x, w, y, biases for y and x, stride, padding; with empty batches and padding above K."""
     N, C, O = draw(st.integers(0, 4)), draw(st.integers(1, 9)), draw(st.integers(1, 9))
     K, L = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     H, W = draw(st.integers(1, 9)), draw(st.integers(1, 9))
@@ -42,7 +42,7 @@ def convolutions(draw):
 def settings_of_the_blocks(draw):
     return {
         (parallel, "BLOCK_BYTES"): draw(st.sampled_from([1, 300, 5000, 3 << 20])),
-        (fast_conv, "FEW"): draw(st.sampled_from([0, 1, 4, 100])),  # 0: always patches added up
+        (fast_conv, "FEW"): draw(st.sampled_from([0, 1, 4, 100])),  # 0: always `_scatter`
         (backend, "threads"): draw(st.integers(1, 3)),
     }
 
@@ -71,7 +71,7 @@ def test_each_of_the_three_equals_the_plain_one(case, blocks):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("s", [(1, 1), (2, 2), (3, 2)], ids=str)
 @pytest.mark.parametrize("channels", [(1, 64), (64, 1), (32, 48)], ids=str)
-def test_of_real_sizes_each_of_the_three_equals_the_plain_one(dtype, s, channels, rng):
+def test_at_real_sizes_each_of_the_three_equals_the_plain_one(dtype, s, channels, rng):
     (C, O), p = channels, ((2, 1), (1, 2))
     x = rng.standard_normal((20, 28, 27, C)).astype(dtype)
     w = rng.standard_normal((4, 5, C, O)).astype(dtype)

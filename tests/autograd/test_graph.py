@@ -1,4 +1,4 @@
-"""The graph: gradients of any order, what is recorded, called and kept, and what grad refuses."""
+"""The graph: gradients of any order, recording, memory, and errors of grad."""
 
 import gc
 import sys
@@ -112,7 +112,7 @@ def test_broadcasting_over_an_empty_axis_gives_zero_gradient():
     np.testing.assert_array_equal(g.numpy(), [[0], [0]])
 
 
-# --- what is recorded, called and kept ---
+# --- recording, calls and memory ---
 
 
 def test_no_grad_records_nothing_as_context_and_as_decorator():
@@ -292,11 +292,11 @@ with no_grad():
         (lambda: grad((X * X).sum(), [X, W]), r"does not depend on `xs\[1\]` \(w, shape \(2,\)\)"),
         (lambda: grad((X * X).sum(), W), r"does not depend on `xs` \(w, "),
         (lambda: grad(X.sum(), [X, Tensor(2.0)]), r"`xs\[1\]` \(unnamed, .* not require gradients"),
-        (lambda: grad(SILENT, X), "`y` is a constant, made under no_grad"),
+        (lambda: grad(SILENT, X), r"`y` is a constant.* no_grad"),
         (lambda: grad(grad((X**3).sum(), X).sum(), X), "not kept; pass it create_graph=True"),
     ],
 )
-def test_what_has_no_gradient_is_refused(call, pattern):
+def test_a_missing_gradient_is_an_error(call, pattern):
     with pytest.raises(ValueError, match=pattern):
         call()
 
@@ -316,10 +316,10 @@ def test_a_parameter_changed_between_forward_and_grad_is_named():
             grad(y, x)
 
 
-def test_a_change_is_found_through_a_view():
+def test_a_change_is_detected_through_a_view():
     w, x = leaf([[1.0, 2.0]], name="w"), leaf([[3.0], [4.0]])
     y = (w.T.reshape(2, 1) * x).sum()
-    w.data = w.data * 2  # the view is of the array before: nothing that y knows has changed
+    w.data = w.data * 2  # a new array: the view of the old one that y uses is unchanged
     np.testing.assert_array_equal(grad(y, x).numpy(), [[1], [2]])
     y = (w.T.reshape(2, 1) * x).sum()
     with no_grad():
@@ -328,7 +328,7 @@ def test_a_change_is_found_through_a_view():
         grad(y, x)
 
 
-def test_a_constant_changed_between_forward_and_grad_is_found_too():
+def test_a_constant_changed_between_forward_and_grad_is_detected():
     c, x = Tensor([1.0, 2.0]), leaf([3.0, 4.0])
     y = (c * x).sum()
     c[0] = 7.0
@@ -346,7 +346,7 @@ def test_a_penalty_on_a_gradient_without_graph_is_refused_not_ignored():
     assert grad(detached, w).item() == 9
 
 
-def test_a_step_along_a_gradient_can_be_differentiated_from_there():
+def test_a_function_of_a_point_moved_along_a_gradient_is_differentiable():
     x = leaf(2.0)
     moved = x - 0.1 * grad(x**3, x)
     assert grad(moved * moved, moved).item() == pytest.approx(2 * (2 - 1.2))
@@ -366,7 +366,7 @@ def test_a_vjp_that_returns_another_shape_is_refused():
     assert message(ValueError, lambda: grad(y.sum(), x)) == "a vjp returned shape (3,) for `w`"
 
 
-# --- what must not be lost silently ---
+# --- silent errors that must not happen ---
 
 
 def test_gradients_given_out_do_not_share_memory():

@@ -1,4 +1,4 @@
-"""autograd/normalisation.py: on a CPU it equals the plain computation, in blocks of any size."""
+"""autograd/normalisation.py: the CPU's version equals the plain one, in blocks of any size."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not backend.on_cpu, reason="these take NumPy's a
 
 @st.composite
 def norms(draw):
-    """x (A, B, G, D), γ, β and a cotangent: of all norms, and of an empty batch."""
+    """x (A, B, G, D), γ, β and a cotangent, for all norms, and for empty batches."""
     A, B = draw(st.integers(0, 4)), draw(st.integers(1, 30))
     G, D = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     dtype = draw(st.sampled_from(["f4", "f8"]))

@@ -1,4 +1,4 @@
-"""autograd/parallel.py: formulas in one pass, work in blocks over threads, products and sums."""
+"""autograd/parallel.py: fused formulas, blocks and threads, products and sums."""
 
 import threading
 
@@ -123,7 +123,7 @@ inner = fused(lambda x: x * 2 + 1)
 outer = fused(lambda x: inner(x) * 3)
 print(float(outer(xp.ones(1_000_000)).mean()))
 """
-    # threads that wait for each other would do so for ever
+    # threads that wait for each other would deadlock
     assert python(code, timeout=30, TINYGEN_THREADS="2") == "9.0"
 
 
@@ -227,16 +227,16 @@ def test_blas_has_as_many_threads_after_an_operation_as_before(code, python):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_blas_keeps_to_one_thread_while_a_job_is_shared_out(count, python):
+def test_blas_keeps_to_one_thread_while_jobs_run(count, python):
     code = f"""
 during = []
-parallel.share_out(lambda _: during.extend(counts()), {count})
+parallel.run_jobs(lambda _: during.extend(counts()), {count})
 print(set(during) <= {{1}}, counts() == before)
 """
     assert on_two_blas_threads(python, code) == ["True", "True"]
 
 
-def test_the_last_of_several_threads_gives_blas_its_threads_back(python):
+def test_the_last_of_several_threads_restores_the_threads_of_blas(python):
     code = """
 entered, done = threading.Event(), threading.Event()
 def other():
@@ -353,7 +353,7 @@ def approach(x, y, rate: float):
 @pytest.mark.parametrize("shape", [(10,), (3, 0), (1000, 300)], ids=str)
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["rows first", "columns first"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_formula_in_place_changes_what_it_is_given(shape, order, threads, monkeypatch):
+def test_an_in_place_formula_changes_its_argument(shape, order, threads, monkeypatch):
     if backend.name == "numpy":
         monkeypatch.setattr(backend, "threads", threads)
     shape = (*shape, 2) if len(shape) == 1 else shape

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tinygen.metrics import Score
 
@@ -39,7 +40,7 @@ def found(results, **measured):
 def test_a_row_has_what_was_measured(results, ms, text):
     family = results.Family("a model", "vae_mnist", "vae_mnist")
     assert results.row(family, found(results, ms_per_sample=ms, nll=99.84)) == (
-        f"| a model | no | 2:05 | {text} ms | 1,234,567 | 12.3 (11.0 to 13.1) | 0.46 | 0.50 "
+        f"| a model | no | 2:05 | {text} ms | 1,234,567 | 12.3 (11.0 to 13.1) |  | 0.46 | 0.50 "
         f"| 99.8 nats |"
     )
 
@@ -58,7 +59,7 @@ def test_a_row_says_whether_its_model_is_conditioned_on_the_class(results):
     guided = {
         f.name: results.row(f, found(results)).split("|")[2].strip() for f in results.FAMILIES
     }
-    yes = {"diffusion", "latent diffusion", "flow matching", "… reflow, one step"}
+    yes = {name for name in guided if name.endswith("guided")} | {"… reflow, one step"}
     assert {name for name, answer in guided.items() if answer == "yes"} == yes
     assert set(guided.values()) == {"yes", "no"}
 
@@ -67,7 +68,7 @@ def test_the_table_of_the_page_has_the_rows_and_columns_of_the_script(results):
     page = results.PAGE.read_text("utf-8")
     table = page.partition("<!-- table -->")[2].partition("<!-- end -->")[0]
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.split("\n") if line]
-    assert {len(row) for row in cells} == {9}
+    assert {len(row) for row in cells} == {10}
     assert [row[:2] for row in cells[2:-1]] == [
         [f.name, "yes" if f.guided else "no"] for f in results.FAMILIES
     ]
@@ -80,3 +81,30 @@ def test_a_command_writes_where_the_run_is_looked_for(results):
         assert (folder[1] if folder else family.program) == family.folder
         assert f"--samples {results.COUNT}" in command
         assert (DOCS.parent / "examples" / f"{family.program}.py").exists()
+
+
+def test_a_row_gets_the_other_seeds_and_keeps_those_that_it_has(results):
+    line = results.row(results.FAMILIES[0], found(results))
+    filled = results.with_seeds(line, "18.1, 19.0")
+    assert "| 12.3 (11.0 to 13.1) | 18.1, 19.0 | 0.46 |" in filled
+    assert results.with_seeds(filled) == "18.1, 19.0"
+    assert results.with_seeds(filled, "") == line
+
+
+def test_an_excerpt_has_some_of_the_frames_the_first_and_the_last_among_them(results, tmp_path):
+    frames = [Image.new("L", (40, 30), 6 * k) for k in range(40)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    results.excerpt(tmp_path / "film.gif", tmp_path / "short.gif", results.LATER, 0.5)
+    with Image.open(tmp_path / "short.gif") as gif:
+        assert gif.size == (20, 15) and 8 <= gif.n_frames <= 13
+        greys = []
+        for k in range(gif.n_frames):
+            gif.seek(k)
+            greys.append(np.asarray(gif.convert("L")).mean())
+    assert greys[0] == 0 and greys[-1] == 6 * 39 and greys == sorted(greys)
+
+
+def test_the_films_that_the_chapters_show_are_there(results):
+    for name in results.FILMS:
+        pages = [p for p in DOCS.glob("*.md") if f"figures/{name}.gif" in p.read_text("utf-8")]
+        assert len(pages) == 1 and (DOCS / "figures" / f"{name}.gif").exists()

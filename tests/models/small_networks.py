@@ -1,4 +1,4 @@
-"""A small network of each kind, what is counted and asserted of it, and its weights in PyTorch."""
+"""A small network of each kind, counts and assertions for it, and its weights in PyTorch."""
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def dense(a, b):
 
 
 def conv(k, a, b):
-    """Also of a transposed convolution."""
+    """The same for a transposed convolution."""
     return k * k * a * b + b
 
 
@@ -81,14 +81,14 @@ def assert_all_have_gradients(model, y, rng):
     for (name, _), g in zip(model.named_parameters(), gradients, strict=True):
         size = np.abs(g.numpy()).max()
         assert np.isfinite(size), name
-        if name.endswith("key.bias"):  # adds the same to all of a query's scores
+        if name.endswith("key.bias"):  # adds the same number to all scores of a query
             assert size < 1e-10
         else:
             assert size > 1e-8, name
 
 
 def descend(model, inputs, steps):
-    """The loss before each step, of a length that would take off 3% if the loss were linear."""
+    """The loss before each step, which is 3% of the way to zero if the loss is linear."""
     rng = np.random.default_rng(1)
     target, losses = None, []
     for _ in range(steps):
@@ -105,7 +105,7 @@ def descend(model, inputs, steps):
 
 
 class Weights:
-    """A model's state as PyTorch tensors in our layout, to be used in PyTorch's."""
+    """A model's state as PyTorch tensors, and operations on them in PyTorch's layout."""
 
     def __init__(self, torch, model):
         self.torch, self.F = torch, torch.nn.functional

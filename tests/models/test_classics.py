@@ -1,4 +1,4 @@
-"""The classics: counts by hand and by their table, their layers, and that they learn."""
+"""The classics: parameter counts, their layers, and that they learn."""
 
 import re
 
@@ -68,7 +68,7 @@ def test_a_classic_has_the_parameters_of_its_architecture_and_of_the_table(name,
     assert [f"{n:,}" for n in counts] == re.findall(r" (\d+(?:,\d{3})+) ", row)
 
 
-def test_every_classic_stands_here():
+def test_every_classic_is_tested():
     assert sorted(CLASSICS) == sorted(classics.__all__)
 
 
@@ -76,7 +76,7 @@ def test_every_classic_stands_here():
 
 
 @each_gan
-def test_a_classic_gan_makes_images_and_judges_them_by_a_logit(name, rng):
+def test_a_classic_gan_makes_images_and_classifies_them_by_a_logit(name, rng):
     generator, discriminator = getattr(classics, name)(rng=rng)
     (latent,), image = CLASSICS[name]
     x = generator(batch(rng, 2, latent))
@@ -109,7 +109,7 @@ def test_the_classic_vae_encodes_to_a_mean_and_a_log_variance_of_two_numbers(rng
     assert logits.numpy().min() < -1.1 and logits.numpy().max() > 1.1
 
 
-LINEAR_AND_BENT = {  # L for a layer with weights, a for an activation
+ARCHITECTURES = {  # L for a layer with weights, a for an activation
     "dense_gan": ("LaLaLaL", "LaLaL"),
     "one_layer_gan": ("L", "LaLaLaL"),
     "dcgan_28": ("LLaL", "LaLaL"),
@@ -132,7 +132,7 @@ def test_a_classic_has_its_activations_between_its_layers(name, rng):
         "".join(letters.get(type(layer), "") for layer in model)
         for model in getattr(classics, name)(rng=rng)
     )
-    assert architecture == LINEAR_AND_BENT[name]
+    assert architecture == ARCHITECTURES[name]
 
 
 @each_classic
@@ -158,7 +158,7 @@ def test_batch_norm_turns_the_elu_of_the_classic_dcgan_into_selu(rng):
 
 
 @each_gan
-def test_the_leaky_slopes_of_a_classic_discriminator_are_its_source_s(name, rng):
+def test_the_leaky_slopes_of_a_classic_discriminator_are_those_of_its_source(name, rng):
     _, discriminator = getattr(classics, name)(rng=rng)
     slopes = {float(f(xp.asarray([-1.0]))[0]) for f in discriminator if isinstance(f, nn.LeakyReLU)}
     assert slopes == {-0.3 if name == "dense_gan" else -0.2}

@@ -1,4 +1,4 @@
-"""The networks: counts by hand, what reaches what, and PyTorch versions with the same weights."""
+"""The networks: parameter counts, dependencies, and PyTorch versions with the same weights."""
 
 import re
 
@@ -36,7 +36,7 @@ from tinygen.models import (
 
 each_tiny = pytest.mark.parametrize("name", TINY)
 
-# --- what comes out -------------------------------------------------------------------------------
+# --- outputs --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("image", SIZES)
@@ -65,7 +65,7 @@ def test_sides_halve_while_they_are_even_and_above_4(image, last, rng):
 
 
 @each_tiny
-def test_everything_begins_in_float32_and_stays_there(name, rng):
+def test_everything_starts_in_float32_and_stays_there(name, rng):
     model, (_, inputs) = TINY[name][0](rng), tiny(name, rng)
     y = model(*inputs)
     assert y.dtype == np.float32
@@ -109,7 +109,7 @@ def test_a_shifted_image_has_shifted_features_in_a_conv_encoder(rng):
     x = np.zeros((1, 64, 64, 1))
     x[:, 24:32, 22:30] = rng.standard_normal((1, 8, 8, 1))
     here, there = features(xp.asarray(x)), features(xp.asarray(np.roll(x, 16, axis=1)))
-    assert here.shape == (1, 4, 4, 16)  # so one feature for 16 pixels
+    assert here.shape == (1, 4, 4, 16)  # one feature per 16 pixels
     assert np.abs(here.numpy()).max() > 0.01
     assert_close(there, np.roll(here.numpy(), 1, axis=1))
 
@@ -120,7 +120,7 @@ def test_a_shifted_image_has_shifted_features_in_a_conv_encoder(rng):
 def test_dcgans_have_the_parameters_of_their_architecture(rng):
     assert count(dcgan_generator(rng=rng)) == (
         100 * 7 * 7 * 128
-        + 2 * 128  # no biases before a batch norm, which has γ and β
+        + 2 * 128  # no bias before a batch norm, which has γ and β
         + 4 * 4 * 128 * 64
         + 2 * 64
         + conv(4, 64, 1)
@@ -176,17 +176,17 @@ def test_every_parameter_has_a_gradient(name, rng):
 
 
 @each_tiny
-def test_a_gradient_is_right(name, rng):
+def test_gradients_are_right(name, rng):
     model, inputs = tiny(name, rng, N=2)
     order = 2 if name == "mlp" else 1
-    assert gradcheck(model, *inputs, params=model.parameters(), order=order, entries=1)
+    assert gradcheck(model, *inputs, params=model.parameters(), order=order, elements=1)
 
 
 @each_tiny
-def test_in_evaluation_the_entries_of_a_batch_do_not_meet(name, rng):
+def test_in_evaluation_the_images_of_a_batch_are_independent(name, rng):
     model, inputs = tiny(name, rng, N=4)
     _, others = tiny(name, rng, N=4)
-    if not isinstance(model, UNet):  # which does the same in training
+    if not isinstance(model, UNet):  # it has no training mode
         model.eval()
     mixed = [xp.concatenate([a[:2], b[2:]]) for a, b in zip(inputs, others, strict=True)]
     y = model(*inputs).numpy()
@@ -195,7 +195,7 @@ def test_in_evaluation_the_entries_of_a_batch_do_not_meet(name, rng):
 
 
 @pytest.mark.parametrize("name", ["dcgan_generator", "dcgan_discriminator"])
-def test_in_training_the_entries_of_a_dcgans_batch_are_normalised_together(name, rng):
+def test_in_training_the_images_of_a_dcgans_batch_are_normalised_together(name, rng):
     model, (x,) = tiny(name, rng, N=4)
     assert np.abs(model(x[:2]).numpy() - model(x)[:2].numpy()).max() > 1e-3
 
@@ -208,12 +208,12 @@ def test_gradient_descent_brings_the_loss_down(name, rng):
     assert losses[-1] < 0.9 * losses[0]
 
 
-# --- how weights begin ----------------------------------------------------------------------------
+# --- initial weights ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("build", [dcgan_generator, dcgan_discriminator])
 @pytest.mark.parametrize("image", SIZES)
-def test_dcgan_weights_begin_with_a_deviation_of_0_02(build, image, rng):
+def test_dcgan_weights_start_with_a_standard_deviation_of_0_02(build, image, rng):
     for name, array in build(image, rng=rng).state_dict().items():
         if name.endswith("weight"):
             n = array.size
@@ -223,7 +223,7 @@ def test_dcgan_weights_begin_with_a_deviation_of_0_02(build, image, rng):
             assert (array == (name.endswith(("gamma", "variance")))).all(), name
 
 
-def test_the_encoder_and_decoder_keep_the_size_of_what_passes(rng):
+def test_the_encoder_and_decoder_preserve_the_scale_of_signals(rng):
     x = conv_decoder((64, 64, 3), 16, rng=rng)(batch(rng, 8, 16)).numpy()
     y = conv_encoder((64, 64, 3), 64, rng=rng)(batch(rng, 8, 64, 64, 3)).numpy()
     assert 0.3 < x.std() < 3 and 0.3 < y.std() < 3
@@ -242,7 +242,7 @@ def test_the_same_rng_makes_the_same_networks():
 def test_the_dcgan_generator_agrees_with_pytorch(training, rng):
     torch = pytest.importorskip("torch")
     model = shaken(dcgan_generator((16, 12, 3), 5, width=4, rng=rng), rng)
-    model(batch(rng, 6, 5))  # so that the running statistics have moved
+    model(batch(rng, 6, 5))  # to move the running statistics
     model.train(training)
     w, (z, zt) = Weights(torch, model), both(torch, rng.standard_normal((4, 5)))
 
@@ -295,12 +295,12 @@ def test_an_image_that_cannot_be_halved_is_refused(build, image, rng):
         (lambda rng: UNet(heads=0, rng=rng), "UNet: .*`heads`.* ≥ 1, got 0"),
         (lambda rng: UNet(heads=3, rng=rng), "SelfAttention: 3 `heads`.* 64 channels"),
         (lambda rng: UNet(multipliers=(0.5, 1), attention_at=(), rng=rng), r"got 16\.0"),
-        (lambda rng: UNet((28, 30, 1), rng=rng), r"UNet: .* 4 divides, .*\(28, 30, 1\)"),
-        (lambda rng: UNet((6, 6, 1), rng=rng), r"UNet: .* 4 divides, .*\(6, 6, 1\)"),
+        (lambda rng: UNet((28, 30, 1), rng=rng), r"UNet: .*`image` .* 4, got \(28, 30, 1\)"),
+        (lambda rng: UNet((6, 6, 1), rng=rng), r"UNet: .*`image` .* 4, got \(6, 6, 1\)"),
         (lambda rng: UNet((32, 32, 3), rng=rng), r"`attention_at`.*\[32, 16, 8\], got \(7,\)"),
     ],
 )
-def test_a_network_that_cannot_be_is_refused(build, pattern, rng):
+def test_invalid_settings_of_a_network_are_refused(build, pattern, rng):
     with pytest.raises(ValueError, match=pattern):
         build(rng)
 
@@ -311,11 +311,11 @@ def test_a_seed_in_place_of_a_generator_is_refused():
             build(rng=0)
 
 
-# --- a discriminator's norm ------------------------------------------------------------------------------
+# --- a discriminator's norm -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("norm", ["spectral", "none"])
-def test_a_discriminator_without_batch_norm_judges_each_image_by_itself(norm, rng):
+def test_a_discriminator_without_batch_norm_treats_images_independently(norm, rng):
     discriminator = dcgan_discriminator((12, 12, 2), width=3, rng=rng, norm=norm)
     x = batch(rng, 4, 12, 12, 2).astype("f4")
     one = to_numpy(discriminator.eval()(x[:1]).data)
@@ -325,19 +325,19 @@ def test_a_discriminator_without_batch_norm_judges_each_image_by_itself(norm, rn
     assert sum(spectral) == (3 if norm == "spectral" else 0)
 
 
-def test_the_slope_of_a_discriminator_with_spectral_norm_is_bounded(rng):
+def test_a_discriminator_with_spectral_norm_has_a_bounded_lipschitz_constant(rng):
     discriminator = dcgan_discriminator((12, 12, 1), width=4, rng=rng, norm="spectral")
     for p in discriminator.parameters():
         p.data = 1000 * p.data
     x, y = (batch(rng, 8, 12, 12, 1).astype("f4") for _ in range(2))
-    for _ in range(50):  # power iteration goes on in training
+    for _ in range(50):  # power iteration continues in training
         discriminator(x)
     rise = np.abs(to_numpy((discriminator.eval()(x) - discriminator(y)).data))[:, 0]
     way = np.sqrt(to_numpy(((x - y) ** 2).sum(axis=(1, 2, 3))))
-    # a kernel of 4 × 4 at stride 2 sees each pixel 4 times, and so may stretch by 2
+    # a 4 × 4 filter at stride 2 sees each pixel 4 times, so its Lipschitz constant may be 2
     assert (rise <= 4 * way).all()
 
 
-def test_a_norm_that_there_is_not_is_said(rng):
-    with pytest.raises(ValueError, match="`norm` is batch, spectral or none, got None"):
+def test_an_unknown_norm_is_refused(rng):
+    with pytest.raises(ValueError, match=r"`norm` .*batch, spectral or none, got None"):
         dcgan_discriminator(rng=rng, norm=None)

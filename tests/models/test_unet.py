@@ -1,4 +1,4 @@
-"""The U-Net: counts by hand, what reaches what, and PyTorch's version with the same weights."""
+"""The U-Net: parameter counts, dependencies, and a PyTorch version with the same weights."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_a_unet_grows_with_its_depth_multipliers_and_classes(rng):
 # --- everything is connected ----------------------------------------------------------------------
 
 
-def test_a_new_unet_learns_though_most_of_it_begins_cut_off(rng):
+def test_a_new_unet_learns_though_most_of_it_starts_without_effect(rng):
     x, t = batch(rng, 4, 8, 8, 1), xp.asarray([1.0, 10.0, 100.0, 900.0])
     unet = tiny_unet(rng)
     before = unet.state_dict()
@@ -100,12 +100,12 @@ def test_a_new_unet_learns_though_most_of_it_begins_cut_off(rng):
 # --- the U-Net ------------------------------------------------------------------------------------
 
 
-def test_a_unets_output_begins_at_zero(rng):
+def test_a_unets_output_starts_at_zero(rng):
     y = tiny_unet(rng)(batch(rng, 2, 8, 8, 1), xp.asarray([3.0, 400.0]))
     assert (y.numpy() == 0).all()
 
 
-def test_a_block_begins_by_changing_nothing(rng):
+def test_a_block_starts_as_the_identity(rng):
     x, e = batch(rng, 2, 4, 4, 8), batch(rng, 2, 6)
     for heads in (0, 2):
         block = Block(8, 8, 6, groups=2, heads=heads, rng=rng).astype(float)
@@ -121,7 +121,7 @@ def test_a_unet_sees_the_time_of_each_image(rng):
     assert (np.abs(change).max(axis=(1, 2, 3)) > 1e-3).tolist() == [False, True, False]
 
 
-def test_a_unet_tells_apart_all_times_from_0_to_1000(rng):
+def test_a_unet_distinguishes_all_times_from_0_to_1000(rng):
     unet, t = shaken(tiny_unet(rng), rng), xp.arange(1001.0)
     y = unet(xp.zeros((1001, 8, 8, 1)), t).numpy()
     assert len(np.unique(y.round(4).reshape(1001, -1), axis=0)) == 1001
@@ -178,7 +178,7 @@ def test_a_unet_goes_down_and_up_through_levels_of_its_multipliers(rng, monkeypa
         *2 * [((8, 12, 4), (8, 12, 4))],
         *2 * [((4, 6, 8), (4, 6, 8))],
         *4 * [((2, 3, 12), (2, 3, 12))],
-        *2 * [((4, 6, 16), (4, 6, 8))],  # what came up beside what was left
+        *2 * [((4, 6, 16), (4, 6, 8))],  # with the skip connections' channels
         *2 * [((8, 12, 8), (8, 12, 4))],
     ]
 
@@ -282,7 +282,7 @@ def test_the_unet_agrees_with_pytorch(rng):
 @pytest.mark.parametrize(
     "build", [dcgan_generator, dcgan_discriminator, conv_encoder, conv_decoder, UNet]
 )
-def test_what_is_no_shape_of_an_image_is_refused(build, image, rng):
+def test_an_invalid_image_shape_is_refused(build, image, rng):
     with pytest.raises((TypeError, ValueError), match="unpack"):
         build(image, rng=rng)
 
@@ -297,7 +297,7 @@ def test_what_is_no_shape_of_an_image_is_refused(build, image, rng):
         ((2, 8, 8, 1), (2,), [0, 1], r"UNet: .*`classes`.* got \[0, 1\]"),
     ],
 )
-def test_a_unet_refuses_what_does_not_fit(x, t, classes, pattern, rng):
+def test_a_unet_refuses_inputs_that_do_not_fit(x, t, classes, pattern, rng):
     with pytest.raises(ValueError, match=pattern):
         tiny_unet(rng)(xp.zeros(x), xp.zeros(t), classes)
 
@@ -312,7 +312,7 @@ def test_a_unet_refuses_what_does_not_fit(x, t, classes, pattern, rng):
         ([0.0, 1.0], TypeError, "Embedding: .*float64"),
     ],
 )
-def test_a_unet_with_classes_refuses_others(classes, error, pattern, rng):
+def test_a_unet_with_classes_refuses_invalid_classes(classes, error, pattern, rng):
     with pytest.raises(error, match=pattern):
         tiny_unet(rng, classes=3)(xp.zeros((2, 8, 8, 1)), xp.zeros(2), classes)
 
@@ -322,14 +322,14 @@ def test_a_unet_refuses_another_dtype(rng):
         tiny_unet(rng)(tg.Tensor(xp.zeros((2, 8, 8, 1))), xp.zeros(2))
 
 
-# --- folding --------------------------------------------------------------------------------------
+# --- space-to-depth -------------------------------------------------------------------------------
 
 
 def test_folded_pixels_are_channels_and_come_back_where_they_were(rng):
     seen = []
     x = xp.asarray(rng.standard_normal((2, 6, 4, 3)))
-    folded = SpaceToDepth(lambda x, t: seen.append(x) or x, 2)
-    np.testing.assert_array_equal(to_numpy(folded(x, 5.0).data), to_numpy(x))
+    network = SpaceToDepth(lambda x, t: seen.append(x) or x, 2)
+    np.testing.assert_array_equal(to_numpy(network(x, 5.0).data), to_numpy(x))
     assert seen[0].shape == (2, 3, 2, 12)
     first = to_numpy(seen[0].data)[0, 1, 1].reshape(2, 2, 3)
     np.testing.assert_array_equal(first, to_numpy(x)[0, 2:4, 2:4])
@@ -340,7 +340,7 @@ def test_the_small_unet_has_two_levels_and_attends_on_the_lower(rng):
     by_hand = (
         dense(8, e)
         + dense(e, e)
-        + 4 * e  # the time; three classes, and any
+        + 4 * e  # three classes and "any"
         + conv(3, 4, 8)  # 2 × 2 pixels as four channels
         + block(8, 8, e)
         + conv(3, 8, 16)  # 6 × 4
@@ -357,6 +357,6 @@ def test_the_small_unet_has_two_levels_and_attends_on_the_lower(rng):
     assert net(x, t, xp.asarray([0, 3])).shape == (2, 12, 8, 1)
 
 
-def test_folded_images_need_sides_that_divide(rng):
+def test_space_to_depth_needs_sides_that_the_factor_divides(rng):
     with pytest.raises(ValueError, match=r"size 24 into shape \(1,1,3,2,3,1\)"):
         SpaceToDepth(lambda x: x, 3)(xp.zeros((1, 4, 6, 1)))

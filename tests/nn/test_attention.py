@@ -15,7 +15,7 @@ def array(x, dtype="float64"):
 
 
 def naive_attention(q, k, v):
-    """Position by position, weights from Python's exp."""
+    """One position at a time, with weights from Python's exp."""
     z = np.zeros((len(q), v.shape[1]))
     for i, query in enumerate(q):
         scores = [float(query @ key) / math.sqrt(len(query)) for key in k]

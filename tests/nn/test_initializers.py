@@ -1,4 +1,4 @@
-"""What weights begin as: the variances that were derived, and what they are derived for."""
+"""Weight initialisation: the derived variances, and that they preserve signals."""
 
 import math
 
@@ -77,18 +77,18 @@ def test_weights_are_drawn_from_rng_and_from_nothing_else(name):
         if key.endswith("weight"):
             assert (states[0][key] != states[2][key]).all()
         else:
-            assert not states[0][key].any()  # biases begin at zero
+            assert not states[0][key].any()  # biases start at zero
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_init_says_what_the_weights_begin_as(name, rng):
+def test_init_sets_the_initial_weights(name, rng):
     for key, each in MAKE[name](rng, init=nn.constant(0.5)).state_dict().items():
         assert (each == (0.5 if key.endswith("weight") else 0)).all()
         assert each.dtype == np.float32
 
 
 def fans(make):
-    """What a layer tells its initialiser: (fan_in, fan_out)."""
+    """The (fan_in, fan_out) that a layer passes to its initialiser."""
     seen = []
     make(lambda rng, shape, n, m: seen.append((n, m)) or np.zeros(shape))
     return seen[0]
@@ -101,17 +101,17 @@ def test_layers_know_their_fans(rng):
     assert fans(lambda init: nn.ConvTranspose2d(4, 3, 6, (2, 3), rng=rng, init=init)) == (24, 108)
 
 
-# --- what they are derived for: the size of a signal stays what it is -----------------------------
+# --- the variance of signals is preserved ---------------------------------------------------------
 
 
 def backwards(rng, shape, fan_in, fan_out):
-    """Var w = 1/m, which keeps the size of what goes back."""
+    """Var w = 1/m, which preserves the variance in the backward pass."""
     return nn.lecun_normal(rng, shape, fan_out, fan_in)
 
 
 ALL = slice(None)
-# a layer, its inputs' shape, and which rows and columns of its outputs and inputs meet as many
-# others as most do: not those at the border, and of a stride whole periods
+# a layer, its input shape, and the rows and columns of outputs and inputs away from the border, in
+# whole periods of the stride
 LINEAR = {
     "Dense": (lambda **how: nn.Dense(400, 300, **how), (300, 400), ALL, ALL),
     "Conv2d": (lambda **how: nn.Conv2d(20, 30, 3, **how), (8, 22, 22, 20), ALL, slice(2, -2)),
@@ -149,7 +149,7 @@ LINEAR = {
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_lecun_keeps_the_variance_of_what_passes_through(name, rng):
+def test_lecun_preserves_the_variance_of_the_forward_pass(name, rng):
     make, shape, inside, _ = LINEAR[name]
     x = Tensor(rng.standard_normal(shape).astype("f4"))
     z = make(rng=rng, init=nn.lecun_normal)(x).numpy()
@@ -157,7 +157,7 @@ def test_lecun_keeps_the_variance_of_what_passes_through(name, rng):
 
 
 @pytest.mark.parametrize("name", LINEAR)
-def test_the_fan_out_keeps_the_variance_of_what_goes_back(name, rng):
+def test_the_fan_out_preserves_the_variance_of_the_backward_pass(name, rng):
     make, shape, _, inside = LINEAR[name]
     x = Tensor(rng.standard_normal(shape).astype("f4"), requires_grad=True)
     z = make(rng=rng, init=backwards)(x)
@@ -172,4 +172,4 @@ def test_he_keeps_the_mean_square_through_ten_layers_of_relu(rng):
         *(f for _ in range(10) for f in (nn.Dense(400, 400, rng=rng, init=nn.he_normal), tg.relu))
     )
     z = nn.Sequential(*model.layers[:-1])(x).numpy()
-    assert 0.7 < (z**2).mean() / 2 < 1.4  # a relu then halves it
+    assert 0.7 < (z**2).mean() / 2 < 1.4  # ReLU then halves it

@@ -1,4 +1,4 @@
-"""Every layer of the table: gradients of order 2, dtypes, state; and what each alone promises."""
+"""Every layer of the table: gradients to order 2, dtypes, state; then layers one by one."""
 
 import copy
 import inspect
@@ -65,7 +65,7 @@ def test_float32_stays_float32_whatever_the_input_is(row):
 
 @every_mode
 @every_layer
-def test_float32_gives_what_float64_gives(row, mode):
+def test_float32_agrees_with_float64(row, mode):
     layer, x = row.drawn()
     layer.train(mode == "training")
     same = copy.deepcopy(layer).astype(float)
@@ -100,7 +100,7 @@ each_by_itself = [row for row in layers.TABLE if row.name != "Softmax along the 
 
 
 @pytest.mark.parametrize("row", each_by_itself, ids=[row.name for row in each_by_itself])
-def test_an_image_or_row_does_not_look_at_others_in_evaluation(row):
+def test_images_or_rows_are_independent_in_evaluation(row):
     layer, x = row.drawn()
     layer.eval()
     together = layer(array(x, x.dtype)).numpy()
@@ -109,7 +109,7 @@ def test_an_image_or_row_does_not_look_at_others_in_evaluation(row):
 
 
 @every_layer
-def test_state_taken_over_gives_the_same_outputs(row):
+def test_loaded_state_gives_the_same_outputs(row):
     layer, x = row.drawn(seed=0)
     other, _ = row.drawn(seed=1)
     other.load_state_dict(layer.state_dict())
@@ -127,7 +127,7 @@ def test_a_layer_can_be_copied(row):
         assert not np.shares_memory(tg.to_numpy(ours.data), tg.to_numpy(theirs.data))
 
 
-def test_rows_of_no_images_come_out_as_rows_of_no_images(rng):
+def test_an_empty_batch_gives_an_empty_batch(rng):
     for layer, shape, expected in [
         (nn.Dense(4, 3, rng=rng), (0, 4), (0, 3)),
         (nn.Conv2d(1, 2, 3, rng=rng), (0, 5, 5, 1), (0, 3, 3, 2)),
@@ -143,7 +143,7 @@ def test_rows_of_no_images_come_out_as_rows_of_no_images(rng):
         assert layer(Tensor(np.zeros(shape, "f4"))).shape == expected
 
 
-# --- what goes where ------------------------------------------------------------------------------
+# --- one layer at a time --------------------------------------------------------------------------
 
 
 def test_a_dense_layer_is_a_product_and_a_sum_over_the_last_axis(rng):
@@ -175,12 +175,12 @@ def test_without_bias_zeros_go_to_zeros(rng):
 
 def test_a_bias_is_added_to_every_pixel(rng):
     for layer in (nn.Conv2d(1, 2, 3, rng=rng), nn.ConvTranspose2d(1, 2, 2, 3, rng=rng)):
-        layer.bias.data = array([1.0, -2.0], "f4")  # pixels that nothing reaches have it too
+        layer.bias.data = array([1.0, -2.0], "f4")  # also on pixels that no weight reaches
         z = layer(array(np.zeros((2, 4, 4, 1)))).numpy()
         np.testing.assert_array_equal(z, np.broadcast_to(np.array([1, -2], "f4"), z.shape))
 
 
-def test_a_convolution_adds_what_it_is_called_with_beside_its_images(rng):
+def test_a_convolution_adds_its_further_arguments(rng):
     layer = nn.Conv2d(2, 3, 3, 1, 1, rng=rng)
     x, a = array(rng.standard_normal((2, 4, 5, 2)), "f4"), array(np.ones((2, 4, 5, 3)), "f4")
     b = array([[[[1, 2, 3]]], [[[4, 5, 6]]]])
@@ -206,7 +206,7 @@ def test_an_embedding_looks_rows_up(rng):
     assert layer(array(np.zeros((0, 2), int), "int64")).shape == (0, 2, 3)
 
 
-def test_an_index_taken_twice_gathers_both_gradients(rng):
+def test_the_gradients_of_a_repeated_index_add_up(rng):
     layer = nn.Embedding(4, 2, rng=rng)
     g = tg.grad(layer([1, 3, 1, 1]).sum(), layer.weight).numpy()
     np.testing.assert_array_equal(g, [[0, 0], [3, 3], [0, 0], [1, 1]])
@@ -268,7 +268,7 @@ def test_dropout_drops_a_share_p_and_keeps_the_mean(p, rng):
     np.testing.assert_allclose(np.unique(z), [0, 1 / (1 - p)], rtol=1e-6)
 
 
-def test_dropout_drops_entries_independently(rng):
+def test_dropout_drops_elements_independently(rng):
     z = nn.Dropout(0.5, rng=rng)(Tensor(np.ones((300, 300), "f4"))).numpy() == 0
     for a, b in [(z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z, z.T)]:
         off = ~np.eye(300, dtype=bool)[: len(a), : a.shape[1]]
@@ -282,7 +282,7 @@ def test_dropout_is_the_identity_in_evaluation_and_draws_nothing(rng):
     assert rng.bit_generator.state == before
 
 
-def test_dropout_of_nothing_is_the_identity_in_training(rng):
+def test_dropout_with_p_0_is_the_identity_in_training(rng):
     np.testing.assert_array_equal(nn.Dropout(0.0, rng=rng)(Tensor([1.0, 2.0])).numpy(), [1, 2])
 
 
@@ -308,7 +308,7 @@ def test_dropout_of_integers_is_not_rounded(rng):
     np.testing.assert_allclose(np.unique(z.numpy()), [0, 1 / 0.7])
 
 
-# --- many entries, blocks and threads -------------------------------------------------------------
+# --- large inputs, blocks and threads -------------------------------------------------------------
 
 LARGE = {
     "Dense": (lambda rng: nn.Dense(64, 48, rng=rng), (1000, 64)),
@@ -328,7 +328,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_blocks_and_threads_do_not_change_what_comes_out(name, monkeypatch):
+def test_blocks_and_threads_do_not_change_results(name, monkeypatch):
     make, shape = LARGE[name]
     assert math.prod(shape) > 32_768
     layer = make(np.random.default_rng(0)).astype(float)
@@ -366,7 +366,7 @@ def test_a_recorded_gradient_is_the_same_as_one_that_is_not(name):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-8, atol=1e-8)
 
 
-# --- what it says ---------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 def zeros(*shape):
@@ -427,6 +427,6 @@ RNG = np.random.default_rng(0)
         ),
     ],
 )
-def test_wrong_use_is_named_with_what_came(call, error, pattern):
+def test_errors_name_the_wrong_argument_and_its_value(call, error, pattern):
     with pytest.raises(error, match=pattern):
         call()

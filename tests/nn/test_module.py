@@ -1,4 +1,4 @@
-"""A Module: how its state is found and named, saved, loaded, converted; what it says and shows."""
+"""Modules: state is found, named, saved, loaded and converted; errors, repr and summary."""
 
 import functools
 import re
@@ -30,7 +30,7 @@ class Part(nn.Module):
 
 
 class Everything(nn.Module):
-    """State at each place where it is found, and beside it what is none."""
+    """State in every place where it is found, and attributes that are not state."""
 
     def __init__(self):
         self.first = leaf(1)
@@ -69,7 +69,7 @@ OTHERS = {
 
 
 def copied(model):
-    """The state as it is now, whatever becomes of the arrays it is in."""
+    """A deep copy of the state."""
     return {name: np.array(each) for name, each in model.state_dict().items()}
 
 
@@ -114,13 +114,13 @@ def test_names_are_the_same_in_every_instance_and_in_the_order_of_assignment():
     assert [n for n, _ in model.named_state()] == [n for n, _ in model.named_state()] == a
 
 
-def test_to_ask_for_parameters_names_none_of_them(rng):
+def test_parameters_does_not_set_names(rng):
     model = nn.Sequential(nn.Dense(2, 2, rng=rng), tg.tanh)
     model[0].bias.name = "mine"
     assert [p.name for p in model.parameters()] == [None, "mine"]
 
 
-def test_a_cycle_of_modules_is_walked_once():
+def test_a_cycle_of_modules_is_visited_once():
     model = Part()
     model.child = Part()
     model.child.parent = model
@@ -201,7 +201,7 @@ def test_the_state_is_a_copy_on_the_host():
     assert_state(model, before)
 
 
-def test_what_is_loaded_is_copied():
+def test_loaded_arrays_are_copied():
     model, _ = trained()
     state = model.state_dict()
     model.load_state_dict(state)
@@ -211,7 +211,7 @@ def test_what_is_loaded_is_copied():
     assert_state(model, before)
 
 
-def test_the_tensors_stay_those_that_an_optimiser_holds():
+def test_loading_keeps_the_tensors_that_an_optimiser_holds():
     model, _ = trained(0)
     held, other = model.parameters(), trained(1)[0]
     model.load_state_dict(other.state_dict())
@@ -259,7 +259,7 @@ def test_state_that_does_not_fit_is_refused_by_name_and_nothing_changes():
 # --- frozen and converted -------------------------------------------------------------------------
 
 
-def test_what_is_frozen_is_no_parameter_but_still_state():
+def test_frozen_tensors_are_state_but_not_parameters():
     model, x = trained()
     state = list(model.state_dict())
     model[0].freeze()
@@ -276,7 +276,7 @@ def test_what_is_frozen_is_no_parameter_but_still_state():
     assert tg.grad(model(x).sum(), inner).shape == inner.shape
 
 
-def test_gradients_flow_through_what_is_frozen():
+def test_gradients_flow_through_frozen_modules():
     model, x = trained()
     model.freeze().eval()
     x = Tensor(x, requires_grad=True)
@@ -343,7 +343,7 @@ def test_an_error_in_a_function_notes_the_function_and_its_options():
 
 
 @with_notes
-def test_an_error_in_a_module_that_is_no_part_is_noted_without_a_name(rng):
+def test_an_error_in_a_module_that_is_not_a_part_is_noted_without_a_name(rng):
     class Outer(nn.Module):
         def forward(self, x):
             return nn.Dense(3, 2, rng=rng)(x)
@@ -352,7 +352,7 @@ def test_an_error_in_a_module_that_is_no_part_is_noted_without_a_name(rng):
 
 
 @with_notes
-def test_an_error_of_ones_own_is_noted_too_and_keeps_its_text():
+def test_a_users_own_error_is_noted_too_and_keeps_its_text():
     class Mine(nn.Module):
         def __init__(self):
             self.sizes, self.rate, self.on = (2, (3, 4)), 0.5, True
@@ -394,7 +394,7 @@ def test_sequential_takes_modules_and_functions_one_after_the_other():
     assert nn.Sequential()(x) is x
 
 
-def test_sequential_refuses_what_cannot_be_called():
+def test_sequential_refuses_classes_and_values_that_are_not_callable():
     for wrong in (3, nn.ReLU):  # a class is not yet a layer
         with pytest.raises(TypeError, match=f"^Sequential: .* got {wrong!r}$"):
             nn.Sequential(tg.relu, wrong)
@@ -406,7 +406,7 @@ def test_the_options_of_a_function_may_be_parameters():
     np.testing.assert_array_equal(model(array([0, 3])).numpy(), [1, 3])
 
 
-# --- how it is shown ------------------------------------------------------------------------------
+# --- repr and summary -----------------------------------------------------------------------------
 
 
 def test_repr_has_a_line_for_each_module_with_its_shapes(rng):
@@ -436,7 +436,7 @@ def test_repr_of_a_layer_without_parameters_is_one_line():
     assert repr(nn.Function(functools.partial(tg.clip, low=0))).startswith("functools.partial(")
 
 
-def test_repr_shows_a_shared_layer_once_and_counts_what_is_shared_once(rng):
+def test_repr_shows_and_counts_a_shared_layer_once(rng):
     layer = nn.Dense(3, 3, rng=rng)
     lines = repr(nn.Sequential(layer, layer)).splitlines()
     assert len(lines) == 3
@@ -479,7 +479,7 @@ def test_summary_is_a_table_of_shapes_parameters_and_multiply_adds(rng):
 
 def test_summary_counts_the_multiplications_of_attention(rng):
     rows = columns(nn.summary(nn.SelfAttention(8, 2, rng=rng), array(np.zeros((3, 2, 5, 8)))))
-    # every one of 10 positions meets 10, with 8 numbers, for its scores and for its means
+    # 10 × 10 pairs of positions with 8 numbers each, once for scores and once for means
     assert rows[1] == ["SelfAttention", "(3, 2, 5, 8)", "0", f"{2 * 3 * 10 * 10 * 8:,}"]
     assert rows[-1] == ["total", "288", f"{4800 + 4 * 3 * 10 * 8 * 8:,}"]
 
@@ -495,7 +495,7 @@ def test_summary_counts_shared_parameters_once_and_calls_twice(rng):
 
 
 def test_summary_counts_every_normed_layer(rng):
-    # each has a weight of its own while it is called, made for that call
+    # each has a temporary weight during its call
     parts = [nn.SpectralNorm(nn.Dense(3, 3, rng=rng, bias=False), rng=rng) for _ in range(20)]
     table = nn.summary(nn.Sequential(*parts), array(np.zeros((2, 3))))
     assert columns(table)[-1] == ["total", "180", "360"]
@@ -557,7 +557,7 @@ def test_a_plain_array_takes_the_dtype_of_a_layer_with_parameters_only(rng):
         flat(x)
 
 
-def test_two_of_one_name_are_refused(rng):
+def test_duplicate_names_are_refused(rng):
     class Doubled(nn.Module):
         def __init__(self):
             self.parts = {0: tg.Tensor([1.0], requires_grad=True)}

@@ -1,4 +1,4 @@
-"""The norm layers: against loops, their statistics, accuracy, and wrong gradients of theirs."""
+"""The norm layers against loops; their statistics, accuracy, and a zoo of wrong gradients."""
 
 import math
 
@@ -17,14 +17,14 @@ def array(x, dtype="float64"):
 
 
 def normalised(values, eps):
-    """A list of numbers, brought to mean 0 and variance 1 (but for ε)."""
+    """A list of numbers, normalised to mean 0 and variance 1 (up to ε)."""
     mean = math.fsum(values) / len(values)
     variance = math.fsum((v - mean) ** 2 for v in values) / len(values)
     return [(v - mean) / math.sqrt(variance + eps) for v in values]
 
 
 def naive_norm(x, groups, gamma, beta, eps):
-    """`groups` tells of each index of x which mean and variance it has a part in."""
+    """`groups` maps each index of x to the group that shares its mean and variance."""
     y, members = np.zeros(x.shape), {}
     for index in np.ndindex(x.shape):
         members.setdefault(groups(*index), []).append(index)
@@ -82,8 +82,8 @@ def test_layer_norm_normalises_the_channels_of_each_position(drawn):
         np.testing.assert_allclose(row, expected[0].reshape(-1, x.shape[-1])[0], atol=1e-10)
 
 
-def test_epsilon_is_a_hundred_thousandth_unless_given():
-    # of two entries ± a with a² = ε, normalised to ± 1/√2
+def test_epsilon_is_a_hundred_thousandth_by_default():
+    # two elements ± a with a² = ε are normalised to ± 1/√2
     x = math.sqrt(1e-5) * np.array([[1.0, -1.0], [-1.0, 1.0]])
     for layer in (nn.BatchNorm(2), nn.GroupNorm(1, 2), nn.LayerNorm(2)):
         expected = np.sign(x) / math.sqrt(2)
@@ -116,7 +116,7 @@ def test_batch_norm_in_evaluation_uses_its_running_statistics(rng):
     np.testing.assert_allclose(layer(Tensor(x[:1, 0])).numpy(), expected[:1, 0], rtol=1e-12)
 
 
-def test_after_much_training_evaluation_does_what_training_does(rng):
+def test_after_much_training_evaluation_agrees_with_training(rng):
     layer, x = nn.BatchNorm(2).astype(float), Tensor(rng.standard_normal((1000, 2)) * [1, 5] + 3)
     for _ in range(400):
         trained = layer(x).numpy()
@@ -134,7 +134,7 @@ def test_the_gradient_of_an_evaluation_survives_training_before_it_is_taken(rng)
         np.testing.assert_array_equal(g.numpy(), e)
 
 
-def test_a_single_entry_for_each_channel_is_refused_in_training_only():
+def test_a_single_element_per_channel_is_refused_in_training_only():
     layer = nn.BatchNorm(2)
     with pytest.raises(ValueError, match=r"^BatchNorm: training .* got \(1, 2\)"):
         layer(array(np.ones((1, 2))))
@@ -154,7 +154,7 @@ FAR = {
 
 @pytest.mark.parametrize("name", FAR)
 def test_a_mean_of_10_000_standard_deviations_is_normalised_away_in_float32(name, rng):
-    # the mean of the squares minus the square of the mean would be 1e8 − 1e8, of 7 digits
+    # E[x²] − E[x]² would be 1e8 − 1e8, with 7 digits
     make, shape, axes = FAR[name]
     x = (1e4 + rng.standard_normal(shape)).astype("f4")
     g = rng.standard_normal(shape)
@@ -171,7 +171,7 @@ def test_a_mean_of_10_000_standard_deviations_is_normalised_away_in_float32(name
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.0])
-def test_equal_entries_give_beta_and_finite_gradients(value):
+def test_equal_elements_give_beta_and_finite_gradients(value):
     for layer in (nn.BatchNorm(4), nn.GroupNorm(2, 4), nn.LayerNorm(4)):
         layer.beta.data = array([1.0, 2.0, 3.0, 4.0], "f4")
         x = Tensor(np.full((3, 5, 4), value, "f4"), requires_grad=True)
@@ -281,14 +281,14 @@ def test_spectral_norm_divides_by_the_largest_singular_value(name, rng):
     x, weight = Tensor(rng.standard_normal(shape)), inner.weight
     plain = inner(x).numpy()
     matrix = weight.numpy().transpose(order).reshape(-1, weight.numpy().transpose(order).shape[-1])
-    assert matrix.shape[1] == plain.shape[-1]  # a column for each output
+    assert matrix.shape[1] == plain.shape[-1]  # one column per output
     sigma = np.linalg.svd(matrix)[1][0]
     np.testing.assert_allclose(layer(x).numpy(), plain / sigma, rtol=1e-6)
     np.testing.assert_allclose(layer.eval()(x).numpy(), plain / sigma, rtol=1e-6)
     assert inner.weight is weight
 
 
-def test_power_iteration_goes_on_from_call_to_call_in_training_only(rng):
+def test_power_iteration_continues_from_call_to_call_in_training_only(rng):
     layer = nn.SpectralNorm(nn.Dense(5, 5, rng=rng), 3, rng=rng).astype(float)
     start, x, w = tg.to_numpy(layer.v).copy(), Tensor(np.eye(5)), layer.layer.weight.numpy()
     layer.eval()(x)
@@ -309,7 +309,7 @@ def test_in_evaluation_v_is_taken_as_it_is(rng):
     np.testing.assert_allclose(z, w / np.linalg.norm(w @ v), rtol=1e-9)
 
 
-def test_a_spectrally_normed_layer_stretches_no_distance(rng):
+def test_a_spectrally_normed_layer_is_1_lipschitz(rng):
     layer = nn.SpectralNorm(nn.Dense(8, 8, rng=rng), 300, rng=rng)
     a, b = rng.standard_normal((2, 500, 8)).astype("f4")
     apart = layer(Tensor(a)).numpy() - layer(Tensor(b)).numpy()
@@ -317,7 +317,7 @@ def test_a_spectrally_normed_layer_stretches_no_distance(rng):
     assert stretch.max() <= 1 + 1e-4
 
 
-def test_the_gradient_reaches_the_weight_that_is_learnt(rng):
+def test_the_gradient_reaches_the_learnt_weight(rng):
     layer = nn.SpectralNorm(nn.Dense(3, 2, rng=rng), rng=rng)
     assert [name for name, _ in layer.named_parameters()] == ["layer.weight", "layer.bias"]
     loss = (layer(Tensor(rng.standard_normal((4, 3)).astype("f4"))) ** 2).sum()
@@ -325,7 +325,7 @@ def test_the_gradient_reaches_the_weight_that_is_learnt(rng):
     assert np.abs(g).max() > 0.01
 
 
-def test_after_an_error_the_weight_is_back(rng):
+def test_after_an_error_the_weight_is_restored(rng):
     inner = nn.Dense(3, 2, rng=rng)
     weight, layer = inner.weight, nn.SpectralNorm(inner, rng=rng)
     with pytest.raises(ValueError, match=r"\(4, 5\)"):
@@ -333,7 +333,7 @@ def test_after_an_error_the_weight_is_back(rng):
     assert inner.weight is weight
 
 
-# --- what it says ---------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
 
@@ -368,7 +368,7 @@ RNG = np.random.default_rng(0)
         ),
     ],
 )
-def test_wrong_use_is_named_with_what_came(call, error, pattern):
+def test_errors_name_the_wrong_argument_and_its_value(call, error, pattern):
     with pytest.raises(error, match=pattern):
         call()
 

@@ -1,4 +1,4 @@
-"""Averages of the weights: their closed form, and how they stand in for the parameters."""
+"""Averages of the parameters: their closed form, and swapping them in."""
 
 import contextlib
 
@@ -25,7 +25,7 @@ def test_an_average_is_its_closed_form(rng):
     np.testing.assert_allclose(to_numpy(ema.state["average"][0]), expected, rtol=1e-13)
 
 
-def test_a_warming_average_begins_with_a_tenth_and_ends_at_its_decay():
+def test_a_warming_average_starts_at_a_tenth_and_ends_at_its_decay():
     p = leaf(1.0)
     ema = optim.EMA([p], decay=0.5)
     p.data = tg.xp.asarray(np.array(0.0))
@@ -44,7 +44,7 @@ def test_an_average_is_not_moved_by_a_step_itself():
     assert p.item() == 0.5
 
 
-def test_an_average_of_what_stays_the_same_is_the_same():
+def test_an_average_of_constant_parameters_is_constant():
     p = leaf(np.array([0.1, 1 / 3, 1e-30]), dtype=np.float32)
     ema = optim.EMA([p])
     for _ in range(10):
@@ -62,7 +62,7 @@ def averaged():
     return p, ema
 
 
-def test_the_averages_stand_in_for_the_parameters_and_leave_again():
+def test_the_averages_replace_the_parameters_temporarily():
     p, ema = averaged()
     with ema.applied():
         assert p.item() == 0.9
@@ -71,7 +71,7 @@ def test_the_averages_stand_in_for_the_parameters_and_leave_again():
         assert p.item() == 0.9
 
 
-def test_the_parameters_come_back_when_something_fails_meanwhile():
+def test_the_parameters_are_restored_after_an_error():
     p, ema = averaged()
     with contextlib.suppress(ZeroDivisionError), ema.applied():
         raise ZeroDivisionError
@@ -81,7 +81,7 @@ def test_the_parameters_come_back_when_something_fails_meanwhile():
         assert p.item() == pytest.approx(0.81)
 
 
-def test_the_parameters_may_become_the_averages_for_good_and_then_part_from_them():
+def test_averages_copied_to_the_parameters_stay_independent_of_them():
     p, ema = averaged()
     loss = (p * p).sum()
     ema.copy_to_params()
@@ -92,7 +92,7 @@ def test_the_parameters_may_become_the_averages_for_good_and_then_part_from_them
     assert ema.state["average"][0].item() == 0.9
 
 
-def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back():
+def test_swapping_in_the_averages_or_back_makes_older_graphs_stale():
     p, ema = averaged()
     loss = (p * p).sum()
     with ema.applied():
@@ -114,7 +114,7 @@ def test_a_graph_does_not_outlive_the_change_of_parameters_to_averages_or_back()
         lambda ema: ema.copy_to_params(),
     ],
 )
-def test_while_the_averages_are_applied_they_can_not_be_used_otherwise(act):
+def test_applied_averages_cannot_be_used_otherwise(act):
     p, ema = averaged()
     with ema.applied():
         with pytest.raises(RuntimeError, match=r"^EMA: .*`with applied\(\)`"):

@@ -1,4 +1,4 @@
-"""Clipping: the norm, the direction, and what is not finite."""
+"""Clipping: the norm, the direction, and gradients that are not finite."""
 
 import math
 
@@ -11,8 +11,8 @@ from leaves import assert_same, constants, leaf, values
 import tinygen as tg
 from tinygen import optim
 
-ENTRIES = st.floats(-1e6, 1e6, width=32)
-GRADIENTS = st.lists(st.lists(ENTRIES, max_size=6), max_size=4)
+ELEMENTS = st.floats(-1e6, 1e6, width=32)
+GRADIENTS = st.lists(st.lists(ELEMENTS, max_size=6), max_size=4)
 LIMITS = st.floats(1e-3, 1e6)
 
 
@@ -26,7 +26,7 @@ def test_clipping_by_norm_bounds_the_norm_and_keeps_the_direction(lists, limit, 
     for before, given_, after in zip(arrays, grads, clipped, strict=True):
         np.testing.assert_array_equal(given_.numpy(), before)
         assert after.dtype == dtype
-        # a float32 that is made smaller may fall below the least normal one
+        # a smaller float32 may become subnormal
         np.testing.assert_allclose(after.numpy(), before * factor, rtol=1e-6, atol=1e-38)
     if norm <= limit:
         assert_same(values(clipped), arrays)
@@ -54,7 +54,7 @@ def test_the_norm_of_many_small_float32_gradients_is_exact():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_clipping_does_not_hide_what_is_not_finite(value):
+def test_clipping_does_not_hide_nan_or_inf(value):
     arrays = [np.array([1.0, value, 7.0]), np.array([5.0])]
     clipped, norm = optim.clip_by_global_norm(constants(*arrays), 1.0)
     assert not math.isfinite(norm)

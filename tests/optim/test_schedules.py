@@ -1,4 +1,4 @@
-"""Schedules of the rate: their known points, where they fall, and PyTorch's."""
+"""Learning-rate schedules: known points, monotonicity, and PyTorch's cosine."""
 
 import itertools
 
@@ -94,6 +94,6 @@ def test_cosine_is_pytorchs_cosine():
         (lambda: optim.one_cycle(1, 9, final=-1), ValueError, "`final` ≥ 0, got -1"),
     ],
 )
-def test_schedules_that_can_not_be_are_refused(make, error, pattern):
+def test_invalid_schedules_are_refused(make, error, pattern):
     with pytest.raises(error, match=pattern):
         make()

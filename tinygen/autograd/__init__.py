@@ -1,8 +1,7 @@
 """Automatic differentiation: tensors, gradients of any order, and every differentiable operation.
 
-Reading order: tensor.py and graph.py (what is recorded, and the way back), functions.py and
-shaping.py (the operations), conv.py (geometry.py checks its shapes), normalisation.py. backend.py
-and parallel.py choose NumPy or CuPy and use all cores; fast_conv.py is the CPU's faster version.
+Reading order: tensor.py, graph.py, functions.py, shaping.py, conv.py with geometry.py,
+normalisation.py; for speed and GPUs backend.py, parallel.py and fast_conv.py.
 """
 
 from typing import TYPE_CHECKING
@@ -17,5 +16,5 @@ from tinygen.autograd.shaping import *
 from tinygen.autograd.tensor import *
 
 FILES = "backend conv functions graph normalisation parallel shaping tensor".split()
-if not TYPE_CHECKING:  # type checkers see through the stars
+if not TYPE_CHECKING:  # type checkers follow the star imports
     __all__ = [name for file in FILES for name in globals()[file].__all__]

@@ -1,7 +1,6 @@
-"""The array library that everything runs on: NumPy, or CuPy on a GPU, behind one name, `xp`.
+"""The array library behind the name `xp`: NumPy, or CuPy on a GPU.
 
-The library writes `xp.exp(x)`, and only what is written for speed asks which of the two it has.
-Reading order: `use` chooses, `to_numpy` brings back; the proof of CuPy; memory and threads.
+All code calls `xp.exp(x)` and the like; only code written for speed asks which library it is.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["Array", "ArrayLike", "Rng", "Shape", "describe", "keep_memory", "to_
 
 
 class _Namespace:
-    """The chosen library's names as plain attributes, so that `xp.exp` costs one look-up."""
+    """The chosen library's names as plain attributes, so that `xp.exp` is a single look-up."""
 
     def __getattr__(self, name: str) -> Any:  # only for names that the library loads lazily
         return getattr(_chosen, name)
@@ -38,18 +37,18 @@ else:
 LIBRARIES = ("numpy", "cupy")
 _chosen: ModuleType = np
 _device = 0
-in_use = False  # there are tensors, so that another backend can't be chosen any more
+in_use = False  # whether a Tensor exists; from then on the backend can't change
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
-threads = 1  # among how many parallel.py shares work out
-on_cpu = True  # whether arrays are NumPy's own
-plain = False  # compute as the equations read: on a GPU, and on a CPU if TINYGEN_PLAIN=1
+threads = 1  # the number of threads that parallel.py uses
+on_cpu = True  # whether arrays are NumPy arrays
+plain = False  # skip the fast CPU code: always on a GPU, on a CPU if TINYGEN_PLAIN=1
 
 
 def use(library: str, device: int = 0) -> None:
-    """Run everything from now on on `library`: "numpy", "cupy", or a module with NumPy's interface.
+    """Choose the array library: "numpy", "cupy", or a module with NumPy's interface.
 
-    One process has one backend: the choice must come before the first Tensor. CuPy is accepted
-    only once a kernel has run on GPU number `device`; or a RuntimeError says what is missing.
+    Call it before the first Tensor. CuPy must pass a test on GPU `device`, or a RuntimeError
+    says what is missing.
     """
     global _chosen, _device, name, threads, on_cpu, plain
     if library == name and device == _device:
@@ -69,35 +68,35 @@ def _count_threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wanted = os.environ.get("TINYGEN_THREADS") or str(cores or 1)
     if not wanted.isdecimal() or int(wanted) < 1:
-        raise ValueError(f"TINYGEN_THREADS: expected a number from 1 up, got {wanted!r}")
+        raise ValueError(f"TINYGEN_THREADS: expected an integer ≥ 1, got {wanted!r}")
     return int(wanted)
 
 
 def describe() -> str:
-    """The backend in a line, for logs: library, version, device or threads, BLAS."""
+    """One line for logs: the library, its version, and the GPU, or BLAS and threads."""
     if name == "cupy":
         gpu = _chosen.cuda.runtime.getDeviceProperties(_chosen.cuda.Device().id)["name"].decode()
         return f"CuPy {_chosen.__version__} on {gpu}"
-    kernels = [f"{b.internal_api} {getattr(b, 'architecture', '')}" for b in blas()]
-    return f"{name} {_chosen.__version__} ({(*kernels, 'unknown BLAS')[0]}), {threads} threads"
+    names = [f"{b.internal_api} {getattr(b, 'architecture', '')}" for b in blas()]
+    return f"{name} {_chosen.__version__} ({(*names, 'unknown BLAS')[0]}), {threads} threads"
 
 
 def to_numpy(array: Array) -> Array:
-    """The array on the host. On a GPU this waits for all work on it to be done."""
+    """The array on the host. On a GPU this waits until the array is computed."""
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
 def _cupy(device: int) -> ModuleType:
-    """CuPy, proven by a kernel that it compiled and ran; or a RuntimeError that says what to do."""
+    """CuPy, if it compiles and runs a test kernel; otherwise a RuntimeError with the remedy."""
     try:
         cupy = importlib.import_module("cupy")
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)
         answer = float(cupy.fuse(kernel_name="probe")(lambda a: a * a + 1)(x).sum())
         if answer != 18:  # 1 + 2 + 5 + 10
-            raise ArithmeticError(f"the GPU computed {answer} for 18")
+            raise ArithmeticError(f"the GPU computed {answer}, expected 18")
     except Exception as error:
-        # CuPy's messages fill a page, and end with what it was at first
+        # CuPy's messages fill a page; the original error comes last
         cause = str(error).rpartition("Original error:")[2].strip().partition("\n")[0]
         needs = "a GPU, its driver, and pip install 'cupy-cuda12x[ctk]'"
         raise RuntimeError(f"cupy backend: {cause}; it needs {needs}") from error
@@ -105,21 +104,20 @@ def _cupy(device: int) -> ModuleType:
 
 
 def keep_memory() -> None:
-    """Let this process keep freed memory for its next arrays (Linux with glibc only).
+    """Keep freed memory for new arrays (Linux with glibc, unless a variable `MALLOC_…` is set).
 
-    A training step frees and requests the same hundreds of megabytes, which by default the system
-    zeroes in between. Where an environment variable `MALLOC_…` is set, its rules stay.
+    Otherwise the system zeroes hundreds of megabytes again in every training step.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        # M_MMAP_THRESHOLD: what is larger is mapped, and unmapped, alone. Old versions refuse 1 GB
+        # M_MMAP_THRESHOLD: larger arrays are mapped and unmapped alone. Old versions refuse 1 GB
         if mallopt is not None and (mallopt(-3, 2**30) or mallopt(-3, 2**25)):
-            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the free bytes at the heap's end that stay
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: free bytes to keep at the heap's end
 
 
 @functools.cache
 def blas() -> list[Any]:
-    """Control of the library behind `x @ w`, found once (it takes milliseconds: not at import)."""
+    """Controllers of the library behind `x @ w`. The search takes milliseconds: not at import."""
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
@@ -127,14 +125,12 @@ def blas() -> list[Any]:
 
 @functools.cache
 def blas_threads() -> list[tuple[Callable[[], int], Callable[[int], None]]]:
-    """For each such library, the functions that get and set its number of threads.
-
-    OpenBLAS's own are ten times as fast as threadpoolctl's, and any Python thread may call them.
-    """
+    """For each BLAS library, the functions that get and set its number of threads."""
     functions = []
     for library in blas():
         get, set = library.get_num_threads, library.set_num_threads
         if library.internal_api == "openblas" and library.threading_layer != "openmp":
+            # OpenBLAS's own are ten times as fast, and any Python thread may call them
             for before, after in itertools.product(("", "scipy_"), ("", "64_", "_64")):
                 get = getattr(library.dynlib, f"{before}openblas_get_num_threads{after}", get)
                 set = getattr(library.dynlib, f"{before}openblas_set_num_threads{after}", set)

@@ -1,19 +1,15 @@
-r"""What layers do with every K × L patch of an image: convolution and its adjoints, and pooling.
+r"""Operations on the K × L patches of images: convolution, its adjoints, and pooling.
 
-Notation: images x are (N, H, W, C), N of them, H × W pixels, C channels. A weight w is
-(K, L, C, O): K × L pixels, from C channels to O. Stride s, zero padding p; y is (N, H', W', O) with
+Images x are (N, H, W, C): N images of H × W pixels and C channels. A weight w is (K, L, C, O), from
+C channels to O. With stride s and zero padding p, y is (N, H', W', O), where
 H' = ⌊(H + p_top + p_bottom − K) / s⌋ + 1.
 
 Take the trilinear form  T(x, w, y) = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o] y[n,i,j,o].
-Its derivatives are three operations, and each one's two gradients are the other two:
+Its derivatives are three operations. The two gradients of each are the other two:
 
     conv2d(x, w) = ∂T/∂y        conv_transpose2d(y, w) = ∂T/∂x        conv2d_weight(x, y) = ∂T/∂w
 
-so the six vjps below are these three functions again, and gradients of any order come for nothing.
-Pooling is a reduction over patches; its gradients are those of the reduction.
-
-Reading order: the plain computation, one matrix product for each of the three; the three
-operations; which parts of a batch are computed at once, and how; patches and pooling.
+So the six vjps below are these three functions again, and gradients of any order come for free.
 """
 
 from __future__ import annotations
@@ -35,14 +31,11 @@ __all__ += ["max_pool2d", "patches", "upsample2d"]
 
 
 def windows(x: Array, size: Pair, s: Pair, p: Pads) -> Array:
-    """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: the patch under each output pixel
-
-    A view of the padded images: a step of i moves s rows further in memory, a step of k moves one.
-    """
+    """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: a view of the patches of padded images"""
     x, (K, L) = xp.pad(x, ((0, 0), *p, (0, 0))), size
     (N, H, W, C), (image, row, pixel, channel) = x.shape, x.strides
     shape = (N, (H - K) // s[0] + 1, (W - L) // s[1] + 1, K, L, C)
-    strides = (image, s[0] * row, s[1] * pixel, row, pixel, channel)
+    strides = (image, s[0] * row, s[1] * pixel, row, pixel, channel)  # i moves s rows, k one
     return xp.lib.stride_tricks.as_strided(x, shape, strides)
 
 
@@ -72,7 +65,7 @@ def plain_conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array
     return xp.tensordot(rows, y, ((0, 1, 2), (0, 1, 2)))  # Σ over n, i, j → (K, L, C, O)
 
 
-# --- the triple -----------------------------------------------------------------------------------
+# --- the three operations -------------------------------------------------------------------------
 
 
 def conv2d(
@@ -80,16 +73,15 @@ def conv2d(
 ) -> Tensor:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o];  the adjoints give x̄ and w̄
 
-    `stride` is an int or a pair; `padding` an int, a pair for (height, width), two pairs
-    ((top, bottom), (left, right)), or "same": an output of ⌈H/s⌉ × ⌈W/s⌉ pixels. `bias`, a
-    Tensor or several that broadcast to y, is added to it.
+    `stride` is an int or a pair; `padding` an int, (height, width), ((top, bottom), (left, right)),
+    or "same" for ⌈H/s⌉ × ⌈W/s⌉ output pixels; `bias` one or more Tensors that broadcast to y.
     """
     x, w, biases = geometry.operands("conv2d", bias, x=x, w=w)
     (N, H, W, C), (K, L, inputs, O) = x.shape, w.shape
     if inputs != C:
         shapes = f"(x {x.shape}, w {w.shape})"
         raise ValueError(f"conv2d: `x` has {C} channels but `w` expects {inputs} {shapes}")
-    s, p, pixels = geometry.in_full("conv2d", (H, W), (K, L), stride, padding)
+    s, p, pixels = geometry.resolve("conv2d", (H, W), (K, L), stride, padding)
     added = geometry.broadcast("conv2d", biases, (N, *pixels, O))
     return record(
         _conv(x.data, w.data, added, s, p),
@@ -110,8 +102,8 @@ def conv_transpose2d(
 ) -> Tensor:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o]: conv2d's adjoint, from O to C
 
-    The weight is that of the `conv2d` whose shapes it undoes. Several image sizes lead to the same
-    y; `size` = (H, W) names one. Without it: the smallest, or s times y's for "same".
+    w is the weight of the `conv2d` that maps x to y. Several image sizes give the same y; `size` =
+    (H, W) chooses one, by default the smallest, or s times y's for "same" padding.
     """
     name = "conv_transpose2d"
     y, w, biases = geometry.operands(name, bias, y=y, w=w)
@@ -122,10 +114,10 @@ def conv_transpose2d(
     s = pair_of(name, "stride", stride)
     size = geometry.smallest(name, y.shape[1:3], (K, L), s, padding) if size is None else size
     H, W = pair_of(name, "size", size)
-    s, p, expected = geometry.in_full(name, (H, W), (K, L), s, padding)
+    s, p, expected = geometry.resolve(name, (H, W), (K, L), s, padding)
     if y.shape[1:3] != expected:
         shapes = f"(w {w.shape}, stride {s}, padding {p})"
-        raise ValueError(f"{name}: size {H, W} leads to {expected}, `y` is {y.shape} {shapes}")
+        raise ValueError(f"{name}: size {H, W} gives {expected}, but `y` is {y.shape} {shapes}")
     added = geometry.broadcast(name, biases, (N, H, W, C))
     return record(
         _conv_transpose(y.data, w.data, added, s, p, (H, W)),
@@ -138,10 +130,10 @@ def conv_transpose2d(
 def conv2d_weight(
     x: ArrayLike, y: ArrayLike, stride: Size = 1, padding: Padding = 0, *, size: Size
 ) -> Tensor:
-    """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a kernel of `size` (K, L)"""
+    """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o], for a weight of `size` (K, L)"""
     x, y, _ = geometry.operands("conv2d_weight", None, x=x, y=y)
     (N, H, W, _), (K, L) = x.shape, pair_of("conv2d_weight", "size", size)
-    s, p, pixels = geometry.in_full("conv2d_weight", (H, W), (K, L), stride, padding)
+    s, p, pixels = geometry.resolve("conv2d_weight", (H, W), (K, L), stride, padding)
     if y.shape[:3] != (N, *pixels):
         shapes = f"(x {x.shape}, size {K, L})"
         raise ValueError(f"conv2d_weight: expected `y` {(N, *pixels)}, got {y.shape} {shapes}")
@@ -154,7 +146,7 @@ def conv2d_weight(
 
 # --- a GPU computes large parts of a batch at once, a CPU blocks that fit its cache ---------------
 
-PATCH_BYTES = 256 << 20  # the most that patches take at once: they are K L times the image
+PATCH_BYTES = 256 << 20  # limit for patches in memory: they take K L times the image
 
 
 def _conv(x: Array, w: Array, biases: list[Array], s: Pair, p: Pads) -> Array:
@@ -179,7 +171,7 @@ def _conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
 
 
 def _parts(images: Array, *patches: int) -> list[slice]:
-    """The batch in parts whose patches, this many numbers an image, take at most PATCH_BYTES."""
+    """Split the batch into parts whose patches, of this shape per image, take ≤ PATCH_BYTES."""
     step = max(1, PATCH_BYTES // (math.prod(patches) * images.itemsize))
     return [slice(i, i + step) for i in range(0, max(1, len(images)), step)]
 
@@ -194,11 +186,11 @@ def _join(parts: list[Array]) -> Array:
 def patches(x: ArrayLike, size: Size, stride: Size = 1, padding: Padding = 0) -> Tensor:
     """z[n,i,j,k,l,c] = x[n, s i + k − p, s j + l − p, c]: the K × L patch under each output pixel
 
-    A convolution is a dense layer on these: conv2d(x, w) = Σ over k, l, c of patches(x) ⊙ w.
+    conv2d(x, w) is a dense layer on the patches: Σ over k, l, c of patches(x) ⊙ w.
     """
     x = geometry.images_of("patches", "x", x)
     (_, H, W, _), kernel = x.shape, pair_of("patches", "size", size)
-    s, p, _ = geometry.in_full("patches", (H, W), kernel, stride, padding)
+    s, p, _ = geometry.resolve("patches", (H, W), kernel, stride, padding)
     return record(windows(x.data, kernel, s, p).copy(), (x, lambda g, _: _fold(g, s, p, (H, W))))
 
 
@@ -209,10 +201,7 @@ def _fold(z: Tensor, s: Pair, p: Pads, size: Pair) -> Tensor:
 
 
 def max_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
-    """z = the maximum over each patch; equal largest entries share its gradient
-
-    The stride is `size` unless given. Padding never wins.
-    """
+    """z = the maximum over each patch, by default with stride `size`; ties share the gradient"""
     x = geometry.images_of("max_pool2d", "x", as_float(x))
     size, s, p = _pool_geometry("max_pool2d", x, size, stride, padding)
     x = pad(x, ((0, 0), *p, (0, 0)), constant_values=-xp.inf)
@@ -220,7 +209,7 @@ def max_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding
 
 
 def avg_pool2d(x: ArrayLike, size: Size, stride: Stride = None, padding: Padding = 0) -> Tensor:
-    """z = the mean over those pixels of each patch that lie in the image"""
+    """z = the mean over the pixels of each patch, not counting padding"""
     x = geometry.images_of("avg_pool2d", "x", x)
     size, s, p = _pool_geometry("avg_pool2d", x, size, stride, padding)
     ones = as_tensor(xp.ones((1, *x.shape[1:3], 1), x.dtype))
@@ -232,7 +221,7 @@ def _pool_geometry(
     name: str, x: Tensor, size: Size, stride: Stride, padding: Padding
 ) -> tuple[Pair, Pair, Pads]:
     kernel, stride = pair_of(name, "size", size), size if stride is None else stride
-    s, p, _ = geometry.in_full(name, x.shape[1:3], kernel, stride, padding)
+    s, p, _ = geometry.resolve(name, x.shape[1:3], kernel, stride, padding)
     if max(p[0]) >= kernel[0] or max(p[1]) >= kernel[1]:  # a patch would lie outside the image
         raise ValueError(f"{name}: expected `padding` below the size {kernel}, got {p}")
     return kernel, s, p

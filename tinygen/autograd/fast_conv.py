@@ -1,11 +1,9 @@
-r"""Convolution on a CPU: what conv.py computes plainly, in blocks that stay in a core's cache.
+r"""Convolution on a CPU: the same as in conv.py, in blocks that fit a core's cache.
 
-The patch matrix of a whole batch is K L times the images. Here `_patches` makes it for a few of
-them, or a band of one, at a time, the product finds it in the cache, and a bias is added there.
-A transposed convolution of stride s falls into s × s phases, each a stride-1 convolution, so that
-no zero is multiplied. For few channels it is cheaper to add patches up (`_scatter`).
-
-Notation as in conv.py. `TINYGEN_PLAIN=1` switches these functions off.
+The patch matrix of a whole batch is K L times the images. `_patches` makes it for a few images, or
+for some rows of one, so that product and biases are computed in the cache. A transposed convolution
+of stride s splits into s × s stride-1 convolutions, which multiply no zeros. For few channels it is
+cheaper to add patches up (`_scatter`). `TINYGEN_PLAIN=1` switches these functions off.
 """
 
 import functools
@@ -16,9 +14,9 @@ import numpy as np
 from tinygen._types import Array
 from tinygen.autograd import backend
 from tinygen.autograd.geometry import Pads, Pair, output_size
-from tinygen.autograd.parallel import block_bytes, blocks, share_out, spread, workspace
+from tinygen.autograd.parallel import block_bytes, blocks, run_jobs, spread, workspace
 
-FEW = 4  # channels in per channel out, from which adding patches up is cheaper than copying them
+FEW = 4  # input channels per output channel from which `_scatter` is cheaper
 Patches = Callable[[int, int], Iterator[tuple[tuple[slice, slice], Array]]]
 
 
@@ -26,7 +24,7 @@ def conv(x: Array, w: Array, biases: list[Array], s: Pair, p: Pads) -> Array:
     """y[n,i,j,o] = Σ x[n, s i + k − p, s j + l − p, c] w[k,l,c,o] + biases"""
     (K, L, C, O), size = w.shape, output_size(x.shape[1:3], w.shape[:2], s, p)
     if s == (1, 1) and FEW * O <= C:
-        return _scatter(x, _turned(w), biases, s, _opposite(p, K, L), size)
+        return _scatter(x, _flipped(w), biases, s, _adjoint_pads(p, K, L), size)
     y = np.empty((len(x), *size, O), x.dtype)
     _conv_into(y, x, w, biases, s, p)
     return y
@@ -52,16 +50,16 @@ def _conv_into(y: Array, x: Array, w: Array, biases: list[Array], s: Pair, p: Pa
 def conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o]"""
     (_, _, _, O), C, (K, L) = y.shape, x.shape[3], size
-    if s == (1, 1) and O < C:  # the patches may as well be those of y, which are smaller
-        return _turned(conv_weight(y, x, s, _opposite(p, K, L), size))
+    if s == (1, 1) and O < C:  # patches of y do as well, and are smaller
+        return _flipped(conv_weight(y, x, s, _adjoint_pads(p, K, L), size))
     count, item_bytes, patches = _patches(x, size, y.shape[1:3], s, p)
-    shares = max(1, min(backend.threads, count))
+    workers = max(1, min(backend.threads, count))
     slab = max(1, (1 << 20) // (O * x.itemsize))  # rows of w at a time: 1 MB
-    totals = np.zeros((shares, K * L * C, O), x.dtype)
+    totals = np.zeros((workers, K * L * C, O), x.dtype)
 
-    def share(i: int) -> None:
-        """The sum over one thread's part of the batch, always in the same order."""
-        for start, stop in blocks(count * i // shares, count * (i + 1) // shares, item_bytes):
+    def add_part(i: int) -> None:
+        """Sum over one thread's part of the batch, always in the same order."""
+        for start, stop in blocks(count * i // workers, count * (i + 1) // workers, item_bytes):
             for at, rows in patches(start, stop):
                 g = y[at].reshape(-1, O)
                 for k in range(0, K * L * C, slab):
@@ -69,30 +67,29 @@ def conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
                     product = workspace("product", (len(part), O), x.dtype)
                     totals[i, k : k + slab] += np.matmul(part, g, out=product)
 
-    share_out(share, shares)
+    run_jobs(add_part, workers)
     return functools.reduce(np.add, totals).reshape(K, L, C, O)
 
 
 def conv_transpose(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
     """x[n, s i + k − p, s j + l − p, c] = Σ y[n,i,j,o] w[k,l,c,o] + biases
 
-    On each of s × s interleaved grids this is a stride-1 correlation of y with the weights that
-    reach that grid, in reverse order.
+    On each of s × s interleaved pixel grids, a stride-1 convolution of y with part of w, flipped.
     """
     K, L, C, O = w.shape
     if FEW * C <= O:
         return _scatter(y, w, biases, s, p, size)
     x = np.empty((len(y), *size, C), y.dtype)
-    if s[0] > K or s[1] > L:  # some pixels are reached by no weight
+    if s[0] > K or s[1] > L:  # no weight reaches some pixels
         x[...] = sum(biases)
     for a, b in np.ndindex(min(s[0], K), min(s[1], L)):
-        kernel = _turned(w[a :: s[0], b :: s[1]])
-        i, top = _phase(a, len(kernel), s[0], p[0][0])
-        j, left = _phase(b, kernel.shape[1], s[1], p[1][0])
+        weight = _flipped(w[a :: s[0], b :: s[1]])
+        i, top = _phase(a, len(weight), s[0], p[0][0])
+        j, left = _phase(b, weight.shape[1], s[1], p[1][0])
         grid = np.s_[:, i :: s[0], j :: s[1]]
         if x[grid].size:
             added = [bias[grid] for bias in biases]
-            _conv_into(x[grid], y, kernel, added, (1, 1), ((top, 0), (left, 0)))
+            _conv_into(x[grid], y, weight, added, (1, 1), ((top, 0), (left, 0)))
     return x
 
 
@@ -103,7 +100,7 @@ def _phase(a: int, taps: int, s: int, p: int) -> Pair:
 
 
 def _scatter(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pair) -> Array:
-    """`conv_transpose` for few channels C: y w is a patch per pixel of y; add the patches up."""
+    """`conv_transpose` for few channels C: make a patch per pixel of y, and add the patches up."""
     (N, rows, columns, O), (K, L, C, _), (H, W), ((top, _), (left, _)) = y.shape, w.shape, size, p
     x = np.zeros((N, H, W, C), y.dtype)
     matrix = w.reshape(-1, O)  # (K L C, O)
@@ -131,12 +128,12 @@ def _scatter(y: Array, w: Array, biases: list[Array], s: Pair, p: Pads, size: Pa
 
 
 def _patches(x: Array, kernel: Pair, size: Pair, s: Pair, p: Pads) -> tuple[int, int, Patches]:
-    """The patch matrix in items, bands of an image's rows: their number, their bytes, and a
-    function that makes it for some of them: ((images, rows), the patches there, one a row)."""
+    """The patch matrix in bands of an image's rows: the number of bands, the bytes of each, and a
+    function that yields ((images, rows), the patches there, one per row) for a range of bands."""
     (K, L), (rows, columns), ((top, _), (left, _)) = kernel, size, p
     row_bytes = columns * K * L * x.shape[3] * x.itemsize
     band = max(1, min(rows, block_bytes() // row_bytes))
-    bands = -(-rows // band)  # of an image
+    bands = -(-rows // band)  # per image
 
     def patches(start: int, stop: int) -> Iterator[tuple[tuple[slice, slice], Array]]:
         step = stop - start if bands == 1 else 1  # whole images, or bands of one image
@@ -164,7 +161,7 @@ def _columns(x: Array, K: int, L: int, s: Pair) -> Array:
 
 
 def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
-    """x[:, rows, columns] with zeros wherever that reaches beyond the image."""
+    """x[:, rows, columns], with zeros outside the image."""
     (n, H, W, C), (i, i_end), (j, j_end) = x.shape, rows, columns
     if i >= 0 and j >= 0 and i_end <= H and j_end <= W:
         return x[:, i:i_end, j:j_end]
@@ -175,12 +172,12 @@ def _crop(x: Array, rows: Pair, columns: Pair) -> Array:
     return z
 
 
-def _turned(w: Array) -> Array:
-    """The weight turned by 180°, its channels swapped: (K, L, C, O) → (K, L, O, C)"""
+def _flipped(w: Array) -> Array:
+    """The weight rotated by 180°, with its channels swapped: (K, L, C, O) → (K, L, O, C)"""
     return np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
 
 
-def _opposite(p: Pads, K: int, L: int) -> Pads:
-    """The padding with which a stride-1 convolution and its adjoint change places."""
+def _adjoint_pads(p: Pads, K: int, L: int) -> Pads:
+    """The padding of a stride-1 convolution that is the adjoint of one with padding p."""
     (top, bottom), (left, right) = p
     return ((K - 1 - top, K - 1 - bottom), (L - 1 - left, L - 1 - right))

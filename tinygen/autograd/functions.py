@@ -1,9 +1,7 @@
-r"""Functions of a tensor: exp, tanh, relu, sums, softmax and their kin.
+r"""Elementwise functions, from `exp` to `clip`, and reductions, from `sum` to `log_softmax`.
 
-Each is an equation and its gradient; `z̄` is the output's cotangent, `g` in the code. None overflows
-that need not: exponentials are taken of bounded numbers.
-
-Reading order: one element at a time, from `exp` to `clip`; then the reductions.
+Each docstring is an equation and its gradient; z̄ is the output's cotangent, `g` in the code.
+Exponentials never overflow to a wrong result.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, rec
 __all__ = ["abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log"]
 __all__ += ["log1p", "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu"]
 __all__ += ["sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where"]
-LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is nothing beside 1
+LARGE = 88  # e⁸⁸ is finite in float32, and e⁻⁸⁸ is negligible beside 1
 
 # --- exponentials, roots and trigonometry ---------------------------------------------------------
 
@@ -87,7 +85,7 @@ def tanh(x: ArrayLike) -> Tensor:
 
 @fused
 def _sigmoid(x: Array) -> Array:
-    e = xp.exp(xp.clip(x, -LARGE, LARGE))
+    e = xp.exp(xp.minimum(x, LARGE))
     return e / (1 + e)
 
 
@@ -128,16 +126,16 @@ def silu(x: ArrayLike) -> Tensor:
         s = sigmoid(x)
         return g * (s * (1 + x * (1 - s)))
 
-    with np.errstate(over="ignore"):  # e⁻ˣ is infinite for x < −88 in float32, and z rightly 0
+    with np.errstate(over="ignore"):  # in float32 e⁻ˣ is infinite for x < −88, and z correctly 0
         return record(_silu(x.data), (x, vjp))
 
 
-_TERMS = 120  # what the series of erf needs for 16 digits at x = 6, beyond which erf is 1
+_TERMS = 120  # of the series of erf, for 16 digits up to x = 6; beyond that erf is 1
 
 
 @fused
 def _erf(x: Array) -> Array:
-    # erf x = 2/√π e^{−x²} Σₙ 2ⁿ x²ⁿ⁺¹ / (1·3·5 … (2n+1)): all terms of one sign, nothing cancels
+    # erf x = 2/√π e^{−x²} Σₙ 2ⁿ x²ⁿ⁺¹ / (1·3·5 … (2n+1)): terms of one sign, so nothing cancels
     y = xp.minimum(xp.maximum(x.astype("f8"), -6), 6)
     t = 2 * y * y
     series = 1 + t * (1 / (2 * _TERMS + 1))
@@ -160,7 +158,7 @@ def gelu(x: ArrayLike) -> Tensor:
     return x * Phi
 
 
-# --- the rectifiers: straight on either side of 0, where they take the slope of the left ----------
+# --- rectifiers: at 0 their derivative is the one from the left -----------------------------------
 
 
 def relu(x: ArrayLike) -> Tensor:
@@ -170,18 +168,18 @@ def relu(x: ArrayLike) -> Tensor:
 
 
 _leaky = fused(lambda x, slope: xp.maximum(x, slope * x))
-_times_slopes = fused(lambda g, x, slope: g * ((x > 0).astype(g.dtype) * (1 - slope) + slope))
+_leaky_grad = fused(lambda g, x, slope: g * ((x > 0).astype(g.dtype) * (1 - slope) + slope))
 
 
 def _leaky_vjp(g: Tensor, x: Array, slope: float) -> Tensor:
     """g where x > 0, else slope · g: linear in g, so its vjp is itself"""
-    return record(_times_slopes(g.data, x, slope), (g, lambda h, _: _leaky_vjp(h, x, slope)))
+    return record(_leaky_grad(g.data, x, slope), (g, lambda h, _: _leaky_vjp(h, x, slope)))
 
 
 def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Tensor:
     """z = x where x > 0, else slope · x;  x̄ = z̄ where x > 0, else slope · z̄"""
     x, slope = as_float(x), float(slope)
-    if not slope <= 1:  # then max(x, slope · x) is another function
+    if not slope <= 1:  # max(x, slope · x) would be another function
         raise ValueError(f"leaky_relu: expected `slope` ≤ 1, got {slope}")
     return record(_leaky(x.data, slope), (x, lambda g, _: _leaky_vjp(g, x.data, slope)))
 
@@ -192,35 +190,35 @@ def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
     return where(x.data > 0, x, alpha * expm1(minimum(x, 0)))
 
 
-# --- choosing: the gradient goes to the entry that was chosen -------------------------------------
+# --- selection: the gradient goes to the selected element -----------------------------------------
 
 
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     """z = x where the condition holds, else y;  x̄ = z̄ where it holds, ȳ = z̄ elsewhere"""
     mask = as_tensor(condition).data
     if mask.dtype.kind != "b":
-        raise TypeError(f"where: expected a condition of booleans, got dtype {mask.dtype}")
+        raise TypeError(f"where: expected a boolean condition, got dtype {mask.dtype}")
     x, y, a, b = meet("where", x, y)
     z = xp.where(mask, a, b)
     return record(z, (x, lambda g, _: where(mask, g, 0)), (y, lambda g, _: where(mask, 0, g)))
 
 
 def maximum(x: ArrayLike, y: ArrayLike) -> Tensor:
-    """z = max(x, y) entry by entry;  the larger gets z̄, x where they are equal"""
+    """z = max(x, y), elementwise;  the larger gets z̄, x if they are equal"""
     x, y, a, b = meet("maximum", x, y)
     first = a >= b
     return record(xp.maximum(a, b), (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
 def minimum(x: ArrayLike, y: ArrayLike) -> Tensor:
-    """z = min(x, y) entry by entry;  the smaller gets z̄, x where they are equal"""
+    """z = min(x, y), elementwise;  the smaller gets z̄, x if they are equal"""
     x, y, a, b = meet("minimum", x, y)
     first = a <= b
     return record(xp.minimum(a, b), (x, lambda g, _: g * first), (y, lambda g, _: g * ~first))
 
 
 def clip(x: ArrayLike, low: float | None = None, high: float | None = None) -> Tensor:
-    """z = x, but at least `low` and at most `high`;  x̄ = z̄ where x lies strictly between"""
+    """z = min(max(x, low), high);  x̄ = z̄ where low < x < high"""
     x = as_tensor(x)
     low, high = (b if b is None else as_tensor(b).item() for b in (low, high))
     inside = (low is None or x.data > low) & (high is None or x.data < high)
@@ -251,12 +249,10 @@ def mean(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _count(name: str, shape: Shape, axis: Axis, ddof: int = 0) -> int:
-    """By what the sum of the entries over the axes is divided."""
+    """The number of elements over the axes, minus `ddof`."""
     n = math.prod(a for a, b in zip(shape, kept_shape(shape, axis), strict=True) if a != b)
     if n <= ddof:
-        raise ValueError(
-            f"{name}: needs more than {ddof} entries along axis {axis} of shape {shape}"
-        )
+        raise ValueError(f"{name}: expected > {ddof} elements along axis {axis}, got {shape}")
     return n - ddof
 
 
@@ -269,12 +265,12 @@ def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) 
 
 
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """z = max x;  the largest entry gets z̄, equal ones share it"""
+    """z = max x;  the largest element gets z̄, ties share it"""
     return _extreme("max", x, axis, keepdims)
 
 
 def min(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """z = min x;  the smallest entry gets z̄, equal ones share it"""
+    """z = min x;  the smallest element gets z̄, ties share it"""
     return _extreme("min", x, axis, keepdims)
 
 

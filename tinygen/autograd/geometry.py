@@ -1,4 +1,4 @@
-"""The shapes of a convolution: strides, padding and output sizes, and checks of its arguments."""
+"""The shapes of a convolution: strides, padding, output sizes, and checks of its arguments."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Pair: TypeAlias = tuple[int, int]
 Pads: TypeAlias = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
-Stride: TypeAlias = Size | None  # by default that of the operation
+Stride: TypeAlias = Size | None  # None: the operation's default
 Bias: TypeAlias = ArrayLike | Sequence[Tensor | None] | None
 
 
-def in_full(
+def resolve(
     name: str, size: Shape, kernel: Shape, stride: Size, padding: Padding
 ) -> tuple[Pair, Pads, Pair]:
-    """Stride and padding in full, and the output's size: one patch at least fits into the image."""
+    """Stride and padding as pairs, and the output's size, or an error if no patch fits."""
     s = pair_of(name, "stride", stride)
     if padding == "same":
         total = [max(k - (n % t or t), 0) for n, k, t in zip(size, kernel, s, strict=True)]
@@ -31,7 +31,7 @@ def in_full(
         p = pads_of(name, padding)
     output = output_size(size, kernel, s, p)
     if min(*kernel, *output) < 1:
-        raise ValueError(f"{name}: kernel {kernel} does not fit into pixels {size}, padding {p}")
+        raise ValueError(f"{name}: filter {kernel} does not fit into image {size} with padding {p}")
     return s, p, output
 
 
@@ -42,7 +42,7 @@ def output_size(size: Shape, kernel: Shape, s: Pair, p: Pads) -> Pair:
 
 
 def smallest(name: str, pixels: Shape, kernel: Shape, s: Pair, padding: Padding) -> Sequence[int]:
-    """The smallest image that leads to so many pixels, or s times as many for "same"."""
+    """The smallest image size that gives an output of `pixels`, or s times `pixels` for "same"."""
     if padding == "same":
         return [n * t for n, t in zip(pixels, s, strict=True)]
     pads = pads_of(name, padding)
@@ -50,7 +50,7 @@ def smallest(name: str, pixels: Shape, kernel: Shape, s: Pair, padding: Padding)
 
 
 def images_of(name: str, argument: str, x: ArrayLike) -> Tensor:
-    """Images, or a convolution's weight, as a Tensor of four axes without an empty one."""
+    """Images, or a convolution's weight, as a Tensor of four axes; only the first may be empty."""
     images = as_tensor(x)
     if images.ndim != 4 or 0 in images.shape[1:]:
         axes = "(K, L, C, O)" if argument == "w" else "(N, H, W, C)"
@@ -64,13 +64,13 @@ def operands(name: str, bias: Bias, **images: ArrayLike) -> tuple[Tensor, Tensor
         images_of(name, argument, value)
     several = [b for b in (bias if isinstance(bias, (list, tuple)) else [bias]) if b is not None]
     if not all(hasattr(b, "shape") for b in several):
-        several = [bias]  # a list of numbers is one
+        several = [bias]  # a list of numbers is one bias
     x, y, *biases = as_alike(name, *images.values(), *several)
     return x, y, biases
 
 
 def broadcast(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
-    """The biases as arrays of the output's shape, which share their memory."""
+    """The biases as arrays of the output's shape, without copying."""
     try:
         return [xp.broadcast_to(b.data, shape) for b in biases]
     except ValueError:
@@ -79,7 +79,7 @@ def broadcast(name: str, biases: list[Tensor], shape: Shape) -> list[Array]:
 
 
 def pair_of(name: str, argument: str, value: object, least: int = 1) -> Pair:
-    """(value, value) for an int, a pair as it is."""
+    """(value, value) for an int; a pair unchanged."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
         raise ValueError(f"{name}: `{argument}` must be one or two ints ≥ {least}, got {value!r}")

@@ -1,9 +1,7 @@
-"""Differentiation: a graph of tensors, and the walk backwards through it.
+"""Reverse-mode differentiation: a graph of tensors, and the backward pass through it.
 
-A tensor that is used twice receives two cotangents, which add up. So it can pass its own on only
-when everything computed from it has been visited: the walk takes each tensor before its inputs.
-
-Reading order: `grad`, `ancestors`, `walk_back`; the graphs that are refused; `no_grad`.
+A tensor that is used twice receives two cotangents, which add up. So the backward pass visits a
+tensor only after everything computed from it.
 """
 
 from __future__ import annotations
@@ -35,9 +33,9 @@ def grad(
 ) -> Tensors:
     """The gradient of the scalar `y` with respect to a tensor, or to each of several.
 
-    With `create_graph` it can be differentiated again. Another `y` than a scalar needs the
-    `cotangent` that multiplies its Jacobian from the left. An `x` that `y` does not depend on is an
-    error, or has gradient zero if `allow_unreachable`.
+    With `create_graph` it can be differentiated again. If `y` is not a scalar, pass the `cotangent`
+    that multiplies its Jacobian from the left. With `allow_unreachable`, the gradient is 0 for an
+    `x` that `y` does not depend on; otherwise this is an error.
     """
     targets: list[Tensor] = [xs] if isinstance(xs, autograd.Tensor) else list(xs)
     for t in (y, *targets):
@@ -49,14 +47,14 @@ def grad(
         cotangent = autograd.as_tensor(xp.ones(y.shape, y.dtype))
     elif (cotangent.shape, cotangent.dtype) != (y.shape, y.dtype):
         ours, theirs = (f"{t.dtype} {t.shape}" for t in (y, cotangent))
-        raise ValueError(f"grad: expected `cotangent` to be {ours}, as `y` is, got {theirs}")
+        raise ValueError(f"grad: expected `cotangent` to be {ours} like `y`, got {theirs}")
     token = recording.set(create_graph)
     try:
         cotangents = walk_back(y, {id(x) for x in targets}, cotangent)
     finally:
         recording.reset(token)
 
-    gradients, ids = [], {id(cotangent._data)}  # of arrays that have an owner
+    gradients, ids = [], {id(cotangent._data)}  # of arrays that are already in use
     for i, x in enumerate(targets):
         g = cotangents.get(id(x))
         if g is None and not allow_unreachable:
@@ -64,7 +62,7 @@ def grad(
         if g is None or not create_graph:
             data = xp.zeros(x.shape, x.dtype) if g is None else g._data
             if getattr(data, "base", data) is not None or id(data) in ids:
-                data = data.copy()  # a view, or another's: it would change with that
+                data = data.copy()  # shared memory would change with its other owner
             ids.add(id(data))
             g = autograd.as_tensor(data)
             g._cut = not create_graph
@@ -76,7 +74,7 @@ def ancestors(y: Tensor) -> list[Tensor]:
     """All nodes that `y` was computed from and that require gradients, inputs before outputs."""
     order: list[Tensor] = []
     seen: set[int] = set()
-    stack = [(y, False)] if y.requires_grad else []  # a graph may be deeper than Python's own stack
+    stack = [(y, False)] if y.requires_grad else []  # a graph may be deeper than Python's stack
     while stack:
         node, inputs_are_done = stack.pop()
         if inputs_are_done:
@@ -89,7 +87,7 @@ def ancestors(y: Tensor) -> list[Tensor]:
 
 
 def walk_back(y: Tensor, targets: set[int], cotangent: Tensor) -> dict[int, Tensor]:
-    """The cotangents of the targets by id. No vjp off the paths from them to `y` is called."""
+    """The cotangents of the targets by id. Only vjps on paths from a target to `y` are called."""
     path = []  # the nodes between the targets and y, inputs first, with the edges to follow back
     needed: set[int] = set()
     for node in ancestors(y):
@@ -137,7 +135,7 @@ def _fit(g: Tensor, x: Tensor) -> Tensor:
 
 
 def _check(x: Tensor, version: int) -> None:
-    """Nothing has changed an input, nor, if it is a view, what it is a view of; nor was it cut."""
+    """An error if an input, or the array it is a view of, has changed or has lost its graph."""
     if x._version != version:
         change = f"{x._called()} was changed after it was used in this graph"
         raise RuntimeError(f"grad: {change}; take the gradient first, then update")
@@ -154,18 +152,15 @@ def _why_unreachable(y: Tensor, x: Tensor, where: str) -> str:
     if not x.requires_grad:
         return f"grad: {where} does not require gradients; make it Tensor(data, requires_grad=True)"
     if y._cut:
-        return "grad: `y` comes from a gradient whose graph was not kept; pass it create_graph=True"
+        return "grad: `y` comes from a grad() whose graph was not kept; pass it create_graph=True"
     if not y.requires_grad:
-        return "grad: `y` is a constant, made under no_grad() or of nothing that requires gradients"
+        return "grad: `y` is a constant, made under no_grad() or from inputs without requires_grad"
     return f"grad: `y` does not depend on {where}"
 
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Record nothing: `with no_grad():` or `@no_grad()`. For sampling, evaluation, updates.
-
-    In a generator enter it around each step, never across a `yield`.
-    """
+    """Record no graph: `with no_grad():` or `@no_grad()`, never across a generator's `yield`."""
     token = recording.set(False)
     try:
         yield
@@ -174,5 +169,5 @@ def no_grad() -> Iterator[None]:
 
 
 def is_recording() -> bool:
-    """Whether operations are being recorded: not under `no_grad`, nor in most vjps."""
+    """Whether operations are recorded: not under `no_grad`, nor in vjps without `create_graph`."""
     return recording.get()

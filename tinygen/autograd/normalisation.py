@@ -1,19 +1,17 @@
-r"""Normalisation: entries brought to mean 0 and variance 1, then scaled and shifted.
+r"""Normalisation brings elements to mean 0 and variance 1, then scales and shifts them.
 
-The norm layers differ only in which entries share a mean. Seen as x (A, B, G, D), with mean and
-variance over the axes B and D, all of them are one operation:
+The norm layers differ only in which elements share a mean. On a view (A, B, G, D) of x, with mean
+and variance over the axes B and D, all of them are one operation:
 
     BatchNorm   (1, N H W, C, 1)      over the batch, for each channel
     GroupNorm   (N, H W, G, C / G)    over the pixels and the channels of a group, for each image
     LayerNorm   (N H W, 1, 1, C)      over the channels, for each pixel
 
-With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the gradient is
+With d = x − μ, r = 1/√(σ² + ε), z = d r and y = γ ⊙ z + β, the gradients are
 
     γ̄ = Σ ȳ ⊙ z,    β̄ = Σ ȳ,    x̄ = r (h − mean h − z mean(h ⊙ z)),   h = γ ⊙ ȳ
 
-in which μ and r depend on x: r held constant would give wrong second derivatives.
-
-Reading order: `normalise`; then the same on a CPU, in blocks that stay in a core's cache.
+where μ and r depend on x. Treating r as a constant would make second derivatives wrong.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ def normalise(
 ) -> tuple[Tensor, Array, Array]:
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with μ, σ² over the axes B and D of x (A, B, G, D)
 
-    γ and β are (G, D). Returned with y are μ and σ² as arrays (A, 1, G, 1).
+    γ and β are (G, D). Returns y, and μ and σ² as arrays (A, 1, G, 1).
     """
     x, gamma, beta = as_alike("normalise", x, gamma, beta)
     if x.ndim != 4 or not gamma.shape == beta.shape == x.shape[2:]:
@@ -54,7 +52,7 @@ def normalise(
     def z_and_r() -> tuple[Tensor, Tensor]:
         """z and r as functions of x, so that a vjp can be differentiated again."""
         d = x - mean(x, B_D, keepdims=True)
-        d = d - mean(d, B_D, keepdims=True)  # what rounding left out of the mean
+        d = d - mean(d, B_D, keepdims=True)  # correct the mean's rounding error
         r = (mean(d * d, B_D, keepdims=True) + eps) ** -0.5
         return d * r, r
 
@@ -67,7 +65,7 @@ def normalise(
     vjps: list[Vjp] = [vjp_x, lambda g, _: g * z_and_r()[0], lambda g, _: g]
     if backend.plain or not x.size:
         mu = x.data.mean(B_D, keepdims=True)
-        mu += (x.data - mu).mean(B_D, keepdims=True)  # what rounding left out
+        mu += (x.data - mu).mean(B_D, keepdims=True)  # correct the rounding error
         variance = xp.square(x.data - mu).mean(B_D, keepdims=True)
         y = gamma.data * (x.data - mu) / xp.sqrt(variance + eps) + beta.data
     else:
@@ -77,17 +75,17 @@ def normalise(
 
 
 def _unless_recorded(fast: ArrayVjp, vjp: Vjp) -> Vjp:
-    """The fast array of a gradient; the vjp in Tensors where it will be differentiated again."""
+    """The fast vjp on arrays; the one in Tensors if the gradient will be differentiated again."""
     return lambda g, y: vjp(g, y) if is_recording() else as_tensor(fast(g))
 
 
-# --- on a CPU, in few passes over memory ----------------------------------------------------------
+# --- on a CPU: few passes over memory, in blocks that fit a core's cache --------------------------
 
 
 def on_cpu(
     x: Array, gamma: Array, beta: Array, eps: float
 ) -> tuple[Array, Array, Array, list[ArrayVjp]]:
-    """y, μ and σ², and the functions from ȳ to x̄, γ̄ and β̄ as arrays (right to order 1 only).
+    """y, μ and σ², and the functions from ȳ to x̄, γ̄ and β̄ as arrays (first order only).
 
     The three gradients share the sums over ȳ and ȳ ⊙ z. Given these, x̄ is one more pass:
 
@@ -99,7 +97,7 @@ def on_cpu(
     y = _one_pass(_affine, x, scale, beta - mu * scale)
     known: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
 
-    def sums(g: Tensor) -> tuple[Array, Array]:  # computed once for the three
+    def sums(g: Tensor) -> tuple[Array, Array]:  # computed once for all three
         if known.get(g, (-1,))[0] != g._version:
             known[g] = g._version, *_sums(g.data, x, mu, r)
         return known[g][1:]
@@ -107,8 +105,8 @@ def on_cpu(
     def vjp_x(g: Tensor) -> Array:
         n, D = x.shape[1] * x.shape[3], x.shape[3]
         mean_h, mean_hz = ((gamma * s).sum(axis=3, keepdims=True) / n for s in sums(g))
-        slope = np.repeat(-r * r * mean_hz, D, axis=3)
-        return _one_pass(_affine2, g.data, scale, -r * mean_h - slope * mu, x, slope)
+        scale_x = np.repeat(-r * r * mean_hz, D, axis=3)
+        return _one_pass(_affine2, g.data, scale, -r * mean_h - scale_x * mu, x, scale_x)
 
     vjps = [vjp_x, lambda g: sums(g)[1].sum((0, 1)), lambda g: sums(g)[0].sum((0, 1))]
     return y, mu, variance, vjps
@@ -119,20 +117,20 @@ _affine2 = fused(lambda x, scale, shift, x2, scale2: x * scale + shift + x2 * sc
 
 
 def _one_pass(formula: Callable[..., Array], *arrays: Array) -> Array:
-    """A formula over arrays (A, …): where A is 1, the next axis is the one to cut."""
+    """A fused formula over arrays (A, …), cut along the next axis if A is 1."""
     return formula(*arrays) if len(arrays[0]) > 1 else formula(*(a[0] for a in arrays))[None]
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
-    """Mean and variance over B and D: those of each piece, merged where pieces share a mean."""
+    """Mean and variance over B and D, from those of pieces; merged if pieces share a mean."""
 
     def of_piece(i: slice, j: slice) -> tuple[int, Array, Array]:
         part = x[i, j]
         n = part.shape[1] * part.shape[3]
         m = _add_up(part).sum(axis=3, keepdims=True) / n
-        wide = np.repeat(m, x.shape[3], axis=3)  # contiguous beside x's channels: a faster pass
+        wide = np.repeat(m, x.shape[3], axis=3)  # no broadcasting over D: a faster pass
         d = np.subtract(part, wide, out=workspace("centred", part.shape, x.dtype))
-        c = _add_up(d).sum(axis=3, keepdims=True) / n  # what rounding has left out of m
+        c = _add_up(d).sum(axis=3, keepdims=True) / n  # the rounding error of m
         d *= d
         return n, m + c, _add_up(d).sum(axis=3, keepdims=True) - n * c * c  # Σ (x − m − c)²
 
@@ -161,14 +159,14 @@ def _sums(g: Array, x: Array, mu: Array, r: Array) -> tuple[Array, Array]:
 
 
 def _in_pieces(work: Callable[[slice, slice], Any], x: Array, copies: int) -> list[Any]:
-    """`work` on images, or on rows of the only one; `copies` of a piece fit into a block."""
+    """`work` on pieces: images, or rows of a single one. A block holds `copies` of a piece."""
     if len(x) > 1:
         return spread(lambda i, j: work(np.s_[i:j], np.s_[:]), len(x), copies * x[0].nbytes)
     return spread(lambda i, j: work(np.s_[:], np.s_[i:j]), x.shape[1], copies * x[0, 0].nbytes)
 
 
 def _add_up(x: Array) -> Array:
-    """Σ over B: (A, B, G, D) → (A, 1, G, D), as a product with ones, which is the fastest sum."""
+    """Σ over B: (A, B, G, D) → (A, 1, G, D), as a product with ones, the fastest way to sum."""
     A, B, G, D = x.shape
     z = np.ones((1, B), x.dtype) @ x.reshape(A, B, G * D) if B > 1 else x.copy()
     return z.reshape(A, 1, G, D)

@@ -1,10 +1,7 @@
-"""Large work, cut into blocks that stay in a core's cache and split across threads.
+"""Large work, cut into blocks that fit a core's cache and split across threads.
 
-NumPy does one thing after another on one core, and walks through memory once for each. Here a
-formula over arrays becomes one pass, and a product or any job in parts runs on all cores at once,
-since NumPy releases the interpreter while it computes. A GPU gets the work whole.
-
-Reading order: `workspace` and `OneBlasThread`; `share_out` and `spread`; products; formulas.
+NumPy runs on one core and passes through memory once per operation. Here a formula over arrays is
+one pass, and work in parts runs on all cores, as NumPy releases the GIL. A GPU gets it whole.
 """
 
 import contextvars
@@ -24,15 +21,15 @@ from tinygen.autograd.backend import xp
 
 __all__ = ["fused"]
 
-BLOCK_BYTES = 3 << 20  # what one thread works on at a time: small enough to stay in its cache
-WORKSPACE_BYTES = 12 << 20  # what all the threads' blocks together may take
+BLOCK_BYTES = 3 << 20  # what one thread works on at a time: fits a core's cache
+WORKSPACE_BYTES = 12 << 20  # limit for the blocks of all threads together
 GPU_BLOCK_BYTES = 256 << 20
 
 _scratch = threading.local()
 
 
 def workspace(key: str, shape: Shape, dtype: Any) -> Array:
-    """An uninitialised array that each thread keeps, under `key`: fresh memory costs more."""
+    """An uninitialised array that each thread keeps under `key`: cheaper than fresh memory."""
     count = math.prod(shape)
     kept = getattr(_scratch, key, None)
     if kept is None or kept.size < count or kept.dtype != dtype:
@@ -42,9 +39,9 @@ def workspace(key: str, shape: Shape, dtype: Any) -> Array:
 
 
 class OneBlasThread:
-    """`with one_blas_thread:` BLAS, whose threads spin for a while when done, keeps to one thread.
+    """`with one_blas_thread:` BLAS uses one thread; otherwise its idle threads spin and take cores.
 
-    Its number is the process's: the first to enter sets it to 1, the last to leave restores it.
+    The number is global: the first to enter sets it to 1, the last to leave restores it.
     """
 
     def __init__(self) -> None:
@@ -72,7 +69,7 @@ one_blas_thread = OneBlasThread()
 
 @functools.cache
 def _helpers(count: int, process: int) -> SimpleQueue[Callable[[], None]]:
-    """The queue that `count` threads serve, started on first use; a forked process has its own."""
+    """A queue served by `count` threads, started on first use; a forked process has its own."""
     jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     def serve() -> None:
@@ -84,8 +81,8 @@ def _helpers(count: int, process: int) -> SimpleQueue[Callable[[], None]]:
     return jobs
 
 
-def share_out(job: Callable[[int], None], count: int) -> None:
-    """Call `job` with 0 … count − 1. Each thread, this one too, takes the next that is left."""
+def run_jobs(job: Callable[[int], None], count: int) -> None:
+    """Call `job(k)` for k = 0 … count − 1. Every thread, this one too, takes the next k left."""
     left, ended = iter(range(count)), SimpleQueue[BaseException | None]()
 
     def take() -> None:
@@ -101,7 +98,7 @@ def share_out(job: Callable[[int], None], count: int) -> None:
         _scratch.busy = False
 
     with one_blas_thread:
-        # a thread that waited here for others that wait here could wait for ever
+        # a nested call stays on its thread: waiting for the others could deadlock
         if backend.threads == 1 or count < 2 or getattr(_scratch, "busy", False):
             for k in left:
                 job(k)
@@ -117,45 +114,42 @@ def share_out(job: Callable[[int], None], count: int) -> None:
 
 
 def block_bytes() -> int:
-    """The workspace of one block: what fits a core's cache; a GPU wants few large pieces."""
+    """The workspace of one block: it fits a core's cache; a GPU needs few large blocks."""
     fits = min(BLOCK_BYTES, WORKSPACE_BYTES // backend.threads)
     return fits if backend.on_cpu else GPU_BLOCK_BYTES
 
 
 def blocks(start: int, stop: int, bytes_each: int) -> Iterator[tuple[int, int]]:
-    """Cut `range(start, stop)` into pieces whose workspace, `bytes_each` an item, is a block's."""
+    """Cut `range(start, stop)` into blocks of items that need `bytes_each` of workspace."""
     size = max(1, block_bytes() // max(1, bytes_each))
     for i in range(start, stop, size):
         yield i, min(i + size, stop)
 
 
 def spread(work: Callable[[int, int], Any], count: int, bytes_each: int) -> list[Any]:
-    """Call `work(start, stop)` on blocks of `range(count)`, split across threads; all its results.
-
-    Each item needs a workspace of `bytes_each`. Results come in order, whichever thread made them.
-    """
-    share = max(1, -(-count // backend.threads))  # no thread without work
-    starts = range(0, count, share)
-    pieces = [p for i in starts for p in blocks(i, min(i + share, count), bytes_each)]
+    """Call `work(start, stop)` on blocks of `range(count)` across threads; results in order."""
+    part = max(1, -(-count // backend.threads))  # no thread without work
+    starts = range(0, count, part)
+    pieces = [p for i in starts for p in blocks(i, min(i + part, count), bytes_each)]
     results: list[Any] = [None] * len(pieces)
 
     def do(k: int) -> None:
         results[k] = work(*pieces[k])
 
-    share_out(do, len(pieces))
+    run_jobs(do, len(pieces))
     return results
 
 
 # --- products -------------------------------------------------------------------------------------
 
-PRODUCT_FROM = 1 << 21  # multiplications: a smaller product is done before another thread has begun
-LIMIT_FROM = 1 << 18  # multiplications: a smaller product OpenBLAS does on one thread by itself
+PRODUCT_FROM = 1 << 21  # multiplications, from which several threads pay off
+LIMIT_FROM = 1 << 18  # multiplications, below which OpenBLAS uses one thread anyway
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b over the last two axes, on all cores: each makes some rows, columns or matrices."""
+    """a @ b over the last two axes; its rows, columns or matrices are split across threads."""
     if a.shape[-1] == 1:
-        return a * b  # an outer product: BLAS takes many times as long
+        return a * b  # an outer product: many times faster than BLAS
     multiplications, threads = a.size * b.shape[-1], backend.threads
     if backend.plain or multiplications < LIMIT_FROM:
         return a @ b
@@ -176,18 +170,18 @@ def product(a: Array, b: Array) -> Array:
         else:
             np.matmul(a[part], b[part] if stacks else b, out=z[part])
 
-    share_out(job, threads)
+    run_jobs(job, threads)
     return z
 
 
 def add_up(x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
-    """x.sum(axis, keepdims); of a large x over axes before the last as a product with ones."""
+    """x.sum(axis, keepdims); for a large x over axes before the last, as a product with ones."""
     if isinstance(axis, tuple) and x.size >= 1 << 14 and x.dtype.char in "fd" and not backend.plain:
         axes = [a % x.ndim for a in axis]
         first, last = min(axes, default=0), max(axes, default=0) + 1
         if last - first == len(axes) and last < x.ndim:
             A, B = math.prod(x.shape[:first]), math.prod(x.shape[first:last])
-            with one_blas_thread:  # BLAS splits even a small product of a row and a matrix
+            with one_blas_thread:  # BLAS would use threads even if it is small
                 total = xp.ones((1, B), x.dtype) @ x.reshape(A, B, -1)  # (A, 1, the rest)
             kept = (1,) * len(axes) if keepdims else ()
             return total.reshape(*x.shape[:first], *kept, *x.shape[last:])
@@ -196,14 +190,13 @@ def add_up(x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
 
 # --- formulas over arrays as one pass over memory -------------------------------------------------
 
-FUSE_FROM = 1 << 17  # elements: below this, one call costs less than cutting the array up
+FUSE_FROM = 1 << 17  # elements, below which one plain call is faster
 
 
 def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
-    """An elementwise formula over arrays as one pass over memory.
+    """Make an elementwise formula over arrays run in one pass over memory.
 
-    On NumPy the formula is applied to blocks, whose temporaries stay in cache, on all threads; on
-    CuPy it becomes one kernel. Arrays broadcast; the formula must not look beyond one element.
+    NumPy applies it block by block, in cache, on all threads; CuPy as one kernel. Arrays broadcast.
     """
 
     @functools.wraps(formula)
@@ -223,7 +216,7 @@ def fused(formula: Callable[..., Array]) -> Callable[..., Any]:
 
 
 def in_place(formula: Callable[..., None]) -> Callable[..., None]:
-    """An elementwise formula that changes arrays of the largest shape, `m *= 0.9`, as one pass."""
+    """`fused` for a formula that changes arrays of the largest shape in place, like `m *= 0.9`."""
 
     @functools.wraps(formula)
     def apply(*arrays: Any) -> None:
@@ -238,7 +231,7 @@ def in_place(formula: Callable[..., None]) -> Callable[..., None]:
 
 
 def _for_whole(formula: Callable[..., Any], arrays: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """What is called on arrays that are not cut: on a GPU one kernel, of small ones the formula."""
+    """The function for uncut arrays: a kernel on a GPU, the formula if they are small, or None."""
     if not backend.on_cpu:
         return _kernel(formula)
     largest = max((a.size for a in arrays if isinstance(a, np.ndarray)), default=0)
@@ -251,14 +244,11 @@ def _kernel(formula: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cut(arrays: tuple[Any, ...]) -> tuple[Shape, Callable[[int, int], list[Any]]]:
-    """The shape in which to cut arrays into pieces, and the pieces from `start` to `stop`.
-
-    Contiguous arrays of one shape are cut anywhere, others along their first axis.
-    """
+    """The arrays' shape, flat if alike and contiguous, and a function that cuts its first axis."""
     shape = np.broadcast_shapes(*map(np.shape, arrays))
     if all(not np.ndim(a) or (a.shape == shape and a.flags.c_contiguous) for a in arrays):
         arrays = tuple(a.reshape(-1) if np.ndim(a) else a for a in arrays)
         shape = (math.prod(shape),)
     cut = [np.ndim(a) == len(shape) and len(a) == shape[0] for a in arrays]
-    pairs = list(zip(arrays, cut, strict=True))  # what broadcasts along that axis is passed whole
+    pairs = list(zip(arrays, cut, strict=True))  # arrays that broadcast along it are passed whole
     return shape, lambda start, stop: [a[start:stop] if c else a for a, c in pairs]

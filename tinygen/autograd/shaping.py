@@ -1,7 +1,6 @@
-"""Operations that move, join and contract elements: all linear in each argument.
+"""Operations that move, join and contract elements, all linear in each argument.
 
-The gradient of a linear operation is its transpose, mostly another operation of this page:
-reshaping and reshaping back, joining and slicing, padding and cropping, einsum and itself.
+Their gradients are their transposes: slicing for joining, cropping for padding, einsum for einsum.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ def broadcast_to(x: ArrayLike, shape: Shape) -> Tensor:
 
 
 def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Tensor:
-    """The same entries in another shape, rows first"""
+    """x in another shape, with its elements in the same row-major order"""
     x = as_tensor(x)
     return record(x._data.reshape(shape), (x, lambda g, _: reshape(g, x.shape)))
 
 
 def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
-    """Axes in another order; reversed if none is given"""
+    """x with its axes in another order, by default reversed"""
     x = as_tensor(x)
     order = range(x.ndim)[::-1] if axes is None else normalize_axis_tuple(axes, x.ndim)
     back = tuple(order.index(i) for i in range(len(order)))
@@ -47,16 +46,16 @@ def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
 
 
 def swapaxes(x: ArrayLike, a: int, b: int) -> Tensor:
-    """The axes `a` and `b` exchanged"""
+    """x with its axes `a` and `b` swapped"""
     x = as_tensor(x)
     return record(x._data.swapaxes(a, b), (x, lambda g, _: swapaxes(g, a, b)))
 
 
 def put(x: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
-    """Zeros of `shape`, with `x` added in at `index`: the adjoint of `x[index]`"""
+    """Zeros of `shape`, with `x` added at `index`: the adjoint of `x[index]`"""
     z = xp.zeros(shape, x.dtype)
     if any(isinstance(i, xp.ndarray) and i.dtype.kind in "iu" for i in index):
-        xp.add.at(z, index, x._data)  # an entry may be taken twice
+        xp.add.at(z, index, x._data)  # an index may repeat
     else:
         z[index] = x._data
     return record(z, (x, lambda g, _: g[index]))
@@ -66,7 +65,7 @@ def put(x: Tensor, index: tuple[Any, ...], shape: Shape) -> Tensor:
 
 
 def concat(xs: Sequence[ArrayLike], axis: int = 0) -> Tensor:
-    """z = the x₁, x₂, … one after the other along an axis;  x̄ᵢ = its slice of z̄"""
+    """z = x₁, x₂, … joined along an axis;  x̄ᵢ = its slice of z̄"""
     tensors = as_alike("concat", *xs)
     data = xp.concatenate([x.data for x in tensors], axis=axis)
     edges, start = [], 0
@@ -83,13 +82,13 @@ def _slice(start: int, end: int, axis: int, ndim: int) -> tuple[slice, ...]:
 
 
 def stack(xs: Sequence[ArrayLike], axis: int = 0) -> Tensor:
-    """z = the x₁, x₂, … along a new axis"""
+    """z = x₁, x₂, … stacked along a new axis"""
     tensors = as_alike("stack", *xs)
     return concat([reshape(x, xp.expand_dims(x.data, axis).shape) for x in tensors], axis)
 
 
 def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """x in so many equal parts, or cut before the given positions, along an axis"""
+    """x cut along an axis into `sections` equal parts, or before each of several positions"""
     x = as_tensor(x)
     n = x.shape[axis]
     if isinstance(sections, (int, np.integer)):
@@ -101,13 +100,13 @@ def split(x: ArrayLike, sections: int | Sequence[int], axis: int = 0) -> list[Te
 
 
 def take(x: ArrayLike, indices: ArrayLike, axis: int | None = None) -> Tensor:
-    """z = the entries (or slices along an axis) of x at the indices, repeats allowed"""
+    """z = the elements of x, or slices along an axis, at the indices, which may repeat"""
     x, axis = (reshape(x, -1), 0) if axis is None else (as_tensor(x), axis)
     return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
 
 
 def pad(x: ArrayLike, pad_width: Sequence[tuple[int, int]], constant_values: float = 0.0) -> Tensor:
-    """z = x with (before, after) constants added at each axis;  x̄ = z̄ without them"""
+    """z = x padded by (before, after) constants along each axis;  x̄ = z̄ without them"""
     x = as_tensor(x)
     if len(pad_width) != x.ndim:
         raise ValueError(f"pad: expected {x.ndim} pairs (before, after), got {pad_width}")
@@ -176,11 +175,11 @@ def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:
 
 
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
-    """z = Σ x₁ x₂ … over the letters that the output lacks, as in "nk,km->nm"
+    """z = Σ x₁ x₂ … over the letters missing from the output, as in "nk,km->nm"
 
     The gradient swaps the output with an operand: for "nk,km->nm" it is X̄ = einsum("nm,km->nk",
-    Z̄, Y). Where only this operand had a letter, a vector of ones supplies it. A letter twice in one
-    operand means its diagonal: the second gets its own name, tied to the first by an identity.
+    Z̄, Y). A vector of ones supplies a letter that only this operand has. A letter twice in one
+    operand takes the diagonal: the second is renamed and tied to the first by an identity matrix.
     """
     xs = as_alike("einsum", *operands)
     terms, out = _explicit_terms(subscripts, xs)
@@ -196,7 +195,7 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
 
 
 def _explicit_terms(subscripts: str, xs: list[Tensor]) -> tuple[list[str], str]:
-    """The operands' and the output's letters, with "..." and the output's default written out."""
+    """The letters of operands and output, with "..." and the output's default written out."""
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     spare = [c for c in string.ascii_letters if c not in subscripts]

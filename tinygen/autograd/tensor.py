@@ -1,16 +1,14 @@
 """A Tensor is an array that remembers how it was computed, so that it can be differentiated.
 
-`record(data, (x, vjp_x), (y, vjp_y))` makes one: the value, computed in plain arrays, and beside
-each input a function `vjp(g, z)` from the output's cotangent `g` to that input's, where `z` is the
-output itself. The cotangent of a Tensor is the derivative of the final scalar with respect to it.
+`record(data, (x, vjp_x), (y, vjp_y))` makes one from its value, a plain array, and for each input a
+function `vjp(g, z)` from the cotangent `g` of the output `z` to the cotangent of the input. A
+Tensor's cotangent is the derivative of the final scalar with respect to it.
 
     z = x * y        record(x.data * y.data, (x, lambda g, z: g * y), (y, lambda g, z: g * x))
 
-`grad`, in graph.py, walks that record backwards. Vjps are written in Tensors, so that what they
-compute can be recorded and differentiated again; arrays in them must be locally constant. A vjp is
-handed its output, so that no Tensor refers to itself and a graph is freed once it is dropped.
-
-Reading order: Tensor's first page, `record`; the operators, each an equation; how operands meet.
+`grad`, in graph.py, traverses this graph of inputs backwards. Vjps are written in Tensors, so that
+gradients can be differentiated again; arrays in them must be locally constant. A vjp receives its
+output as an argument, because a closure over it would be a reference cycle.
 """
 
 from __future__ import annotations
@@ -34,21 +32,21 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 
 
 class Tensor:
-    """An array `data`, and how it was computed. `Tensor(data)` copies, `as_tensor(data)` shares.
+    """An array `data` and how it was computed. `Tensor(data)` copies it, `as_tensor` shares it.
 
-    With `requires_grad`, gradients with respect to it can be asked for. `name` is used in errors.
-    Tensors compare by identity; `<` and `>` give plain arrays of booleans.
+    With `requires_grad`, `grad` can differentiate with respect to it. Errors mention `name`.
+    `==` compares identity; `<` and `>` give plain boolean arrays.
     """
 
     _data: Array
-    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, its version then)
+    _inputs: tuple[tuple[Tensor, Vjp, int], ...]  # (input, vjp, the input's version at the time)
     _version: int  # how often the data has been changed
-    _cut: bool  # a constant computed from a gradient whose own graph was not kept
+    _cut: bool  # a constant from a gradient whose graph was not kept
     grad: Tensor | None
     name: str | None
     requires_grad: bool
     __slots__ = (*__annotations__, "__weakref__")  # a misspelt attribute is an error
-    __array_ufunc__ = None  # numpy_array * tensor is ours to compute
+    __array_ufunc__ = None  # numpy_array * tensor calls Tensor.__rmul__
     __contains__ = None
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False, name: str | None = None):
@@ -59,7 +57,7 @@ class Tensor:
         self._inputs, self._version, self._cut, self.grad = (), 0, False, None
         backend.in_use = True
 
-    def _set_data(self, array: Array) -> None:  # counts as a change in place
+    def _set_data(self, array: Array) -> None:  # counts as an in-place change
         if not isinstance(array, xp.ndarray):
             raise TypeError(f"data: expected a {backend.name} array, got {type(array).__name__}")
         self._data, self._version = array, self._version + 1
@@ -91,14 +89,14 @@ class Tensor:
         return self._data.item()
 
     def detach(self) -> Tensor:
-        """The same data as a constant: gradients stop here. It shares memory with this tensor."""
+        """The same data, in shared memory, as a constant: gradients stop here."""
         return constant(self._data)
 
     def backward(self, cotangent: Tensor | None = None) -> None:
-        """Add the gradient with respect to every leaf that requires one into its `.grad`."""
+        """Add gradients to the `.grad` of every leaf that requires them."""
         leaves = [x for x in ancestors(self) if not x._inputs]
         for leaf, g in zip(leaves, autograd.grad(self, leaves, cotangent=cotangent), strict=True):
-            g = g.detach()  # what `.grad` gathers is a constant
+            g = g.detach()  # `.grad` is a constant
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _called(self) -> str:
@@ -130,7 +128,7 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
-    # --- arithmetic: z = x + y and so on. Operands broadcast; `grad` undoes it, in `_fit` ---
+    # --- arithmetic. Operands broadcast; `grad` undoes that in `_fit` ---
 
     def __add__(self, other: ArrayLike) -> Tensor:
         """z = x + y;  x̄ = z̄,  ȳ = z̄"""
@@ -173,7 +171,7 @@ class Tensor:
         x, y, a, b = meet("**", self, other)
         if not isinstance(y, Tensor):
             return record(a**b, (x, lambda g, _: g * (y * x ** (y - 1)) if y else g * 0.0))
-        nothing = (a == 0) & (b == 0)  # 0⁰ is flat in x: keep 0 · 0⁻¹ from making it NaN
+        nothing = (a == 0) & (b == 0)  # at 0⁰, so that 0 · 0⁻¹ does not give NaN
         base = record(xp.where(a > 0, a, 1), (x, lambda g, _: g * (a > 0)))
         return record(
             a**b,
@@ -228,12 +226,12 @@ class Tensor:
         return autograd.mean(self, axis, keepdims)
 
     def astype(self, dtype: Any) -> Tensor:
-        """The same values in another dtype; gradients come back in this one."""
+        """The same values in another dtype; gradients are converted back."""
         data = self._data.astype(dtype)
         return record(data, (self, lambda g, _: g)) if data.dtype.kind == "f" else constant(data)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """z = x[i];  x̄ = 0 but for x̄[i] += z̄  (an entry taken twice gathers both)"""
+        """z = x[i];  x̄ = 0, then x̄[i] += z̄  (indices may repeat)"""
         index, x = _arrays(index, self.shape), self
         return record(x._data[index], (x, lambda g, _: autograd.shaping.put(g, index, x.shape)))
 
@@ -245,10 +243,10 @@ class Tensor:
 
 
 def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
-    """`data` as a Tensor that was computed from `inputs`, pairs of (input, vjp).
+    """`data` as a Tensor computed from `inputs`, which are pairs (input, vjp).
 
-    `vjp(g, z)`, written in Tensor operations, takes the cotangent `g` of this tensor `z` to that of
-    the input, before broadcasting or after. Other inputs than Tensors are constants.
+    `vjp(g, z)`, written in Tensor operations, maps the cotangent `g` of this tensor `z` to the
+    input's; `grad` undoes broadcasting. Inputs that are not Tensors are constants.
     """
     out = constant(data)
     if recording.get():
@@ -264,7 +262,7 @@ def record(data: Array, *inputs: tuple[Any, Vjp]) -> Tensor:
 
 def constant(data: Array) -> Tensor:
     out = Tensor.__new__(Tensor)
-    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)  # NumPy sums to scalars
+    out._data = data if isinstance(data, xp.ndarray) else xp.asarray(data)  # sums are scalars
     out._inputs, out._version, out._cut = (), 0, False
     out.grad, out.name, out.requires_grad = None, None, False
     return out
@@ -276,15 +274,15 @@ def as_tensor(x: ArrayLike) -> Tensor:
         return x
     if not isinstance(x, (xp.ndarray, np.generic)):
         if hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__"):
-            meeting = f"a {type(x).__module__} array meets tensors of {backend.name}"
-            raise TypeError(f"{meeting}; move it with Tensor(array)")
+            mixed = f"a {type(x).__module__} array can't be mixed with {backend.name} tensors"
+            raise TypeError(f"{mixed}; move it with Tensor(array)")
     backend.in_use = True
     return constant(xp.asarray(_real(x)))
 
 
 def _real(x: Any) -> Any:
-    """An array of real numbers; arrays and NumPy's numbers as they are."""
-    if isinstance(x, (list, tuple)) and any(isinstance(entry, Tensor) for entry in x):
+    """x as an array of real numbers; arrays and NumPy scalars are unchanged."""
+    if isinstance(x, (list, tuple)) and any(isinstance(item, Tensor) for item in x):
         raise TypeError("a list of tensors would lose their gradients; join them with stack(list)")
     array = x if hasattr(x, "dtype") else np.asarray(x)
     if array.dtype.kind not in "fiub":
@@ -293,13 +291,13 @@ def _real(x: Any) -> Any:
 
 
 def as_float(x: ArrayLike) -> Tensor:
-    """`as_tensor(x)`, integers as float64: what has no integer values is not rounded to any."""
+    """`as_tensor(x)`, with integers as float64."""
     x = as_tensor(x)
     return x if x._data.dtype.kind == "f" else constant(x._data.astype(np.float64))
 
 
 def as_alike(name: str, *xs: ArrayLike) -> list[Tensor]:
-    """All as Tensors of one dtype: that of the Tensors, of floats rather than integers."""
+    """All as Tensors of one dtype: the float dtype of the Tensors, otherwise that of the arrays."""
     tensors = [as_tensor(x) for x in xs]
     if len({x._data.dtype for x in tensors}) < 2:
         return tensors
@@ -308,13 +306,13 @@ def as_alike(name: str, *xs: ArrayLike) -> list[Tensor]:
     if len(floats) > 1:
         dtypes = " and ".join(sorted(map(str, floats)))
         raise TypeError(f"{name}: dtypes differ, {dtypes}; convert with .astype")
-    for dtype in floats:  # one, or none
+    for dtype in floats:  # at most one
         tensors = [x if x._data.dtype == dtype else x.astype(dtype) for x in tensors]
     return tensors
 
 
 def meet(name: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, Any, Any]:
-    """Two operands, alike, then their arrays. A number stays one, and takes the other's dtype."""
+    """Two operands of one dtype, and their arrays. A number stays a Python number."""
     if isinstance(x, Tensor) and isinstance(y, Tensor) and x._data.dtype == y._data.dtype:
         return x, y, x._data, y._data
     if isinstance(y, (int, float, np.generic)):
@@ -335,6 +333,6 @@ def _arrays(index: Any, shape: Shape) -> tuple[Any, ...]:
         parts[k] = np.asarray(i, None if i else int) if isinstance(i, (list, tuple, range)) else i
     if not backend.on_cpu and any(isinstance(i, np.ndarray) for i in parts):
         host = tuple(to_numpy(i) if isinstance(i, xp.ndarray) else i for i in parts)
-        np.broadcast_to(np.empty((), bool), shape)[host]  # out of range? A GPU wraps it silently
+        np.broadcast_to(np.empty((), bool), shape)[host]  # IndexError; a GPU would silently wrap
         parts = [xp.asarray(i) if isinstance(i, np.ndarray) else i for i in parts]
     return tuple(parts)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinygen._types import Array, ArrayLike, Rng
-from tinygen.autograd.parallel import share_out
+from tinygen.autograd.parallel import run_jobs
 from tinygen.data.batches import Labelled
 from tinygen.data.points_2d import balanced
 
@@ -77,7 +77,7 @@ def digits(n: int, *, rng: Rng, labels: ArrayLike | None = None) -> Labelled:
         ends = _place(_tilt(_bend(_curves(kinds[block], rng), rng), rng), radius)
         images[block, ..., 0] = _centred(_ink(ends, _uneven(radius, rng)))
 
-    share_out(draw, len(starts))
+    run_jobs(draw, len(starts))
     return Labelled(images, kinds)
 
 

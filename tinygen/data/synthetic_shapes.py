@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygen._checks import whole
 from tinygen._types import Array, Rng
-from tinygen.autograd.parallel import share_out
+from tinygen.autograd.parallel import run_jobs
 from tinygen.data.batches import Labelled
 from tinygen.data.points_2d import balanced
 
@@ -120,7 +120,7 @@ def shapes(n: int, *, size: int = 64, rng: Rng) -> Labelled:
         shape, ground = _mixed(colours[i, :2], lit), _mixed(colours[i, 2:], across)
         images[i] = ground + cover[..., None] * (shape - ground)
 
-    share_out(draw, -(-n // step))
+    run_jobs(draw, -(-n // step))
     return Labelled(images, labels)
 
 

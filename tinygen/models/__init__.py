@@ -1,4 +1,4 @@
-"""Networks made of layers. Reading order: networks.py, unet.py; classics.py, those of books."""
+"""Networks made of layers: networks.py, unet.py; classics.py has those of well-known books."""
 
 from tinygen.models import classics as classics
 from tinygen.models.networks import *

@@ -1,7 +1,7 @@
-r"""Networks of well-known books and courses, with exactly their parameters, one call each.
+r"""Networks of well-known books and courses, with exactly their numbers of parameters.
 
-A discriminator's output is a logit, (N, 1): the sigmoid at the end belongs to the loss here. The
-images of `conv_vae` are logits too. Images are (N, H, W, C). Parameters:
+A discriminator returns a logit, (N, 1), as the sigmoid is part of the loss here. `conv_vae` returns
+logits too. Images are (N, H, W, C). Parameters:
 
     name            generator or encoder             discriminator or decoder              images
     dense_gan       100-256-512-512-784     822,288  convolutions 64-128          212,865  [0, 1]
@@ -10,8 +10,7 @@ images of `conv_vae` are logits too. Images are (N, H, W, C). Parameters:
     dcgan_64        100-8·8·128-16-32-64  3,750,275  convolutions 64-128-128      404,801  [0, 1]
     conv_vae        convolutions 32-64-16    69,076  2-7·7·64-14-28                65,089  logits
 
-Initialisation, and batch norm's ε and momentum, are this library's. `rng` draws the weights, and
-afterwards what dropout drops.
+Initialisation and batch norm's ε and momentum are tinygen's. `rng` samples weights and dropout.
 """
 
 from itertools import pairwise
@@ -27,7 +26,7 @@ __all__ = ["conv_vae", "dcgan_28", "dcgan_64", "dense_gan", "one_layer_gan"]
 def _discriminator(
     channels: list[int], side: int, *, size: int, slope: float, drop: float = 0, rng: Rng
 ) -> Sequential:
-    """Convolutions that halve the sides, down to `side`, each with dropout if any; then a logit."""
+    """Convolutions that halve the sides down to `side`, with dropout if `drop`; then a logit."""
     layers: list[Module] = []
     for a, b in pairwise(channels):
         layers += [Conv2d(a, b, size, 2, "same", rng=rng), LeakyReLU(slope)]
@@ -36,16 +35,16 @@ def _discriminator(
 
 
 def dense_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
-    """Generator of dense layers, (N, 100) → (N, 28, 28, 1); discriminator of convolutions"""
-    sizes, slope = [100, 256, 512, 512, 784], LeakyReLU(0.2)
-    dense = mlp(sizes, slope, nn.Sigmoid(), rng=rng, init=nn.lecun_normal)
+    """A generator of dense layers, (N, 100) → (N, 28, 28, 1), and a convolutional discriminator"""
+    sizes, leaky = [100, 256, 512, 512, 784], LeakyReLU(0.2)
+    dense = mlp(sizes, leaky, nn.Sigmoid(), rng=rng, init=nn.lecun_normal)
     generator = Sequential(*dense.layers, nn.Reshape(28, 28, 1))
     # the discriminator of TensorFlow's DCGAN tutorial
     return generator, _discriminator([1, 64, 128], 7, size=5, slope=0.3, drop=0.3, rng=rng)
 
 
 def one_layer_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
-    """Generator of one dense layer, (N, 128) → (N, 28, 28, 1); discriminator of convolutions"""
+    """A one-layer generator, (N, 128) → (N, 28, 28, 1), and a convolutional discriminator"""
     generator = Sequential(Dense(128, 784, rng=rng), nn.Tanh(), nn.Reshape(28, 28, 1))
     return generator, _discriminator([1, 64, 128, 256], 4, size=5, slope=0.2, rng=rng)
 
@@ -53,7 +52,7 @@ def one_layer_gan(*, rng: Rng) -> tuple[Sequential, Sequential]:
 def dcgan_28(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """DCGAN, (N, 100) → (N, 28, 28, 1), with dropout (Géron, Hands-On Machine Learning, chapter 17)
 
-    The generator's ELU is the book's SELU, but for a factor that batch norm divides out.
+    The generator's ELU is the book's SELU up to a factor, which batch norm cancels.
     """
     generator = Sequential(
         Dense(100, 7 * 7 * 128, rng=rng),
@@ -71,7 +70,7 @@ def dcgan_28(*, rng: Rng) -> tuple[Sequential, Sequential]:
 def dcgan_64(*, rng: Rng) -> tuple[Sequential, Sequential]:
     """DCGAN for faces, (N, 100) → (N, 64, 64, 3) (Chollet, Deep Learning with Python, chapter 12)
 
-    The book's noise has 128 numbers. Channels grow with the pixels, unlike in other DCGANs.
+    The book's latent has 128 numbers. Unlike in other DCGANs, channels grow with resolution.
     """
     layers: list[Module] = [Dense(100, 8 * 8 * 128, rng=rng), nn.Reshape(8, 8, 128)]
     for a, b in pairwise([128, 128, 256, 512]):  # 16 × 16, 32 × 32, 64 × 64

@@ -1,9 +1,8 @@
-r"""The networks that the model families of this library are tried with.
+r"""An MLP, DCGAN, a convolutional encoder and decoder, and a network for points in the plane.
 
-Images are (N, H, W, C). A network of images has levels: from one to the next both sides halve and
-the channels double, while both sides are even and above 4: 28, 14, 7, or 64, 32, 16, 8, 4.
-Reading order: `mlp`; DCGAN (Radford et al. 2016), with batch norm between its convolutions and
-weights from N(0, 0.02²); the convolutional encoder and decoder; `PlaneMLP`.
+Images are (N, H, W, C). From level to level both sides halve and the channels double, while both
+sides are even and above 4: 28, 14, 7, or 64, 32, 16, 8, 4. DCGAN (Radford et al. 2016) has batch
+norm between its convolutions and weights from N(0, 0.02²).
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ def mlp(
     rng: Rng,
     init: Init = he_normal,
 ) -> Sequential:
-    """Dense layers from sizes[0] inputs to sizes[-1] outputs, an activation between each two"""
+    """Dense layers from sizes[0] inputs to sizes[-1] outputs, with activations in between"""
     layers: list[Any] = []
     for inputs, outputs in pairwise(sizes):
         layers += [Dense(inputs, outputs, rng=rng, init=init), activation]
@@ -44,7 +43,7 @@ def mlp(
 
 
 def _levels(name: str, image: Shape, width: int) -> tuple[int, int, list[int]]:
-    """The last level's height and width, and the channels of all: the image's, `width`, twice …"""
+    """The last level's height and width, and the channels: the image's, `width`, 2 `width`, …"""
     H, W, C = image
     channels = [C]
     while H % 2 == W % 2 == 0 and min(H, W) > 4:
@@ -75,15 +74,15 @@ def dcgan_discriminator(
 ) -> Sequential:
     """(N, H, W, C) → (N, 1), the logit of being real; channels double as the sides halve
 
-    `norm` "spectral" makes every layer 1-Lipschitz instead (Miyato et al. 2018); "none" is for
-    penalties on the gradient, which is each image's own only where images do not meet.
+    `norm` "spectral" divides weights by their spectral norms instead (Miyato et al. 2018). Use
+    "none" with a gradient penalty, as batch norm would mix the gradients of different images.
     """
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(f"dcgan_discriminator: `norm` is batch, spectral or none, got {norm}")
+        raise ValueError(f"dcgan_discriminator: `norm` must be batch, spectral or none, got {norm}")
     H, W, channels = _levels("dcgan_discriminator", image, width)
     init, layers = normal(0.02), list[Module]()
     for i, (a, b) in enumerate(pairwise(channels)):
-        normed = norm == "batch" and i > 0  # after the first it would let samples oscillate
+        normed = norm == "batch" and i > 0  # after the first it makes samples oscillate
         layers += [Conv2d(a, b, 4, 2, 1, rng=rng, init=init, bias=not normed)]
         layers += [nn.BatchNorm(b), nn.LeakyReLU(0.2)] if normed else [nn.LeakyReLU(0.2)]
     layers += [nn.Flatten(), Dense(H * W * channels[-1], 1, rng=rng, init=init)]
@@ -106,7 +105,7 @@ def conv_encoder(
 def conv_decoder(
     image: Shape = (28, 28, 1), latent: int = 16, width: int = 32, *, rng: Rng
 ) -> Sequential:
-    """(N, latent) → (N, H, W, C), real numbers: the encoder's layers the other way round"""
+    """(N, latent) → (N, H, W, C), unbounded: the encoder's layers in reverse order"""
     H, W, channels = _levels("conv_decoder", image, width)
     layers: list[Module] = [Dense(latent, H * W * channels[-1], rng=rng, init=he_normal)]
     layers += [nn.Reshape(H, W, channels[-1])]
@@ -116,14 +115,11 @@ def conv_decoder(
 
 
 class PlaneMLP(Module):
-    """(N, 2) points and (N,) times from 0 to 1000 → (N, 2), for diffusion and flows in the plane
-
-    The coordinates have sinusoidal embeddings too: from plain ones it learns edges slowly.
-    """
+    """(N, 2) points and (N,) times from 0 to 1000 → (N, 2), for diffusion and flows in the plane"""
 
     def __init__(self, hidden: int = 128, *, rng: Rng) -> None:
         self.time = nn.SinusoidalEmbedding(32)
-        self.place = nn.SinusoidalEmbedding(8, longest=8.0)
+        self.place = nn.SinusoidalEmbedding(8, longest=8.0)  # helps to learn sharp edges
         self.layers = mlp([2 + 16 + 32, *[hidden] * 4, 2], silu, rng=rng)
 
     def forward(self, x: Any, t: Any) -> Tensor:

@@ -1,10 +1,8 @@
-r"""The U-Net of diffusion models (Ho et al. 2020): an image and a time go in, an image comes out.
+r"""The U-Net of diffusion models (Ho et al. 2020), from an image and a time to an image.
 
-It has levels, each on sides half as long as those of the one above. On the way down an image loses
-its fine detail, of which each level keeps a copy, and on the way up it gets that back. So an output
-pixel depends on all of the image, and still on its own pixel directly.
-
-Reading order: `Block`; `Level`; `Bottom`, which ends the recursion; `UNet`; `SpaceToDepth`, `small_unet`.
+Each level has half the resolution of the one above. On the way down the image loses fine detail; on
+the way up, skip connections restore it. So an output pixel depends on the whole image, and directly
+on its own pixel.
 """
 
 from __future__ import annotations
@@ -23,10 +21,10 @@ __all__ = ["SpaceToDepth", "UNet", "small_unet"]
 
 
 class Block(Module):
-    """x + f(x, e), where f is norm, SiLU, convolution, twice, and e is added between the two
+    """x + f(x, e), where f is norm, SiLU and convolution, twice, with e added in between
 
-    e embeds the time, and the class if there is one. With `heads` attention over all pixels is
-    added likewise. What is added begins at zero. A 1 × 1 convolution brings x to other channels.
+    e embeds the time, and the class if there is one. With `heads`, attention over all pixels is a
+    second branch. Both start at zero. A 1 × 1 convolution changes the channels of x if necessary.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ MakeBlock: TypeAlias = Callable[[int, int], Block]  # (channels in, channels out
 
 
 class Level(Module):
-    """Blocks, the network `below` on halved sides, and blocks that see what the first ones left"""
+    """Blocks, the network `below` at half the resolution, and blocks with skip connections"""
 
     def __init__(
         self, channels: int, below: Module, wider: int, block: MakeBlock, depth: int, *, rng: Rng
@@ -76,7 +74,7 @@ class Level(Module):
 
 
 class Bottom(Module):
-    """The lowest level: as many blocks, and nothing below"""
+    """The lowest level: 2 `depth` blocks, and no level below"""
 
     def __init__(self, channels: int, block: MakeBlock, depth: int) -> None:
         self.blocks = [block(channels, channels) for _ in range(2 * depth)]
@@ -88,10 +86,10 @@ class Bottom(Module):
 
 
 class UNet(Module):
-    """(N, H, W, C) images, (N,) times and, if made for them, (N,) classes → (N, H, W, C)
+    """(N, H, W, C) images, (N,) times and, if class-conditional, (N,) classes → (N, H, W, C)
 
     Level i has width · multipliers[i] channels, and `depth` blocks on the way down and on the way
-    up, which attend where its height is in `attention_at`. Times are told apart on a scale of 1 to
+    up, with attention if its height is in `attention_at`. The time embedding suits times from 1 to
     10,000: multiply those from [0, 1] by 1000. The class `classes` means "any".
     """
 
@@ -113,7 +111,7 @@ class UNet(Module):
         channels, embedded, last = [width * m for m in multipliers], 4 * width, len(multipliers) - 1
         heights = [H >> i for i in range(last + 1)]
         if H % 2**last or W % 2**last:
-            raise ValueError(f"UNet: expected sides that {2**last} divides, got `image` {image}")
+            raise ValueError(f"UNet: expected `image` sides divisible by {2**last}, got {image}")
         if not set(attention_at) <= set(heights):
             raise ValueError(f"UNet: expected `attention_at` among {heights}, got {attention_at}")
 
@@ -121,8 +119,8 @@ class UNet(Module):
             attending = heads if height in attention_at else 0
             return lambda a, b: Block(a, b, embedded, groups, attending, rng=rng)
 
-        wave, first = nn.SinusoidalEmbedding(width), Dense(width, embedded, rng=rng)
-        self.embed_time = nn.Sequential(wave, first, silu, Dense(embedded, embedded, rng=rng))
+        sinusoids, first = nn.SinusoidalEmbedding(width), Dense(width, embedded, rng=rng)
+        self.embed_time = nn.Sequential(sinusoids, first, silu, Dense(embedded, embedded, rng=rng))
         self.embed_class = nn.Embedding(classes + 1, embedded, rng=rng) if classes else None
         self.stem = Conv2d(C, channels[0], 3, padding="same", rng=rng)
         net: Module = Bottom(channels[-1], block_at(heights[-1]), depth)
@@ -137,7 +135,7 @@ class UNet(Module):
         if t.shape != x.shape[:1]:
             raise ValueError(f"UNet: expected `t` of shape {x.shape[:1]}, got {t.shape}")
         if (classes is None) != (self.embed_class is None):
-            raise ValueError(f"UNet: expected `classes` just if made for them, got {classes}")
+            raise ValueError(f"UNet: pass `classes` exactly when class-conditional, got {classes}")
         e = self.embed_time(t)
         if self.embed_class is not None:
             e = e + self.embed_class(classes)
@@ -146,10 +144,7 @@ class UNet(Module):
 
 
 class SpaceToDepth(Module):
-    """A network of images (H/f, W/f, f² C), as one of images (H, W, C): f × f pixels are one
-
-    Nothing is lost (space-to-depth), and f² fewer pixels cost f² times less.
-    """
+    """Apply a network of images (H/f, W/f, f² C) to images (H, W, C), at about 1/f² of the cost"""
 
     def __init__(self, network: Callable[..., Any], factor: int = 2) -> None:
         self.network, self.factor = network, factor
@@ -167,7 +162,7 @@ class SpaceToDepth(Module):
 def small_unet(
     image: Shape, width: int = 48, classes: int | None = None, *, rng: Rng
 ) -> SpaceToDepth:
-    """A U-Net for small images: each 2 × 2 pixels are one, two levels, attention on the lower."""
+    """A two-level U-Net that takes 2 × 2 pixels as one, with attention on the lower level."""
     H, W, C = image
     half = (H // 2, W // 2, 4 * C)
     return SpaceToDepth(UNet(half, width, (1, 2), attention_at=(H // 4,), classes=classes, rng=rng))

@@ -1,4 +1,4 @@
-"""Layers and the modules they are: `from tinygen import nn`, then `nn.Dense(784, 20, rng=rng)`."""
+"""Modules and layers: `from tinygen import nn`, then `nn.Dense(784, 20, rng=rng)`."""
 
 from tinygen.nn.attention import *
 from tinygen.nn.initializers import *

@@ -1,11 +1,11 @@
-r"""Attention: each position gathers from all others what resembles what it looks for.
+r"""Attention: each position averages all values, weighted by how well their keys match its query.
 
-Position i asks with a query qᵢ, position j offers a value vⱼ under a key kⱼ, and
+Position i has a query qᵢ, position j a key kⱼ and a value vⱼ, and
 
     zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.  (Vaswani et al. 2017, equation 1)
 
-With entries of variance 1 the product ⟨q, k⟩ has variance d, hence the root: the softmax neither
-saturates nor flattens as d grows. T is the number of positions; d the length of a query.
+If all elements have variance 1, ⟨q, k⟩ has variance d. Dividing by √d keeps the softmax from
+saturating as d grows. T is the number of positions, d the length of a query.
 """
 
 from __future__ import annotations
@@ -31,10 +31,7 @@ def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Tensor:
 
 
 class SelfAttention(Module):
-    """Every pixel or token attends to all of its own image or sentence, with several heads
-
-    x is (N, positions…, C). Each head has C / heads channels; a last dense layer mixes the heads.
-    """
+    """Self-attention over x (N, positions…, C): heads of C / heads channels, then a dense layer"""
 
     def __init__(
         self, channels: int, heads: int = 1, *, rng: Rng, init: Init = lecun_normal

@@ -1,9 +1,7 @@
-r"""Layers: the operations of the engine with parameters of their own.
+r"""Layers: the engine's operations as modules, with their parameters.
 
 Features and channels are the last axis: x is (…, C) for dense layers, (N, H, W, C) for images.
-Weights are drawn from `rng` by `init`, biases begin at zero, both in float32.
-
-Reading order: layers with parameters; without; those that are a function of the engine.
+Weights are sampled from `rng` by `init`, biases start at zero; all are float32.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ UNIT_NORMAL = normal(1.0)
 
 
 def parameter(array: ArrayLike) -> Tensor:
-    """What a layer learns: float32, and differentiated with respect to."""
+    """A float32 Tensor that requires gradients."""
     return Tensor(np.asarray(array, np.float32), requires_grad=True)
 
 
@@ -54,11 +52,7 @@ class Dense(Module):
 
 
 class _Convolution(Module):
-    """The weight (K, L, C, O) of a convolution from C to O channels, or of its adjoint, and a bias
-
-    On a convolution's way back only one in s² of the K × L entries meets a given pixel, hence its
-    fan-out; the adjoint has the fans exchanged.
-    """
+    """The weight (K, L, C, O) and bias of a convolution from C to O channels, or of its adjoint"""
 
     adjoint = False
 
@@ -79,6 +73,7 @@ class _Convolution(Module):
         K, L = pair_of(name, "size", size, least=1)
         s, t = pair_of(name, "stride", stride, least=1)
         C, O = (outputs, inputs) if self.adjoint else (inputs, outputs)
+        # in the backward pass only one in s t of the K L weights meets a given pixel
         fans = (K * L * C, K * L * O / (s * t))[:: -1 if self.adjoint else 1]
         self.stride, self.padding = stride, padding
         self.weight = parameter(init(generator(name, rng), (K, L, C, O), *fans))
@@ -92,15 +87,12 @@ class Conv2d(_Convolution):
     """y = x ∗ w + b, from `inputs` to `outputs` channels (see `tinygen.conv2d`)"""
 
     def forward(self, x: ArrayLike, *plus: ArrayLike) -> Tensor:
-        """y + plus: Tensors that broadcast to y, added in the same pass"""
+        """y plus other Tensors that broadcast to it, added in the same pass"""
         return autograd.conv2d(x, self.weight, self.stride, self.padding, bias=[self.bias, *plus])
 
 
 class ConvTranspose2d(_Convolution):
-    """The adjoint of a convolution plus b, from `inputs` to `outputs` channels
-
-    Its weight is that convolution's, (K, L, outputs, inputs).
-    """
+    """The adjoint of a convolution whose weight is (K, L, outputs, inputs), plus b"""
 
     adjoint = True
 
@@ -109,7 +101,7 @@ class ConvTranspose2d(_Convolution):
 
 
 class Embedding(Module):
-    """z = the learnt vector of each index: from (…) indices below `count` to (…, features)"""
+    """z = a learnt vector for each index: from (…) indices below `count` to (…, features)"""
 
     def __init__(self, count: int, features: int, *, rng: Rng, init: Init = UNIT_NORMAL) -> None:
         whole("Embedding", 1, count=count, features=features)
@@ -119,17 +111,14 @@ class Embedding(Module):
     def forward(self, indices: ArrayLike) -> Tensor:
         i, n = as_tensor(indices).data, self.weight.shape[0]
         if i.dtype.kind not in "iu":
-            raise TypeError(f"Embedding: expected indices that are integers, got dtype {i.dtype}")
+            raise TypeError(f"Embedding: expected integer indices, got dtype {i.dtype}")
         if i.size and not 0 <= i.min() <= i.max() < n:
             raise ValueError(f"Embedding: expected 0 ≤ index < {n}, got {i.min()} to {i.max()}")
         return self.weight[i]
 
 
 class SinusoidalEmbedding(Module):
-    """z = (sin t fᵢ, cos t fᵢ): a number t, such as a time, as waves of many lengths
-
-    From (…) to (…, features), with fᵢ from 1 to 1/`longest`, geometrically. (Vaswani et al. 2017)
-    """
+    """z = (sin t fᵢ, cos t fᵢ), with fᵢ from 1 down to 1/`longest`. (Vaswani et al. 2017)"""
 
     def __init__(self, features: int, longest: float = 10_000.0) -> None:
         whole("SinusoidalEmbedding", 4, features=features)
@@ -147,10 +136,9 @@ class SinusoidalEmbedding(Module):
 
 
 class Dropout(Module):
-    """In training, each entry is set to 0 with probability p, and the others grow by 1/(1 − p)
+    """In training, each element is set to 0 with probability p; the others are divided by 1 − p
 
-    So the mean stays what it is in evaluation, where none is dropped. (Srivastava et al. 2014)
-    `rng` is kept: copy its state to drop the same entries again.
+    The mean equals evaluation's. Copy the state of `rng` to repeat a mask. (Srivastava et al. 2014)
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng) -> None:
@@ -177,7 +165,7 @@ class Reshape(Module):
 
 
 class Flatten(Module):
-    """(N, …) → (N, all the rest)"""
+    """(N, …) → (N, features)"""
 
     def forward(self, x: ArrayLike) -> Tensor:
         x = as_tensor(x)
@@ -185,7 +173,7 @@ class Flatten(Module):
 
 
 class _Operation(Function):
-    """A function as a layer; arguments after x are its settings. (Sequential takes it bare too.)"""
+    """A function as a layer; arguments after x are its settings."""
 
     of: Callable[..., Tensor]
 

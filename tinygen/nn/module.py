@@ -1,8 +1,8 @@
-"""A Module is a function with state: the parameters it learns, and arrays that it keeps.
+"""A Module is a function with state: parameters that it learns, and arrays that it keeps.
 
-Its state is found, not declared. Every Tensor among its attributes is a parameter, every array a
-buffer, every Module a part; Tensors and Modules are found in lists, tuples and dicts too. Each is
-named once, by its path, `encoder.layers.0.weight`: what is used twice, by the first of its places.
+State is found, not declared. Every Tensor attribute is a parameter, every array a buffer, every
+Module a part; Tensors and Modules in lists, tuples and dicts count too. Each is named by its path,
+`encoder.layers.0.weight`; a shared one by the first of its paths.
 
     class Autoencoder(Module):
         def __init__(self, *, rng):
@@ -28,13 +28,13 @@ from tinygen.autograd import Tensor, no_grad, to_numpy, xp
 __all__ = ["Function", "Module", "Sequential", "cost", "evaluating", "summary"]
 
 Self = TypeVar("Self", bound="Module")
-_watch: Callable[..., Any] | None = None  # while `summary` runs a model, its modules' calls go here
+_watch: Callable[..., Any] | None = None  # while `summary` runs a model, it receives all calls
 
 
 class Module:
     """A function with parameters. Define `forward`; call the module itself."""
 
-    training = True  # between `eval()` and `train()` it is False
+    training = True  # False after `eval()`
 
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no `forward`")
@@ -53,7 +53,7 @@ class Module:
             raise
 
     def named_modules(self) -> list[tuple[str, Module]]:
-        """This module, as "", and all inside it with their dotted names, each before its parts."""
+        """This module, as "", and all modules inside it by dotted name, each before its parts."""
         named: dict[int, tuple[str, Module]] = {}
 
         def visit(name: str, module: Module) -> None:
@@ -85,18 +85,18 @@ class Module:
         return [(name, x) for name, x in _tensors(self.named_state()) if x.requires_grad]
 
     def parameters(self) -> list[Tensor]:
-        """What to take gradients of, and to pass to an optimiser: see `named_parameters`."""
+        """The Tensors of `named_parameters`, for `grad` and an optimiser."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
+        """A copy of all state on the host, by name, for `np.savez(file, **state)`."""
         return {
             name: value.numpy() if isinstance(value, Tensor) else np.array(to_numpy(value))
             for name, value in self.named_state()
         }
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
+        """Load what `state_dict` returned. If anything does not fit, nothing changes."""
         ours = dict(self.named_state())
         new = {name: np.asarray(state[name]) for name in state}
         same_state(type(self).__name__, ours, new)
@@ -107,7 +107,7 @@ class Module:
                 value[...] = new[name] if isinstance(value, np.ndarray) else xp.asarray(new[name])
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Convert all floating-point state, in place. (Layers begin in float32.)"""
+        """Convert all floating-point state, in place. (Layers start in float32.)"""
         for _, module in self.named_modules():
             for name, value in _inside(module):
                 if isinstance(value, Tensor) and value.dtype.kind == "f":
@@ -117,23 +117,23 @@ class Module:
         return self
 
     def train(self: Self, training: bool = True) -> Self:
-        """Behave as in training: drop units, normalise with the batch's own statistics."""
+        """Training mode: dropout is active, batch norm uses the batch's statistics."""
         for _, module in self.named_modules():
             module.training = training
         return self
 
     def eval(self: Self) -> Self:
-        """Behave as after training: drop nothing, normalise with the statistics gathered."""
+        """Evaluation mode: no dropout, batch norm uses its running statistics."""
         return self.train(False)
 
     def freeze(self: Self, frozen: bool = True) -> Self:
-        """Take all parameters out of `parameters()`, so that they stay; or put them back."""
+        """Remove all parameters from `parameters()`, so that they stay fixed; or add them again."""
         for _, tensor in _tensors(self.named_state()):
             tensor.requires_grad = not frozen and tensor.dtype.kind == "f"
         return self
 
     def multiply_adds(self, x: Shape, z: Shape) -> int:
-        """Multiplications of its own, not of its parts, on the way from shape x to shape z."""
+        """Multiply-adds of this module without its parts, from input shape x to output shape z."""
         return 0
 
     def _title(self) -> str:
@@ -169,7 +169,7 @@ def _tensors(state: Iterable[tuple[str, Any]]) -> list[tuple[str, Tensor]]:
 
 
 def _call(name: str, options: Mapping[str, Any]) -> str:
-    """`name(k=v, …)`, with the options that are numbers, words or tuples of these."""
+    """`name(k=v, …)`, with the options that are numbers, strings or tuples of these."""
     plain = [(k, v) for k, v in options.items() if isinstance(v, (int, float, str, tuple))]
     settings = [f"{k}={v!r}" for k, v in plain if k != "training" and not any(_in_containers(k, v))]
     return f"{name}({', '.join(settings)})" if settings else name
@@ -190,10 +190,7 @@ class Function(Module):
 
 
 class Sequential(Module):
-    """One layer after the other: modules, or functions such as `tinygen.relu`.
-
-    The first gets the input as it is: give float32, the dtype in which layers begin.
-    """
+    """Layers in sequence, modules or functions such as `tinygen.relu`, for float32 input."""
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
         for f in layers:
@@ -215,10 +212,7 @@ class Sequential(Module):
 
 @contextlib.contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """`with evaluating(model):` in evaluation mode, and nothing is recorded, as under `no_grad`
-
-    Afterwards, also after an error, each part is again in the mode it was in.
-    """
+    """`with evaluating(model):` evaluation mode under `no_grad`; modes are restored afterwards"""
     modes = [(module, module.training) for _, module in model.named_modules()]
     try:
         with no_grad():
@@ -232,7 +226,7 @@ def evaluating(model: Module) -> Iterator[None]:
 def summary(model: Module, *inputs: Any) -> str:
     """A table of each layer's output shape, parameters and multiply-adds in `model(*inputs)`.
 
-    A row counts a layer without its parts: the columns add up. The model runs in evaluation mode.
+    A row excludes the layer's parts, so that columns add up. The model runs in evaluation mode.
     """
     rows = _run(model, inputs)
     width = max(len(name) for name, *_ in rows)
@@ -251,7 +245,7 @@ def _run(model: Module, inputs: tuple[Any, ...]) -> list[list[Any]]:
     global _watch
     known = {id(m): (name, _tensors(_inside(m))) for name, m in model.named_modules()}
     rows: list[list[Any]] = []
-    counted: set[int] = set()  # a layer may be called twice, and has its parameters once
+    counted: set[int] = set()  # a shared layer's parameters count once
 
     def watch(module: Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         name, own = known.get(id(module), ("", []))

@@ -1,9 +1,4 @@
-r"""The norm layers: one operation, `normalise`, on three views of x; and spectral normalisation.
-
-There are C channels, the last axis; ε is there for a variance of 0.
-
-Reading order: BatchNorm; GroupNorm and LayerNorm, which need no statistics; SpectralNorm.
-"""
+r"""Norm layers: `normalise` on views of x, with C channels last; and spectral normalisation."""
 
 from __future__ import annotations
 
@@ -23,7 +18,7 @@ __all__ = ["BatchNorm", "GroupNorm", "LayerNorm", "SpectralNorm"]
 
 
 class _Norm(Module):
-    """γ, beginning at 1, and β, beginning at 0, for each channel."""
+    """γ, initially 1, and β, initially 0, for each channel."""
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         whole(type(self).__name__, 1, channels=channels)
@@ -47,8 +42,8 @@ class _Norm(Module):
 class BatchNorm(_Norm):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with each channel's μ and σ² over the batch and its pixels
 
-    In evaluation `mean` and `variance` take their place, averages that in training move towards
-    them by `momentum`; the variance towards the unbiased one, over n − 1. (Ioffe & Szegedy 2015)
+    Evaluation uses running averages, `mean` and `variance`, which training moves by `momentum`
+    towards μ and the unbiased variance, over n − 1. (Ioffe & Szegedy 2015)
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
@@ -67,19 +62,19 @@ class BatchNorm(_Norm):
         if n < 2:
             raise ValueError(f"BatchNorm: training needs ≥ 2 values per channel, got {x.shape}")
         y, mu, variance = self._normalise(x, 1, n, C, 1)
-        self.mean = self._follow(self.mean, mu.reshape(C))
-        self.variance = self._follow(self.variance, variance.reshape(C) * (n / (n - 1)))
+        self.mean = self._moved(self.mean, mu.reshape(C))
+        self.variance = self._moved(self.variance, variance.reshape(C) * (n / (n - 1)))
         return y
 
-    def _follow(self, average: Array, new: Array) -> Array:
-        # not in place: the graph of an evaluation may still need the old one
+    def _moved(self, average: Array, new: Array) -> Array:
+        # not in place: the graph of an evaluation may need the old one
         return (average + self.momentum * (new - average)).astype(average.dtype, copy=False)
 
 
 class GroupNorm(_Norm):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with μ and σ² over a group of channels of one image
 
-    A group for each channel is instance normalisation. (Wu & He 2018)
+    With one channel per group it is instance normalisation. (Wu & He 2018)
     """
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
@@ -103,12 +98,11 @@ class LayerNorm(_Norm):
 
 
 class SpectralNorm(Module):
-    """The layer with W / σ for its weight, where σ is the largest factor by which W stretches
+    """A layer with weight W / σ, where σ is the largest singular value of W. (Miyato et al. 2018)
 
-    W is the weight as a matrix with a column for each output; a dense layer f then has
-    |f(x) − f(y)| ≤ |x − y|. Power iteration finds σ = |W v|, by v ← Wᵀ W v brought to length 1: in
-    training each call goes on from the last v by `iterations` steps, and the gradient goes through
-    them; once v has converged it is σ̄ u vᵀ. (Miyato et al. 2018)
+    W has one column per output, so that a dense layer f satisfies |f(x) − f(y)| ≤ |x − y|. Power
+    iteration, v ← Wᵀ W v / |Wᵀ W v|, finds σ = |W v|. In training each call continues from the last
+    v for `iterations` steps. Gradients of σ pass through them; after convergence they are σ̄ u vᵀ.
     """
 
     layer: Any  # a Module with a `weight`

@@ -1,7 +1,4 @@
-"""Optimisers: gradients become steps; learning-rate schedules, clipping and averages.
-
-Reading order: optimizers.py, schedules.py, averaging.py.
-"""
+"""Optimisers, learning-rate schedules, gradient clipping and parameter averages."""
 
 from tinygen.optim.averaging import *
 from tinygen.optim.optimizers import *

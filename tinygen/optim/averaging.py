@@ -1,4 +1,4 @@
-"""After a step: an average of the parameters, which generates better samples than the last step."""
+"""An average of the parameters over training: it generates better samples than the last ones."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,10 +17,9 @@ def _approach(average: Array, p: Array, decay: float) -> None:
 
 
 class EMA(Stateful):
-    """An average of the parameters over the steps, in which older ones fade: a ← d a + (1 − d) p
+    """An exponential moving average of the parameters: a ← d a + (1 − d) p after each step
 
-    d is `decay`; with `warm_up` min(decay, (1 + t) / (10 + t)) after t calls of `update`, one after
-    each step, so that the values training began with are soon forgotten.
+    d is `decay`; with `warm_up` it is at most (1 + t) / (10 + t) after t updates.
     """
 
     kinds = ("average",)
@@ -48,10 +47,7 @@ class EMA(Stateful):
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """`with ema.applied():` the parameters are the averages; then they are as before.
-
-        Both change places: what is done to the parameters inside is done to the averages.
-        """
+        """`with ema.applied():` swap parameters and averages; swap them back afterwards."""
         self._swap(self._averages())
         try:
             yield
@@ -64,7 +60,7 @@ class EMA(Stateful):
             p.data, averages[i] = averages[i], p.data
 
     def copy_to_params(self) -> None:
-        """Set the parameters to the averages, for good; `applied` does so for a while."""
+        """Set the parameters to the averages permanently."""
         for average, p in zip(self._averages(), self.params, strict=True):
             p.data = average.copy()
 

@@ -1,13 +1,11 @@
-"""An optimiser turns gradients into steps: it changes parameters so that a loss goes down.
+"""An optimiser updates parameters by their gradients, so that a loss goes down.
 
     optimizer = Adam(model.parameters(), lr=1e-3)
     for batch in batches:
         loss = ...
         optimizer.step(grad(loss, optimizer.params))
 
-p is a parameter, g its gradient, t the step, from 1 in the equations; all goes entry by entry.
-
-Reading order: the updates, from `_descend` on, each above its class; `Optimizer.step`; `Stateful`.
+p is a parameter, g its gradient, t the step, counted from 1; all equations are elementwise.
 """
 
 import abc
@@ -31,10 +29,7 @@ Rate: TypeAlias = float | Schedule
 
 
 class Stateful:
-    """Parameters, arrays of each of the `kinds` for each of them, and the number of steps so far
-
-    The parameters are called what a dict calls them, or by their own names, or else numbered.
-    """
+    """Parameters, named by a dict, by themselves or by number; their state; the number of steps"""
 
     kinds: tuple[str, ...] = ()
 
@@ -49,7 +44,7 @@ class Stateful:
         distinct = "" not in names and len(set(names)) == len(self.params)
         self.names = [n if distinct else str(i) for i, n in enumerate(names)]
         if not self.params or len({id(p) for p in self.params}) < len(self.params):
-            raise ValueError(f"{owner}: expected parameters, each once, got {self.names}")
+            raise ValueError(f"{owner}: expected distinct parameters, got {self.names}")
         for name, p in zip(self.names, self.params, strict=True):
             if not (isinstance(p, Tensor) and p.requires_grad) or p._inputs:
                 raise ValueError(f"{owner}: `{name}` is not a Tensor made with requires_grad=True")
@@ -64,7 +59,7 @@ class Stateful:
                 raise ValueError(f"{type(self).__name__}: `{name}` is {other}")
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of all state on the host, by name: fit for `np.savez(file, **state)`."""
+        """A copy of all state on the host, by name, for `np.savez(file, **state)`."""
         state = {"steps": np.array(self.steps)}
         for kind, arrays in self.state.items():
             for name, array in zip(self.names, arrays, strict=True):
@@ -72,7 +67,7 @@ class Stateful:
         return state
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take over all the state that `state_dict` gave. If anything does not fit, nothing is."""
+        """Load what `state_dict` returned. If anything does not fit, nothing changes."""
         new = {name: np.asarray(state[name]) for name in state}
         same_state(type(self).__name__, self.state_dict(), new)
         self.steps = int(new["steps"])
@@ -95,11 +90,11 @@ class NotFinite(FloatingPointError, ValueError):
 
 
 class Optimizer(Stateful, abc.ABC):
-    """What steps down a loss. `params` is a sequence of Tensors, or a dict of them by name.
+    """The base of all optimisers. `params` is a sequence of Tensors, or a dict of them by name.
 
     `lr` is the learning rate, or a schedule: a function from the step, counted from 0, to it.
-    `l1` and `l2` are λ₁ and λ₂ of penalties λ₁ Σ|p| + λ₂/2 Σp², whose gradient is added to g;
-    `weight_decay` is λ of p ← (1 − lr·λ) p, before the update and apart from g.
+    `l1` and `l2` are λ₁ and λ₂ of a penalty λ₁ Σ|p| + λ₂/2 Σp², whose gradient is added to g.
+    `weight_decay` is λ in p ← (1 − lr·λ) p, applied before the update.
     """
 
     def __init__(
@@ -113,7 +108,7 @@ class Optimizer(Stateful, abc.ABC):
 
     @abc.abstractmethod
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
-        """Change p and its state in place. `self.steps` counts this step already."""
+        """Change p and its state in place. `self.steps` already counts this step."""
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -122,22 +117,19 @@ class Optimizer(Stateful, abc.ABC):
         return float(lr)
 
     def step(self, grads: Iterable[Tensor]) -> None:
-        """Update all parameters, by gradients in the order of `params`.
-
-        If one does not fit its parameter, or is not finite throughout, nothing is changed.
-        """
-        slopes, lr = self._checked(grads), self.rate()
+        """Update `params` by `grads`, in the same order; nothing changes if one is not finite."""
+        gradients, lr = self._checked(grads), self.rate()
         self.steps += 1
-        for p, slope, *state in zip(self.params, slopes, *self.state.values(), strict=True):
-            g = slope.data
+        for p, gradient, *state in zip(self.params, gradients, *self.state.values(), strict=True):
+            g = gradient.data
             if self.l1 or self.l2:
-                g = workspace("slope", p.shape, p.dtype)  # the gradient belongs to the caller
-                g[...] = slope.data
+                g = workspace("gradient", p.shape, p.dtype)  # the caller's stays as it is
+                g[...] = gradient.data
                 _penalise(g, p.data, self.l1, self.l2)
             if self.weight_decay:
                 _shrink(p.data, 1 - lr * self.weight_decay)
             self._update(lr, p.data, g, *state)
-            p.data = p.data  # counts as a change: a graph that p was used in is stale
+            p.data = p.data  # counts as a change, so that older graphs of p are stale
 
     def _checked(self, grads: Iterable[Tensor]) -> list[Tensor]:
         owner = f"{type(self).__name__}.step"
@@ -146,7 +138,7 @@ class Optimizer(Stateful, abc.ABC):
             raise ValueError(f"{owner}: expected {len(self.params)} gradients, got {len(grads)}")
         for kind, arrays in {"gradient": grads, **self.state}.items():
             self.check(kind, arrays)
-        # sums of squares take one pass, and wait for a GPU once. A large finite g may overflow
+        # sums of squares take one pass, and one wait for a GPU. A large finite g may overflow
         with np.errstate(all="ignore"), one_blas_thread:
             squares = xp.stack([xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads])
         for i in np.flatnonzero(~np.isfinite(to_numpy(squares))):
@@ -163,14 +155,14 @@ def _descend(p: Array, g: Array, lr: float) -> None:
 
 
 @in_place
-def _roll(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
+def _momentum(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
     b *= mu
     b += g
     p -= lr * b
 
 
 @in_place
-def _roll_ahead(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
+def _nesterov(p: Array, b: Array, g: Array, lr: float, mu: float) -> None:
     b *= mu
     b += g
     p -= lr * (g + mu * b)
@@ -196,7 +188,7 @@ class SGD(Optimizer):
         if not state:
             _descend(p, g, lr)
         else:
-            (_roll_ahead if self.nesterov else _roll)(p, *state, g, lr, self.momentum)
+            (_nesterov if self.nesterov else _momentum)(p, *state, g, lr, self.momentum)
 
 
 @in_place
@@ -283,7 +275,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """p ← (1 − lr·λ) p, then Adam's update: its `weight_decay` is on  (Loshchilov & Hutter 2019)"""
+    """p ← (1 − lr·λ) p, then Adam's update: Adam with `weight_decay`  (Loshchilov & Hutter 2019)"""
 
     def __init__(
         self, params: Params, lr: Rate = 1e-3, *, weight_decay: float = 0.01, **more: Any
@@ -294,11 +286,11 @@ class AdamW(Adam):
 def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
     """g · min(1, c / ‖g‖), and ‖g‖, where ‖g‖² = Σ g² over all gradients  (Pascanu et al. 2013)
 
-    If the norm is not finite the gradients come back as they are, for `step` to say which is not.
+    If the norm is not finite, the gradients are unchanged, and `step` names the one at fault.
     """
     expect("clip_by_global_norm", "> 0", max_norm=max_norm)
     arrays = [as_tensor(g).data for g in grads]
-    with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow from g = 2·10¹⁹ on
+    with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow at g = 2·10¹⁹
         squares = [xp.dot(g, g) for a in arrays for g in [a.reshape(-1).astype(np.float64)]]
     norm = math.sqrt(to_numpy(xp.stack(squares)).sum()) if squares else 0.0  # one wait for a GPU
     if max_norm < norm < math.inf:

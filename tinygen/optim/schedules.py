@@ -1,9 +1,7 @@
 """A schedule is a function from the step, counted from 0, to the learning rate of that step.
 
-An optimiser takes one in place of a rate, made here or by you:
-`Adam(params, lr=warm_up(cosine(1e-3, steps=20_000), steps=500))`.
-
-t is the step and T the number of steps; past its end a schedule stays at its final value.
+Pass one to an optimiser: `Adam(params, lr=warm_up(cosine(1e-3, steps=20_000), steps=500))`.
+t is the step and T the number of steps; after T a schedule keeps its final value.
 """
 
 import math
@@ -18,13 +16,13 @@ Schedule: TypeAlias = Callable[[int], float]
 
 
 def constant(lr: float) -> Schedule:
-    """lr, at every step"""
+    """lr at every step"""
     expect("constant", "> 0", lr=lr)
     return lambda step: lr
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
-    """lr · factor^⌊t / every⌋: multiplied by `factor` each time that `every` steps have passed"""
+    """lr · factor^⌊t / every⌋: multiplied by `factor` every `every` steps"""
     expect("step_decay", "> 0", lr=lr, every=every, factor=factor)
     return lambda step: lr * factor ** (step // every)
 
@@ -43,20 +41,14 @@ def cosine(peak: float, steps: int, final: float = 0.0) -> Schedule:
 
 
 def warm_up(schedule: float | Schedule, steps: int) -> Schedule:
-    """s(0) · (t + 1) / (T + 1) for t < T, then s(t − T): a line up to a schedule's first rate
-
-    It takes T steps, so that what follows begins, and ends, that much later.
-    """
+    """s(0) · (t + 1) / (T + 1) for t < T, then s(t − T): a linear rise before the schedule s"""
     expect("warm_up", "> 0", steps=steps)
     s = schedule if callable(schedule) else constant(schedule)
     return lambda step: s(0) * (step + 1) / (steps + 1) if step < steps else s(step - steps)
 
 
 def one_cycle(peak: float, steps: int, final: float = 0.0, rise: float = 0.3) -> Schedule:
-    """Along half a cosine from peak / 25 to `peak`, then to `final`  (Smith & Topin 2018)
-
-    The way up takes a share `rise` of the steps.
-    """
+    """Cosine from peak / 25 to `peak` in `rise` · T steps, then to `final`  (Smith & Topin 2018)"""
     expect("one_cycle", "in [0, 1]", rise=rise)
     top = round(rise * steps)
     up, down = cosine(peak / 25, max(top, 1), peak), cosine(peak, max(steps - top, 1), final)

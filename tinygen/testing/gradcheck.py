@@ -1,26 +1,34 @@
 r"""A checker of gradients: it differentiates numerically, compares, and says what is wrong.
 
 Let f take arrays x to arrays y. Draw a random cotangent v, and compare x̄ = Jᵀ v, as computed, with
-the slope of ⟨v, f(x)⟩ along each entry of x, as measured. v is random because with v = 1 a softmax
-whose gradient is always 0 would pass: its sum is constant. Past `entries` of them, entries are
-moved in groups, and a group that fails is searched for the entry. The vjp is a function too,
-(x, v) ↦ x̄, so order 2 is the same check of the vjp.
+the derivative of ⟨v, f(x)⟩ along each element of x, as measured. v is random because with v = 1 a
+softmax whose gradient is always 0 would pass: its sum is constant. More than `elements` of them are
+moved in groups, and a group that fails is searched. The vjp is a function too, (x, v) ↦ x̄, so
+order 2 is the same check of the vjp.
 
-Reading order: `gradcheck`; `_check`, the comparison, and `_verdict` on one slope. slopes.py
-measures a slope; diagnosis.py works out what an error says.
+Reading order: `gradcheck`; `_check`, the comparison; `_verdict` on one derivative. differences.py
+measures it; diagnosis.py works out what an error says.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygen._types import Array, Rng, Shape
 from tinygen.autograd import Tensor
-from tinygen.testing import slopes
 from tinygen.testing.diagnosis import Finding, GradientError, diagnose
-from tinygen.testing.slopes import Arrays, Function, NumpyFunction, Slope, TensorFunction
+from tinygen.testing.differences import (
+    EPS,
+    Arrays,
+    Difference,
+    Function,
+    NumpyFunction,
+    TensorFunction,
+    sharpest,
+)
 
 __all__ = ["Report", "gradcheck"]
 
@@ -28,23 +36,43 @@ Params: TypeAlias = Mapping[str, Tensor] | Sequence[Tensor] | None
 Pair: TypeAlias = tuple[float, float]
 
 SEED = 7919  # one that hardly anybody draws their inputs with
-TOO_COARSE = 1e-5  # a slope known no better than this, relative to f's scale, can't tell
+PRECISION = 2e-5  # relative to a derivative: known as well as that, it tells right from wrong
+TOO_COARSE = 1e-5  # relative to the size of f over that of x
 
 
 class Report:
-    """What was checked. True, so that `assert gradcheck(f, x)` reads well."""
+    """What was checked; true if nothing is wrong, so that `assert gradcheck(f, x)` reads well.
+
+    `unmeasured` are elements whose gradient agrees with what was measured, but only because f's
+    rounding hides it: a test that can't allow that asserts `not report.unmeasured`.
+    """
 
     def __init__(self, function: str, order: int) -> None:
         self.function, self.order = function, order
-        self.checks = 0  # how many slopes were compared
-        self.kinks: list[str] = []  # entries at which f has a kink
+        self.checks = 0  # how many derivatives were compared
+        self.kinks: list[str] = []  # elements at which f has a kink
+        self.unmeasured: list[str] = []
+        self.findings: list[Finding] = []  # of `every=True`: what is wrong, by argument
 
-    def __str__(self) -> str:
-        text = f"{self.function}: right to order {self.order}, {self.checks} slopes compared"
+    def __bool__(self) -> bool:
+        return not self.findings
+
+    def __repr__(self) -> str:
+        if self.findings:
+            return "\n".join(map(str, self.findings))
+        text = f"{self.function}: right to order {self.order}, {self.checks} derivatives compared"
         if self.kinks:
-            text += f"; at {len(self.kinks)} of them f has a kink, where any value between the "
-            text += f"slopes on either side is accepted: {', '.join(self.kinks[:5])}"
+            text += "; kinks, where any value between the derivatives on either side is accepted: "
+            text += _some(self.kinks)
+        if self.unmeasured:
+            text += "; rounding leaves fewer than four digits to compare at "
+            text += _some(self.unmeasured)
         return text
+
+
+def _some(places: list[str]) -> str:
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return ", ".join(places[:5]) + more
 
 
 def gradcheck(
@@ -56,76 +84,113 @@ def gradcheck(
     rtol: float = 1e-7,
     params: Params = None,
     vjp: Callable[..., Any] | None = None,
-    entries: int = 512,
+    elements: int = 512,
+    options: Mapping[str, Any] = {},
+    name: str | None = None,
+    every: bool = False,
 ) -> Report:
     """Check the gradient of `f` at `inputs`; raise a GradientError that says what is wrong with it.
 
     `f` takes Tensors and returns a Tensor, or several. Floating-point inputs are checked, all in
-    float64; others are passed on as they are. `params` are Tensors that `f` uses beside its
-    inputs: a list, or a dict from names. `order=2` checks the gradient's own gradient too.
+    float64; others are passed on as they are, and so are `options`, as keywords. `params` are
+    Tensors that `f` uses beside its inputs: a list, or a dict from names. `order=2` checks the
+    gradient's own gradient too.
 
-    With `vjp`, `f` is a function of plain NumPy arrays, and `vjp(g, *inputs)` a hand-written
-    backward: from the cotangent of the output to that of each input (an array for one input, a
-    tuple for several). It is checked to first order.
+    With `vjp`, `f` is a function of plain NumPy arrays, and `vjp(g, *inputs, **options)` a
+    hand-written backward: from the cotangent of the output to that of each input (an array for one
+    input, a tuple for several). It is checked to first order.
 
-    An entry passes if it is within `atol + rtol · |slope|`, plus what is unsure about the slope.
+    An element passes if it is within `atol + rtol · |derivative|` and the measurement's own
+    uncertainty. With `every`, nothing is raised: the report has a finding for each wrong argument.
     """
-    if order < 1 or entries < 1:
-        raise ValueError(f"gradcheck: expected order and entries ≥ 1, got {order} and {entries}")
-    rng, tolerance = np.random.default_rng(SEED) if rng is None else rng, (atol, rtol)
-    name = getattr(f, "__name__", type(f).__name__)
+    if order < 1 or elements < 1:
+        raise ValueError(f"gradcheck: expected order and elements ≥ 1, got {order} and {elements}")
+    name = name or str(getattr(f, "__name__", type(f).__name__))
     named = dict(zip(_argument_names(f, len(inputs)), inputs, strict=True))
-    if vjp is not None:
-        if params is not None:
-            raise TypeError("gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy")
-        report = Report(name, 1)
-        _check(NumpyFunction(name, f, vjp, named), report, rng, tolerance, entries)
-        return report
-
-    report = Report(name, order)
+    order = order if vjp is None else 1
+    report, rng = Report(name, order), np.random.default_rng(SEED) if rng is None else rng
     with _in_float64(params) as parameters:
-        function = TensorFunction.of(name, f, named, parameters)
-        for _ in range(order):
-            cotangents = _check(function, report, rng, tolerance, entries)
-            function = function.its_vjp(cotangents)
+        try:
+            if vjp is None:
+                call: Function = TensorFunction.of(name, partial(f, **options), named, parameters)
+            elif params is None:
+                call = NumpyFunction(name, partial(f, **options), partial(vjp, **options), named)
+            else:
+                raise TypeError("gradcheck: `params` are Tensors, but with `vjp` f is plain NumPy")
+            for k in range(order):
+                v = _check(call, report, rng, (atol, rtol), elements, every)
+                if report.findings or k + 1 == order:
+                    break
+                call = call.its_vjp(v)
+        except GradientError as error:
+            if not every:
+                raise
+            report.findings.append(error.finding)
     return report
 
 
-def _check(f: Function, report: Report, rng: Rng, tolerance: Pair, entries: int) -> Arrays:
-    """Compare every argument's cotangent with measured slopes; the cotangents of f's outputs."""
+def _check(
+    f: Function, report: Report, rng: Rng, tolerance: Pair, elements: int, every: bool
+) -> Arrays:
+    """Compare every argument's cotangent with the measured one; the cotangents of f's outputs."""
     if not all(np.isfinite(a).all() for a in [*f.inputs, *f.here]):
         raise GradientError(Finding(f.name, f.order, "undefined"))
     if not all(np.array_equal(a, b) for a, b in zip(f.here, f.values(), strict=True)):
         raise GradientError(Finding(f.name, f.order, "nondeterministic"))
     v = [_signed(rng, a.shape) for a in f.here]
-    for i, (x, g) in enumerate(zip(f.inputs, f.gradient(v), strict=True)):
-
-        def wrong_at(index: Shape, i: int = i, x: Array = x, g: Array = g) -> GradientError:
-            numeric = f.numeric_gradient(i, v) if x.size <= entries else None
-            return GradientError(diagnose(f, i, g, numeric, v, index))
-
-        def suspects(block: Array, i: int = i, x: Array = x, g: Array = g) -> Iterator[Any]:
-            """(entry, verdict) for those of the block that are not plainly right."""
-            report.checks += 1
-            direction = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
-            verdict = _verdict(f, i, block, direction, g.reshape(-1)[block], v, tolerance)
-            if verdict != "right" and block.size > 1:
-                for half in np.array_split(block, 2):
-                    yield from suspects(half)
-            elif verdict != "right":
-                yield tuple(map(int, np.unravel_index(int(block[0]), x.shape))), verdict
-
-        if g.shape != x.shape:
-            raise wrong_at(())
-        for group in np.array_split(np.arange(x.size), min(entries, x.size)) if x.size else ():
-            for index, verdict in suspects(group):
-                if verdict == "wrong":
-                    raise wrong_at(index)
-                if verdict == "coarse":
-                    raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
-                place = f"{f.names[i]}{list(index)}" if index else f.names[i]
-                report.kinks.append(f"{place} (order {f.order})")
+    for i, g in enumerate(f.gradient(v)):
+        try:
+            _check_argument(f, i, g, v, report, rng, tolerance, elements)
+        except GradientError as error:
+            if not every:
+                raise
+            report.findings.append(error.finding)
     return v
+
+
+def _check_argument(
+    f: Function,
+    i: int,
+    g: Array | None,
+    v: Arrays,
+    report: Report,
+    rng: Rng,
+    tolerance: Pair,
+    elements: int,
+) -> None:
+    x = f.inputs[i]
+
+    def wrong_at(index: Shape) -> GradientError:
+        numeric = f.numeric_gradient(i, v) if x.size <= elements and g is not None else None
+        return GradientError(diagnose(f, i, g, numeric, v, index))
+
+    if g is None or g.shape != x.shape:
+        raise wrong_at(())
+    flat = g.reshape(-1)
+
+    def suspects(block: Array) -> Iterator[tuple[int, str, float]]:
+        """(element, verdict, uncertainty) for those of the block that are not plainly right."""
+        report.checks += 1
+        along = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
+        verdict, unsure = _verdict(f, i, block, along, flat[block], v, tolerance)
+        if verdict != "right" and block.size > 1:
+            for half in np.array_split(block, 2):
+                yield from suspects(half)
+        elif verdict != "right":
+            yield int(block[0]), verdict, unsure
+
+    for group in np.array_split(np.arange(x.size), min(elements, x.size)) if x.size else ():
+        for k, verdict, unsure in suspects(group):
+            index = tuple(map(int, np.unravel_index(k, x.shape)))
+            if verdict == "wrong":
+                raise wrong_at(index)
+            if verdict == "coarse":
+                raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
+            place = f"{f.names[i]}{list(index) if index else ''} (order {f.order})"
+            if verdict == "kink":
+                report.kinks.append(place)
+            else:
+                report.unmeasured.append(f"{place} = {flat[k]:.3g} ± {unsure:.1g}")
 
 
 def _signed(rng: Rng, shape: Shape) -> Array:
@@ -134,58 +199,64 @@ def _signed(rng: Rng, shape: Shape) -> Array:
 
 
 def _verdict(
-    f: Function, i: int, block: Array, direction: Array, g: Array, v: Arrays, tolerance: Pair
-) -> str:
-    """Whether the slope along a direction is "right", "wrong", at a "kink", or too "coarse"."""
-    expected = float(g @ direction)
+    f: Function, i: int, block: Array, along: Array, g: Array, v: Arrays, tolerance: Pair
+) -> tuple[str, float]:
+    """Whether the gradient `g` along a direction is right, and how unsure the measurement is.
+
+    "right"; "wrong"; at a "kink"; "unmeasured", if it agrees with a measurement too unsure to tell
+    it from a wrong one; "coarse", if f's values are too rough for any verdict.
+    """
+    expected = float(g @ along)
     if not np.isfinite(expected):
-        return "wrong"
-    size = float(np.sqrt(np.square(g * direction).sum()))
-    tried: list[Slope] = []
-    bend = np.inf  # the least that was measured: rounding adds to it, at short steps enormously
-
-    def near(slope: Slope, precision: float) -> bool:
-        # x is rounded too, and a slope is known no better than what it changes by for that
-        unsure, scale = slope.unsure + 64 * slopes.EPS * bend, max(slope.scale, bend)
-        slack = tolerance[0] + tolerance[1] * max(size, abs(slope.value)) + unsure
-        return abs(expected - slope.value) <= slack and unsure <= precision * scale
-
-    for step in slopes.step_lengths(f.inputs[i], block):
-        slope = slopes.measure(f, i, block, direction, v, step)
-        if np.isfinite([slope.value, slope.low, slope.high]).all():
-            tried.append(slope)
-            bend = min(bend, slope.bend)
-            if near(slope, 1e-7):
-                return "right"
+        return "wrong", 0.0
+    slack = tolerance[0] + tolerance[1] * float(np.sqrt(np.square(g * along).sum()))
+    tried: list[Difference] = []
+    own = float(abs(f.inputs[i].reshape(-1)[block]).max())
+    curve = np.inf  # the least measured: rounding adds to it, enormously at short steps
+    for d in f.differences(i, block, along, v):
+        tried.append(d)
+        reach = max(abs(tried[0].low), abs(tried[0].high))  # the derivative a long step away
+        curve = min(curve, d.curve)
+        best = sharpest(tried)
+        rounding = 4 * best.noise + EPS * (64 * curve * own + 1000 * best.scale)  # f's, x's, g's
+        unsure = max(best.unsure, rounding)
+        agrees = abs(expected - best.value) <= unsure + slack + tolerance[1] * abs(best.value)
+        size = max(abs(best.value), 0 if expected else reach)
+        constant = best.flat and tried[-2:][0].flat and not expected
+        if constant or (agrees and unsure <= PRECISION * size):
+            return "right", unsure
+        if agrees and unsure <= 2 * rounding <= TOO_COARSE * best.scale:
+            return "unmeasured", unsure  # a shorter step is not more exact
     if not tried:
-        return "coarse"
-    best = min(tried, key=lambda s: s.unsure)
-    if near(best, TOO_COARSE):
-        return "right"
-    if _is_kink(sorted(tried, key=lambda s: -s.step), expected, f.order):
-        return "kink"
-    # where f is smooth, short steps measure what long ones do; where it is rounded, they can't
-    rough = any(abs(s.value - best.value) > 64 * s.unsure for s in tried)
-    return "coarse" if rough or near(best, np.inf) else "wrong"
+        return "coarse", np.inf
+    if len(tried) > 2 and _is_kink(tried, best, expected, f.order):
+        return "kink", unsure
+    if abs(expected - best.value) > max(unsure + slack, 16 * rounding):
+        return "wrong", unsure
+    gap = abs(d.value - best.value)  # at the shortest step
+    rough = d.flat or gap * d.step > 1e-8 * max(best.scale, reach) * tried[0].step
+    return "coarse" if rough and gap > d.unsure + best.unsure else "unmeasured", unsure
 
 
-def _is_kink(tried: list[Slope], expected: float, order: int) -> bool:
-    """Whether the slopes on either side stay apart as the step shrinks, with g between them.
+def _is_kink(tried: list[Difference], best: Difference, expected: float, order: int) -> bool:
+    """Whether the derivatives on either side stay apart as the step shrinks, with g between them.
 
     Where f jumps instead, they grow like 1/h. A gradient does that at a kink of its function, and
-    has no derivative there to be wrong; a function itself must not.
+    has no derivative there to be wrong; a function itself must not. If even the best is unsure, the
+    kink may be a little way off.
     """
-    if len(tried) < 3:
-        return False
-    *_, a, b, c = tried  # the shortest steps
-    sizes = [abs(s.low) + abs(s.high) for s in (a, b, c)]
-    if sizes[2] > 4 * sizes[1] > 16 * sizes[0] and sizes[2] > 64 * c.noise:
-        return order > 1
-    gaps = [s.high - s.low for s in (a, b, c)]
-    if gaps[2] < 64 * c.noise + 1e-9 * c.scale or min(gaps) < 0.5 * max(gaps):
-        return False  # the sides meet: smooth
-    slack = 1e-5 * gaps[2] + c.noise
-    return c.low - slack <= expected <= c.high + slack
+    at = [d.step for d in tried].index(best.step)
+    sure = best.unsure <= PRECISION * abs(best.value)
+    for k in [min(at, len(tried) - 3)] if sure else range(len(tried) - 2):
+        a, b, c = tried[max(k, 0) : k + 3]
+        jumps = [(abs(d.low) + abs(d.high)) * d.step for d in (a, b, c)]
+        if order > 1 and min(jumps) > max(0.9 * max(jumps), 1e-9 * c.scale * tried[0].step):
+            return True
+        gaps, slack = [d.high - d.low for d in (a, b, c)], 1e-5 * (c.high - c.low) + c.noise
+        apart = min(gaps) > max(0.5 * max(gaps), 64 * c.noise + 1e-9 * c.scale)
+        if apart and c.low - slack <= expected <= c.high + slack:
+            return True
+    return False
 
 
 @contextlib.contextmanager

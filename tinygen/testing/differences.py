@@ -1,14 +1,15 @@
-"""Functions whose gradient is to be checked, and the measurement of their slopes.
+"""Derivatives from values alone: finite differences, and how far each may be off.
 
-`measure` finds the slope of ⟨v, f(x)⟩ along a direction in x from values of f alone: central
-differences at steps h, h/2 and h/4, extrapolated to h → 0 (Richardson), exact to about 12 digits.
-A `Function` takes and gives float64 arrays; it is made of Tensors (`TensorFunction`) or of plain
-NumPy with a hand-written backward (`NumpyFunction`).
+`measure` takes central differences of ⟨v, f(x)⟩ at steps h, h/2 and h/4 and extrapolates them to
+h → 0 (Richardson): about 12 digits of a smooth function. `sharpest` compares steps. A `Function`
+takes and gives float64 arrays; it is made of Tensors (`TensorFunction`) or of plain NumPy with a
+hand-written backward (`NumpyFunction`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,58 +24,85 @@ Call: TypeAlias = Callable[..., Any]
 Live: TypeAlias = dict[str, Tensor]
 
 EPS = float(np.finfo(np.float64).eps)
-FIRST_STEP = 2.0**-7  # of a typical entry: extrapolated, the error is about FIRST_STEP⁶
+FIRST_STEP = 2.0**-7  # of a typical element: extrapolated, the error is about FIRST_STEP⁶
 
 
-class Slope(NamedTuple):
+class Difference(NamedTuple):
+    """The derivative of ⟨v, f⟩ along a direction, measured at one step."""
+
     step: float  # the longest of three
     value: float  # extrapolated to step 0
-    error: float  # what the extrapolation may be off by
-    noise: float  # what the rounding of f's values amounts to
-    low: float  # Σ over outputs of the lesser of the slopes on either side
+    unsure: float  # how far the derivative may be from it: truncation and rounding
+    noise: float  # the part of that which is the rounding of f's values
+    low: float  # Σ over outputs of the lesser of the derivatives on either side
     high: float  # and of the greater
-    bend: float  # by what the slope changes over an entry's own size
-    scale: float  # a typical slope: the size of the outputs that change over that of x
-
-    @property
-    def unsure(self) -> float:
-        """How far a right gradient may be from the value, for all that the measurement can tell."""
-        return 4 * (self.error + self.noise) + 1000 * EPS * self.scale
+    curve: float  # how fast the derivative changes
+    scale: float  # the size of the outputs that change, over that of x
+    flat: bool  # no output changed
 
 
 @np.errstate(all="ignore")  # a step may leave f's domain: then a shorter one is tried
-def measure(f: Function, i: int, block: Any, direction: Array, v: Arrays, step: float) -> Slope:
-    """The slope of t ↦ ⟨v, f(x + t · direction)⟩ at 0.
+def measure(
+    f: Function, i: int, block: Any, direction: Array, v: Arrays, step: float, active: Array
+) -> Difference:
+    """The derivative of t ↦ ⟨v, f(x + t · direction)⟩ at 0, by central differences.
 
-    Outputs that do not change are left out of the sums, so that their rounding can't drown those
-    that do. 4/3 c(h/2) − 1/3 c(h) cancels the error of order h², once more that of order h⁴.
+    c(h) has an error of order h²; 4/3 c(h/2) − 1/3 c(h) cancels it, and once more that of order h⁴.
+    Outputs that never changed, at this or a longer step, are left out, so that their rounding can't
+    drown those that do. `active` are the others; it is updated.
     """
-    w, c, floor = flat(v), flat(f.here), flat(f.floors)
-    central = []
+    w, c = flat(v), flat(f.here)
+    central, changed = [], np.zeros(c.shape, bool)
     for h in (step, step / 2, step / 4):
         (a, h_a), (b, h_b) = (_moved(f, i, block, direction, t) for t in (h, -h))
-        moved = (a != b) | (a != c)
-        central.append(float((w * (a - b)).sum(where=moved) / (h_a - h_b)))
+        changed |= (a != c) | (b != c)
+        central.append(float((w * (a - b)).sum(where=changed) / (h_a - h_b)))
+    active |= changed
     once = [(4 * central[k + 1] - central[k]) / 3 for k in range(2)]
     value = (16 * once[1] - once[0]) / 15
     sides = w * (a - c) / h_a, w * (b - c) / h_b
-    low, high = (float(pick(*sides).sum(where=moved)) for pick in (np.minimum, np.maximum))
-    rounding = EPS * (abs(w) * (abs(a) + abs(b) + 2 * floor)).sum(where=moved)
-    sizes = abs(w) * np.maximum(abs(c), floor)
-    size = float(sizes.sum(where=moved) or sizes.sum())
+    low, high = (float(pick(*sides).sum(where=changed)) for pick in (np.minimum, np.maximum))
+    of = active if active.any() else np.ones_like(active)
+    largest = np.maximum(np.maximum(abs(a), abs(b)), f.sizes)
+    noise = 4 * EPS * float((abs(w) * largest).sum(where=of) / (h_a - h_b))
     x = f.inputs[i]
-    bend = (high - low) / h * float(abs(x.reshape(-1)[block]).max())
-    scale = max(size * float(abs(direction).max()) / typical(x, block), abs(value)) or 1.0
-    noise = 2 * float(rounding) / (h_a - h_b)
-    return Slope(step, value, abs(value - once[1]), noise, low, high, bend, scale)
+    size = float((abs(w) * f.sizes).sum(where=of) * abs(direction).max()) / typical(x, block)
+    scale, unsure = max(size, abs(value)) or 1.0, 4 * (abs(value - once[1]) + noise)
+    curve = (high - low) / h
+    return Difference(step, value, unsure, noise, low, high, curve, scale, not changed.any())
+
+
+def sharpest(tried: Sequence[Difference]) -> Difference:
+    """The difference that is known best, with what all the others, in order of step, say of it.
+
+    A shorter step is less exact: one that agrees with a longer one within its own uncertainty says
+    nothing new. One that doesn't shows that f is not smooth at the longer step, if a second one
+    confirms it, or that f's values are noisier than their rounding: noise η makes η / h.
+    """
+    stairs, found = set[float](), list[Difference]()
+    for j, d in enumerate(tried):
+        against = [e for e in tried[j + 1 :] if abs(e.value - d.value) > e.unsure + d.unsure]
+        if max(abs(d.high - d.value), abs(d.low - d.value)) < abs(d.value) / 4:  # smooth there:
+            stairs |= {e.step for e in against if e.flat}  # it is its rounding that is flat
+        noise = max((abs(e.value - d.value) * e.step for e in against), default=0)
+        unsure = d.unsure + 32 * noise / d.step
+        if j:  # between steps h and h/16 an error of order h loses 15/16 of itself
+            change = abs(d.value - tried[j - 1].value)
+            unsure = max(unsure, change * (2 / 15 if j + 1 < len(tried) else 2))
+        for a, b in pairwise(e for e in against if e.step not in stairs):
+            if abs(a.value - b.value) < min(abs(a.value - d.value), abs(b.value - d.value)) / 4:
+                unsure = np.inf
+        if d.step not in stairs:
+            found.append(d._replace(unsure=unsure))
+    return min(found, key=lambda d: d.unsure)
 
 
 def _moved(f: Function, i: int, block: Any, direction: Array, t: float) -> tuple[Array, float]:
-    """f's values at x + t · direction, and what t is as rounded there."""
+    """f's values at x + t · direction, and t as rounded there."""
     x = f.inputs[i].copy()
-    entries = x.reshape(-1)
-    entries[block] += t * direction
-    rounded = float(entries[block][0] - f.inputs[i].reshape(-1)[block][0]) / direction[0]
+    elements = x.reshape(-1)
+    elements[block] += t * direction
+    rounded = float(elements[block][0] - f.inputs[i].reshape(-1)[block][0]) / direction[0]
     try:
         return flat(f.values_at(i, x)), rounded
     except (ArithmeticError, ValueError):  # left f's domain
@@ -86,16 +114,17 @@ def flat(arrays: Arrays) -> Array:
 
 
 def typical(x: Array, block: Any = slice(0)) -> float:
-    """The size of a typical entry, or of the largest in the block; 1 where all are zero."""
+    """The size of a typical element, or of the largest in the block; 1 where all are zero."""
     size = float(np.sqrt(np.square(x).mean())) if x.size else 0.0
     return max(size, float(abs(x.reshape(-1)[block]).max(initial=0))) or 1.0
 
 
 def step_lengths(x: Array, block: Any) -> list[float]:
-    """The steps to try: first by what is typical for x, then, for a tiny entry, by its own size."""
-    sizes = [typical(x, block) / 16**k for k in range(8)]
-    own = float(abs(x.reshape(-1)[block]).min())
-    return [FIRST_STEP * h for h in [*sizes, *([own, own / 16, own / 256] if own else [])]]
+    """The steps to try: by what is typical for x, and, for a tiny element, by its own size."""
+    size, own = typical(x, block), float(abs(x.reshape(-1)[block]).min())
+    sizes = [size / 16**k for k in range(8)]
+    sizes += [s for s in (own, own / 16, own / 256) if 0 < s < sizes[-1] / 4]
+    return [FIRST_STEP * s for s in sizes]
 
 
 class Function:
@@ -106,34 +135,50 @@ class Function:
             raise ValueError(f"gradcheck: no input of {name} is floating-point, nor any `params`")
         self.name, self.order, self.names, self.inputs = name, order, names, inputs
         self.here = self.values()
-        # for each output, what its rounding errors are relative to, at least
-        self.floors = [np.zeros_like(y) for y in self.here]
+        self.sizes = abs(flat(self.here))  # what the outputs would be if nothing cancelled, or more
 
     def values_at(self, i: int, x: Array) -> Arrays:
         """The outputs with `x` for input i."""
         raise NotImplementedError
 
-    def gradient(self, v: Arrays) -> Arrays:
+    def gradient(self, v: Arrays) -> Sequence[Array | None]:
         """The cotangent of each input, as computed from those of the outputs."""
+        raise NotImplementedError
+
+    def its_vjp(self, v: Arrays) -> Function:
+        """(x, v) ↦ x̄, the function that the next order checks."""
         raise NotImplementedError
 
     def values(self) -> Arrays:
         return self.values_at(0, self.inputs[0])
 
-    def slope(self, i: int, index: Any, v: Arrays) -> Slope:
-        """The slope along one entry of input i, at the step that suits best."""
-        entry = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
-        tried = []
-        for step in step_lengths(self.inputs[i], entry):
-            tried.append(measure(self, i, entry, np.ones(1), v, step))
-            if tried[-1].unsure <= 1e-8 * tried[-1].scale:
+    def put(self, k: int, x: Array) -> None:
+        """Let input k be x from now on."""
+        self.inputs[k] = x
+
+    def differences(self, i: int, block: Any, along: Array, v: Arrays) -> Iterator[Difference]:
+        """The derivative along a direction in input i, at shorter and shorter steps."""
+        active = np.zeros(sum(y.size for y in self.here), bool)
+        for step in step_lengths(self.inputs[i], block):
+            d = measure(self, i, block, along, v, step, active)
+            if np.isfinite([d.value, d.low, d.high]).all():
+                yield d
+
+    def derivative(self, i: int, index: Any, v: Arrays) -> Difference | None:
+        """The derivative along one element of input i, as well as it can be measured."""
+        block = np.array([np.ravel_multi_index(index, self.inputs[i].shape) if index else 0])
+        tried: list[Difference] = []
+        for d in self.differences(i, block, np.ones(1), v):
+            tried.append(d)
+            if sharpest(tried).unsure <= 1e-8 * abs(d.value):
                 break
-        return min(tried, key=lambda s: s.unsure)
+        return sharpest(tried) if tried else None
 
     def numeric_gradient(self, i: int, v: Arrays) -> Array:
-        """All slopes along the entries of input i."""
+        """The derivatives along all elements of input i; NaN where there is none."""
         shape = self.inputs[i].shape
-        return np.reshape([self.slope(i, index, v).value for index in np.ndindex(shape)], shape)
+        found = [self.derivative(i, index, v) for index in np.ndindex(shape)]
+        return np.reshape([d.value if d else np.nan for d in found], shape)
 
 
 class TensorFunction(Function):
@@ -171,12 +216,14 @@ class TensorFunction(Function):
         finally:
             self.live[i].data = kept
 
+    def put(self, k: int, x: Array) -> None:
+        self.inputs[k], self.live[k].data = x, xp.asarray(x)
+
     def gradient(self, v: Arrays) -> Arrays:
         total = _weighted(self.call(), [Tensor(w) for w in v])
         return [g.numpy() for g in grad(total, self.live, allow_unreachable=True)]
 
     def its_vjp(self, v: Arrays) -> TensorFunction:
-        """(x, v) ↦ x̄, the function that the next order checks."""
         cotangents = [Tensor(w, requires_grad=True) for w in v]
         names = [f"cotangent {i}" for i in range(len(v))] if len(v) > 1 else ["cotangent"]
 
@@ -186,11 +233,13 @@ class TensorFunction(Function):
 
         names, live = self.names + names, self.live + cotangents
         vjp = TensorFunction(self.name, self.order + 1, names, live, call)
-        size = float((abs(flat(v)) * np.maximum(abs(flat(self.here)), flat(self.floors))).sum())
-        vjp.floors = [np.full(x.shape, size / typical(x)) for x in self.inputs]
-        gradients = zip(self.names, self.gradient(v), vjp.here, vjp.floors, strict=True)
-        for name, g, recorded, floor in gradients:
-            if not np.allclose(g, recorded, rtol=1e-6, atol=1e-9 * floor):
+        size = float((abs(flat(v)) * self.sizes).sum())
+        sizes = [np.full(x.shape, size / typical(x)) for x in self.inputs]
+        vjp.sizes = np.maximum(vjp.sizes, flat(sizes))
+        gradients = zip(self.names, self.gradient(v), vjp.here, sizes, strict=True)
+        for name, g, recorded, size_of in gradients:
+            slack = np.maximum(1e-9 * size_of, 1e-7 * abs(g).max(initial=0))
+            if not (abs(g - recorded) <= slack + 1e-6 * abs(recorded)).all():
                 raise GradientError(Finding(self.name, self.order, "recording", name))
         return vjp
 
@@ -212,7 +261,10 @@ class NumpyFunction(Function):
         self.single = not isinstance(y, (tuple, list))
         return _all_float64(self.name, [np.asarray(a) for a in _listed(y)])
 
-    def gradient(self, v: Arrays) -> Arrays:
+    def put(self, k: int, x: Array) -> None:
+        self.inputs[k] = self.arguments[self.checked[k]] = x
+
+    def gradient(self, v: Arrays) -> list[Array | None]:
         cotangent = v[0].copy() if self.single else tuple(_copies(v))
         gradients = _listed(self.vjp(cotangent, *_copies(self.arguments)))
         count = len(gradients)
@@ -221,7 +273,7 @@ class NumpyFunction(Function):
         if len(gradients) != len(self.inputs):
             n = len(self.arguments)
             raise TypeError(f"gradcheck: `vjp` returned {count} arrays for {n} inputs")
-        return [np.asarray(g, np.float64) for g in gradients]
+        return [None if g is None else np.asarray(g, np.float64) for g in gradients]
 
 
 def _weighted(outputs: list[Tensor], cotangents: list[Tensor]) -> Tensor:
