@@ -1,7 +1,7 @@
-"""What the library asks of CuPy exists there: every `xp.name`, every keyword, every fused formula.
+"""CuPy has all that the library uses: every `xp.name`, every keyword, every fused formula.
 
-CuPy imports on a machine without a GPU, so all of this can be known there too. What runs only on
-one (compilation, atomics, speed) is not tested here.
+CuPy can be imported without a GPU, so this can be tested there too, but not what only a GPU runs
+(compilation, atomics, speed).
 """
 
 import ast
@@ -30,11 +30,11 @@ def cupy():
     return module
 
 
-# --- what the files say ---------------------------------------------------------------------------
+# --- names that the files use ---------------------------------------------------------------------
 
 
 def path_of(node):
-    """("lib", "stride_tricks") of `xp.lib.stride_tricks`; None of what does not begin with xp."""
+    """("lib", "stride_tricks") of `xp.lib.stride_tricks`; None unless it begins with xp."""
     if isinstance(node, ast.Name):
         return () if node.id == "xp" else None
     if isinstance(node, ast.Attribute):
@@ -69,7 +69,7 @@ def exists(module, name):
 
 
 def accepted(function):
-    """The keywords a function of CuPy takes; None if it can't be known."""
+    """The keywords of a CuPy function; None if unknown."""
     if type(function).__name__ == "ufunc":
         return UFUNC_KEYWORDS
     try:
@@ -92,7 +92,7 @@ def test_the_library_asks_for_names_at_all():
     assert sum(len(names_and_calls(file.read_text("utf-8"))[0]) for file in FILES) > 20
 
 
-# --- what CuPy has --------------------------------------------------------------------------------
+# --- names that CuPy has --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -128,9 +128,9 @@ def formulas(decorator):
 
 
 def trace(cupy, formula, dtype):
-    """What CuPy would compile of the formula: dtypes of the outputs, and of arrays it changes.
+    """The dtypes of the outputs in the code that CuPy would compile, and of arrays it changes.
 
-    Tracing needs arrays, but not their memory; one that claims to lie on a GPU will do.
+    Tracing needs arrays, but not their memory; one that claims to be on a GPU will do.
     """
     from cupy._core import _fusion_thread_local as state
     from cupy._core import fusion
@@ -187,7 +187,7 @@ def test_the_real_cupy_without_a_gpu_is_refused_in_one_sentence(cupy, monkeypatc
     assert message.startswith("cupy backend: ") and "\n" not in message and "; " in message
 
 
-# --- the stand-in claims no more than CuPy has ----------------------------------------------------
+# --- the mock has no more than CuPy ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

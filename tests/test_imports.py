@@ -1,4 +1,4 @@
-"""Imports point one way, as the table below says, and every public name is reachable."""
+"""Imports go in one direction, as in the table below, and every public name is reachable."""
 
 import ast
 import importlib
@@ -17,7 +17,7 @@ FILES = {
     for path in sorted(FOLDER.rglob("*.py"))
 }
 
-# package: the packages that it imports. Those that train a model know no architecture
+# package: the packages that it imports. Those that train a model import no architecture
 TRAINS = {"_batch", "_checks", "autograd", "nn", "optim"}
 IMPORTS = {
     "_checks": set(),
@@ -38,14 +38,14 @@ IMPORTS = {
     "image": {"_batch", "_checks", "_files"},
     "run": TRAINS | {"_files", "data"},
     "metrics": TRAINS | {"data", "run"},
-    "__init__": {"autograd", "testing"},  # the others are loaded when they are first used
+    "__init__": {"autograd", "testing"},  # the others are loaded on first use
 }
 PACKAGES = sorted({name.partition(".")[0] for name in FILES})
 NEEDS = {"testing.strategies": {"hypothesis"}, "run.logbook": {"tqdm"}} | {
     f"image.{drawing}": {"matplotlib", "PIL"}
     for drawing in ("animations", "distributions", "grids", "plots", "style", "trajectories")
 }
-# may be imported when needed: what is optional, and what takes long to import
+# may be imported in functions, because they are optional or slow to import
 OPTIONAL = {
     "PIL",
     "concurrent",
@@ -78,7 +78,7 @@ def imports(name):
 
 
 def ours(name):
-    """The packages of ours that a file imports, without its own; types alone do not count."""
+    """Our packages that a file imports, except its own and those for type hints only."""
     file = tree(name)
     typed = {
         id(statement)
@@ -99,7 +99,7 @@ def ours(name):
 each_file = pytest.mark.parametrize("name", FILES)
 
 
-# --- one way --------------------------------------------------------------------------------------
+# --- one direction --------------------------------------------------------------------------------
 
 
 def test_every_package_stands_in_the_table():

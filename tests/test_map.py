@@ -1,4 +1,4 @@
-"""tinygen/README.md, the map: every folder and file stands there, with its size, in one order."""
+"""tinygen/README.md, the map: it lists every folder and file, with sizes, in import order."""
 
 import ast
 import io
@@ -48,7 +48,7 @@ def test_sizes_are_those_of_the_folders_to_a_hundred_lines():
 
 
 def code_lines(path):
-    """How many lines have code on them: no comment, no docstring, not blank."""
+    """The number of lines of code, without comments, docstrings and blank lines."""
     text = path.read_text("utf-8")
     layout = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
     lines = set()

@@ -1,4 +1,4 @@
-"""Every layer that PyTorch has too does what PyTorch's does: values, gradients, statistics."""
+"""Layers that PyTorch has too agree with PyTorch's: values, gradients, statistics."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,9 +21,9 @@ class Pair(NamedTuple):
     ours: nn.Module
     theirs: Any
     shape: tuple[int, ...]
-    # the names of both sides' parameters, with the axes of ours in the order of theirs
+    # the parameters' names in both libraries, with our axes in PyTorch's order
     parameters: Sequence[tuple[str, str, tuple[int, ...]]] = ()
-    first: bool = False  # whether theirs have the channels first
+    first: bool = False  # whether PyTorch's have the channels first
 
 
 def biased(theirs: str, axes: tuple[int, ...]) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -110,7 +110,7 @@ def agree(ours: np.ndarray, theirs: Any, atol: float = 1e-10) -> None:
 
 
 def give(pair: Pair, rng: np.random.Generator) -> None:
-    """The same random parameters to both."""
+    """Give both the same random parameters."""
     pair.ours.astype(float), pair.theirs.double()
     known = dict(pair.ours.named_parameters())
     theirs = dict(pair.theirs.named_parameters())
@@ -125,7 +125,7 @@ def give(pair: Pair, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("pair", PAIRS, ids=[pair.name for pair in PAIRS])
 def test_values_gradients_and_statistics_are_those_of_pytorch(pair, mode, rng):
     give(pair, rng)
-    for _ in range(2):  # so that running statistics have something to run on
+    for _ in range(2):  # twice, so that running statistics change
         pair.ours.train(), pair.theirs.train()
         x = rng.standard_normal(pair.shape)
         pair.ours(Tensor(x)), pair.theirs(torch.tensor(moved(x, pair.first and IMAGES_FIRST)))
@@ -217,7 +217,7 @@ SPECTRAL = {
 
 @pytest.mark.parametrize("name", SPECTRAL)
 def test_spectral_norm_is_that_of_pytorch_once_it_has_converged(name, rng):
-    # PyTorch holds v constant in the gradient, which is the same where v is the singular vector
+    # PyTorch holds v constant in the gradient, which is the same if v is the singular vector
     make, theirs, shape, axes = SPECTRAL[name]
     inner, theirs = make(rng).astype(float), theirs.double()
     ours = nn.SpectralNorm(inner, 300, rng=rng).astype(float)

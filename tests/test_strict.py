@@ -1,4 +1,4 @@
-"""The stand-in for CuPy refuses what CuPy refuses, and computes what NumPy computes."""
+"""The mock for CuPy enforces CuPy's restrictions, and computes the same as NumPy."""
 
 import copy
 
@@ -33,7 +33,7 @@ IMPLICIT = (
 )
 
 
-# --- to the host and back -------------------------------------------------------------------------
+# --- to the CPU and back --------------------------------------------------------------------------
 
 
 def test_get_gives_a_numpy_array():
@@ -86,7 +86,7 @@ def test_an_array_can_be_copied_as_any_object_can(x):
         assert (y == x).all() and type(y) is strict.ndarray
 
 
-# --- device and host do not mix -------------------------------------------------------------------
+# --- GPU and CPU arrays do not mix ----------------------------------------------------------------
 
 
 def test_arithmetic_with_a_numpy_array_is_refused_on_either_side(x, host):
@@ -161,7 +161,7 @@ def test_another_librarys_array_has_the_last_word(x):
     assert x + Other() == "other"
 
 
-# --- entries --------------------------------------------------------------------------------------
+# --- elements -------------------------------------------------------------------------------------
 
 
 def test_all_indices_leave_an_array_without_axes(x):
@@ -243,7 +243,7 @@ def test_add_at_takes_only_dtypes_with_atomic_addition():
     assert refusal(TypeError, strict.add.at, z, 0, 1) == "add.at does not support int8"
 
 
-# --- what an array is not -------------------------------------------------------------------------
+# --- unsupported uses of an array -----------------------------------------------------------------
 
 
 def test_an_array_can_not_be_iterated_over(x):

@@ -1,4 +1,4 @@
-"""The hints are of use to those who use them: a typed program needs no cast and no excuse."""
+"""Type hints are useful: a typed program needs no cast and no ignore comment."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""Checks at the public door, a line each: numbers, random generators, a state that fits."""
+"""Checks of arguments, one line each: numbers, random generators, state dicts."""
 
 import math
 import numbers
@@ -21,14 +21,14 @@ CONDITIONS: Mapping[str, Callable[[float], bool]] = {
 
 
 def whole(owner: str, least: int, **values: Any) -> None:
-    """An error unless each value is an int, and at least `least`. True and False are none."""
+    """Raise an error unless each value is an int ≥ `least`. Booleans are rejected."""
     for name, n in values.items():
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
             raise ValueError(f"{owner}: expected `{name}` to be an int ≥ {least}, got {n!r}")
 
 
 def expect(owner: str, condition: str, **values: Any) -> None:
-    """An error unless each value is a finite number, and meets the condition: "> 0", say."""
+    """Raise an error unless each value is finite and meets the condition, such as "> 0"."""
     for name, x in values.items():
         if not isinstance(x, numbers.Real):
             raise TypeError(f"{owner}: expected `{name}` {condition}, got {type(x).__name__}")
@@ -38,13 +38,13 @@ def expect(owner: str, condition: str, **values: Any) -> None:
 
 def generator(owner: str, rng: Any) -> Rng:
     if not isinstance(rng, np.random.Generator):
-        wanted = "`rng` to be a NumPy Generator, as np.random.default_rng(0) makes"
+        wanted = "`rng` to be a NumPy Generator, such as np.random.default_rng(0)"
         raise TypeError(f"{owner}: expected {wanted}, got {type(rng).__name__}")
     return rng
 
 
 def same_state(owner: str, ours: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """An error that names every array that is missing, too many, or of another dtype or shape."""
+    """Raise an error that names each missing, unexpected or mismatched array, if there are any."""
     misfits = [f"missing: {name}" for name in ours if name not in new]
     misfits += [f"unexpected: {name}" for name in new if name not in ours]
     for name in ours.keys() & new.keys():

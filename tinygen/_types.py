@@ -1,4 +1,4 @@
-"""The words of the library's signatures, so that each means one thing everywhere."""
+"""The type aliases of the library's signatures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tinygen.autograd.tensor import Tensor
 
-Array: TypeAlias = np.ndarray[Any, Any]  # on a GPU CuPy's, which has no types of its own to name
+Array: TypeAlias = np.ndarray[Any, Any]  # CuPy's on a GPU, which has no type hints
 ArrayLike: TypeAlias = Union["Tensor", Array, np.generic, float, Sequence[Any]]
 Shape: TypeAlias = tuple[int, ...]
 Rng: TypeAlias = np.random.Generator

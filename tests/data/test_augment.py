@@ -1,4 +1,4 @@
-"""Every augmentation against a naive loop, and by what it must leave as it is."""
+"""Every augmentation against a naive loop, and its invariants."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ def generator(seed=0):
     return np.random.default_rng(seed)
 
 
-# --- what all share -------------------------------------------------------------------------------
+# --- all functions --------------------------------------------------------------------------------
 
 
 @each_function
@@ -87,11 +87,11 @@ def test_the_same_flips_twice_are_none():
     )
 
 
-# --- windows --------------------------------------------------------------------------------------
+# --- shifts and crops -----------------------------------------------------------------------------
 
 
 def moved(image, down, right):
-    """An image moved by whole pixels, one pixel after the other."""
+    """An image shifted by whole pixels, pixel by pixel."""
     y, (H, W) = np.zeros_like(image), image.shape[:2]
     for r, c in itertools.product(range(H), range(W)):
         if 0 <= r - down < H and 0 <= c - right < W:
@@ -159,14 +159,14 @@ def test_a_crop_of_the_whole_image_is_the_image():
 
 
 def turned(image, degrees, fill):
-    """An image turned anticlockwise, as it is seen, one pixel after the other."""
+    """An image rotated anticlockwise, pixel by pixel."""
     (H, W), theta, y = image.shape[:2], math.radians(degrees), np.zeros_like(image)
 
     def pixel(r, c):
         return image[r, c] if 0 <= r < H and 0 <= c < W else np.float64(fill)
 
     for r, c in itertools.product(range(H), range(W)):
-        # to the right and upwards from the middle; a turn back by θ
+        # right and up from the centre; rotate back by θ
         right, up = c - (W - 1) / 2, (H - 1) / 2 - r
         right, up = (
             right * math.cos(theta) + up * math.sin(theta),
@@ -266,7 +266,7 @@ def test_pixels_that_are_0_or_1_stay_so():
 
 
 class Least(np.random.Generator):
-    """Draws the least number that there is."""
+    """Draws the smallest number."""
 
     def random(self, size=None, dtype=np.float64, out=None):
         return np.zeros(size, dtype)
@@ -278,7 +278,7 @@ def test_a_pixel_of_0_stays_so_whatever_is_drawn():
     assert augment.binarize(x + 1e-6, rng=Least(np.random.PCG64(0))).min() == 1
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- rejected arguments ---------------------------------------------------------------------------
 
 X = np.zeros((2, 4, 5, 1), np.float32)
 

@@ -1,4 +1,4 @@
-"""Pictures of every kind that Pillow writes, files that are broken, and resizing in closed form."""
+"""Every image format that Pillow writes, broken files, and resizing in closed form."""
 
 import io
 import os
@@ -32,18 +32,18 @@ def save(path, array, mode=None, **options):
 
 
 def only(folder, *args, **options):
-    """The one picture of a folder."""
+    """The only picture in a folder."""
     images = pictures(folder, *args, **options).images
     assert (len(images), images.dtype) == (1, np.float32)
     return images[0]
 
 
 def skipping(pattern):
-    """A warning that names the files left out."""
+    """A warning that names the skipped files."""
     return pytest.warns(UserWarning, match=pattern)
 
 
-# --- kinds of pictures ----------------------------------------------------------------------------
+# --- image formats --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.bmp", "a.tif", "a.tiff", "a.ppm"])
@@ -211,10 +211,10 @@ def test_a_class_may_be_a_link_to_a_folder(tmp_path):
 
 
 def test_without_any_picture_there_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"expected pictures in .* got 0 files"):
+    with pytest.raises(ValueError, match=r"no readable picture in .* \(0 image files\)"):
         pictures(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
-    with skipping("1 of 1 files"), pytest.raises(ValueError, match="got 1 files"):
+    with skipping("1 of 1 files"), pytest.raises(ValueError, match="1 image files"):
         pictures(tmp_path)
 
 
@@ -258,7 +258,7 @@ def test_a_file_of_another_kind_under_a_pictures_name_is_left_out(tmp_path):
 
 
 def png_header(width, height):
-    """A PNG file that says it is so large, and is a few bytes."""
+    """A PNG file of a few bytes that claims to be this large."""
 
     def chunk(kind, data):
         crc = zlib.crc32(kind + data).to_bytes(4, "big")
@@ -354,7 +354,7 @@ def test_a_size_that_is_none_is_refused(tmp_path, size):
         pictures(tmp_path, size)
 
 
-# --- files of arrays ------------------------------------------------------------------------------
+# --- array files ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_an_array_keeps_its_values_as_float32_from_0_to_1(tmp_path, rng, dtype, 
     images, labels, names, skipped = pictures(tmp_path / "x.npy")
     assert (images.dtype, labels, names, skipped) == (np.float32, None, (), ())
     np.testing.assert_allclose(images, x.reshape(*shape[:3], -1) / largest, rtol=1e-6)
-    images[0] = 0  # the caller's own
+    images[0] = 0  # the caller may change them
 
 
 def test_of_many_images_in_an_array_none_is_lost(tmp_path, rng):
@@ -474,7 +474,7 @@ def test_resizing_is_its_definition_row_by_row_and_column_by_column(H, W, h, w, 
     rows = np.apply_along_axis(naive_line, 1, x, h)
     expected = np.apply_along_axis(naive_line, 2, rows, w)
     np.testing.assert_allclose(resize(x, (h, w)), expected, rtol=1e-12)
-    np.testing.assert_allclose(resize(x[0], (h, w)), expected[0], rtol=1e-12)  # one by itself
+    np.testing.assert_allclose(resize(x[0], (h, w)), expected[0], rtol=1e-12)  # a single image
 
 
 @given(SIDES, SIDES, st.integers(1, 30), st.sampled_from(["f4", "f8"]), st.floats(0, 1, width=32))
@@ -505,7 +505,7 @@ def test_a_linear_ramp_stays_one_in_the_interior(n, m):
     x = np.arange(n, dtype=float)[None, :, None, None].repeat(n, 2)
     centres = (np.arange(m) + 0.5) * n / m - 0.5
     if m <= n and n % m:
-        return  # pixels are cut: a mean over one and a half of them is no point of the ramp
+        return  # a mean over one and a half pixels is not on the ramp
     made = resize(x, m)[0, :, 0, 0]
     inside = (centres >= 0) & (centres <= n - 1)
     np.testing.assert_allclose(made[inside], centres[inside], atol=1e-12)

@@ -1,4 +1,4 @@
-"""MNIST as it is published, and the IDX format by properties: see sets.py."""
+"""The published MNIST, and properties of the IDX format: see sets.py."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
 
 def idx(array, magic=None):
-    """An IDX file of the array, written the way the format's author describes it."""
+    """An IDX file of the array, as the format's author describes it."""
     header = struct.pack(">HBB", 0, 8, array.ndim) if magic is None else magic
     return header + b"".join(struct.pack(">I", n) for n in array.shape) + array.tobytes()
 
@@ -74,7 +74,7 @@ def test_bytes_of_any_kind_are_read_or_refused_in_words(data, axes):
     ],
 )
 def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, found):
-    with pytest.raises(ValueError, match=f"x: expected 1 axes of bytes, got {found}"):
+    with pytest.raises(ValueError, match=f"x: .* 1 axes, got {found}"):
         sets.read_idx(data, 1, "x")
 
 
@@ -83,7 +83,7 @@ def test_an_error_says_which_file_what_was_expected_and_what_is_there(data, foun
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Nothing anywhere, and no network."""
+    """No files and no network."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TINYGEN_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TINYGEN_OFFLINE", "1")
@@ -92,7 +92,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small(folder, monkeypatch, rng):
-    """A set of a few images in the place of Fashion-MNIST."""
+    """A set of a few images instead of Fashion-MNIST."""
     arrays = [
         rng.integers(0, 256, (n, *side), dtype=np.uint8)
         if side
@@ -118,7 +118,7 @@ def test_a_set_is_loaded_as_images_from_0_to_1_and_their_labels(small):
         assert labels.dtype == np.int64
         np.testing.assert_array_equal(labels, y)
     assert (train.images[0, 0, 0, 0], train.images[0, 0, 1, 0]) == (0, 1)
-    train.images[0], train.labels[0] = 0, 0  # they are the caller's to change
+    train.images[0], train.labels[0] = 0, 0  # the caller may change them
 
 
 def test_a_set_unpacks_as_pairs(small):
@@ -159,7 +159,7 @@ def test_every_published_set_has_a_safe_mirror_first_and_another():
         assert len({mirror.split("/")[2] for mirror in source.mirrors}) >= 2
 
 
-# --- the real one ---------------------------------------------------------------------------------
+# --- the real data --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The sets in the plane against their definitions: moments, densities, labels, and what is refused.
+"""Point sets against their definitions: moments, densities, labels, and rejected arguments.
 
 Moments of n points are compared with closed forms to within five standard errors, at a fixed seed.
 """
@@ -32,13 +32,13 @@ each_set = pytest.mark.parametrize("name", SETS)
 
 
 def assert_mean(samples, expected):
-    """That samples (n,) or (n, …) are of this mean, as far as so many can tell."""
+    """Samples (n,) or (n, …) have this mean, up to their standard error."""
     samples = np.asarray(samples, np.float64)
     error = 5 * samples.std(axis=0) / math.sqrt(len(samples)) + 1e-6
     assert (np.abs(samples.mean(axis=0) - expected) <= error).all()
 
 
-# --- what all sets share --------------------------------------------------------------------------
+# --- all sets -------------------------------------------------------------------------------------
 
 
 @each_set
@@ -127,7 +127,7 @@ def test_a_mixtures_points_lie_about_the_mean_of_their_label(draw, means, std, r
 
 
 def squares(low, high, steps):
-    """The middles of steps × steps equal squares, (steps², 2), and the area of each."""
+    """The centres of steps × steps equal squares, (steps², 2), and the area of each."""
     side = (high - low) / steps
     ticks = low + side * (np.arange(steps) + 0.5)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2), side**2
@@ -263,7 +263,7 @@ def test_beside_the_dark_squares_there_is_no_density():
     assert checkerboard_log_density([[-1.5, -1.5], [1.5, 1.5]]).tolist() == [-math.log(8)] * 2
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- rejected arguments ---------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""Sets of images by name: so many as were asked for, the same ones each time, or words why not."""
+"""Image sets by name: the requested number, the same images each time, or an error."""
 
 import hashlib
 import struct
@@ -12,7 +12,7 @@ from tinygen.data import sets
 
 @pytest.fixture
 def own(tmp_path):
-    """A file with 20 pictures of one's own, each of which tells its number."""
+    """A file with 20 pictures of your own, each with its number."""
     images = np.zeros((20, 8, 8, 3), np.float32) + np.arange(20)[:, None, None, None] / 20
     np.savez(tmp_path / "own.npz", images=images, labels=np.arange(20) % 4)
     return str(tmp_path / "own.npz")
@@ -20,7 +20,7 @@ def own(tmp_path):
 
 @pytest.fixture
 def few(tmp_path, monkeypatch):
-    """MNIST as it is published, but of seven images and of three."""
+    """MNIST as published, but with seven and three images."""
     rng, checksums = np.random.default_rng(0), {}
     folder = tmp_path / "sets" / "mnist"
     folder.mkdir(parents=True)

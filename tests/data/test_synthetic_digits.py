@@ -1,4 +1,4 @@
-"""Drawn digits: each step against its formula, and the whole against what is known of MNIST."""
+"""Synthetic digits: each step against its formula, and the result against MNIST."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ def many():
 
 
 def moments(images):
-    """Each image's ink, and the mean row and column of it."""
+    """Each image's ink, and its mean row and column."""
     at, ink = np.arange(28), images[..., 0].astype(np.float64)
     mass = ink.sum(axis=(1, 2))
     return mass, ink.sum(axis=2) @ at / mass, ink.sum(axis=1) @ at / mass
@@ -37,7 +37,7 @@ def test_any_number_of_digits_is_drawn(n):
     images, labels = digits(n, rng=np.random.default_rng(n))
     assert (images.shape, images.dtype) == ((n, 28, 28, 1), np.float32)
     assert (labels.shape, labels.dtype) == ((n,), np.int64)
-    assert (images.max(axis=(1, 2, 3)) > 0.5).all()  # none is left blank
+    assert (images.max(axis=(1, 2, 3)) > 0.5).all()  # no image is blank
 
 
 def test_images_are_white_on_black_within_0_and_1(many):
@@ -63,7 +63,7 @@ def test_the_digits_asked_for_are_drawn(labels):
 
 
 def test_labels_say_what_is_drawn(many):
-    # a linear classifier, by least squares, reads others than those it has seen
+    # a linear classifier, by least squares, on images that it has not seen
     x, targets = many.images.reshape(4000, -1), np.eye(10)[many.labels]
     seen, others = slice(3000), slice(3000, None)
     weights = np.linalg.solve(x[seen].T @ x[seen] + 20 * np.eye(784), x[seen].T @ targets[seen])
@@ -85,7 +85,7 @@ def test_the_generators_state_alone_decides():
     rng = np.random.default_rng(5)
     digits(3, rng=rng)
     other = np.random.default_rng(9)
-    other.bit_generator.state = rng.bit_generator.state  # as a resumed run sets it
+    other.bit_generator.state = rng.bit_generator.state  # as in a resumed run
     np.testing.assert_array_equal(digits(60, rng=rng).images, digits(60, rng=other).images)
 
 
@@ -101,7 +101,7 @@ def test_no_two_digits_are_alike_within_a_block_or_across():
     assert len(np.unique(images.reshape(3 * BLOCK, -1), axis=0)) == 3 * BLOCK
 
 
-# --- like MNIST -----------------------------------------------------------------------------------
+# --- similarity to MNIST --------------------------------------------------------------------------
 
 
 def test_the_ink_is_about_as_much_as_mnists(many):
@@ -133,10 +133,10 @@ def test_next_to_no_ink_is_lost_at_the_images_border(many):
 
 def test_mean_images_of_the_digits_have_their_shape(many):
     mean = [many.images[many.labels == k].mean(axis=0)[..., 0] for k in range(10)]
-    assert mean[0][12:16, 12:16].mean() < 0.2  # a hole in the middle of 0
-    assert mean[1][12:16, 12:16].mean() > 0.5  # but ink there in 1
-    assert mean[7][5:10].sum() > 1.3 * mean[7][18:23].sum()  # 7 is heavy above
-    assert mean[6][16:22].sum() > 1.3 * mean[6][6:12].sum()  # 6 below
+    assert mean[0][12:16, 12:16].mean() < 0.2  # 0 has a hole in the middle
+    assert mean[1][12:16, 12:16].mean() > 0.5  # 1 has not
+    assert mean[7][5:10].sum() > 1.3 * mean[7][18:23].sum()  # 7 has most ink at the top
+    assert mean[6][16:22].sum() > 1.3 * mean[6][6:12].sum()  # 6 at the bottom
     assert mean[9][6:12].sum() > 1.1 * mean[9][16:22].sum()
 
 
@@ -145,7 +145,7 @@ def test_who_has_seen_only_drawn_digits_reads_mnists(many):
         pytest.skip("MNIST is not on this machine")
     _, (images, labels) = sets.load("mnist")
     real, drawn = images[:1000].reshape(1000, -1), many.images.reshape(4000, -1)
-    square = (drawn**2).sum(axis=1) - 2 * real @ drawn.T  # but for a constant, the distance's
+    square = (drawn**2).sum(axis=1) - 2 * real @ drawn.T  # the squared distance, up to a constant
     assert (many.labels[square.argmin(axis=1)] == labels[:1000]).mean() > 0.8
 
 
@@ -161,7 +161,7 @@ def test_every_digit_has_more_than_one_skeleton_and_all_are_drawn():
 
 
 def drawn_ways(label):
-    """How many different skeletons a hundred digits of a label begin as."""
+    """The different skeletons of 200 digits of a label."""
     rng = np.random.default_rng(0)
     ends = drawing._curves(np.full(200, label), rng)
     mean = np.stack([drawing.MATRICES[i] @ drawing.POINTS[i] for i in range(len(drawing.POINTS))])
@@ -217,7 +217,7 @@ def test_the_spline_keeps_straight_lines_and_has_no_kink(K):
     np.testing.assert_allclose(weights @ np.arange(K), t, atol=1e-9)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-12)
     second = np.diff(weights, 2, axis=0) * 100**2
-    assert np.abs(np.diff(second, axis=0)).max() < 0.07  # continuous: no jump, only slopes ≤ 6/100
+    assert np.abs(np.diff(second, axis=0)).max() < 0.07  # continuous: no jumps
 
 
 def test_the_spline_is_the_b_spline_of_scipy():
@@ -260,7 +260,7 @@ def test_a_tilt_keeps_straight_lines_straight_and_is_another_for_each_digit(rng)
     for before, after in zip(p, tilted, strict=True):
         matrix, residual, *_ = np.linalg.lstsq(before, after, rcond=None)
         assert residual.max() < 1e-8
-        # a slant and a turn keep areas: the width alone, the length of x's image, changes them
+        # slant and rotation keep areas; only the width, the length of x's image, changes them
         assert np.linalg.det(matrix) == pytest.approx(np.linalg.norm(matrix[0]), rel=1e-4)
     assert not np.allclose(*tilted, atol=0.01)
 
@@ -269,7 +269,7 @@ def test_a_tilts_mean_makes_digits_narrower_than_high_and_leans_them_to_the_righ
     corners = np.array([[1, 0], [0, 1]], np.float32)
     across, down = drawing._tilt(np.tile(corners, (5000, 1, 1)), rng).mean(axis=0)
     assert across[0] == pytest.approx(0.75, abs=0.03)
-    assert down[0] == pytest.approx(-0.12, abs=0.03)  # what is lower is further left
+    assert down[0] == pytest.approx(-0.12, abs=0.03)  # lower points are further left
     assert abs(across[1]) < 0.02
     assert down[1] == pytest.approx(1, abs=0.03)
 
@@ -331,7 +331,7 @@ def test_centring_moves_the_canvas_and_loses_nothing_of_it(rng):
         assert np.count_nonzero(image) == 1
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- rejected arguments ---------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""Signed distances against naive ones and closed forms, and what is promised of the pictures."""
+"""Signed distances against naive ones and closed forms, and properties of the images."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ LUMINANCE = [0.2126, 0.7152, 0.0722]
 
 
 def lattice(reach, steps):
-    """The middles of steps × steps equal squares about 0, as x and y, and their side."""
+    """The centres of steps × steps equal squares around 0, as x and y, and their side."""
     side = 2 * reach / steps
     ticks = side * (np.arange(steps) + 0.5) - reach
     return *np.meshgrid(ticks, ticks), side
@@ -31,7 +31,7 @@ def corners_of_a_star(tips, inner):
 
 
 def distance_to_polygon(p, corners):
-    """Unsigned distance by its nearest side; and whether p is inside, by counting crossings."""
+    """The distance to the nearest side, and whether p is inside, by counting crossings."""
     nearest, inside = math.inf, False
     for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
         ux, uy = bx - ax, by - ay
@@ -160,7 +160,7 @@ def test_neither_threads_nor_blocks_change_anything(monkeypatch, threads, block)
 
 
 def test_the_same_picture_is_drawn_at_any_size():
-    """What is drawn large and averaged down is nearly what is drawn small."""
+    """A large image averaged down is nearly the small one."""
     small, large = (shapes(24, size=s, rng=np.random.default_rng(2)).images for s in (16, 128))
     averaged = large.reshape(24, 16, 8, 16, 8, 3).mean(axis=(2, 4))
     assert np.abs(averaged - small).mean() < 0.01
@@ -169,7 +169,7 @@ def test_the_same_picture_is_drawn_at_any_size():
 
 @pytest.fixture
 def layers(monkeypatch):
-    """A function that draws shapes; with them come what they are mixed of, shape and ground."""
+    """A function that draws shapes, and returns their colours and their backgrounds too."""
     monkeypatch.setattr(backend, "threads", 1)  # in order
     mixed, seen = drawing._mixed, []
 
@@ -198,11 +198,11 @@ def test_a_shape_is_lighter_than_all_of_its_ground_or_darker(layers):
         lighter, darker = image[a].min() - image[b].max(), image[b].min() - image[a].max()
         assert max(lighter, darker) >= 0.24 - 1e-5
         lighter_ones += lighter > 0
-    assert 60 < lighter_ones < 140  # either is as probable
+    assert 60 < lighter_ones < 140  # both are equally likely
 
 
 def shares(images, shape, ground):
-    """How much of each pixel is shape."""
+    """The fraction of each pixel that the shape covers."""
     return ((images - ground) @ LUMINANCE) / ((shape - ground) @ LUMINANCE)
 
 
@@ -301,7 +301,7 @@ def test_kinds_can_be_told_apart_by_their_distances():
         assert ((SHAPES[a](x, y) < 0) != (SHAPES[b](x, y) < 0)).mean() > 0.03
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- rejected arguments ---------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
 

@@ -607,6 +607,6 @@ def test_a_weight_below_zero_is_refused_before_an_older_run_is_moved(
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit):
         run_shapes(monkeypatch, tmp_path / "run", "--beta", beta)
-    told = f"argument --beta: expected a number from 0 on, got '{beta}'"
+    told = f"argument --beta: expected a number ≥ 0, got '{beta}'"
     assert told in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""The figures behind pictures that are written to files."""
+"""The figures behind the files that are written."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tinygen.image import style
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that are made."""
+    """The figures that are saved."""
     figures, canvas = [], style.canvas
 
     def keep(*size):

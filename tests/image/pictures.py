@@ -1,4 +1,4 @@
-"""Pictures of every kind, and how they are read back."""
+"""Plots of every kind, and how to read them back."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from PIL import Image
 from tinygen import image
 
 EDGE, GAP, HEAD = 6, 2, 18  # white around, between tiles; a line of labels
-SCALE = 8  # of images that are small enough
+SCALE = 8  # of small images
 VERMILION, BLUE = ([round(255 * v) for v in to_rgb(c)] for c in ("#D55E00", "#0072B2"))
 
 
@@ -61,7 +61,7 @@ EVERY = {
 
 
 def ink(picture):
-    """Rows and columns of the picture where it is not white."""
+    """The rows and columns where the picture is not white."""
     dark = picture.reshape(*picture.shape[:2], -1).min(axis=-1) < 255
     return np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
 

@@ -1,4 +1,4 @@
-"""Animations, read back frame by frame, and films that are stopped and resumed."""
+"""Animations, read back frame by frame, and resumed."""
 
 import contextlib
 import math
@@ -33,7 +33,7 @@ def test_a_grey_animation_is_exact_loops_and_holds_its_last_frame(tmp_path, rng)
             top, left = EDGE + n // 2 * 50, EDGE + n % 2 * 58
             tile = frame[top : top + 48, left : left + 56]
             np.testing.assert_array_equal(tile, enlarged(x[k, n], SCALE).repeat(3, axis=-1))
-        line = frame[-EDGE - 1, EDGE:-EDGE, 0]  # as long as the frame is far
+        line = frame[-EDGE - 1, EDGE:-EDGE, 0]  # the progress bar
         assert line.size == 2 * 58 - 2
         assert (line == 0x75).sum() == math.ceil(line.size * (k + 1) / 5)
         assert (line == 0xFF).sum() == line.size - (line == 0x75).sum()

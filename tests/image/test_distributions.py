@@ -1,4 +1,4 @@
-"""Points, densities and planes, by what was put into the axes."""
+"""Points, densities and planes, by the contents of their axes."""
 
 import math
 

@@ -154,7 +154,7 @@ def test_rows_of_a_strip_and_their_times_can_be_named(tmp_path, rng):
     ax = Figure().subplots()
     image.strip(ax, named, labels=[0.0, 0.5, 1, "T"])
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "0.5", "1", "T"]
-    assert ax.get_xticks().tolist() == [37.5 + 78 * t for t in range(4)]  # the tiles' middles
+    assert ax.get_xticks().tolist() == [37.5 + 78 * t for t in range(4)]  # the centres of the tiles
     assert ax.xaxis.get_ticks_position() == "top"
 
 
@@ -234,7 +234,7 @@ def test_a_decoder_that_gives_no_images_is_refused(decode, side, said):
         image.manifold("a.png", decode, side=side)
 
 
-# --- what all of them share -----------------------------------------------------------------------
+# --- all functions --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["grid", "compare", "strip", "manifold"])

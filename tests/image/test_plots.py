@@ -1,4 +1,4 @@
-"""Curves, by what was put into the axes."""
+"""Curves, by the contents of their axes."""
 
 import math
 
@@ -171,7 +171,7 @@ def test_what_never_changes_in_a_log_is_a_dashed_line(tmp_path, drawn):
     loss, level = first.lines
     assert (loss.get_linestyle(), level.get_linestyle()) == ("-", "--")
     assert set(level.get_ydata()) == {0.7} and legend(first) == ["loss", "at rest"]
-    # alone in its panel it is a line like any other
+    # alone in its panel it is an ordinary line
     (clip,) = second.lines
     assert (clip.get_linestyle(), list(clip.get_ydata())) == ("-", [30, 30, 30])
 

@@ -1,4 +1,4 @@
-"""What all pictures share: bytes, places, settings that stay as they were."""
+"""All plots: reproducible bytes, paths and axes, unchanged settings."""
 
 import matplotlib
 import pytest

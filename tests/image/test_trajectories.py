@@ -1,4 +1,4 @@
-"""Pictures of the plane: densities in one scale, ways, moments of an animation, frames."""
+"""Plots in the plane: densities in one scale, trajectories, animation frames, limits."""
 
 import math
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ def test_ways_are_lines_between_their_ends():
         for line, expected in zip(lines[3 * k :], (x[:, k], x[:1, k], x[-1:, k]), strict=False):
             np.testing.assert_array_equal(line, expected)
     marks = [line.get_markerfacecolor() == "white" for line in ax.lines]
-    assert marks == 3 * [False, True, False]  # ○ where a way begins
+    assert marks == 3 * [False, True, False]  # ○ at the start
 
 
 def test_a_moment_shows_points_on_the_left_and_guesses_on_the_right():

@@ -1,4 +1,4 @@
-"""The run that those of the tests are compared with."""
+"""The run that the tests compare with."""
 
 import pytest
 from training_run import main
@@ -10,7 +10,7 @@ from written_runs import STEPS, log  # noqa: E402
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The run that is never stopped."""
+    """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     main(folder)
     assert len(log(folder)) == STEPS

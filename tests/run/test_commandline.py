@@ -1,4 +1,4 @@
-"""The examples' command line: what it says to a newcomer, and which of the settings win."""
+"""The command line of the examples: its messages, and the precedence of settings."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ QUICK = {"epochs": 1, "width": 4}
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch, tmp_path):
-    """No data set is at hand, and there is no network."""
+    """No data set is available, and no network."""
     for name in ("TINYGEN_DATA", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     monkeypatch.setenv("TINYGEN_OFFLINE", "1")
@@ -126,11 +126,11 @@ def test_a_resumed_run_has_its_own_settings_but_what_is_typed_wins(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["--epochs", "-1"], "whole number from 0 on"),
-        (["--batch-size", "0"], "whole number from 1 on"),
-        (["--batch-size", "x"], "whole number from 1 on"),
-        *((["--lr", text], "number above 0") for text in ("0", "nan", "inf", "fast")),
-        *((["--price", text], "number from 0 on") for text in ("-0.1", "nan", "inf", "much")),
+        (["--epochs", "-1"], "whole number ≥ 0"),
+        (["--batch-size", "0"], "whole number ≥ 1"),
+        (["--batch-size", "x"], "whole number ≥ 1"),
+        *((["--lr", text], "number > 0") for text in ("0", "nan", "inf", "fast")),
+        *((["--price", text], "number ≥ 0") for text in ("-0.1", "nan", "inf", "much")),
     ],
 )
 def test_bad_settings_are_refused_with_what_was_expected(argv, expected, capsys):

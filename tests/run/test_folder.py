@@ -1,4 +1,4 @@
-"""The folder of a run: what it was made from, and what is never written over."""
+"""The folder of a run: its settings, and the files that are never overwritten."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
     assert config["numpy"] == np.__version__ and config["tinygen"] == tg.__version__
     assert config["backend"] == tg.describe() and config["resumed"] == []
     assert {"begun", "python"} <= config.keys()
-    main(whole, resume=True)  # at its end there is nothing to do but to note it
+    main(whole, resume=True)  # already finished: only the resumption is recorded
     assert len(log(whole)) == STEPS
     assert [
         each["step"] for each in json.loads((whole / "config.json").read_text())["resumed"]
@@ -60,7 +60,7 @@ def test_a_new_run_does_not_write_over_an_older_one(tmp_path, whole, capsys):
     main(folder, epochs=3)
     assert log(tmp_path / "run-1") == old
     assert [len(log(tmp_path / name)) for name in ("run-1", "run-2", "run")] == [7, 14, 21]
-    assert f"The run that was in {folder} is in {tmp_path / 'run-2'} now." in (
+    assert f"Renamed the older run in {folder} to {tmp_path / 'run-2'}." in (
         capsys.readouterr().err
     )
 
@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_leaves_the_config_as_it_was(tmp_path):
 def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
     with Run(tmp_path / "run", {"a": 1}):
         for resume in (True, False):
-            with pytest.raises(RunError, match=r"another process is busy .*run$"):
+            with pytest.raises(RunError, match=r"another process .*run$"):
                 Run(tmp_path / "run", {"a": 1}, resume=resume)
     Run(tmp_path / "run", {"a": 1}, resume=True).__exit__(None, None, None)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, wherever it falls: the step is done to its end, and saved."""
+"""Ctrl-C at any time: the step is completed and saved."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     def on_step(run, record):
         if run.step == 10:
             os.kill(os.getpid(), by)
-            reached.append("after the signal")  # the step is done to its end
+            reached.append("after the signal")  # the step is completed
 
     with pytest.raises(SystemExit) as caught:
         main(tmp_path / "run", every=None, on_step=on_step, in_body=in_body)
@@ -33,8 +33,8 @@ def test_ctrl_c_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     assert signal.getsignal(by) is before
     shown = capsys.readouterr().err
     path = tmp_path / "run" / "checkpoint.npz"
-    assert f"Stopped; step 10 is in {path}." in shown
-    assert "To go on: python 'examples/a run.py' --epochs 12 --resume\n" in shown
+    assert f"Stopped; step 10 is saved in {path}." in shown
+    assert "To resume: python 'examples/a run.py' --epochs 12 --resume\n" in shown
     main(tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", whole)
 
@@ -54,7 +54,7 @@ def test_ctrl_c_is_heard_wherever_it_falls(how, tmp_path, capsys):
                 os.kill(os.getpid(), signal.SIGINT)
                 break
     assert caught.value.code == 130
-    assert "Stopped; step 1 is in" in capsys.readouterr().err
+    assert "Stopped; step 1 is saved in" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
@@ -68,7 +68,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(tmp_path / "run", every=4, on_step=on_step)
     assert caught.value.code == 130
-    assert "Stopped; step 8 is in" in capsys.readouterr().err
+    assert "Stopped; step 8 is saved in" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")

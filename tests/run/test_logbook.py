@@ -1,4 +1,4 @@
-"""The log of a run: cut off where it is resumed, mended, and read back bit for bit."""
+"""The log of a run: truncated on resuming, repaired, and read back bit for bit."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""Progress: a bar at a terminal, and elsewhere a few plain lines."""
+"""Progress: a bar in a terminal, otherwise a few plain lines."""
 
 import contextlib
 import os
@@ -67,4 +67,4 @@ def test_at_a_terminal_progress_is_a_bar(tmp_path):
     lines = text.decode().strip().split("\r")
     for shown in ("epoch 12.0/12 ", "step 84", "images/s", "loss"):
         assert shown in lines[-1]
-    assert max(map(len, lines)) == 84  # what is too long is cut off
+    assert max(map(len, lines)) == 84  # long lines are cut off

@@ -1,4 +1,4 @@
-"""Runs: stopped in every way, and resumed as if they had never been."""
+"""Runs: stopped in every way, and resumed exactly."""
 
 import contextlib
 import json
@@ -91,7 +91,7 @@ def test_a_run_that_has_stopped_early_is_saved_and_does_not_go_on_when_resumed(l
                 if stop(record["loss"]) and leave:
                     break
             assert (run.step, stop.waited, stop.best, stop.stopped) == (3, 2, 3.0, True)
-            if not leave:  # before the folder is closed: pictures may take long
+            if not leave:  # before the folder is closed, as plots may take long
                 assert checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 3
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
 
@@ -112,7 +112,7 @@ def test_a_best_checkpoint_may_be_saved_within_a_step_and_numbers_added_after(tm
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_gives(tmp_path, whole):
-    """SIGKILL, at moments that the process can't foresee: while it saves, logs, computes."""
+    """SIGKILL at unpredictable moments: while the process saves, logs, computes."""
     zygote = subprocess.Popen(  # imports once, and forks a process for each attempt
         [sys.executable, "-c", ZYGOTE, tmp_path / "run"],
         cwd=HERE,
@@ -137,14 +137,14 @@ def test_a_run_killed_twenty_times_gives_bit_for_bit_what_one_never_stopped_give
             if status == "step":
                 status = zygote.stdout.readline().strip()
         if kills < 20 and status == "step":
-            time.sleep(random_.uniform(0, 0.01))  # a step takes that long, or to save it
+            time.sleep(random_.uniform(0, 0.01))  # about as long as a step, or saving it
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         while status == "step":
             status = zygote.stdout.readline().strip()
         if status == "killed":
             kills += 1
-            with contextlib.suppress(FileNotFoundError):  # what is there is whole, always
+            with contextlib.suppress(FileNotFoundError):  # the files are always complete
                 steps.add(checkpoint.read(tmp_path / "run" / "checkpoint.npz")[0]["step"])
         finished = status == "finished"
         assert status in ("killed", "finished")
@@ -197,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpo
             assert record.step < 4, "what is wrong is not shown to the caller"
     assert str(caught.value) == f"`g` was {text} at step 4"
     path = tmp_path / "run" / "checkpoint.npz"
-    assert capsys.readouterr().err.endswith(f"The last good checkpoint: step 2 is in {path}.\n")
+    assert capsys.readouterr().err.endswith(f"step 2 is saved in {path}.\n")
     assert checkpoint.read(path)[0]["step"] == 2
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3", "4"]
     assert log(tmp_path / "run")[-1][-1] == text  # to be seen in the curves
@@ -217,7 +217,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_with_its_step(tmp_path, cap
         for _ in run.track(loop()):
             pass
     assert re.match("step 3: SGD.step: .*`p`", str(caught.value))
-    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+    assert "step 2 is saved in" in capsys.readouterr().err
 
 
 def test_a_loss_that_the_body_logs_is_looked_at_after_its_step(tmp_path, capsys):
@@ -228,7 +228,7 @@ def test_a_loss_that_the_body_logs_is_looked_at_after_its_step(tmp_path, capsys)
         for _ in run.track(batches):
             run.log(loss=math.nan if run.step == 3 else 1.0, step_twice=2 * run.step)
     assert str(caught.value) == "`loss` was nan at step 3"
-    assert "The last good checkpoint: step 2 is in" in capsys.readouterr().err
+    assert "step 2 is saved in" in capsys.readouterr().err
     assert [row[0] for row in log(tmp_path / "run")] == ["1", "2", "3"]
 
 
@@ -359,7 +359,7 @@ def test_what_comes_in_the_wrong_order_is_said(tmp_path):
         run.keep()
         for loop in ([], [1.0]):  # before the first step and after the last
             assert len(list(run.track(loop))) == len(loop)
-            with pytest.raises(RuntimeError, match=r"^log: there is no step to add to; call it "):
+            with pytest.raises(RuntimeError, match=r"^log: no current step"):
                 run.log(a=1)
 
 

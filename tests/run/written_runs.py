@@ -1,4 +1,4 @@
-"""What a run wrote, read back; and that two runs wrote the same."""
+"""The files of a run, read back, and compared with another's."""
 
 import numpy as np
 from training_run import EPOCHS, ROWS, SIZE
@@ -9,7 +9,7 @@ STEPS = -(-ROWS // SIZE) * EPOCHS
 
 
 def log(folder):
-    """Every row but for the seconds, as text: equal texts are equal numbers, bit for bit."""
+    """Every row, without seconds, as text: equal texts are equal numbers, bit for bit."""
     columns, rows = logbook.read(folder / "log.csv")
     return [[row[name] for name in columns if name != "seconds"] for row in rows]
 

@@ -1,4 +1,4 @@
-"""Data: published sets, synthetic ones, your own pictures; batches and augmentation."""
+"""Data: published and synthetic sets, your own pictures, batches, augmentation."""
 
 from tinygen.data.augment import *
 from tinygen.data.batches import *

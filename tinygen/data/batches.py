@@ -1,7 +1,6 @@
-"""Mini-batches: every epoch all rows once, in a fresh order, from any point of which to go on.
+"""Mini-batches: each epoch visits every row once, in a new random order, and can be resumed.
 
-The order of an epoch is a permutation of the rows, drawn from a seed of its own. A run restores the
-count of epochs, that seed, the row and the generator, and sees the batches it would have seen.
+The state has the epoch, the seed of its order, the row and the generator: resuming is exact.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,11 @@ from tinygen.autograd import as_tensor, xp
 
 __all__ = ["Batches", "Labelled"]
 
-NUMBERS = ("rows", "size", "epoch", "row", "seed")  # of a state
+NUMBERS = ("rows", "size", "epoch", "row", "seed")  # in a state
 
 
 class Labelled(NamedTuple):
-    """Images (N, H, W, C), float32 in [0, 1]; the class of each, int64 (N,), or None."""
+    """Images (N, H, W, C), float32 in [0, 1], and their labels, int64 (N,) or None."""
 
     images: Array
     labels: Any
@@ -29,10 +28,9 @@ class Labelled(NamedTuple):
 class Batches(Iterator[Any]):
     """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
 
-    With `labels` each is a pair, `for x, labels in …`. `transform(x, rng=rng)` changes each batch,
-    as an array, on its way. After `epochs` the iterator is used up; without, it never ends. A batch
-    has the dtype of `images`; bytes are refused, for they would be taken for numbers up to 255.
-    `epoch` is 2.5 in the middle of the third.
+    With `labels`, items are pairs (x, labels). `transform(x, rng=rng)` changes each batch, as an
+    array. The iterator ends after `epochs`, or never if that is None. Batches keep the dtype of
+    `images`; bytes are rejected: divide them by 255. `epoch` is 2.5 halfway through the third.
     """
 
     def __init__(
@@ -53,13 +51,14 @@ class Batches(Iterator[Any]):
         n, labels = len(images), None if labels is None else np.asarray(labels)
         whole("Batches", 1, size=size)
         whole("Batches", 0, epochs=0 if epochs is None else epochs)
-        if size > n or (labels is not None and len(labels) != n):
-            count = "no" if labels is None else len(labels)
-            raise ValueError(f"Batches: {n} images have {count} labels, in batches of size {size}")
+        if size > n:
+            raise ValueError(f"Batches: expected `size` ≤ {n}, the number of images, got {size}")
+        if labels is not None and len(labels) != n:
+            raise ValueError(f"Batches: expected {n} labels, one per image, got {len(labels)}")
         self.images, self.labels, self.size, self.epochs = images, labels, int(size), epochs
         self.rng, self.transform, self.shuffle = generator("Batches", rng), transform, shuffle
-        self.rows = n - n % self.size if drop_last else n  # of an epoch
-        self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its order's seed
+        self.rows = n - n % self.size if drop_last else n  # per epoch
+        self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its seed
         self._order: Array | None = None
 
     @property
@@ -72,7 +71,7 @@ class Batches(Iterator[Any]):
 
     @property
     def steps(self) -> int | None:
-        """How many batches there are in all, or None if they never end."""
+        """The total number of batches, or None if there is no end."""
         return None if self.epochs is None else self.epochs * self.per_epoch
 
     def __next__(self) -> Any:
@@ -95,16 +94,16 @@ class Batches(Iterator[Any]):
         return as_tensor(xp.asarray(x)), as_tensor(xp.asarray(self.labels[chosen]))
 
     def state_dict(self) -> dict[str, Array]:
-        """The position, by name: fit for `np.savez(file, **state)`."""
+        """The position, as arrays for `np.savez(file, **state)`."""
         numbers = (self.rows, self.size, self._done, self._row, self._seed)
         state = {name: np.array(n) for name, n in zip(NUMBERS, numbers, strict=True)}
         return {**state, "rng": state_of(self.rng)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there. The data must be as many rows, in batches of the same size."""
+        """Resume from a saved position, with the same number of rows and batch size."""
         rows, size, done, row, seed = (int(state[name]) for name in NUMBERS)
         if (rows, size) != (self.rows, self.size):
-            ours = f"{self.rows} rows by {self.size}"
-            raise ValueError(f"Batches: expected a state of {ours}, got one of {rows} by {size}")
+            ours = f"{self.rows} rows, batch size {self.size}"
+            raise ValueError(f"Batches: expected a state of {ours}, got {rows} and {size}")
         restore(self.rng, state["rng"])
-        self._done, self._row, self._seed, self._order = done, row, seed, None  # drawn again
+        self._done, self._row, self._seed, self._order = done, row, seed, None

@@ -1,10 +1,8 @@
-"""A published set of files, as bytes: found in a folder, or else downloaded, and proven genuine.
+"""Published data sets: found in a folder or downloaded, and verified by checksum.
 
-Servers refuse, stall, stop halfway, or send a web page in the file's place. So no bytes are used
-before they have the published checksum; whatever goes wrong with one mirror, the next is asked.
-
-`TINYGEN_DATA` names a folder to look in, and to download to. Without it there is the cache alone:
-`$XDG_CACHE_HOME/tinygen`, or `~/.cache/tinygen`. Where `TINYGEN_OFFLINE` is 1 no mirror is asked.
+If a mirror fails, stalls, or sends anything with a wrong checksum, the next one is tried.
+`TINYGEN_DATA` names a folder to search and to download to. The cache is `$XDG_CACHE_HOME/tinygen`
+or `~/.cache/tinygen`. `TINYGEN_OFFLINE=1` disables downloads.
 """
 
 import hashlib
@@ -22,25 +20,25 @@ from tinygen._files import replacing
 
 __all__ = ["Source", "Unavailable", "at_hand", "fetch"]
 
-TIMEOUT = 10.0  # seconds that a mirror may be silent
-SLOWEST = 10_000  # bytes that must come in that time: a mirror that sends less has stalled
-LIMIT = 1 << 28  # bytes of a file, packed or not; a stream without end must end somewhere
+TIMEOUT = 10.0  # seconds to wait for data
+SLOWEST = 10_000  # bytes that must arrive in that time
+LIMIT = 1 << 28  # bytes of a file, compressed or not, in case a stream never ends
 
 
 class Source(NamedTuple):
-    """A set of files that is published. Folders have it under its `name`, or loose."""
+    """A published set of files; local copies are in a folder called `name`, or loose."""
 
     name: str
-    mirrors: tuple[str, ...]  # URLs of folders, in which each file has ".gz" after its name
-    checksums: Mapping[str, str]  # of each file's name, unpacked: "sha256:…" or "md5:…"
+    mirrors: tuple[str, ...]  # URLs of folders that have each file as NAME.gz
+    checksums: Mapping[str, str]  # of each file by name, uncompressed: "sha256:…" or "md5:…"
 
 
 class Unavailable(OSError):
-    """A file is in no folder, and no mirror gave it. The first line of its text says which."""
+    """A file was not found in a local folder or on a mirror. The first line names it."""
 
 
 def fetch(source: Source, *, progress: bool = False) -> dict[str, bytes]:
-    """Every file of the set by its name, unpacked; `Unavailable` as soon as one can't be had."""
+    """The uncompressed files of the set by name; raises `Unavailable` if one is missing."""
     offline = os.environ.get("TINYGEN_OFFLINE", "0") not in ("", "0")
     mirrors, files = list(source.mirrors), {}
     for name, checksum in source.checksums.items():
@@ -50,13 +48,13 @@ def fetch(source: Source, *, progress: bool = False) -> dict[str, bytes]:
         for mirror in mirrors if data is None else []:
             try:
                 if offline:
-                    raise ConnectionError("not asked, because TINYGEN_OFFLINE is set")
+                    raise ConnectionError("downloads are disabled by TINYGEN_OFFLINE")
                 url = f"{mirror.rstrip('/')}/{name}.gz"
                 data = _genuine(_download(url, progress), checksum)
-            except Exception as error:  # not KeyboardInterrupt: who stops it wants no other mirror
+            except Exception as error:  # not KeyboardInterrupt, which stops all downloads
                 failures[mirror] = _reason(error)
             else:
-                mirrors.insert(0, mirrors.pop(mirrors.index(mirror)))  # the first for the next file
+                mirrors.insert(0, mirrors.pop(mirrors.index(mirror)))  # try it first next time
                 _keep(data, name, source)
                 break
         if data is None:
@@ -66,21 +64,21 @@ def fetch(source: Source, *, progress: bool = False) -> dict[str, bytes]:
 
 
 def at_hand(source: Source) -> bool:
-    """Whether folders have every file of the set, genuine: `fetch` then needs no network."""
+    """Whether all files are stored locally with the right checksums, so `fetch` works offline."""
     return all(_find(source, name)[0] is not None for name in source.checksums)
 
 
 def folders(name: str) -> list[Path]:
-    """Where a set's files may be: in the user's folder for it, the cache, the user's folder."""
+    """The folders to search: `TINYGEN_DATA/name`, the cache, then `TINYGEN_DATA` itself."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     cache = Path(root if os.path.isabs(root) else "~/.cache").expanduser() / "tinygen" / name
     own = os.environ.get("TINYGEN_DATA", "")
-    # loose files come last: they may well be another set's, whose files have the same names
+    # loose files come last: sets use the same file names, so they may be another's
     return [Path(own, name).expanduser(), cache, Path(own).expanduser()] if own else [cache]
 
 
 def _find(source: Source, name: str) -> tuple[bytes | None, dict[str, str]]:
-    """The file from the first folder where it is genuine; and what is wrong with those before."""
+    """The first copy with the right checksum, and why copies before it can't be used."""
     failures: dict[str, str] = {}
     for folder in folders(source.name):
         for path in (folder / name, folder / f"{name}.gz"):
@@ -94,7 +92,7 @@ def _find(source: Source, name: str) -> tuple[bytes | None, dict[str, str]]:
 
 
 def _genuine(data: bytes, checksum: str) -> bytes:
-    """The bytes unpacked, if they were packed, and an error unless they have the checksum."""
+    """The bytes, uncompressed; raises an error unless they match the checksum."""
     if data[:2] == b"\x1f\x8b":
         data = zlib.decompressobj(wbits=31).decompress(data, LIMIT)  # 31: gzip's format
     algorithm, _, expected = checksum.partition(":")
@@ -105,12 +103,12 @@ def _genuine(data: bytes, checksum: str) -> bytes:
 
 
 def _download(url: str, progress: bool) -> bytes:
-    """All that the server said it would send, unless it is silent, or next to it, for too long."""
+    """The whole file; raises an error if it stalls or is cut short."""
     from tqdm import tqdm
 
     request = urllib.request.Request(url, headers={"User-Agent": "tinygen"})
     title = f"{Path(url).stem} from {request.host}"
-    opener = urllib.request.build_opener()  # a fresh one, for proxies that were set late
+    opener = urllib.request.build_opener()  # a new one reads the current proxy settings
     with opener.open(request, timeout=TIMEOUT) as response:
         total, body, mark, since = response.length, bytearray(), 0, time.monotonic()
         with tqdm(None, title, total, unit="B", unit_scale=True, disable=no_bar(progress)) as bar:
@@ -120,19 +118,19 @@ def _download(url: str, progress: bool) -> bytes:
                 if len(body) - mark >= SLOWEST:
                     mark, since = len(body), time.monotonic()
                 elif time.monotonic() - since > TIMEOUT:
-                    raise TimeoutError(f"next to nothing came for {TIMEOUT:g} seconds")
+                    raise TimeoutError(f"stalled: less than {SLOWEST} bytes in {TIMEOUT:g} s")
     if total and len(body) < total:
-        raise ValueError(f"it is cut short, {len(body)} of {total} bytes came")
+        raise ValueError(f"it is cut short: {len(body)} of {total} bytes received")
     return bytes(body)
 
 
 def no_bar(progress: bool) -> bool | None:
-    """For tqdm's `disable`: True, or None, which hides a bar only where there is no terminal."""
+    """tqdm's `disable`: True hides the bar, None shows it in a terminal only."""
     return None if progress and sys.stderr else True
 
 
 def _keep(data: bytes, name: str, source: Source) -> None:
-    """Write the file into the first folder that takes it. A bad one of the user's own stays."""
+    """Write the file to the first writable folder, but never over the user's own file."""
     *own, cache = folders(source.name)[:2]
     places, refusals = [folder for folder in own if not (folder / name).exists()], []
     for folder in [*places, cache]:
@@ -142,7 +140,7 @@ def _keep(data: bytes, name: str, source: Source) -> None:
             return
         except OSError as error:
             refusals.append(f"{folder} ({_reason(error)})")
-    warnings.warn(f"{source.name} can't be kept in {' or '.join(refusals)}", stacklevel=3)
+    warnings.warn(f"{source.name} can't be saved in {' or '.join(refusals)}", stacklevel=3)
 
 
 def _reason(error: Exception) -> str:
@@ -151,12 +149,12 @@ def _reason(error: Exception) -> str:
 
 def _report(source: Source, name: str, failures: Mapping[str, str]) -> str:
     places = folders(source.name)
-    why = "; ".join(dict.fromkeys(failures[m] for m in source.mirrors)) or "none is known"
+    why = "; ".join(dict.fromkeys(failures[m] for m in source.mirrors)) or "no mirror is known"
     tried = "".join(f"\n  looked in {folder}" for folder in places)
     tried += "".join(f"\n  tried {place}: {reason}" for place, reason in failures.items())
-    return f"""{source.name}: no folder has {name}, and no mirror gave it ({why}){tried}
-Three ways on:
+    return f"""{source.name}: {name} was not found in a local folder or on a mirror ({why}){tried}
+To continue, do one of the following:
   1. put {", ".join(source.checksums)},
-     as they are or with .gz, into {places[0]}
-  2. set TINYGEN_DATA to a folder that has them, itself or in {source.name}
-  3. do with the built-in digits: `data.digits`, or `--data digits` with the examples"""
+     with or without .gz, into {places[0]}
+  2. set TINYGEN_DATA to a folder that has them, or that has a folder {source.name} with them
+  3. use the built-in synthetic digits: `data.digits`, or `--data digits` in the examples"""

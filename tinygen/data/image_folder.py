@@ -1,9 +1,9 @@
-"""Pictures of your own as one array: from a folder of PNG and JPEG files, or a .npy or .npz file.
+"""Your own pictures as one array: from a folder of image files, or a .npy or .npz file.
 
     images, labels, names, skipped = pictures("my_photos", size=64)
 
-A picture in a folder is turned as its camera says, laid on white where it is transparent, cropped
-to its central square, and resized. What can't be read is named, and left out.
+Pictures in a folder are rotated as their EXIF data says, put on a white background if transparent,
+cropped to the central square, and resized. Unreadable files are skipped with a warning.
 """
 
 import functools
@@ -22,15 +22,15 @@ from tinygen.data.fetch import no_bar
 __all__ = ["Pictures", "pictures", "resize"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # Pillow's, and no program to run
-MANY = 500  # images of an array that are worked on at a time: floats of all need much room
-NAMED = 5  # how many files that can't be read are named
+FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # no EPS, which runs a program
+MANY = 500  # images of an array that are processed at once, to save memory
+NAMED = 5  # unreadable files in a warning
 
 
 class Pictures(NamedTuple):
-    """Images (N, H, W, C), float32 in [0, 1], and where they have classes the number of each.
+    """Images (N, H, W, C), float32 in [0, 1], and their labels (N,), or None without classes.
 
-    `names[k]` is what class k is called; `skipped` are the files left out, each with why.
+    `names[k]` is the name of class k. `skipped` lists the unreadable files, each with the reason.
     """
 
     images: Array
@@ -40,12 +40,11 @@ class Pictures(NamedTuple):
 
 
 def pictures(path: str | Path, size: int | None = None, *, progress: bool = False) -> Pictures:
-    """All pictures of a folder, or of a .npy or .npz file, cropped to squares of `size` × `size`
+    """The pictures in a folder, a .npy or a .npz file, cropped and resized to `size` × `size`
 
-    Without `size` they stay as they are, and must be of one size. If all are grey there is one
-    channel. A folder's sub-folders are the classes, in the order of their names; what is hidden, or
-    no picture by its name, is passed over. A .npz file has `images`, and may have `labels`; arrays
-    are (N, H, W) or (N, H, W, C), bytes or floats from 0 to 1. `progress` shows a bar in terminals.
+    Without `size` all must have the same size. Sub-folders are the classes, in alphabetical order.
+    Hidden and other files are ignored. A .npz file has `images` and perhaps `labels`. Arrays are
+    (N, H, W) or (N, H, W, C), bytes or floats from 0 to 1. `progress` shows a bar in a terminal.
     """
     whole("pictures", 1, size=1 if size is None else size)
     path = Path(path).expanduser()
@@ -55,32 +54,32 @@ def pictures(path: str | Path, size: int | None = None, *, progress: bool = Fals
 def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
     from tqdm import tqdm
 
-    # as "**" says: hidden ones are passed over, and links to folders are followed
+    # "**" skips hidden files and follows links to folders
     paths = (Path(name) for name in glob.glob("**", root_dir=folder, recursive=True))
     files = sorted(p for p in paths if p.suffix.lower() in SUFFIXES and (folder / p).is_file())
     names = sorted({file.parts[0] for file in files if len(file.parts) > 1})
     loose = [file for file in files if len(file.parts) == 1]
-    if names and loose:  # of which class, or of how many, were they? Any guess may be wrong
-        raise ValueError(f"pictures: {loose[0]} lies beside the folders {', '.join(names)}")
+    if names and loose:  # loose pictures have no class
+        raise ValueError(f"pictures: {loose[0]} is not in a class folder: {', '.join(names)}")
     read: list[Array] = []
     labels, skipped = [], []
     for file in tqdm(files, "reading", unit=" files", disable=no_bar(progress)):
         try:
             x = _square(_read(folder / file), size)
-        except Exception as error:  # broken files make it raise nearly anything
+        except Exception as error:  # broken files can raise almost anything
             skipped.append(f"{file} ({str(error) or type(error).__name__})")
             continue
         if read and x.shape[:2] != read[0].shape[:2]:
             sizes = f"{read[0].shape[:2]} and {x.shape[:2]} in {folder}"
-            raise ValueError(f"pictures: expected `size`, as there are sizes {sizes}")
+            raise ValueError(f"pictures: expected `size`, as the pictures differ: {sizes}")
         read.append(x)
         labels.append(names.index(file.parts[0]) if names else 0)
     if skipped:
         text = f"{len(skipped)} of {len(files)} files could not be read: "
         warnings.warn(text + ", ".join(skipped[:NAMED]), stacklevel=3)
     if not read:
-        raise ValueError(f"pictures: expected pictures in {folder}, got {len(files)} files")
-    shape = np.broadcast_shapes(*(x.shape for x in read))  # where one has colours all have three
+        raise ValueError(f"pictures: no readable picture in {folder} ({len(files)} image files)")
+    shape = np.broadcast_shapes(*(x.shape for x in read))  # three channels if one has colours
     images = np.stack([np.broadcast_to(x, shape) for x in read])
     numbers = np.array(labels, np.int64) if names else None
     return Pictures(images, numbers, tuple(names), tuple(skipped))
@@ -117,16 +116,16 @@ def _from_arrays(path: Path, size: int | None) -> Pictures:
 
 
 def _scaled(x: Array) -> Array:
-    """As float32 from 0 to 1; unsigned integers are divided by the largest that there can be."""
+    """As float32 in [0, 1]; unsigned integers are divided by their type's maximum."""
     if x.dtype.kind == "u":
         return x / np.float32(np.iinfo(x.dtype).max)
-    if x.dtype.kind not in "bf" or not (x.min() >= 0 and x.max() <= 1):  # a nan is not
+    if x.dtype.kind not in "bf" or not (x.min() >= 0 and x.max() <= 1):  # rejects NaN too
         raise ValueError(f"expected bytes or floats 0 to 1, got {x.dtype} [{x.min()}, {x.max()}]")
     return x.astype(np.float32, copy=False)
 
 
 def _square(x: Array, size: int | None) -> Array:
-    """The central square of (…, H, W, C), resized to `size`; or all of it where that is None."""
+    """The central square of (…, H, W, C), resized to `size`; all of it if that is None."""
     H, W = x.shape[-3:-1]
     side = min(H, W)
     i, j = (H - side) // 2, (W - side) // 2
@@ -134,10 +133,9 @@ def _square(x: Array, size: int | None) -> Array:
 
 
 def resize(images: Array | Tensor, size: int | tuple[int, int]) -> Array:
-    """R x Sᵀ: images (…, H, W, C) in another size, `size` × `size` or (height, width)
+    """R x Sᵀ: images (…, H, W, C) resized to `size` × `size`, or to (height, width)
 
-    R and S take weighted means, of rows and of columns. A smaller image's pixel is the mean over
-    the area that it covers; a larger image's pixel lies on the line between the two nearest.
+    R and S average over the area of each new pixel, or interpolate linearly to enlarge.
     """
     x = to_numpy(images.data if isinstance(images, Tensor) else images)
     if x.dtype.kind != "f" or x.ndim < 3:
@@ -149,13 +147,13 @@ def resize(images: Array | Tensor, size: int | tuple[int, int]) -> Array:
         return x.copy()
     rows = _means(H, h, x.dtype) @ x.reshape(*N, H, W * C)  # (…, h, W·C)
     y: Array = _means(W, w, x.dtype) @ rows.reshape(*N, h, W, C)  # (…, h, w, C)
-    # a mean lies between the least and the largest; a rounded one may pass them by a hair
+    # rounding can push a mean slightly past the extremes
     return y.clip(x.min(), x.max(), out=y) if y.size else y
 
 
 @functools.lru_cache(maxsize=64)
 def _means(n: int, m: int, dtype: np.dtype[Any]) -> Array:
-    """The matrix (m, n) that makes m pixels of n. Pixel j is the interval from j to j + 1."""
+    """The matrix (m, n) from n pixels to m. Pixel j is the interval from j to j + 1."""
     if m <= n:
         edges = np.arange(m + 1) * (n / m)  # of the new pixels
         covered = np.clip(edges[:, None] - np.arange(n), 0, 1)  # of each pixel, left of an edge

@@ -1,9 +1,8 @@
-"""Sets of points in the plane: what a generative model has learnt can be seen, and often computed.
+"""Point sets in the plane, where a model's errors can be seen, and often computed.
 
     points, labels = ring(10_000, rng=np.random.default_rng(0))
 
-Every set has as many points of each label as can be, in random order. The numbers of `ring` and
-`grid` are those of PacGAN's experiments (Lin et al. 2018, section 4.1).
+Labels are balanced, in random order. `ring` and `grid` are PacGAN's (Lin et al. 2018, section 4.1).
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ def ring_means(modes: int = 8, radius: float = 1.0) -> Array:
 
 
 def grid_means(side: int = 5, spacing: float = 2.0) -> Array:
-    """The points of a square lattice about 0, `side` × `side` of them, row by row"""
+    """The `side` × `side` points of a square lattice centred on 0, row by row"""
     ticks = spacing * (np.arange(side) - (side - 1) / 2)
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
 
 def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
-    """x = μₖ + σ ε, ε ~ N(0, I), every mode k as likely as another; the label is k."""
+    """x = μₖ + σ ε, ε ~ N(0, I), with balanced modes k; the label is k."""
     mu = _plane("mixture", "means", means)
     labels = balanced("mixture", n, len(mu), rng)
     x = mu[labels] + std * rng.standard_normal((n, 2))
@@ -50,29 +49,29 @@ def mixture(n: int, means: ArrayLike, std: float, *, rng: Rng) -> Points:
 
 
 def log_density(x: ArrayLike, means: ArrayLike, std: float) -> Array:
-    """log 1/K Σₖ N(x; μₖ, σ² I) at points x (n, 2): that of `mixture`, (n,), in float64"""
+    """log 1/K Σₖ N(x; μₖ, σ² I), the log density of `mixture` at points x (n, 2), in float64"""
     expect("log_density", "> 0", std=std)
     x, mu = _plane("log_density", "x", x), _plane("log_density", "means", means)
     square = ((x[:, None] - mu) ** 2).sum(axis=2)  # (n, K)
-    nearest = square.min(axis=1, keepdims=True)  # its term is the greatest: taken out of the sum
+    nearest = square.min(axis=1, keepdims=True)  # factor out its term, the largest
     rest = np.exp((nearest - square) / (2 * std**2)).mean(axis=1)
     return np.log(rest) - nearest[:, 0] / (2 * std**2) - math.log(2 * math.pi * std**2)
 
 
 def ring(n: int, *, rng: Rng, modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Points:
-    """Gaussians of deviation `std` on a circle, at `ring_means(modes, radius)`"""
+    """Gaussians of standard deviation `std` on a circle, at `ring_means(modes, radius)`"""
     return mixture(n, ring_means(modes, radius), std, rng=rng)
 
 
 def grid(n: int, *, rng: Rng, side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Points:
-    """Gaussians of deviation `std` on a lattice, at `grid_means(side, spacing)`"""
+    """Gaussians of standard deviation `std` on a lattice, at `grid_means(side, spacing)`"""
     return mixture(n, grid_means(side, spacing), std, rng=rng)
 
 
 def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
-    """Two half circles, each with an end inside the other: t ~ U(0, π), and N(0, noise²) added
+    """Two interleaved half circles, plus noise N(0, noise²)
 
-    Label 0 is (cos t, sin t), label 1 is (1 − cos t, ½ − sin t).
+    With t ~ U(0, π), label 0 is (cos t, sin t) and label 1 is (1 − cos t, ½ − sin t).
     """
     labels = balanced("moons", n, 2, rng)
     upper = _on_circle(rng.uniform(0, math.pi, n))
@@ -81,9 +80,9 @@ def moons(n: int, *, rng: Rng, noise: float = 0.1) -> Points:
 
 
 def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float = 0.02) -> Points:
-    """Spirals from the middle to a circle of radius 1, and N(0, noise²) added; one arm each label
+    """Spirals from the centre to radius 1, one arm per label, plus noise N(0, noise²)
 
-    r ~ √U(0, 1), as if evenly over the disc, at the angle 2π (turns·r + k/arms).
+    r ~ √U(0, 1), as for a uniform disc, at the angle 2π (turns·r + k/arms).
     """
     labels = balanced("swirl", n, arms, rng)
     r = np.sqrt(rng.random(n))
@@ -92,7 +91,7 @@ def swirl(n: int, *, rng: Rng, arms: int = 2, turns: float = 1.5, noise: float =
 
 
 def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
-    """Gaussians beside the middle, bent into a wheel's arms (Johnson et al. 2016)
+    """Gaussians beside the centre, bent into the arms of a pinwheel (Johnson et al. 2016)
 
     (u, v) ~ N((1, 0), diag(0.3², 0.1²)), turned by 2πk/arms + twist·eᵘ; the label is k.
     """
@@ -105,9 +104,9 @@ def pinwheel(n: int, *, rng: Rng, arms: int = 5, twist: float = 0.25) -> Points:
 
 
 def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
-    """Evenly over the dark squares of a board about 0, `side` × `side` of them, each 1 × 1
+    """Uniform on the dark squares of a board of `side` × `side` unit squares, centred on 0
 
-    The lower left one is dark. The label counts the dark squares from there, row by row.
+    The lower left square is dark. Labels number the dark squares from there, row by row.
     """
     corners = _dark("checkerboard", side)
     labels = balanced("checkerboard", n, len(corners), rng)
@@ -115,7 +114,7 @@ def checkerboard(n: int, *, rng: Rng, side: int = 4) -> Points:
 
 
 def checkerboard_log_density(x: ArrayLike, side: int = 4) -> Array:
-    """−log(number of dark squares) at points x (n, 2) in one, else −∞: (n,), in float64"""
+    """−log(number of dark squares) at points x (n, 2) in one, otherwise −∞, in float64"""
     x, corners = _plane("checkerboard_log_density", "x", x), _dark("checkerboard_log_density", side)
     square = np.floor(x + side / 2)  # column and row
     dark = (square.sum(axis=1) % 2 == 0) & ((square >= 0) & (square < side)).all(axis=1)
@@ -141,15 +140,15 @@ def _plane(owner: str, name: str, points: ArrayLike) -> Array:
 
 
 def balanced(owner: str, n: int, kinds: int, rng: Rng) -> Array:
-    """n labels from 0 to kinds − 1 in random order, of each as many as of another, or one more"""
+    """n labels from 0 to kinds − 1 in random order, with counts that differ by at most one"""
     whole(owner, 0, n=n)
     whole(owner, 1, labels=kinds)
-    # of which there is one more is drawn too, so that a single label is any of them
+    # which labels get one more is random too, so that a single label can be any of them
     return generator(owner, rng).permutation(rng.permutation(kinds)[np.arange(n) % kinds])
 
 
 class PlaneSet(NamedTuple):
-    """`draw(n, rng=rng)`; `log_density(x)`, if it is known; means and deviation of a mixture."""
+    """`draw(n, rng=rng)`, `log_density(x)` if known, and the means and std of a mixture."""
 
     draw: Callable[..., Points]
     log_density: Callable[[ArrayLike], Array] | None = None
@@ -161,7 +160,7 @@ def _mixture_set(means: ArrayLike, std: float) -> PlaneSet:
     return PlaneSet(partial(mixture, **modes), partial(log_density, **modes), modes)
 
 
-SETS = {  # all about as large as the noise
+SETS = {  # all about as large as the noise N(0, I)
     "ring": _mixture_set(ring_means(8, 1.5), 0.1),
     "grid": _mixture_set(grid_means(5, 0.75), 0.06),
     "mixture": _mixture_set([[-1.2, -0.8], [0.2, 1.3], [0.5, -1.0], [1.4, 0.6]], 0.35),

@@ -1,7 +1,6 @@
-"""Sets of images by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder's path.
+"""Image sets by name: `load("mnist")`, "fashion", "digits", "shapes", or a folder's path.
 
-MNIST and Fashion-MNIST, 70,000 labelled grey images of 28 × 28 each, are published as four files of
-a simple format, IDX: `read_idx` is all of it.
+MNIST and Fashion-MNIST each have 70,000 labelled 28 × 28 images, published as four IDX files.
 """
 
 import math
@@ -23,8 +22,8 @@ from tinygen.data.synthetic_shapes import shapes
 __all__ = ["NotFound", "have", "load", "read_idx"]
 
 NAMES = ("mnist", "fashion", "digits", "shapes")
-DRAWN = {"digits": (60_000, 10_000), "shapes": (10_000, 1_666)}  # if nobody says how many
-HELD_OUT = 10  # one in so many of your own pictures is for testing
+SYNTHETIC = {"digits": (60_000, 10_000), "shapes": (10_000, 1_666)}  # default sizes
+HELD_OUT = 10  # one in 10 of your own pictures is for testing
 GOOGLE = "https://storage.googleapis.com"
 FILES = [f"{part}-{x}-ubyte" for part in ("train", "t10k") for x in ("images-idx3", "labels-idx1")]
 SOURCES = {
@@ -45,7 +44,7 @@ SOURCES = {
             f"{GOOGLE}/tensorflow/tf-keras-datasets/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
-        {  # MD5 is what its authors publish: enough against accidents, not against forgery
+        {  # its authors publish MD5: enough against accidents, not against forgery
             FILES[0]: "md5:f4a8712d7a061bf5bd6d2ca38dc4d50a",
             FILES[1]: "md5:9018921c3c673c538a1fc5bad174d6f9",
             FILES[2]: "md5:8181f5470baa50b63fa0f6fddb340f0a",
@@ -56,7 +55,7 @@ SOURCES = {
 
 
 class NotFound(ValueError):
-    """No set of images has this name, and no folder."""
+    """No image set and no folder has this name."""
 
 
 def load(
@@ -67,20 +66,20 @@ def load(
     size: int = 64,
     progress: bool = False,
 ) -> tuple[Labelled, Labelled]:
-    """The images to learn from and those to be judged by, of a set by its name, or of a folder
+    """The training and test images of a set by its name, or of a folder
 
-    "mnist" and "fashion" are found or downloaded; "digits" and "shapes" are drawn. Anything else is
-    the path of your own pictures, one in ten of which is for testing. `train` and `test` say how
-    many to take at most, or to draw: for the same numbers the same images each time. `size` is the
+    "mnist" and "fashion" are found locally or downloaded, "digits" and "shapes" are generated. Any
+    other name is the path of your own pictures, one in ten for testing. `train` and `test` are the
+    numbers of images, or all if there are fewer; equal numbers give equal images. `size` is the
     side of shapes and of your own pictures. `progress` shows a bar in a terminal.
     """
     whole("load", 0, train=0 if train is None else train, test=0 if test is None else test)
     if name in SOURCES:
         sets: Any = _published(name, progress)
-    elif name in DRAWN:
+    elif name in SYNTHETIC:
         draw: Any = digits if name == "digits" else partial(shapes, size=size)
         sets = [
-            draw(DRAWN[name][seed] if n is None else n, rng=np.random.default_rng(seed))
+            draw(SYNTHETIC[name][seed] if n is None else n, rng=np.random.default_rng(seed))
             for seed, n in enumerate((train, test))
         ]
     elif name and Path(name).exists():
@@ -102,24 +101,23 @@ def _published(name: str, progress: bool) -> list[tuple[Array, Array]]:
 def _split(x: Array, y: Array | None) -> list[tuple[Array, Array | None]]:
     order, count = np.random.default_rng(0).permutation(len(x)), max(1, len(x) // HELD_OUT)
     if len(x) < 2:
-        raise ValueError("load: expected at least 2 pictures, to learn from and to test on, got 1")
+        raise ValueError("load: expected at least 2 pictures, for training and for testing, got 1")
     return [(x[part], None if y is None else y[part]) for part in (order[count:], order[:count])]
 
 
 def have(name: str = "mnist") -> bool:
-    """Whether `load` would need no network. It takes about as long as `load` itself."""
+    """Whether `load` works without a network; this takes about as long as `load` itself."""
     return at_hand(SOURCES[name])
 
 
 def read_idx(data: bytes, axes: int, name: str = "data") -> Array:
-    """The array of bytes in an IDX file with so many axes. `name` is what errors call the file.
+    """The uint8 array in an IDX file with this number of axes; errors call the file `name`.
 
-    The file is four bytes, 0, 0, 8 (for unsigned bytes as entries) and the number of axes; then the
-    size of each axis, as four bytes with the highest first; then the entries, and nothing more.
+    The bytes: 0, 0, 8 (for uint8), the number of axes; their lengths, big-endian; the elements.
     """
     start = 4 + 4 * axes
     shape = struct.unpack_from(f">{axes}I", data, 4) if len(data) >= start else ()
     if data[:4] != bytes([0, 0, 8, axes]) or len(data) != start + math.prod(shape):
         begin = data[:start].hex(" ")
-        raise ValueError(f"{name}: expected {axes} axes of bytes, got {len(data)} bytes, {begin} …")
+        raise ValueError(f"{name}: expected IDX with {axes} axes, got {len(data)} bytes, {begin} …")
     return np.frombuffer(data, np.uint8)[start:].reshape(shape)

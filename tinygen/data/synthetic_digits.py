@@ -1,14 +1,13 @@
-"""Digits that look handwritten, drawn from strokes: a set like MNIST that needs no download.
+"""Synthetic handwritten digits, drawn from strokes: a set like MNIST that needs no download.
 
     images, labels = digits(60_000, rng=np.random.default_rng(0))
 
-A digit begins as a skeleton, a few points that a pen is drawn towards. The points are jittered and
-a smooth curve is laid along them; the plane is bent, turned, slanted and stretched. Then the digit
-is set as MNIST's are: scaled into 20 × 20 pixels, and its ink's centre of mass moved to the middle
-of 28 × 28.
+A digit starts as a skeleton, the control points of a smooth curve. The points are jittered, and the
+curve is bent, rotated, slanted and stretched. As in MNIST, the digit is then scaled into 20 × 20
+pixels, and its centre of mass is moved to the middle of 28 × 28.
 
-Every step is done for a block of n digits at once. A curve has S straight segments, of which
-`ends` (n, 2S, 2) holds where each begins, then where each ends: x to the right, y down.
+Each function handles a block of n digits at once. A curve has S straight segments. `ends`
+(n, 2S, 2) has the points where they start, then where they end: x to the right, y down.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from tinygen.data.points_2d import balanced
 
 __all__ = ["SKELETONS", "digits"]
 
-SIZE, BOX = 28, 20  # the side of the image, and of the box that the ink is scaled into
-CANVAS = BOX + 2  # the side of what is drawn on, before it is placed in the image
+SIZE, BOX = 28, 20  # side of the image, and of the box that the digit is scaled into
+CANVAS = BOX + 2  # side of the drawing, before it is placed in the image
 S = 40  # segments in a curve
-SOFTNESS = 1.0  # pixels over which a stroke's edge goes from 1 to 0
-BLOCK = 40  # digits: few enough for the cache. Each block has its own random stream
+SOFTNESS = 1.0  # pixels over which a stroke's edge fades from 1 to 0
+BLOCK = 40  # digits per block, to fit in cache; each block has its own random stream
 
-# For each digit some ways to write it, as points "xy" on a lattice of 10 × 10 with "00" at the top
-# left. A stroke is a smooth curve through its points; "|" lifts the pen, or turns a corner.
+# Several skeletons per digit, as points "xy" on a 10 × 10 lattice with "00" at the top left. A
+# stroke is a smooth curve along its points; "|" starts a new one, elsewhere or at a corner.
 TABLE = """
 50 12 07 49 97 82 40, 71 30 04 28 69 96 82 40 22, 50 12 05 28 59 88 94 72 40 20,
 10 04 17 49 88 94 71 40;
@@ -59,16 +58,16 @@ SKELETONS = {digit: ways.split(",") for digit, ways in enumerate(TABLE.split(";"
 
 
 def digits(n: int, *, rng: Rng, labels: ArrayLike | None = None) -> Labelled:
-    """Draw n digits: as many of each kind as can be, in random order; or those that `labels` says.
+    """Generate n digits: balanced classes in random order, or the given `labels`.
 
-    Ink is 1, paper 0. The state of `rng` alone decides what comes, not the number of threads.
+    Ink is 1, paper 0. Images depend on the state of `rng` only, not on the number of threads.
     """
     kinds = np.asarray(balanced("digits", n, 10, rng) if labels is None else labels)
     if kinds.dtype.kind not in "iu" or not np.isin(kinds, np.arange(10)).all():
         raise ValueError(f"digits: expected `labels` from 0 to 9, got {labels}")
     kinds = np.broadcast_to(kinds, n).astype(np.int64)
     images, starts = np.empty((n, SIZE, SIZE, 1), np.float32), range(0, n, BLOCK)
-    # not rng.spawn: it counts its children beside the state, and a restored state would not know
+    # not rng.spawn, whose count of children is not part of the state that checkpoints save
     streams = np.random.SeedSequence(rng.integers(2**32, size=4).tolist()).spawn(len(starts))
 
     def draw(k: int) -> None:
@@ -83,24 +82,24 @@ def digits(n: int, *, rng: Rng, labels: ArrayLike | None = None) -> Labelled:
 
 
 def _spline(t: Array, K: int) -> Array:
-    """The matrix from K points to a curve drawn towards them, at t from 0 to K − 1: (T, K)
+    """The matrix (T, K) from K points to their uniform cubic B-spline at t from 0 to K − 1
 
-    The uniform cubic B-spline: between p₁ and p₂, with p₀ before and p₃ after them and u in [0, 1],
+    Between p₁ and p₂, with p₀ before and p₃ after them and u in [0, 1], the curve is
     ⅙ [(1 − u)³ p₀ + (3u³ − 6u² + 4) p₁ + (−3u³ + 3u² + 3u + 1) p₂ + u³ p₃]
     """
     i = np.minimum(t.astype(int), K - 2)
     u = t - i
     w = [(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3]
-    # as if the points went straight on, p₋₁ = 2p₀ − p₁: so the curve begins and ends in one
+    # extrapolated points, such as p₋₁ = 2p₀ − p₁, make the curve start and end at a point
     points = np.eye(K + 2, K, -1)
     points[0, :2], points[-1, -2:] = (2, -1), (-1, 2)
     return np.einsum("jt,tjk->tk", np.stack(w) / 6, points[i[:, None] + np.arange(4)])
 
 
 def _skeleton(strokes: str) -> tuple[Array, Array]:
-    """The K different points of a skeleton, (K, 2), and the matrix from them to `ends`, (2S, K)
+    """The K distinct points of a skeleton, (K, 2), and the matrix from them to `ends`, (2S, K)
 
-    Long strokes get more segments. What coincides is one point, so that corners stay closed.
+    Longer strokes get more segments. Equal points are merged, so that corners stay closed.
     """
     names = list(dict.fromkeys(strokes.replace("|", " ").split()))
     points = np.array([[int(name[0]), int(name[1])] for name in names]) / 9
@@ -108,25 +107,25 @@ def _skeleton(strokes: str) -> tuple[Array, Array]:
     lengths = [np.hypot(*np.diff(points[path], axis=0).T).sum() for path in paths]
     marks = np.rint(S * np.cumsum([0, *lengths]) / sum(lengths)).astype(int)
     starts, stops = [], []
-    for path, share in zip(paths, np.diff(marks), strict=True):
-        t = np.linspace(0, len(path) - 1, share + 1)
+    for path, segments in zip(paths, np.diff(marks), strict=True):
+        t = np.linspace(0, len(path) - 1, segments + 1)
         curve = _spline(t, len(path)) @ np.eye(len(names))[path]
         starts.append(curve[:-1])
         stops.append(curve[1:])
     return points.astype(np.float32), np.concatenate(starts + stops).astype(np.float32)
 
 
-# all skeletons, filled up to one K with zeros; how many each digit has, and where they begin
-DRAWN = [_skeleton(strokes) for ways in SKELETONS.values() for strokes in ways]
+# all skeletons, padded with zeros to the same K; each digit's number of them, and its first
+PARSED = [_skeleton(strokes) for ways in SKELETONS.values() for strokes in ways]
 COUNTS = np.array([len(ways) for ways in SKELETONS.values()])
 FIRST = np.cumsum(COUNTS) - COUNTS
-K = max(len(points) for points, _ in DRAWN)
-POINTS = np.stack([np.pad(points, [(0, K - len(points)), (0, 0)]) for points, _ in DRAWN])
-MATRICES = np.stack([np.pad(m, [(0, 0), (0, K - m.shape[1])]) for _, m in DRAWN])
+K = max(len(points) for points, _ in PARSED)
+POINTS = np.stack([np.pad(points, [(0, K - len(points)), (0, 0)]) for points, _ in PARSED])
+MATRICES = np.stack([np.pad(m, [(0, 0), (0, K - m.shape[1])]) for _, m in PARSED])
 
 
 def _curves(labels: Array, rng: Rng) -> Array:
-    """One of the label's skeletons, its points jittered, as a curve"""
+    """A random skeleton of each label, with jittered points, as a curve"""
     which = FIRST[labels] + rng.integers(COUNTS[labels])
     points = POINTS[which]  # (n, K, 2)
     points = points + 0.03 * rng.standard_normal(points.shape, np.float32)
@@ -134,7 +133,7 @@ def _curves(labels: Array, rng: Rng) -> Array:
 
 
 def _bend(ends: Array, rng: Rng) -> Array:
-    """p ← p + a sin(2π (f·p + φ)), three times: waves, mostly longer than the digit is high"""
+    """p ← p + a sin(2π (f·p + φ)), three times: waves, mostly longer than the digit"""
     n = len(ends)
     for _ in range(3):
         a = 0.045 * rng.standard_normal((n, 1, 2), np.float32)
@@ -145,7 +144,7 @@ def _bend(ends: Array, rng: Rng) -> Array:
 
 
 def _tilt(ends: Array, rng: Rng) -> Array:
-    """p ← p A with A = [[w, 0], [−s, 1]] [[cos θ, sin θ], [−sin θ, cos θ]]: width, slant, turn"""
+    """p ← p A with A = [[w, 0], [−s, 1]] [[cos θ, sin θ], [−sin θ, cos θ]]: width, slant, angle"""
     n = len(ends)
     w = 0.75 * np.exp(0.2 * rng.standard_normal(n))
     s = 0.12 + 0.22 * rng.standard_normal(n)
@@ -156,7 +155,7 @@ def _tilt(ends: Array, rng: Rng) -> Array:
 
 
 def _place(ends: Array, radius: Array) -> Array:
-    """Scale what the pen will cover to the box, in the middle of the canvas."""
+    """Scale the digit, with the width of the pen, to the box in the middle of the canvas."""
     low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
     room = BOX - SOFTNESS - 2 * radius[:, None, None]
     scale = room / (high - low).max(axis=2, keepdims=True)
@@ -172,14 +171,14 @@ def _uneven(radius: Array, rng: Rng) -> Array:
 
 
 def _ink(ends: Array, radius: Array) -> Array:
-    """The greatest of clip(½ + (r − d) / softness, 0, 1) over the segments: (n, 22, 22)
+    """The maximum of clip(½ + (r − d) / softness, 0, 1) over the segments: (n, 22, 22)
 
-    d is a pixel's distance from a segment of length L. If the pixel lies s along the segment's line
-    from its start and h beside it, d² = h² + (s − t)², where t is s clipped to [0, L].
+    d is a pixel's distance from a segment of length L. For a pixel at s along the segment's line
+    and h beside it, d² = h² + (s − t)², where t is s clipped to [0, L].
     """
     start, stop = ends[:, :S], ends[:, S:]
     along = stop - start
-    along[..., 0] += 1e-9  # so that a dot has a direction too
+    along[..., 0] += 1e-9  # gives a dot a direction too
     L = np.linalg.norm(along, axis=2, keepdims=True)
     u, v = np.moveaxis(along / L, 2, 0)[..., None]  # the direction
     x, y = np.arange(CANVAS, dtype=np.float32) - np.moveaxis(start, 2, 0)[..., None]  # (n, S, 22)
@@ -192,11 +191,11 @@ def _ink(ends: Array, radius: Array) -> Array:
 
 
 def _centred(ink: Array) -> Array:
-    """The canvas in 28 × 28, its ink's centre of mass, to the nearest pixel, at pixel (14, 14)"""
+    """The canvas in 28 × 28, with its centre of mass within half a pixel of pixel (14, 14)"""
     at, margin = np.arange(CANVAS, dtype=np.float32), SIZE // 2
     mass = ink.sum(axis=(1, 2))
     row, column = ink.sum(axis=2) @ at / mass, ink.sum(axis=1) @ at / mass
     wide = np.pad(ink, [(0, 0), (margin, margin), (margin, margin)])
-    # with a margin of 14, what is at pixel r of the canvas comes to 14 in the window begun at r
+    # with a margin of 14, row r of the canvas is row 14 of the window that starts at r
     windows = sliding_window_view(wide, (SIZE, SIZE), axis=(1, 2))
     return windows[np.arange(len(ink)), np.rint(row).astype(int), np.rint(column).astype(int)]

@@ -1,12 +1,12 @@
-"""Moving pictures: a GIF of grids of images, such as samples through training or a denoising.
+"""Animations: a GIF of image grids, such as samples during training or denoising.
 
     film = Animation(most=60)
     for record in training:
         film.append(samples, f"step {record.step}")
         film.save("samples.gif")
 
-One palette serves all frames, so that no colour flickers: the 256 greys, which are exact, or the
-256 colours that suit all frames together.
+All frames share one palette, so that colours do not flicker: 256 exact greys, or the 256 best
+colours for all frames together.
 """
 
 from __future__ import annotations
@@ -28,34 +28,33 @@ from tinygen.image.style import GREY, INK, PathLike, path_to
 
 __all__ = ["Animation", "animation"]
 
-WIDTH = 600  # pixels, unless one image's own are more
-HOLD = 2000  # ms for the last frame
+WIDTH = 600  # in pixels, unless the images alone are wider
+HOLD = 2000  # ms that the last frame is shown
 
 
 class Animation:
-    """Frames that gather through a run of any length: `append` them, and `save` at any time
+    """The frames of a run of any length: `append` them, and `save` at any time
 
-    A frame is a batch of images (N, H, W, C) with values from 0 to 1, drawn as a grid, or one
-    picture (H, W, 3). At most `most` are kept, as bytes: when they are full, every second is
-    dropped, and from then on only every second that comes is kept, then every fourth and so on. The
-    first and the latest always stay. With `state_dict` a resumed run goes on with what it saw.
+    A frame is a batch of images (N, H, W, C) with values from 0 to 1, shown as a grid, or one
+    picture (H, W, 3). To keep at most `most`, every second one is dropped whenever they are full,
+    but never the first or the latest. `state_dict` lets a resumed run add to them.
     """
 
     def __init__(self, most: int = 100, *, columns: int = 0) -> None:
         whole("Animation", 2, most=most)
         self.most, self.columns = most, columns
-        self.seen, self.every = 0, 1  # frames that came, and of how many one is kept
+        self.seen, self.every = 0, 1  # frames appended; one in `every` is kept
         self._frames: list[tuple[Array, str]] = []  # those kept, and the latest
 
     def append(self, frame: ArrayLike, text: str = "") -> None:
-        """One more frame, with a text for its lower corner, such as the step."""
+        """Add a frame, with a text for its lower corner, such as the step."""
         x = host(frame)
         x = x[None] if x.ndim == 3 and x.shape[-1] == 3 else x
         pixels, _ = as_pixels("Animation.append", x, "frame")
         (N, H, W, _), size = (self._frames[0][0] if self._frames else pixels).shape, pixels.shape
         if size[:3] != (N, H, W):
             raise ValueError(f"Animation.append: expected `frame` ({N}, {H}, {W}, C), got {size}")
-        del self._frames[math.ceil(self.seen / self.every) :]  # the latest, if it is not to stay
+        del self._frames[math.ceil(self.seen / self.every) :]  # the latest, unless it is to be kept
         if self.seen == self.most * self.every:
             self._frames, self.every = self._frames[::2], 2 * self.every
         if (pixels == pixels[..., :1]).all():  # grey: a third of the memory
@@ -67,7 +66,7 @@ class Animation:
         return len(self._frames)
 
     def save(self, where: PathLike, *, fps: float = 10, title: str = "") -> None:
-        """Write the GIF, which loops: `fps` frames a second, 50 at most, and the last for 2 s."""
+        """Write a looping GIF of `fps` frames per second, at most 50; the last stays for 2 s."""
         path = path_to("Animation.save", where, ".gif")
         expect("Animation.save", "> 0", fps=fps)
         if not self._frames:
@@ -80,7 +79,7 @@ class Animation:
             first.save(file, format="GIF", duration=durations, optimize=False, disposal=1, **loop)
 
     def _drawn(self, k: int, title: str) -> Image.Image:
-        """Frame k with its text below and, on the lower edge, a line as long as k is far."""
+        """Frame k with its text and a progress bar below."""
         pixels, text = self._frames[k]
         N, _, W, _ = pixels.shape
         columns = min(N, self.columns or math.ceil(math.sqrt(N)))
@@ -101,7 +100,7 @@ class Animation:
         return frame
 
     def state_dict(self) -> dict[str, Array]:
-        """All that was kept, by name: fit for `np.savez(file, **state)`."""
+        """The kept frames, as arrays for `np.savez(file, **state)`."""
         C = max((pixels.shape[-1] for pixels, _ in self._frames), default=1)
         frames = [np.broadcast_to(pixels, (*pixels.shape[:3], C)) for pixels, _ in self._frames]
         return {
@@ -112,7 +111,7 @@ class Animation:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave. If anything does not fit, nothing is."""
+        """Restore the frames of `state_dict`; after an error nothing has changed."""
         seen, every = int(state["seen"]), int(state["every"])
         texts = np.asarray(state["texts"]).tolist()
         frames = list(zip(np.array(state["frames"]), texts, strict=True))
@@ -124,7 +123,7 @@ class Animation:
 def animation(
     where: PathLike, frames: Iterable[ArrayLike], *, fps: float = 10, title: str = ""
 ) -> None:
-    """A GIF of all frames, each a batch of images (N, H, W, C) drawn as a grid, or one (H, W, 3)"""
+    """A GIF of all frames, each a batch of images (N, H, W, C) shown as a grid, or one (H, W, 3)"""
     pictures = list(frames)
     film = Animation(max(2, len(pictures)))
     for frame in pictures:
@@ -133,11 +132,11 @@ def animation(
 
 
 def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:
-    """Greys as they are; of colours the 256 that suit all frames together."""
+    """Grey frames unchanged; colour frames in one palette of 256 colours."""
     if all(frame.mode == "L" for frame in frames):
         return frames
     frames = [frame.convert("RGB") for frame in frames]
-    few = math.isqrt(len(frames)) + 1  # so that the last, which is held, counts as all others do
+    few = math.isqrt(len(frames)) + 1  # the last frame counts as much as the others together
     parts = [np.asarray(frame)[::few, ::few] for frame in frames] + [np.asarray(frames[-1])]
     pixels = np.concatenate([part.reshape(-1, 3) for part in parts])
     palette = Image.fromarray(pixels[None]).quantize(256)

@@ -1,4 +1,4 @@
-"""Distributions in the plane: point sets, densities, a latent space. A circle is round."""
+"""Distributions in the plane: point sets, densities, a latent space, with equal axis scales."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tinygen.image.style import BLUE, COLOURS, GREY, HALO, INK, ORANGE, Named, P
 
 __all__ = ["density", "plane", "points"]
 
-SIDE = 300  # points along each side at which a density is computed
-MASSES = (0.5, 0.9, 0.99)  # what the contours of a density hold
+SIDE = 300  # points along each side at which a density is evaluated
+MASSES = (0.5, 0.9, 0.99)  # fractions of the mass inside the contours
 BLUES = LinearSegmentedColormap.from_list("blues", ["white", "#cfe3f1", "#5fa3cf", BLUE, "#00375a"])
 SHADE = "#c8c8c8"
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
@@ -30,9 +30,9 @@ def points(
     extent: Extent | None = None,
     title: str = "",
 ) -> None:
-    """Sets of points (n, 2) in panels side by side with the same axes, a dict of them by name
+    """Scatter plots of points (n, 2), or of a dict of point sets, in panels with shared axes
 
-    `truth` (m, 2), what they should look like, is drawn in grey behind each.
+    `truth` (m, 2), points of the true distribution, is plotted in grey behind each.
     """
     named = sets if isinstance(sets, Mapping) else {"": sets}
     clouds = {str(name): _points("points", x, str(name) or "sets") for name, x in named.items()}
@@ -61,11 +61,10 @@ def density(
     extent: Extent | None = None,
     title: str = "",
 ) -> None:
-    """A density over the plane, and samples (n, 2) over it
+    """A density, with contours around 50, 90 and 99 % of the mass, and samples (n, 2) on top
 
-    `f` is a function from points (n, 2) to their densities (n,), or an array (rows, columns) of
-    them with row 0 at the bottom. Contours are drawn about where half, 90 % and 99 % of the mass
-    are. `extent` is (left, right, bottom, top); by default it is the samples' own.
+    `f` maps points (n, 2) to densities (n,), or is an array of densities (rows, columns) with row 0
+    at the bottom. `extent` is (left, right, bottom, top), by default that of the samples.
     """
     cloud = None if samples is None else _points("density", samples, "samples")
     if extent is None:
@@ -98,7 +97,7 @@ def density(
 
 
 def holding(heights: Array, mass: float) -> float:
-    """The height above which this share of all mass lies: the contour that holds it."""
+    """The height above which this fraction of the mass lies: that of its contour."""
     falling = np.sort(heights.ravel())[::-1]
     sums = np.cumsum(falling)
     return float(falling[min(np.searchsorted(sums, mass * sums[-1]), falling.size - 1)])
@@ -109,14 +108,14 @@ def plane(
 ) -> None:
     """Encoded points z (n, 2), coloured by class, with each class's name at its median
 
-    `labels` are ints from 0 up, at most ten different ones; `names` are the classes', in order.
+    `labels` are ints from 0 to 9; `names` are the names of the classes, in order.
     """
     z, labels = _points("plane", z, "z"), host(labels)
     if labels.shape != (len(z),) or not np.isin(labels, range(len(COLOURS))).all():
         got = f"{labels.shape} from {labels.min()} to {labels.max()}"
         raise ValueError(f"plane: expected `labels` ({len(z)},), ints from 0 to 9, got {got}")
     names = names if len(names) else range(len(COLOURS))
-    order = np.random.default_rng(0).permutation(len(z))  # so that no class hides the others
+    order = np.random.default_rng(0).permutation(len(z))  # so that no class covers the others
     with panels("plane", where, (6.4, 5.4), title=title) as (ax,):
         _dots(ax, z[order], color=np.array(COLOURS)[labels[order]], alpha=0.75)
         for k in np.unique(labels):
@@ -129,20 +128,20 @@ def plane(
         ax.set(xlabel="z₁", ylabel="z₂")
 
 
-def _points(owner: str, x: ArrayLike, called: str) -> Array:
+def _points(owner: str, x: ArrayLike, name: str) -> Array:
     x = host(x).astype(np.float64)
     if x.ndim != 2 or x.shape[1] != 2 or not np.isfinite(x).all(axis=1).any():
-        raise ValueError(f"{owner}: expected `{called}` (n, 2), some finite, got {x.shape}")
+        raise ValueError(f"{owner}: expected `{name}` (n, 2), some finite, got {x.shape}")
     return x
 
 
 def middles(low: float, high: float, count: int) -> Array:
-    """The middles of so many equal cells."""
+    """The centres of `count` equal cells."""
     return low + (high - low) * (np.arange(count) + 0.5) / count
 
 
 def _dots(ax: Axes, x: Array, finer: float = 1, **look: Any) -> None:
-    """Points: the more there are, the smaller; those that are not finite are counted."""
+    """A scatter plot, with smaller dots for more points, and the number of those not finite."""
     area = np.clip(10_000 / len(x), 3, 24) / finer  # square points
     ax.set_aspect("equal")
     ax.scatter(x[:, 0], x[:, 1], area, **{"linewidths": 0, **look})

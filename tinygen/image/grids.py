@@ -1,7 +1,6 @@
-"""Images side by side: a grid, named rows, strips from one image to another, a decoded plane.
+"""Image grids: plain, in named rows, as sequences, or of a decoded latent plane.
 
-Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1, or uint8 from 0 to 255. A pixel becomes a
-square of equal ones, as large as makes the picture 800 wide, so that every value can be read back.
+Images are (N, H, W, C), C = 1 or 3, floats from 0 to 1 or uint8, enlarged without interpolation.
 
 Reading order: `grid`, `compare`, `strip`, `manifold`; then `as_pixels` checks images, `tiled` puts
 them side by side, `sheet` adds text and writes the file.
@@ -35,23 +34,22 @@ __all__ = ["compare", "grid", "manifold", "strip"]
 PAPER = 255
 GAP = 2  # pixels between tiles
 MARGIN = 6  # around the picture
-SMALL = 13  # the height of type, in pixels
-HEAD = SMALL + 5  # of a line of labels
-# DejaVu Sans, which comes with matplotlib and which its figures are set in
+SMALL = 13  # font size, in pixels
+HEAD = SMALL + 5  # height of a line of labels
+# DejaVu Sans, matplotlib's default
 FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), SMALL)
-LEGIBLE = 6, 9  # points: texts in an Axes are no smaller, and no larger
-WIDTH = 800  # about what a page shows without shrinking it
-DPI = 128  # a power of two, so that pixels divided by it are exact
+LEGIBLE = 6, 9  # the smallest and the largest font size, in points
+WIDTH = 800  # in pixels, about what a page shows without shrinking it
+DPI = 128  # a power of two, so that dividing pixels by it is exact
 Labels: TypeAlias = Sequence[Any] | Array
 
 
 def grid(
     where: Place, images: ArrayLike, *, columns: int = 0, labels: Labels = (), title: str = ""
 ) -> None:
-    """Images side by side, row by row, each with its label above it if `labels` are given
+    """A grid of images, by default about square, with each image's label above it if given
 
-    There are about as many rows as columns unless `columns` says. A pixel that is NaN or infinite
-    is vermilion, and a line above says how many are.
+    Pixels that are NaN or infinite are vermilion, and the title gives their number.
     """
     pixels, bad = as_pixels("grid", images)
     N, H, W, _ = pixels.shape
@@ -70,10 +68,9 @@ def grid(
 
 
 def compare(where: Place, rows: Named, *, columns: int = 10, title: str = "") -> None:
-    """`compare("rec.png", {"original": x, "β = 1": a, "β = 4": b})`: what belongs together, stacked
+    """`compare("rec.png", {"original": x, "β = 1": a, "β = 4": b})`: one row of images per name
 
-    The images of each name stand in a row, and image k of one below image k of the other. More
-    than `columns` of them go on below, in rows of their own.
+    After `columns` images, the rows continue below.
     """
     pixels, bad = _rows("compare", rows)
     R, N, H, W, C = pixels.shape
@@ -98,9 +95,9 @@ def strip(
     ends: bool = True,
     title: str = "",
 ) -> None:
-    """Images from one to another, in rows (R, T, H, W, C) or a dict of rows by name (T, H, W, C)
+    """Sequences of images in rows (R, T, H, W, C), or a dict of rows (T, H, W, C) by name
 
-    The two ends are framed unless `ends` is False. `labels` are the columns', such as times.
+    The two ends are framed unless `ends` is False. `labels` name the columns, such as times.
     """
     named = rows if isinstance(rows, Mapping) else dict(enumerate(host(rows)))
     pixels, bad = _rows("strip", named)
@@ -123,10 +120,9 @@ def strip(
 def manifold(
     where: Place, decode: Callable[[Array], ArrayLike], *, side: int = 20, title: str = ""
 ) -> None:
-    """The plane of two latent variables as images: `decode` of a side × side grid of z (n, 2)
+    """A latent plane as images: `decode` of a side × side grid of z (n, 2)
 
-    The grid is even in probability: each image stands for the same share of what the prior draws.
-    z₁ grows to the right and z₂ upwards. (Kingma & Welling 2014, figure 4)
+    z has equal prior probability per image, z₁ to the right, z₂ up. (Kingma & Welling 2014, fig. 4)
     """
     whole("manifold", 1, side=side)
     q = quantiles(side)
@@ -146,7 +142,7 @@ def manifold(
 
 
 def quantiles(side: int) -> Array:
-    """z with Φ(z) = ½ / side, 1½ / side, …: the middles of `side` equal shares of a Gaussian"""
+    """z with Φ(z) = ½ / side, 1½ / side, …: the medians of `side` equally likely intervals"""
     return np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
 
 
@@ -158,19 +154,19 @@ def _texts(owner: str, labels: Labels, count: int) -> list[str]:
 
 
 def _rows(owner: str, rows: Mapping[Any, ArrayLike]) -> tuple[Array, int]:
-    """The pixels of named rows (R, N, H, W, 3), and how many values were not finite."""
+    """The pixels of named rows (R, N, H, W, 3), and the number of values that are not finite."""
     if not isinstance(rows, Mapping) or not rows:
         raise TypeError(f"{owner}: expected a dict from names to images, got {type(rows).__name__}")
     sets = [as_pixels(owner, images, str(name)) for name, images in rows.items()]
     return np.stack([pixels for pixels, _ in sets]), sum(bad for _, bad in sets)
 
 
-def as_pixels(owner: str, images: ArrayLike, called: str = "images") -> tuple[Array, int]:
-    """Images as uint8 (N, H, W, 3), and how many of their values were not finite: vermilion."""
+def as_pixels(owner: str, images: ArrayLike, name: str = "images") -> tuple[Array, int]:
+    """Images as uint8 (N, H, W, 3), and the number of values that are not finite (vermilion)."""
     x = host(images)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
         hint = "; images[..., None] adds the channel" if x.ndim == 3 else ""
-        raise ValueError(f"{owner}: expected `{called}` (N, H, W, 1 or 3), got {x.shape}{hint}")
+        raise ValueError(f"{owner}: expected `{name}` (N, H, W, 1 or 3), got {x.shape}{hint}")
     bad = ~np.isfinite(x)
     if x.dtype != np.uint8:
         x = np.floor(np.clip(np.where(bad, 0, x), 0, 1) * 255.0 + 0.5).astype(np.uint8)
@@ -184,12 +180,12 @@ def rgb(colour: str) -> tuple[int, ...]:
 
 
 def fitting(where: Place, width: int) -> int:
-    """The scale at which `width` pixels fit a page, or half of one if they go into an Axes."""
+    """The scale, at most 8, at which `width` pixels fit a page, or half a page in an Axes."""
     return min(max(1, WIDTH // (2 if isinstance(where, Axes) else 1) // width), 8)
 
 
 def tiled(pixels: Array, columns: int, scale: int, gap: int = GAP, head: int = 0) -> Array:
-    """Image k in row k // columns and column k % columns, `gap` apart, `head` free above each."""
+    """Image k in row k // columns and column k % columns, `gap` apart, with `head` above each."""
     large = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     room = ((0, -len(pixels) % columns), (head, gap), (0, gap), (0, 0))
     cells = np.pad(large, room, constant_values=PAPER)  # (rows · columns, h, w, C)
@@ -200,10 +196,9 @@ def tiled(pixels: Array, columns: int, scale: int, gap: int = GAP, head: int = 0
 
 @contextlib.contextmanager
 def sheet(owner: str, where: Place, picture: Array, title: str, bad: int) -> Iterator[Axes]:
-    """An Axes that shows a picture, to put names beside it; then written to a path, as a PNG.
+    """Yield an Axes with the picture, to add names to; then write it to a path as a PNG.
 
-    In the file each pixel of the picture is one pixel. Text is as large as SMALL of them, in an
-    Axes too.
+    Each pixel of the picture is one pixel of the file.
     """
     height, width, _ = picture.shape
     path = None if isinstance(where, Axes) else path_to(owner, where, ".png")
@@ -219,10 +214,10 @@ def sheet(owner: str, where: Place, picture: Array, title: str, bad: int) -> Ite
             yield ax
         lines = [title] if title else []
         lines += [f"{bad:,} values not finite (vermilion)"] * (bad > 0)
-        most = max(20, width // 10) if path else 1000  # letters in a line of the title
+        most = max(20, width // 10) if path else 1000  # characters in a line of the title
         if lines:
             ax.set_title("\n".join(textwrap.fill(line, most) for line in lines))
         if path:
-            low, high = figure.get_tightbbox().get_points() * DPI  # the picture with its texts
+            low, high = figure.get_tightbbox().get_points() * DPI  # of the picture with its text
             box = np.stack([np.floor(low) - MARGIN, np.ceil(high) + MARGIN])
             save(figure, path, dpi=DPI, bbox_inches=Bbox(box / DPI))

@@ -1,7 +1,7 @@
-"""Curves of a run: losses and other numbers by step.
+"""Training curves: losses and other values by step.
 
-A loss by step is noise around a line. `curves` draws both: the values pale, and over them a mean
-of neighbours, whose formula is `smoothed`'s. NaN and infinity leave a gap and a cross.
+`curves` plots noisy values in a pale colour, and their weighted mean, `smoothed`, on top. Values
+that are not finite leave a gap and a cross.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, pane
 __all__ = ["curves", "curves_of", "smoothed"]
 
 Series: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]  # values, or steps and values
-FEW = 40  # values, each of which is then marked by a dot
-BEYOND = 0.5  # per cent of the raw values that may leave the frame at either end
+FEW = 40  # up to this many values are marked by dots
+BEYOND = 0.5  # per cent of the raw values cut off at the top, and at the bottom
 
 
 def curves(
@@ -36,12 +36,11 @@ def curves(
     reference: Mapping[str, float] | None = None,
     title: str = "",
 ) -> None:
-    """Series by step, each under its name: values, or a tuple (steps, values)
+    """Plot named series by step, each an array of values or a tuple (steps, values)
 
-    Over the pale values goes the mean of about `smooth` neighbours; by default a fiftieth of a
-    series or ten, and of less than a hundred values none, as with 1. The y axis is logarithmic if
-    `log`, and by default if all values are positive and the largest is a hundred times the
-    smallest. `reference` names levels to compare with, such as {"2 log 2": 1.386}: dashed lines.
+    `smooth` is the span of `smoothed`: by default n / 50, at least 10, or 1 below 100 values. The y
+    axis is logarithmic if `log`, by default if values are positive and span a factor of 100.
+    `reference`, such as {"2 log 2": 1.386}, names dashed lines.
     """
     if not isinstance(series, Mapping) or not series:
         raise TypeError(f"curves: expected a dict from names to values, got {series!r:.50}")
@@ -57,7 +56,7 @@ def curves(
             values = np.where(shown, values, np.nan)
             span = smooth or (max(10, values.size / 50) if values.size >= 100 else 1)
             noisy = span > 1 and shown.any()
-            if noisy:  # an artist has no say in how far the axes reach; most of its values do
+            if noisy:  # an artist does not set the axis limits; most of its values should
                 pale = {"color": colour, "linewidth": 0.8, "alpha": 0.3 / np.sqrt(len(lines))}
                 ax.add_artist(Line2D(steps, values, **pale))
                 reach = np.nanpercentile(values, [BEYOND, 100 - BEYOND])
@@ -87,44 +86,42 @@ def _series(name: str, line: Series) -> tuple[Array, Array]:
 
 
 def smoothed(values: ArrayLike, span: float) -> Array:
-    """Each value's mean with its neighbours, those k away on either side with weight dᵏ
+    """The mean of each value and its neighbours, with weights dᵏ at a distance of k
 
         mₜ = Σₖ dᵏ (vₜ₋ₖ + vₜ₊ₖ) / Σₖ 2 dᵏ,   d = (span − 1) / (span + 1)
 
-    where a sum counts k = 0 once and goes only as far as there are values, so that no missing one
-    is taken for 0. A mean of what lies behind alone would lag, and draw a falling loss above its
-    own values. Where a value is NaN the mean is too, and its neighbours' means go without it.
+    where k = 0 counts once. Sums omit NaN values, and neighbours beyond the ends. NaN stays NaN. A
+    mean over past values only would lag: it would be above a falling loss.
     """
     v = host(values).astype(np.float64)
     if v.ndim != 1 or not span >= 1:
         raise ValueError(f"smoothed: expected `values` (n,), `span` ≥ 1, got {v.shape}, {span}")
-    d, there = (span - 1) / (span + 1), ~np.isnan(v)
+    d, valid = (span - 1) / (span + 1), ~np.isnan(v)
 
-    def behind(x: Array) -> Array:
+    def past(x: Array) -> Array:
         """sₜ = xₜ + d sₜ₋₁"""
         return np.array(list(itertools.accumulate(x.tolist(), lambda s, value: value + d * s)))
 
     def both(x: Array) -> Array:
-        return behind(x) + behind(x[::-1])[::-1] - x  # what is at t itself is in both
+        return past(x) + past(x[::-1])[::-1] - x  # the value at t is in both
 
-    total, weight = both(np.where(there, v, 0.0)), both(there.astype(float))
-    return np.where(there, total / np.where(there, weight, 1), np.nan)
+    total, weight = both(np.where(valid, v, 0.0)), both(valid.astype(float))
+    return np.where(valid, total / np.where(valid, weight, 1), np.nan)
 
 
 def curves_of(
     where: Place, log_csv: PathLike, *, names: Sequence[str] | None = None, title: str = ""
 ) -> None:
-    """The curves in a run's `log.csv`, whose first line is `step,epoch,seconds,<names…>`
+    """Plot the curves in a run's `log.csv`, whose first line is `step,epoch,seconds,<names…>`
 
-    `names` chooses columns and their order. Those whose sizes differ by more than a factor of ten
-    get panels of their own. What never changes, such as the loss at which a game is at rest, is a
-    dashed line beside others.
+    `names` selects and orders the columns. Those that differ by more than a factor of ten get
+    separate panels. Constants, such as a loss at equilibrium, are dashed lines beside others.
     """
     with open(log_csv, newline="", encoding="utf-8") as file:
-        # a run that was killed may have left half of a last line
+        # a killed run may leave an incomplete last line
         rows = [row for row in csv.DictReader(file) if None not in row.values()]
     columns = [name for name in rows[0] if name not in ("step", "epoch", "seconds")] if rows else []
-    groups: dict[float, dict[str, Any]] = {}  # by the size of their first line
+    groups: dict[float, dict[str, Any]] = {}  # by the size of their first column
     for name in columns if names is None else names:
         if rows and not {"step", name} <= rows[0].keys():
             raise ValueError(f"curves_of: expected columns step, {name}, got {', '.join(rows[0])}")

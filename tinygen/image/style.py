@@ -1,8 +1,7 @@
-"""The house style of every picture: its colours, its type and quiet grid, and how one is saved.
+"""The style of all plots: colours, fonts, grid, and saving.
 
-The colours are Okabe & Ito's (2008), which the colour-blind can tell apart, and four more: the ten
-differ by 16 units of CIELAB or more for any common kind of colour vision. No picture opens a
-window, and no setting of matplotlib's is left changed.
+The colours are those of Okabe & Ito (2008) and four more. Any two differ by at least 16 units of
+CIELAB for every common kind of colour vision. No window opens, and no matplotlib setting changes.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from tinygen._files import replacing
 from tinygen._types import ArrayLike
 
 PathLike: TypeAlias = str | os.PathLike[str]
-Place: TypeAlias = PathLike | Axes  # where a picture goes
+Place: TypeAlias = PathLike | Axes  # where to plot
 Named: TypeAlias = Mapping[str, ArrayLike]
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 RED, SKY, PURPLE = "#D55E00", "#56B4E9", "#CC79A7"
 INK, GREY, PALE = "#333333", "#757575", "#e6e6e6"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, "#9933FF", "#BBDD88", "#663300")
-HALO = (withStroke(linewidth=3, foreground="white"),)  # around what is drawn over something else
+HALO = (withStroke(linewidth=3, foreground="white"),)  # an outline for text and lines over others
 
 STYLE: dict[str, Any] = {
     **dict.fromkeys(("axes.titlesize", "figure.titlesize"), 11),
@@ -49,12 +48,12 @@ STYLE: dict[str, Any] = {
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that makes room for its labels itself."""
+    """An empty figure, of this size in inches, that makes room for its labels."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def bare(ax: Axes) -> Axes:
-    """An axes for a drawing: no ticks, no grid."""
+    """The Axes without ticks and grid."""
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     return ax
@@ -67,7 +66,7 @@ def note(ax: Axes, text: str) -> None:
 
 
 def path_to(owner: str, where: PathLike, suffix: str) -> Path:
-    """`where` as a path, which must end as the format does."""
+    """`where` as a path, which must end in `suffix`."""
     path = Path(where)
     if path.suffix.lower() != suffix:
         raise ValueError(f"{owner}: expected a path that ends in {suffix}, got {path}")
@@ -84,7 +83,7 @@ def panels(
     title: str = "",
     **options: Any,
 ) -> Iterator[list[Axes]]:
-    """Axes to draw in, which are then written to a path as a PNG; or `where`, if it is an Axes."""
+    """Yield Axes to draw in, then write a PNG to the path; or yield `where` if it is an Axes."""
     if isinstance(where, Axes):
         if rows * columns > 1:
             raise ValueError(f"{owner}: {rows * columns} panels need a path, not one Axes")
@@ -93,7 +92,7 @@ def panels(
             where.set_title(title)
         return
     path = path_to(owner, where, ".png")
-    # from matplotlib's own settings, so that the caller's have no part in it
+    # matplotlib's defaults, not the caller's settings
     with matplotlib.style.context(["default", STYLE]):
         figure = canvas(*size)
         yield list(figure.subplots(rows, columns, squeeze=False, **options).flat)
@@ -103,7 +102,7 @@ def panels(
 
 
 def save(figure: Figure, path: Path, **options: Any) -> None:
-    """As a PNG that says neither time nor version, so that the same drawing is the same bytes."""
+    """Save a PNG without time or version, so that equal figures are equal bytes."""
     options |= {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     with replacing(path) as file:
         figure.savefig(file, format="png", **options)

@@ -1,4 +1,4 @@
-"""Pictures of models of the plane: two densities side by side, paths, frames of an animation."""
+"""Plots of models in the plane: densities side by side, trajectories, animation frames."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tinygen.image.style import BLUE, COLOURS, INK, Place, bare, canvas, panels
 __all__ = ["REACH", "SHADE", "density", "framed", "moment", "ways"]
 
 LogDensity: TypeAlias = Callable[[Array], Array]
-REACH = 2.8  # how far pictures go from the middle
-SIDE = 80  # points along each side of the plane at which a density is computed
+REACH = 2.8  # the axis limits are ±REACH
+SIDE = 80  # points along each side at which a density is evaluated
 
 
 def density(
     where: Place, true_log_p: LogDensity | None, log_p: LogDensity, test: Array, extent: Extent
 ) -> None:
-    """The true density, or points of it where it is not known, and the model's in one scale."""
+    """The true density, or points if it is unknown, beside the model's in the same scale."""
     axis = middles(*extent[:2], SIDE)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2).astype(np.float32)
     learnt = np.exp(log_p(plane)).reshape(SIDE, SIDE)
@@ -43,7 +43,7 @@ def density(
 
 
 def ways(ax: Axes, x: Array) -> None:
-    """Lines through x (T, n, 2) from ○ to ●"""
+    """Trajectories x (T, n, 2), from ○ to ●"""
     sector = np.floor(np.arctan2(x[0, :, 1], x[0, :, 0]) / math.pi * 4).astype(int) % 8
     for k, colour in enumerate(np.array(COLOURS)[sector]):
         ax.plot(*x[:, k].T, color=colour, linewidth=0.9, alpha=0.8)
@@ -51,10 +51,10 @@ def ways(ax: Axes, x: Array) -> None:
         ax.plot(*x[-1, k], "o", color=colour, markersize=4)
 
 
-def moment(text: str, x: ArrayLike, guess: ArrayLike) -> Array:
-    """One picture of the animation: the points, and where each is guessed to go."""
+def moment(text: str, x: ArrayLike, end: ArrayLike) -> Array:
+    """A frame of an animation: the points x, and the predicted end of each."""
     figure = canvas(8, 4.3)
-    parts = zip(figure.subplots(1, 2), (x, guess), (text, "the guess of the end"), strict=True)
+    parts = zip(figure.subplots(1, 2), (x, end), (text, "predicted end"), strict=True)
     for ax, at, title in parts:
         ax.scatter(*host(at).T, s=3, color=BLUE, linewidths=0)
         framed(ax).set_title(title, fontsize=11, color=INK)
@@ -64,6 +64,6 @@ def moment(text: str, x: ArrayLike, guess: ArrayLike) -> Array:
 
 
 def framed(ax: Axes) -> Axes:
-    """The axes without ticks, and as far as REACH on every side."""
+    """The Axes without ticks, with limits ±REACH."""
     bare(ax).set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH))
     return ax

@@ -1,4 +1,4 @@
-"""A training run: a folder with its settings, log and checkpoint, that resumes exactly.
+"""A training run: a folder with settings, log and checkpoint, from which it resumes exactly.
 
 Reading order: run.py, checkpoint.py, folder.py, logbook.py; commandline.py serves the examples.
 """

@@ -1,8 +1,7 @@
-"""A checkpoint: all that a run needs to go on as if it had never been stopped, in one `.npz`.
+"""A checkpoint: all that a run needs to resume exactly, in one `.npz` file.
 
-Each part of a run, a model or an optimiser or a generator, is a few named arrays, `part/name` in
-the file; beside them is one text, `about`. Nothing in it is a pickled object, so to open a
-checkpoint is never to run a stranger's program.
+It has the arrays of each part (a model, an optimiser, a generator), named `part/name`, and a text,
+`about`. Nothing is pickled, so opening a checkpoint never runs a stranger's code.
 """
 
 import json
@@ -20,26 +19,26 @@ FORMAT = "tinygen checkpoint 1"
 
 
 class CheckpointError(ValueError):
-    """The file is damaged, of another program, or of another run than this."""
+    """The file is damaged, or is not a checkpoint, or is from another run."""
 
 
 def save(path: PathLike, parts: Mapping[str, Any], **about: Any) -> None:
-    """Write the state of the parts, and `about`, which must fit into JSON, into one file."""
+    """Write the state of the parts, and `about`, which must be JSON values, to one file."""
     arrays = {f"{part}/{k}": array for part in parts for k, array in state(parts[part]).items()}
     text = json.dumps({"format": FORMAT, "parts": list(parts), **about})
     save_arrays(path, about=text, **arrays)
 
 
 def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> dict[str, Any]:
-    """Put the saved state into the parts, and return `about`; if anything is wrong, into none.
+    """Restore the parts and return `about`; after an error, no part has changed.
 
-    The parts are all that were saved, or `partly` only some of them: the model of another run, say.
+    The parts must be all those saved, or with `partly` some of them, such as another run's model.
     """
     about, arrays = read(path)
     missing = parts.keys() - set(about["parts"])
     if missing or (not partly and len(parts) != len(about["parts"])):
         differ = f"expected {[*parts]}, got {about['parts']}"
-        raise CheckpointError(f"{path} is of another run: {differ}")
+        raise CheckpointError(f"{path} is from another run: {differ}")
     before = {name: state(part) for name, part in parts.items()}
     try:
         for name, part in parts.items():
@@ -53,11 +52,11 @@ def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> d
 
 
 def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Array]]:
-    """What the file says about itself, and its arrays, every byte of them checked."""
+    """The `about` and the arrays of a file, after checking every byte."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():  # reads all of it, and compares checksums
-                raise ValueError(f"{damaged} is not what was written")
+            if damaged := archive.testzip():  # reads everything and compares checksums
+                raise ValueError(f"{damaged} has a wrong checksum")
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         about = json.loads(arrays.pop("about").item())
@@ -66,19 +65,19 @@ def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Array]]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged, or no checkpoint: {error}") from error
+        raise CheckpointError(f"{path} is damaged, or not a checkpoint: {error}") from error
     return about, arrays
 
 
 def state(part: Any) -> dict[str, Any]:
-    """A part's arrays by name; a module's with the generators in it, as dropout has one."""
+    """A part's arrays by name, with those of generators inside a module, such as dropout's."""
     if isinstance(part, np.random.Generator):
         return {"state": state_of(part)}
     return {**part.state_dict(), **{key: state_of(rng) for key, rng in _generators(part)}}
 
 
 def put(part: Any, saved: Mapping[str, Array]) -> None:
-    """Give a part back the arrays that `state` made of it."""
+    """Restore a part from the arrays of `state`."""
     if isinstance(part, np.random.Generator):
         return restore(part, saved["state"])
     generators = dict(_generators(part))

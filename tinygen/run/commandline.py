@@ -1,9 +1,9 @@
-"""The command line that the examples share: few options, the same everywhere.
+"""The command-line options that the examples share.
 
     parser = commandline.parser(__doc__, out="runs/vae_mnist", epochs=10, batch_size=128, lr=1e-3)
     args = commandline.parse(parser, quick={"epochs": 1})
 
-`--quick` and `--resume` bring settings of their own, and what is typed wins over both.
+`--quick` and `--resume` change the defaults. Options on the command line override both.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def parser(
     batch_size: int | None = None,
     lr: float | None = None,
 ) -> ArgumentParser:
-    """The shared options, with these defaults; one whose default is None is left out."""
+    """A parser of the shared options with these defaults; None leaves an option out."""
     first, _, rest = (description or "").strip().partition("\n\n")
     first = " ".join(first.split())
     p = ArgumentParser(None, None, first, rest, formatter_class=RawDescriptionHelpFormatter)
@@ -44,14 +44,14 @@ def parser(
 
     sets = "training data: auto, mnist, fashion, digits, shapes, or a folder of pictures; auto is"
     add("--data", data, str, f"{sets} MNIST if available, otherwise synthetic digits", "SET")
-    add("--epochs", epochs, at_least(0), "passes over the training images")
+    add("--epochs", epochs, at_least(0), "number of passes over the training images")
     add("--batch-size", batch_size, at_least(1), "images per step")
     add("--lr", lr, positive, "learning rate")
     add("--seed", 0, at_least(0), "random seed: the same seed gives the same run")
-    chosen = "NumPy on the processor or CuPy on a GPU (default: $TINYGEN_BACKEND, else numpy)"
+    chosen = "NumPy on the CPU or CuPy on a GPU (default: $TINYGEN_BACKEND, otherwise numpy)"
     p.add_argument("--backend", choices=backend.LIBRARIES, help=chosen)
     add("--out", Path(out), Path, "output folder; an older run in it is renamed")
-    resumed = "continue the run in that folder, with its settings, from its last checkpoint"
+    resumed = "continue the run in the output folder from its last checkpoint, with its settings"
     p.add_argument("--resume", action="store_true", help=resumed)
     add("--samples", 0, at_least(0), "also write N samples to samples.npz", "N")
     smoke = "smoke test: finishes in seconds, with poor results"
@@ -60,16 +60,16 @@ def parser(
 
 
 def add_subsets(parser: ArgumentParser) -> None:
-    """Options for a part of the images: `--train N` and `--test-images N`."""
+    """Add `--train N` and `--test-images N`, which limit the number of images."""
     for name, images in (("--train", "training"), ("--test-images", "held-out")):
-        help = f"{images} images, at most (default: all)"
+        help = f"maximum number of {images} images (default: all)"
         parser.add_argument(name, type=at_least(2), metavar="N", help=help)
 
 
 def parse(
     parser: ArgumentParser, argv: Sequence[str] | None = None, *, quick: Mapping[str, Any] = {}
 ) -> Namespace:
-    """The settings of this run; `--backend` is chosen, and what `--data auto` stands for."""
+    """The settings of this run, with `--data auto` resolved and the backend of `--backend` set."""
     args, saved = parser.parse_args(argv), dict[str, Any]()
     if args.resume:
         saved = read_config(args.out)["settings"]
@@ -77,8 +77,8 @@ def parse(
         parser.set_defaults(**{name: saved[name] for name in names})
     elif args.quick:
         parser.set_defaults(**quick)
-    args = parser.parse_args(argv)  # again: what is typed wins over these defaults
-    if "data" in args:  # a run that is resumed has the set that auto was when it began
+    args = parser.parse_args(argv)  # again, as options override the new defaults
+    if "data" in args:  # a resumed run keeps the set that auto was when it began
         args.data = choose(saved.get("data", "auto") if args.data == "auto" else args.data)
     if args.backend:
         try:
@@ -89,7 +89,7 @@ def parse(
 
 
 def choose(name: str) -> str:
-    """The set that `--data` names: for "auto" MNIST if it is available, otherwise "digits"."""
+    """The set that `--data` names: for "auto" MNIST if available, otherwise "digits"."""
     wanted = "mnist" if name == "auto" else name
     try:
         if wanted in sets.SOURCES and not sets.have(wanted):
@@ -105,11 +105,8 @@ def choose(name: str) -> str:
 
 
 def main(program: Callable[[], int | None]) -> None:
-    """Run the program, and end with its exit status.
-
-    An error that says all that there is to say is shown without the traceback; Ctrl-C ends quietly.
-    """
-    backend.keep_memory()  # for speed: the process is the program's own
+    """Run the program and exit with its status; expected errors are shown without a traceback."""
+    backend.keep_memory()  # for speed; this affects the whole process
     try:
         sys.exit(program())
     except KeyboardInterrupt:
@@ -119,15 +116,14 @@ def main(program: Callable[[], int | None]) -> None:
 
 
 def at_least(least: float) -> Callable[[str], Any]:
-    """An option's type: a number from `least` on, and a whole one if that is an int."""
-    kind = "whole number" if isinstance(least, int) else "number"
-    expected = f"{kind} from {least:g} on"
+    """An argparse type: a number ≥ `least`, and an integer if `least` is an int."""
+    expected = f"{'whole number' if isinstance(least, int) else 'number'} ≥ {least:g}"
     return lambda text: _number(text, type(least), lambda x: least <= x < math.inf, expected)
 
 
 def positive(text: str) -> float:
-    """An option's type: a number above 0."""
-    return _number(text, float, lambda x: 0 < x < math.inf, "number above 0")
+    """An argparse type: a number > 0."""
+    return _number(text, float, lambda x: 0 < x < math.inf, "number > 0")
 
 
 def _number(text: str, of: Any, accepts: Callable[[float], bool], expected: str) -> Any:

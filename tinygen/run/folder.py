@@ -1,7 +1,6 @@
-"""The folder of a run: `config.json`, a lock while the run goes on, and room for a new one.
+"""The folder of a run: `config.json`, a lock during the run, and the renaming of older runs.
 
-A run's settings belong to its checkpoint, so one that is resumed with others is refused, but for
-those that change nothing of what it has computed so far.
+A resumed run must have the settings of its checkpoint, except those that do not affect past steps.
 """
 
 import itertools
@@ -21,29 +20,26 @@ from tinygen.autograd import backend
 __all__ = ["RunError"]
 
 CONFIG = "config.json"
-MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # of these a run's folder has at least one
-FREE = {"backend", "epochs", "out", "resume", "samples"}  # what any resumed run may change
+MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # a run's folder has at least one of these
+FREE = {"backend", "epochs", "out", "resume", "samples"}  # settings that may change on resuming
 
 
 class RunError(ValueError):
-    """The folder is not one in which this run can begin, or go on."""
+    """The run can't start or resume in this folder."""
 
 
 def enter(folder: Path, settings: dict[str, Any], resume: bool, free: set[str]) -> IO[bytes]:
-    """Begin a run in the folder, or resume the one in it, if its settings are these but for `free`.
-
-    What is returned is the lock.
-    """
+    """Start a run, or resume one whose settings may differ only in `free`; return the lock."""
     if resume:
         saved = {**settings, **read_config(folder)["settings"]}
         if differ := [k for k in settings if k not in free and saved[k] != settings[k]]:
             were = ", ".join(f"`{k}` was {saved[k]!r}, not {settings[k]!r}" for k in differ)
-            raise RunError(f"the run in {folder} has other settings: {were}")
+            raise RunError(f"the run in {folder} has different settings: {were}")
     elif any((folder / name).exists() for name in MARKS):
-        lock(folder).close()  # not while it is going on
+        lock(folder).close()  # an error if it is still running
         names = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(1))
         older = folder.rename(next(name for name in names if not name.exists()))
-        say(f"The run that was in {folder} is in {older} now.")
+        say(f"Renamed the older run in {folder} to {older}.")
     folder.mkdir(parents=True, exist_ok=True)
     file = lock(folder)
     for part in folder.glob(f".*.[0-9]*-[0-9]*{PART}"):  # left by a run that was killed
@@ -54,7 +50,7 @@ def enter(folder: Path, settings: dict[str, Any], resume: bool, free: set[str]) 
 
 
 def note(folder: Path, settings: dict[str, Any], step: int) -> None:
-    """Add to `config.json` that the run went on from `step`, and with what."""
+    """Record in `config.json` that the run resumed from `step`, and its new settings."""
     config = read_config(folder)
     config["settings"] |= settings
     config["resumed"].append({"step": step, **_now("at")})
@@ -62,7 +58,7 @@ def note(folder: Path, settings: dict[str, Any], step: int) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` says of a run that is to be resumed."""
+    """The `config.json` of a run to resume."""
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -74,8 +70,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def lock(folder: Path) -> IO[bytes]:
-    """A file that is locked until it is closed or the process ends, however it ends."""
-    file = open(folder / ".lock", "ab")  # noqa: SIM115 (it stays open: that is the lock)
+    """A file that stays locked until it is closed or the process ends."""
+    file = open(folder / ".lock", "ab")  # noqa: SIM115 (an open file is the lock)
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -87,14 +83,14 @@ def lock(folder: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.close()
-        raise RunError(f"another process is busy with the run in {folder}") from None
-    except OSError:  # a file system without locks: then nobody has it
+        raise RunError(f"another process is using the run in {folder}") from None
+    except OSError:  # the file system has no locks
         pass
     return file
 
 
 def plain(value: Any) -> Any:
-    """A number of NumPy's or a path as JSON has it."""
+    """A NumPy number, an array or a path as a JSON value."""
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else os.fspath(value)
 
 
@@ -105,7 +101,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _now(event: str) -> dict[str, str]:
-    """When, and with what versions"""
+    """The time of the event, and the versions"""
     tinygen, python = sys.modules["tinygen"].__version__, platform.python_version()
     versions = {"tinygen": tinygen, "python": python, "numpy": np.__version__}
     return {event: time.strftime("%Y-%m-%dT%H:%M:%S%z"), **versions, "backend": backend.describe()}

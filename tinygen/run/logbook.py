@@ -1,7 +1,7 @@
-"""What a run tells of its steps: a row each in `log.csv`, and on standard error how far it is.
+"""The log, with a row per step in `log.csv`, and a progress bar on standard error.
 
-A run that stops between two checkpoints leaves rows of steps that will be made again, and perhaps
-half a row: these go when it is resumed.
+A run stopped between checkpoints leaves rows of steps that will be repeated, the last perhaps
+incomplete. They are removed when the run resumes.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Record(dict[str, Any]):
         self.step, self.epoch, self.seconds = step, epoch, seconds
 
     def add(self, values: Mapping[str, ArrayLike]) -> None:
-        """Each value in its own dtype, for the log to have its digits and no more."""
+        """Add values in their own dtypes, so that the log has only their significant digits."""
         for name, value in values.items():
             x = np.asarray(host(value))
             if x.size != 1 or name in FIRST:
-                raise ValueError(f"log: expected a number, none of {FIRST}, got {name}={value!r}")
+                raise ValueError(f"log: expected a number not named {FIRST}, got {name}={value!r}")
             self[name] = x.flat[0] if x.dtype != bool else int(x.flat[0])
         for name in values:
             if not math.isfinite(self[name]):
@@ -52,19 +52,19 @@ class Record(dict[str, Any]):
 
 
 class Logbook:
-    """The log at `path`, without what it says of steps after `step`."""
+    """The log at `path`, without rows after `step`."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.path, names, rows = path, FIRST, list[dict[str, str]]()
         if step and path.exists():
             try:
                 names, rows = read(path)
-            except (ValueError, csv.Error):  # it is the checkpoint that counts
+            except (ValueError, csv.Error):  # resume from the checkpoint alone
                 path.replace(path.with_name("log-damaged.csv"))
         self._begin(names, [row for row in rows if int(row["step"]) <= step])
 
     def write(self, record: Record) -> None:
-        """A row more, if there are numbers; one that was never there before makes a column."""
+        """Add a row, if there are values, and columns for new names."""
         if new := [name for name in record if name not in self._names]:
             self.close()
             self._begin([*self._names, *new], read(self.path)[1])
@@ -76,18 +76,18 @@ class Logbook:
         self._file.close()
 
     def _begin(self, names: list[str], rows: list[dict[str, str]]) -> None:
-        """Write these rows, at once or not at all, and go on after them."""
+        """Write these rows atomically, and open the file to append more."""
         with replacing(self.path) as file:
             table = csv.DictWriter(codecs.getwriter("utf-8")(file), names, lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
-        # the buffer is a line, so that others read whole rows at once
+        # line-buffered, so that readers see whole rows
         self._file = open(self.path, "a", 1, encoding="utf-8", newline="")  # noqa: SIM115
         self._names, self._table = names, csv.DictWriter(self._file, names, lineterminator="\n")
 
 
 def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The names of the columns, and the rows that are whole, as text."""
+    """The names of the columns, and the complete rows, as text."""
     text = path.read_text(encoding="utf-8", errors="replace")
     names, *rows = list(csv.reader(text.split("\n")[:-1])) or [[]]
     if names[:3] != FIRST:
@@ -97,10 +97,7 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 class Progress:
-    """A bar at a terminal, and elsewhere a line each ten seconds; it starts at `step`.
-
-    Epochs and images are read off the batches, if there are any.
-    """
+    """A progress bar in a terminal, otherwise a line every ten seconds."""
 
     def __init__(self, step: int, batches: Batches | None) -> None:
         self._step, self._batches, self._began, self._next = step, batches, time.monotonic(), 0.0
@@ -115,7 +112,7 @@ class Progress:
         )
 
     def update(self, record: Record, last: bool = False) -> None:
-        """After the step of that record; shown if it is the last, or long enough after another."""
+        """Show this record, unless one was just shown and this is not the last."""
         self._hidden = record
         if time.monotonic() < self._next and not last:
             return
@@ -127,7 +124,7 @@ class Progress:
         values = [f"{name} {value:.4g}" for name, value in record.items()]
         self._bar.n = record.epoch
         if self._terminal:
-            self._bar.ncols = shutil.get_terminal_size().columns  # what is too long is cut off
+            self._bar.ncols = shutil.get_terminal_size().columns  # to cut off long lines
         self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
         if not self._terminal:
             print(self._bar, file=sys.stderr, flush=True)

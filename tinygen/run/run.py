@@ -1,4 +1,4 @@
-"""A run is a folder: settings, log, pictures, and a checkpoint from which it goes on bit for bit.
+"""A run is a folder: settings, log, pictures, and a checkpoint to resume from bit for bit.
 
     with Run("runs/vae", {"lr": 1e-3, "epochs": 10}, resume=False) as run:
         run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
@@ -7,8 +7,8 @@
             optimizer.step(grad(loss, optimizer.params))
             run.log(loss=loss)
 
-`config.json` has the settings, versions and times, `log.csv` a row for each step, `checkpoint.npz`
-the state of all parts that `keep` was given, at the end of a step.
+`config.json` has the settings, versions and times, `log.csv` a row per step, and `checkpoint.npz`
+the state of all parts given to `keep`, at the end of a step.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ from tinygen.run.logbook import Logbook, Progress, Record
 __all__ = ["EarlyStopping", "Run"]
 
 CHECKPOINT = "checkpoint.npz"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and how a system asks a program to end
-APART = 60.0  # seconds between two checkpoints
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and a system's request to terminate
+APART = 60.0  # seconds between checkpoints
 
 
 class Run:
-    """A folder, begun or resumed; `settings` are what the run is made from, as numbers and text.
+    """A new or resumed run in a folder; `settings` are its hyperparameters, saved as JSON.
 
-    A new run renames an older one in the folder. A checkpoint is saved each minute, and each so
-    many `steps`. A run that is resumed has the settings it began with, but for its length, and
-    what is named `free`.
+    A new run renames an older one in the folder. A checkpoint is saved every minute, and every
+    `steps` steps. A resumed run must have the same settings, except its length and those in `free`.
     """
 
     def __init__(
@@ -61,46 +60,45 @@ class Run:
         steps: int | None = None,
         free: Collection[str] = (),
     ) -> None:
-        # not ".", which would follow an older run that is renamed
+        # not ".", which would follow an older run when that is renamed
         self.folder = Path(path) if Path(path).name else Path.cwd()
         self.resume, self._free = resume, {*folder.FREE, *free}
         self.settings = json.loads(json.dumps(settings, default=folder.plain))
         self._lock = folder.enter(self.folder, self.settings, resume, self._free)
         self.step, self.seconds, self._steps = 0, 0.0, steps
-        self._log: Logbook | None = None  # until `keep`
-        self._record: Record | None = None  # of the step in the loop's body
-        self._saved: int | None = None  # the step of the checkpoint
-        self._asked: list[int] = []  # the signal that asked the run to stop
+        self._log: Logbook | None = None  # None before `keep`
+        self._record: Record | None = None  # of the current step
+        self._saved: int | None = None  # step of the last checkpoint
+        self._asked: list[int] = []  # the signal to stop, if there was one
 
     def path(self, name: str) -> Path:
         """The path of a file in the run's folder."""
         return self.folder / name
 
     def keep(self, **parts: Any) -> None:
-        """What a checkpoint holds: models, optimisers, batches, generators, by name.
+        """Name the parts of a checkpoint: models, optimisers, batches, generators.
 
-        If the run is resumed, each part is now put in the state it was saved in. So what is drawn
-        once, a model's first weights say, is drawn before this.
+        On resuming, this restores them. Draw initial weights, or anything drawn once, before it.
         """
         self._kept, path = parts, self.path(CHECKPOINT)
-        if self.resume and path.exists():  # it does not if the run was killed as it began
+        if self.resume and path.exists():  # not if the run was killed at once
             about = checkpoint.load(path, parts)
             self.step, self.seconds = about["step"], about["seconds"]
             folder.note(self.folder, self.settings, self.step)
-            folder.say(f"Going on from step {self.step}, which is in {path}.")
+            folder.say(f"Resuming from step {self.step}, saved in {path}.")
         self._log = Logbook(self.path("log.csv"), self.step)
         self.save()
 
     def track(self, loop: Iterable[Any]) -> Iterator[Any]:
-        """Yield each batch of `Batches`, for a step in the loop's body, which calls `run.log`.
+        """Yield the batches of `Batches`, for a body that makes the steps and calls `run.log`.
 
-        Any other loop makes its steps itself, and yields numbers by name, or one alone, the `loss`:
-        `track` yields each as a `Record`. The loop ends with `loop`, or when a part that is kept
-        has `stopped`, as `EarlyStopping` has; at a number that is not finite by an error; at Ctrl-C
-        when the step is done and saved. The body may draw from the generators that are kept.
+        Any other `loop` makes its own steps, and yields values by name, or the loss alone; `track`
+        yields them as a `Record`. It stops when `loop` ends, when a kept part has `stopped`, as
+        `EarlyStopping` does, and after Ctrl-C, when the step is done and saved. A value that is not
+        finite is an error. The body may draw from kept generators.
         """
         if (log := self._log) is None:
-            raise RuntimeError("track: call keep() first, with all that a checkpoint should hold")
+            raise RuntimeError("track: call keep() first, with the parts of a checkpoint")
         parts = self._kept.values()
         batches = next((part for part in parts if isinstance(part, Batches)), None)
         in_body, steps = isinstance(loop, Batches), iter(loop)
@@ -120,7 +118,7 @@ class Run:
                     if not in_body:
                         record.add(item if isinstance(item, Mapping) else {"loss": item})
                     yield item if in_body else record
-                finally:  # also if the body fails, or leaves by `break`
+                finally:  # also after an error or `break` in the body
                     self._record = None
                     log.write(record)
                 bar.update(record)
@@ -132,21 +130,21 @@ class Run:
                 raise KeyboardInterrupt
 
     def log(self, **values: ArrayLike) -> None:
-        """Numbers of the step in the loop over `track`: its losses, a held-out loss."""
+        """Log values of the current step, in a loop over `track`: losses, a held-out loss."""
         if self._record is None:
-            raise RuntimeError("log: there is no step to add to; call it in the loop over track()")
+            raise RuntimeError("log: no current step; call it inside the loop over track()")
         self._record.add(values)
 
     def results(self, **values: Any) -> None:
-        """Numbers that the whole run led to, into `results.json`, beside those it has already."""
+        """Add results of the whole run to `results.json`."""
         path = self.path("results.json")
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         folder.write_json(path, before | values)
 
     def second_stage(self, name: str) -> Run:
-        """The run of a stage that builds on what this one learned, in a folder of its own in this
+        """The run of a second stage, trained after this one, in a folder inside this run's
 
-        It resumes if this run does, unless this run has made steps since: then it begins anew.
+        It resumes if this run does, unless this run has made steps since: then it starts again.
         """
         path, resume = self.path(name), False
         if self.resume and (path / folder.CONFIG).exists():
@@ -166,7 +164,7 @@ class Run:
         return path
 
     def save(self, name: str = CHECKPOINT) -> None:
-        """Write a checkpoint. `track` does; under another name it is one more, of the best, say."""
+        """Write a checkpoint. `track` does this; use another name for an extra one, of the best."""
         for part, model in self._kept.items():
             for key, array in model.state_dict().items() if isinstance(model, Module) else ():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -180,27 +178,26 @@ class Run:
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if self._log and error is None and self._saved != self.step:
-            self.save()  # the loop was left by `break`
+            self.save()  # after a `break`
         self._lock.close()
         if self._log:
             self._log.close()
-        path = self.path(CHECKPOINT)
-        state = "nothing was saved" if self._saved is None else f"step {self._saved} is in {path}"
+        step, path = self._saved, self.path(CHECKPOINT)
+        state = "nothing was saved" if step is None else f"step {step} is saved in {path}"
         if isinstance(error, KeyboardInterrupt) or (error is None and self._asked):
             folder.say(f"Stopped; {state}.")
-            if "resume" in self.settings:  # it was asked for on the command line
+            if "resume" in self.settings:  # started from the command line
                 again = [*(word for word in sys.argv if word != "--resume"), "--resume"]
-                folder.say(f"To go on: python {shlex.join(again)}")
+                folder.say(f"To resume: python {shlex.join(again)}")
             raise SystemExit(128 + (self._asked or [signal.SIGINT])[0]) from None
         if isinstance(error, Exception) and self._log:
-            folder.say(f"The last good checkpoint: {state}.")
+            folder.say(f"The run failed; {state}.")
 
 
 class EarlyStopping:
-    """`stop(held_out_loss)` has `stopped` when in so many calls no number was the smallest so far
+    """`stop(held_out_loss)` is True after `patience` calls in a row without a new minimum
 
-    Given to `keep`, it ends `track` and a run that is resumed. `improved`: whether the last number
-    was the smallest.
+    Passed to `keep`, it ends `track`. `improved` tells whether the last value was a new minimum.
     """
 
     def __init__(self, patience: int) -> None:
@@ -227,15 +224,15 @@ class EarlyStopping:
 
 @contextlib.contextmanager
 def deferred(asked: list[int]) -> Iterator[None]:
-    """The first signal to stop is only noted in `asked`; the second is Ctrl-C as always."""
+    """Note the first signal to stop in `asked`; at the second, raise KeyboardInterrupt."""
 
-    def hear(number: int, _: object) -> None:
+    def handle(number: int, _: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
 
-    main = threading.current_thread() is threading.main_thread()  # only there are signals heard
-    before = {number: signal.signal(number, hear) for number in SIGNALS if main}
+    main = threading.current_thread() is threading.main_thread()  # only it can handle signals
+    before = {number: signal.signal(number, handle) for number in SIGNALS if main}
     try:
         yield
     finally:
