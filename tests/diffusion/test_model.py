@@ -86,15 +86,13 @@ def test_a_perfect_prediction_of_any_kind_gives_back_the_image_and_the_noise(
 
 @each_prediction
 @given(output=numbers, x_t=numbers, alpha_bar=st.floats(1e-4, 0.9999))
-def test_whatever_was_predicted_image_and_noise_make_up_what_was_seen(
-    predicts, output, x_t, alpha_bar
-):
+def test_any_prediction_splits_x_t_into_image_and_noise(predicts, output, x_t, alpha_bar):
     a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     x_0, eps = diffusion.x_0_and_eps(predicts, output, x_t, a, b)
     assert a * x_0 + b * eps == pytest.approx(x_t, rel=1e-9, abs=1e-9)
 
 
-def test_the_three_kinds_are_three_names_of_one_guess():
+def test_the_three_kinds_of_prediction_are_equivalent():
     known, x = Gaussian([0.5, -1.0], [[1.0, 0.4], [0.4, 0.5]]), generator().normal(size=(5, 2))
     found = [known.model(linear(50), each).denoise(tg.xp.asarray(x), 20) for each in PREDICTIONS]
     a, b = linear(50).scales(20)
@@ -104,7 +102,7 @@ def test_the_three_kinds_are_three_names_of_one_guess():
 
 
 @pytest.mark.parametrize("T", [3, 1000, 4000])
-def test_the_network_is_told_the_time_on_a_scale_that_ends_at_1000(T):
+def test_the_network_gets_times_scaled_to_1000(T):
     network = Linear()
     model = Diffusion(network, linear(T))
     model.denoise(tg.xp.ones((2, 3, 3, 1)), T)
@@ -116,7 +114,7 @@ def test_the_network_is_told_the_time_on_a_scale_that_ends_at_1000(T):
 
 
 @each_prediction
-def test_a_clipped_guess_stays_in_bounds_and_the_noise_fits_it(predicts):
+def test_a_clipped_prediction_stays_in_bounds_and_the_noise_fits_it(predicts):
     wide = Gaussian([0.0, 0.0], 4 * np.eye(2))
     x = tg.xp.asarray(generator().normal(size=(50, 2)))
     x_0, eps = wide.model(linear(50), predicts, clip=1.0).denoise(x, 10)
@@ -127,7 +125,7 @@ def test_a_clipped_guess_stays_in_bounds_and_the_noise_fits_it(predicts):
     np.testing.assert_allclose(a * host(x_0) + b * host(eps), host(x), rtol=1e-9)
 
 
-def test_a_guess_is_made_in_evaluation_mode_and_leaves_no_trace():
+def test_denoising_uses_evaluation_mode_and_changes_nothing():
     rng = generator()
     network = nn.Sequential(
         nn.Dense(2, 8, rng=rng), nn.BatchNorm(8), nn.Dropout(0.5, rng=rng), nn.Dense(8, 2, rng=rng)
@@ -158,7 +156,7 @@ class Bare(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_noise_is_normal_of_the_shape_and_dtype_of_what_it_is_like(dtype):
+def test_noise_is_normal_with_the_shape_and_dtype_of_x(dtype):
     noise = diffusion.noise_like(tg.xp.zeros((200, 10, 10, 1), dtype), rng=generator())
     assert isinstance(noise, tg.xp.ndarray) and noise.dtype == dtype
     eps = host(noise)
@@ -194,7 +192,7 @@ X = generator(3).normal(size=(7, 2))
 
 
 @each_prediction
-def test_the_simple_loss_is_the_square_error_of_what_is_predicted(predicts):
+def test_the_simple_loss_is_the_squared_error_of_the_prediction(predicts):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5))
     expected = by_hand(model, X, 5, lambda a_bar: 1.0)[predicts]
@@ -203,7 +201,7 @@ def test_the_simple_loss_is_the_square_error_of_what_is_predicted(predicts):
 
 
 @each_prediction
-def test_weighted_by_the_snr_every_loss_is_the_square_error_of_the_noise(predicts):
+def test_weighted_by_the_snr_every_loss_is_the_squared_error_of_the_noise(predicts):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5), weight=diffusion.snr)
     expected = by_hand(model, X, 5, lambda a_bar: 1.0)
@@ -213,7 +211,7 @@ def test_weighted_by_the_snr_every_loss_is_the_square_error_of_the_noise(predict
 
 @each_prediction
 @pytest.mark.parametrize("gamma", [5.0, 0.5])
-def test_min_snr_weighs_the_square_error_of_the_image_by_the_snr_and_at_most_gamma(predicts, gamma):
+def test_min_snr_weights_the_squared_error_of_x_0_by_at_most_gamma(predicts, gamma):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5), weight=partial(min_snr, gamma=gamma))
     expected = by_hand(model, X, 5, lambda a_bar: np.minimum(a_bar / (1 - a_bar), gamma))["x_0"]
@@ -222,7 +220,7 @@ def test_min_snr_weighs_the_square_error_of_the_image_by_the_snr_and_at_most_gam
     assert (float(by_five.loss) == float(terms.loss)) == (gamma == 5)
 
 
-def test_every_time_from_1_to_T_is_drawn_as_often():
+def test_times_are_uniform_from_1_to_T():
     network = Linear()
     denoising_loss(Diffusion(network, linear(4)), np.zeros((20_000, 1)), rng=generator())
     times, counts = np.unique(host(network.told[0][1]), return_counts=True)
@@ -230,7 +228,7 @@ def test_every_time_from_1_to_T_is_drawn_as_often():
     assert abs(counts / 5000 - 1).max() < 0.05
 
 
-def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
+def test_the_optimal_denoiser_has_the_minimum_loss():
     variance, schedule = 0.5, linear(20)
     known = Gaussian([0.3, 0.3], variance * np.eye(2))
     x = 0.3 + math.sqrt(variance) * generator(1).normal(size=(40_000, 2))
@@ -250,7 +248,7 @@ def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
         assert float(denoising_loss(model, x, rng=generator()).loss) > found + 0.02
 
 
-def test_images_and_points_have_a_loss_of_their_dtype():
+def test_the_loss_has_the_dtype_of_the_images():
     for dtype in (np.float32, np.float64):
         network = Bare(nn.Dense(1, 1, rng=generator())).astype(dtype)
         terms = denoising_loss(
@@ -264,7 +262,7 @@ def test_images_and_points_have_a_loss_of_their_dtype():
 
 @each_prediction
 @pytest.mark.parametrize("weight", [diffusion.simple, diffusion.snr, min_snr])
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(predicts, weight):
+def test_with_fixed_noise_every_loss_passes_gradcheck(predicts, weight):
     network = Linear()
 
     def loss(x, w):
@@ -285,7 +283,7 @@ def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(pre
 
 
 @pytest.mark.parametrize("labels", [np.arange(10_000) % 3, tg.Tensor(np.arange(10_000) % 3)])
-def test_so_many_labels_are_dropped_and_the_others_stay(labels):
+def test_labels_are_dropped_with_the_given_probability(labels):
     before = np.arange(10_000) % 3
     if not isinstance(labels, np.ndarray):
         labels = tg.Tensor(tg.xp.asarray(before))
@@ -300,7 +298,7 @@ def test_so_many_labels_are_dropped_and_the_others_stay(labels):
     assert (host(diffusion.drop_labels(labels, 3, 1, rng=generator())) == 3).all()
 
 
-def test_the_loss_tells_the_network_the_labels_and_drops_some_if_there_is_an_any():
+def test_the_loss_drops_labels_if_there_is_a_null_label():
     for options, dropped in (({}, 0.0), ({"null": 9}, 0.1), ({"null": 9, "drop": 0.5}, 0.5)):
         network = Linear()
         denoising_loss(
@@ -335,7 +333,7 @@ def test_the_loop_steps_averages_and_yields_the_terms():
     assert not np.array_equal(averages[0], moved[0])
 
 
-def test_a_loop_over_images_alone_tells_the_network_no_class_and_needs_no_average():
+def test_the_loop_needs_no_classes_and_no_average():
     network = Linear()
     model = Diffusion(network, linear(10))
     start = network.weight.numpy().copy()
@@ -387,7 +385,7 @@ def test_a_small_network_learns_a_ring_of_four_modes(predicts, schedule):
 # --- the bound ------------------------------------------------------------------------------------
 
 
-def test_the_variational_bound_is_above_the_truth_and_closes_in_on_it_with_T():
+def test_the_variational_bound_converges_from_above_as_T_grows():
     known = Gaussian([0.5, -0.5], [[0.8, 0.3], [0.3, 0.4]])
     x = generator().multivariate_normal(known.mean, known.covariance, 8000)
     d = x - known.mean
@@ -452,7 +450,7 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
         ),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, error, pattern):
+def test_invalid_arguments_are_refused(use, error, pattern):
     with pytest.raises(error, match=pattern):
         use()
 

@@ -98,7 +98,7 @@ def error(sampler, model, t, steps):
 
 @every_schedule
 @pytest.mark.parametrize("name", FIRST_ORDER)
-def test_the_error_of_the_simple_samplers_halves_with_twice_the_steps(name, schedule):
+def test_the_error_of_first_order_samplers_halves_with_twice_the_steps(name, schedule):
     model = KNOWN.model(schedule)
     errors = [error(ALL[name], model, T, steps) for steps in (64, 128, 256)]
     assert errors[-1] < 0.025
@@ -108,7 +108,7 @@ def test_the_error_of_the_simple_samplers_halves_with_twice_the_steps(name, sche
 
 @every_schedule
 @pytest.mark.parametrize("name", SECOND_ORDER)
-def test_the_error_of_the_better_samplers_falls_to_a_quarter_with_twice_the_steps(name, schedule):
+def test_the_error_of_second_order_samplers_falls_to_a_quarter_with_twice_the_steps(name, schedule):
     model = KNOWN.model(schedule)
     errors = [error(ALL[name], model, start(name, schedule), steps) for steps in (32, 64, 128)]
     assert errors[-1] < 0.001
@@ -118,7 +118,7 @@ def test_the_error_of_the_better_samplers_falls_to_a_quarter_with_twice_the_step
 
 @every_schedule
 @pytest.mark.parametrize("name", ["ddim", "heun", "multistep"])
-def test_samplers_without_chance_take_each_point_where_the_equation_takes_it(name, schedule):
+def test_deterministic_samplers_follow_the_differential_equation(name, schedule):
     model, t = KNOWN.model(schedule), start(name, schedule)
     x = generator().normal(size=(20, 2))
     expected = KNOWN.flow(x, schedule, t)
@@ -133,7 +133,7 @@ MODES = Mixture([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], 0.15)
 
 
 @every_sampler
-def test_every_sampler_draws_the_mean_and_the_covariance_of_a_mixture(sampler):
+def test_every_sampler_reproduces_the_moments_of_a_mixture(sampler):
     rng, model = generator(), MODES.model(cosine(T))
     found = last(sampler(model, rng.standard_normal((5000, 2)), 100, rng))
     mean, covariance = MODES.moments()
@@ -146,7 +146,7 @@ def test_every_sampler_draws_the_mean_and_the_covariance_of_a_mixture(sampler):
 
 
 @pytest.mark.parametrize("name", ["heun", "multistep"])
-def test_on_a_mixture_too_the_better_samplers_are_of_second_order(name):
+def test_on_a_mixture_heun_and_multistep_are_of_second_order(name):
     schedule, x = cosine(T), generator().standard_normal((50, 2))
     model = MODES.model(schedule)
     exact = last(SECOND_ORDER["heun"](model, x, 1600, None))
@@ -155,7 +155,7 @@ def test_on_a_mixture_too_the_better_samplers_are_of_second_order(name):
         assert 3.2 < coarse / finer < 5
 
 
-def test_the_multistep_sampler_is_its_algorithm_in_the_scale_of_the_article_too():
+def test_multistep_is_the_papers_algorithm_in_the_papers_scale():
     """x ← (σ_t/σ_s) x − α_t (e⁻ʰ − 1) D,  D = (1 + 1/2r) x̂_0 − 1/2r x̂_0,before,  r = h_before/h"""
     schedule, sigmas = cosine(T), [20.0, 3.0, 2.0, 0.1, 0.0]
     x = generator().normal(size=(5, 2))
@@ -186,7 +186,7 @@ def test_all_predictions_give_the_same_sample(sampler):
 
 
 @pytest.mark.parametrize("steps", [1, 7, T])
-def test_ddim_with_all_its_noise_is_ancestral(steps):
+def test_ddim_with_eta_1_is_ancestral(steps):
     x, model = generator().normal(size=(4, 2)), MODES.model(cosine(T))
     pairs = zip(
         ancestral(model, x, steps=steps, rng=generator(1)),
@@ -198,7 +198,7 @@ def test_ddim_with_all_its_noise_is_ancestral(steps):
         np.testing.assert_allclose(tg.to_numpy(ours.x), tg.to_numpy(theirs.x), atol=1e-9)
 
 
-def test_ancestral_without_a_number_of_steps_takes_all_of_them():
+def test_ancestral_takes_all_steps_by_default():
     x, model = generator().normal(size=(4, 2)), MODES.model(linear(30))
     path = list(ancestral(model, x, rng=generator(1)))
     assert [step.t for step in path] == list(range(29, -1, -1))
@@ -207,7 +207,7 @@ def test_ancestral_without_a_number_of_steps_takes_all_of_them():
     )
 
 
-def test_with_the_schedules_own_steps_the_ancestral_chain_is_that_of_the_article():
+def test_with_all_steps_ancestral_is_the_papers_algorithm():
     """x_{t−1} = (x_t − β_t/√(1−ᾱ_t) ε̂)/√α_t + √β̃_t z (Ho et al. 2020, eq. 11)"""
     beta = np.array([0.1, 0.3, 0.5, 0.8])
     a_bar = np.cumprod(1 - beta)
@@ -228,7 +228,7 @@ def test_with_the_schedules_own_steps_the_ancestral_chain_is_that_of_the_article
 # --- the steps ------------------------------------------------------------------------------------
 
 
-def test_a_step_is_a_time_a_place_and_the_guess_that_led_there():
+def test_a_step_is_a_time_x_and_the_prediction_that_led_there():
     schedule, x, t = linear(50), generator().normal(size=(3, 2)), 50
     path = list(ddim(KNOWN.model(schedule), x, steps=4))
     assert path[-1].t == 0
@@ -246,7 +246,7 @@ def test_a_step_is_a_time_a_place_and_the_guess_that_led_there():
 
 @every_sampler
 @pytest.mark.parametrize("clip", [None, 0.9])
-def test_the_last_step_adds_no_noise_and_ends_at_the_guess(sampler, clip):
+def test_the_last_step_adds_no_noise_and_returns_the_prediction(sampler, clip):
     model = MODES.model(linear(T), clip=clip)
     *_, end = sampler(model, generator().normal(size=(4, 2)), 9, generator(1))
     assert end.t == 0
@@ -255,14 +255,14 @@ def test_the_last_step_adds_no_noise_and_ends_at_the_guess(sampler, clip):
 
 
 @pytest.mark.parametrize(("name", "draws"), [("ancestral", 8), ("ddim of noise", 8), ("ddim", 0)])
-def test_noise_is_drawn_in_all_steps_but_the_last(name, draws):
+def test_noise_is_added_in_all_steps_except_the_last(name, draws):
     rng, model = Units(0), MODES.model(linear(T))
     last(ALL[name](model, np.zeros((20, 2)), 9, rng))
     assert rng.row == 2 * draws
 
 
 @every_sampler
-def test_a_path_has_a_step_for_each_and_stays_in_the_scale_of_its_time(sampler):
+def test_a_path_has_the_moments_of_each_time(sampler):
     schedule, x = cosine(T), generator().standard_normal((4000, 2))
     path = list(sampler(KNOWN.model(schedule), x, 40, generator(1)))
     assert len(path) == 40 and all(a.t > b.t for a, b in pairwise(path))
@@ -296,9 +296,7 @@ class Counted(nn.Module):
     ids=["ancestral", "ddim", "heun", "multistep"],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_images_come_in_the_dtype_of_the_noise_from_a_network_in_evaluation_mode(
-    sampler, calls, dtype
-):
+def test_samples_have_the_dtype_of_the_noise_and_use_evaluation_mode(sampler, calls, dtype):
     network = Counted()
     noise = generator().normal(size=(2, 4, 4, 1)).astype(dtype)
     before = noise.copy()
@@ -309,7 +307,7 @@ def test_images_come_in_the_dtype_of_the_noise_from_a_network_in_evaluation_mode
     assert network.training and tg.is_recording()
 
 
-def test_between_two_steps_of_a_path_the_network_is_as_it_was():
+def test_between_steps_the_network_is_back_in_training_mode():
     network = Counted()
     path = heun(Diffusion(network, linear(100), "x_0"), np.ones((1, 2)))
     next(path)
@@ -317,7 +315,7 @@ def test_between_two_steps_of_a_path_the_network_is_as_it_was():
 
 
 @pytest.mark.parametrize("sampler", [ancestral, ddim])
-def test_a_sampler_can_start_where_noise_has_come_half_way(sampler):
+def test_a_sampler_can_start_from_partial_noise(sampler):
     schedule, rng = cosine(T), generator()
     mean, root = KNOWN.marginal(schedule, 300)
     x = mean + rng.standard_normal((20_000, 2)) @ root
@@ -330,7 +328,7 @@ def test_a_sampler_can_start_where_noise_has_come_half_way(sampler):
 
 
 @pytest.mark.parametrize("sampler", [ddim, heun, multistep])
-def test_many_samples_are_the_same_in_parts_of_any_size(sampler):
+def test_samples_do_not_depend_on_the_batch_size(sampler):
     network, classes = Gaussian([1.0, -0.5], [[0.6, 0.3], [0.3, 0.4]]), np.arange(7)
     seen = []
 
@@ -350,7 +348,7 @@ def test_many_samples_are_the_same_in_parts_of_any_size(sampler):
     assert [0, 1, 2] in seen and [6] in seen
 
 
-def test_samples_are_the_multistep_samplers_unless_another_is_named():
+def test_the_default_sampler_is_multistep():
     model, noise = KNOWN.model(cosine(T)), generator().standard_normal((5, 2))
     np.testing.assert_array_equal(sample(model, noise), last(multistep(model, noise)))
     drawn = sample(model, noise, sampler=ancestral, steps=9, rng=generator(1))
@@ -395,7 +393,7 @@ class Table(nn.Module):
         return x * c + c * c
 
 
-def test_guidance_0_does_not_look_at_the_class_and_1_is_the_network_itself():
+def test_guidance_0_ignores_the_class_and_1_is_the_network_itself():
     x, t, c = (
         tg.Tensor(tg.xp.asarray(each))
         for each in (generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2]))
@@ -409,7 +407,7 @@ def test_guidance_0_does_not_look_at_the_class_and_1_is_the_network_itself():
 
 
 @pytest.mark.parametrize("weight", [-1.0, 0.5, 3.0])
-def test_guidance_goes_on_from_any_class_towards_the_one(weight):
+def test_guidance_extrapolates_from_any_class_to_the_given_one(weight):
     x, t, c = generator().normal(size=(3, 2)), np.ones(3), np.array([0, 1, 2])
     found = Guided(Table(), weight, 9)(*(tg.Tensor(tg.xp.asarray(each)) for each in (x, t, c)))
     one, other = c[:, None] * x + c[:, None] ** 2, 9 * x + 81
@@ -443,7 +441,7 @@ class Told:
         self.denoise = lambda x, t, _: model.denoise(x, t, classes)
 
 
-def test_classes_pick_their_modes_and_guidance_picks_them_out():
+def test_classes_select_their_modes_and_guidance_moves_samples():
     x, labels = generator().normal(size=(300, 2)), np.arange(300) % 3
     model = MODES.model(cosine(T))
     far = []
@@ -454,7 +452,7 @@ def test_classes_pick_their_modes_and_guidance_picks_them_out():
     assert not np.allclose(far[1], far[2], rtol=0.01)
 
 
-def test_to_guide_a_model_changes_nothing_in_it_and_keeps_its_settings():
+def test_guiding_copies_a_model_and_keeps_its_settings():
     network = Table()
     model = Diffusion(network, linear(10), "v", clip=1.0)
     other = guided(model, 2.0, 9)
@@ -494,6 +492,6 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
         (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), None), ValueError, "Guided: .*`classes`"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, error, pattern):
+def test_invalid_arguments_are_refused(use, error, pattern):
     with pytest.raises(error, match=pattern):
         use()

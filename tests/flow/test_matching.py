@@ -62,7 +62,7 @@ def test_noise_is_at_time_0_and_data_at_time_1():
     np.testing.assert_array_equal(seen.t, [0, 1, 0.25])
 
 
-def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
+def test_the_velocity_towards_a_single_point_has_no_loss():
     c = np.array([3.0, -1.0])
     found = matching_loss(
         lambda x, t: (here(c) - x) / (1 - tg.reshape(t, (-1, 1))),
@@ -75,7 +75,7 @@ def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
 
 @pytest.mark.parametrize("known", [GAUSSIAN, TWO], ids=["a Gaussian", "a mixture"])
 @pytest.mark.parametrize("t", [0.0, 0.3, 0.8])
-def test_no_field_has_less_loss_than_the_one_in_closed_form(known, t):
+def test_the_closed_form_field_has_the_minimum_loss(known, t):
     rng, n = generator(), 100_000
     x_1, _ = known.sample(n, rng)
     x_0, times = here(rng.standard_normal((n, D))), here(np.full(n, t))
@@ -114,13 +114,13 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("loss", "conditional"), LOSSES.values(), ids=LOSSES)
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(loss, conditional):
+def test_with_fixed_noise_every_loss_has_correct_gradients(loss, conditional):
     model = Small(3, 4 if conditional else None).astype(float)
     labels = tg.Tensor(tg.xp.asarray([0, 1, 1, 2])) if conditional else None
     _check_gradients(model, lambda: loss(model, here(normal(4, D)), labels, rng=generator(3)))
 
 
-def test_the_loss_of_pairs_has_the_gradients_that_it_says():
+def test_the_loss_of_pairs_has_correct_gradients():
     model, pairs = Small(3).astype(float), normal(4, 2, D)
     _check_gradients(model, lambda: reflow_loss(model, here(pairs), rng=generator(3)))
     gradcheck(
@@ -129,7 +129,7 @@ def test_the_loss_of_pairs_has_the_gradients_that_it_says():
     )
 
 
-def test_the_loss_has_the_gradients_it_says_with_respect_to_noise_data_and_times():
+def test_the_loss_passes_gradcheck_for_noise_data_and_times():
     model = Small(3).astype(float)
     inputs = [normal(4, D), normal(4, D, seed=1), np.array([0.1, 0.4, 0.6, 0.95])]
     gradcheck(
@@ -169,7 +169,7 @@ def test_pairs_are_taken_as_noise_first_and_data_second():
 # --- the coupling ---------------------------------------------------------------------------------
 
 
-def test_a_coupled_loss_keeps_data_and_classes_together():
+def test_minibatch_ot_keeps_data_and_classes_together():
     x_1, labels, seen = normal(60, D, seed=4), np.arange(60) % 7, Seen()
     for minibatch_ot in (False, True):
         flow_loss(seen, here(x_1), labels, rng=generator(5), minibatch_ot=minibatch_ot)
@@ -180,7 +180,7 @@ def test_a_coupled_loss_keeps_data_and_classes_together():
         np.testing.assert_allclose(seen.x, (1 - t) * x_0 + t * x_1, atol=1e-6)
 
 
-def test_coupled_lines_are_shorter_and_the_loss_of_the_best_guess_is_less():
+def test_minibatch_ot_shortens_the_lines():
     x_1, _ = TWO.sample(256, generator())
     losses = [
         float(flow_loss(Seen(), here(x_1), rng=generator(1), minibatch_ot=c)) for c in (False, True)
@@ -211,7 +211,7 @@ def test_training_finds_the_data_and_its_density():
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), atol=0.25)
 
 
-def test_what_reflow_learns_is_straighter():
+def test_reflow_learns_a_straighter_flow():
     """From the closed form's curved paths: in a few steps then what took many"""
     x_0 = normal(2000, D)
     pairs = flow.reflow_pairs(TWO.velocity, x_0).astype(np.float32)
@@ -238,7 +238,7 @@ def test_what_reflow_learns_is_straighter():
     assert error["student"] < 0.2 * error["teacher"]
 
 
-def test_a_network_of_classes_is_told_them_and_some_are_dropped():
+def test_training_passes_classes_and_drops_some():
     labels, seen = np.arange(4000) % 5, []
 
     class Told(Small):
@@ -258,7 +258,7 @@ def test_a_network_of_classes_is_told_them_and_some_are_dropped():
     np.testing.assert_allclose([(told == k).mean() for k in range(5)], 0.16, atol=0.02)
 
 
-def test_the_average_follows_after_each_step():
+def test_the_average_is_updated_after_each_step():
     model = Small(4)
     ema = optim.EMA(model.parameters(), 0.5, warm_up=False)
     average = host(model.body[0].weight).astype(float)
@@ -296,7 +296,7 @@ def test_mean_and_covariance_are_reproduced_to_the_order_of_the_step(step, order
     assert m1 < 1e-9 or math.log2(m0 / m1) > order - 0.15
 
 
-def test_samples_are_spread_as_the_data():
+def test_samples_are_distributed_as_the_data():
     def network(x, t):
         return TWO.velocity(x.astype(float), t).astype(np.float32)
 
@@ -309,7 +309,7 @@ def test_samples_are_spread_as_the_data():
     assert right == pytest.approx(0.5, abs=0.03)
 
 
-def test_from_data_back_to_noise_and_again():
+def test_the_flow_is_invertible():
     x_0 = normal(20, D)
     x_1 = flow.transport(TWO.velocity, x_0, step=ode.Adaptive(0.0, 1e-9))
     back = flow.transport(TWO.velocity, x_1, times=(1, 0), step=ode.Adaptive(0.0, 1e-9))
@@ -326,7 +326,7 @@ def test_pairs_are_noise_and_where_the_flow_takes_it():
     np.testing.assert_allclose(found[:, 1], x_0 + 4, rtol=1e-6)  # ∫ (2t + 3) dt
 
 
-def test_rows_travel_with_their_classes_however_they_are_cut_up():
+def test_every_row_keeps_its_class_for_any_batch_size():
     model, x = Small(classes=3), normal(11, D).astype(np.float32)
     labels = np.arange(11) % 3
     whole = flow.transport(model, x, labels, times=np.linspace(0, 1, 5), step=ode.heun)
@@ -349,7 +349,7 @@ def test_rows_travel_with_their_classes_however_they_are_cut_up():
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 1, 2, 1)])
-def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
+def test_log_likelihoods_equal_the_closed_form_for_any_shape(shape):
     x, _ = TWO.sample(6, generator())
     found = flow.log_likelihood(TWO.velocity, x.reshape(shape), step=ode.Adaptive(1e-7, 1e-7))
     np.testing.assert_allclose(found, TWO.log_density(x), atol=1e-5)
@@ -360,7 +360,7 @@ def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
     assert abs(estimates.mean() - found[0]) < 4 * estimates.std() / 1000**0.5 + 0.02
 
 
-def test_the_path_can_be_watched():
+def test_the_path_ends_where_transport_does():
     model, x_0 = Small(), tg.xp.asarray(normal(5, D), np.float32)
     states = list(ode.path(flow.velocity(model), x_0, np.linspace(0, 1, 11)))
     assert len(states) == 11 and all(state.shape == (5, D) for state in states)
@@ -387,7 +387,7 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_to_use_a_network_changes_nothing_in_it_and_draws_no_mask(use):
+def test_using_a_network_leaves_it_unchanged_and_uses_no_dropout(use):
     model, x = Lively(), normal(6, D).astype(np.float32)
     model(tg.Tensor(tg.xp.asarray(x)), tg.Tensor(tg.xp.zeros(6, np.float32)))
     model.body.eval()  # of two modes
@@ -399,7 +399,7 @@ def test_to_use_a_network_changes_nothing_in_it_and_draws_no_mask(use):
     assert tg.is_recording()
 
 
-def test_guidance_goes_further_from_any_class_to_the_one_asked_for():
+def test_guidance_extrapolates_from_any_class_to_the_given_one():
     model, x, t = Small(classes=4), normal(5, D).astype(np.float32), 0.3
     labels, nobody = np.arange(5) % 3, np.full(5, 3)
     x = tg.xp.asarray(x)
@@ -408,7 +408,7 @@ def test_guidance_goes_further_from_any_class_to_the_one_asked_for():
     np.testing.assert_allclose(found, other + 2.5 * (one - other), rtol=1e-4, atol=1e-6)
 
 
-def test_a_network_of_other_times_is_told_them_on_its_scale():
+def test_unit_time_scales_the_times_of_a_network():
     seen = Seen()
     network = flow.UnitTime(seen)
     flow.velocity(network)(tg.xp.asarray(normal(3, D)), 0.25)
@@ -487,6 +487,6 @@ X = np.zeros((3, D))
         (lambda: flow.UnitTime(Seen(), 0.0), r"UnitTime: .*`scale` > 0, got 0\.0"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, pattern):
+def test_invalid_arguments_are_refused(use, pattern):
     with pytest.raises(ValueError, match=pattern):
         use()

@@ -62,7 +62,7 @@ def test_on_a_line_the_best_pairs_are_in_the_same_order(n):
     np.testing.assert_array_equal(found[np.argsort(x_1[:, 0])], np.sort(x_0, axis=0))
 
 
-def test_coupling_moves_the_noise_and_nothing_else():
+def test_pairing_permutes_only_the_noise():
     x_0, x_1 = normal(40, 2, 3, 1), here(normal(40, 2, 3, 1, seed=1))
     before = host(x_1).copy()
     found = optimal_pairs(x_0, x_1)
@@ -71,7 +71,7 @@ def test_coupling_moves_the_noise_and_nothing_else():
     assert ((before - found) ** 2).sum() < 0.8 * ((before - x_0) ** 2).sum()
 
 
-def test_rows_that_are_noise_already_are_their_own_partners():
+def test_nearby_rows_are_paired():
     x_1, order = normal(50, 3), generator().permutation(50)
     np.testing.assert_array_equal(
         optimal_pairs(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
@@ -79,7 +79,7 @@ def test_rows_that_are_noise_already_are_their_own_partners():
     )
 
 
-def test_each_class_gets_noise_that_knows_nothing_of_it():
+def test_pairing_within_classes_keeps_noise_independent_of_the_class():
     """One class on the left and one on the right: paired all together each would get half"""
     rng, n = generator(), 400
     labels = np.arange(n) % 2
@@ -93,5 +93,5 @@ def test_each_class_gets_noise_that_knows_nothing_of_it():
         np.testing.assert_array_equal(told[labels == k], optimal_pairs(one, x_1[labels == k]))
 
 
-def test_nothing_is_assigned_to_nothing():
+def test_an_empty_cost_has_an_empty_assignment():
     assert [found.shape for found in both_ways(np.zeros((0, 0)))] == [(0,), (0,)]

@@ -65,7 +65,7 @@ def test_every_loss_is_its_formula(loss, discriminator, generator_):
     r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
     f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
 )
-def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
+def test_losses_and_gradients_are_finite_at_any_logit(loss, r, f):
     real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
     loss_c, loss_g = loss.discriminator(real, fake), loss.generator(fake)
     slopes = [*tg.grad(loss_c, [real, fake]), tg.grad(loss_g, fake)]
@@ -79,7 +79,7 @@ def test_the_losses_pass_gradcheck(loss):
     gradcheck(lambda f: loss.generator(f), f, order=2)
 
 
-def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to_go_by():
+def test_only_the_minimax_generator_has_a_vanishing_gradient():
     f = tensor([-20.0], requires_grad=True)
     saturating, other = (float(tg.grad(loss.generator(f), f)[0]) for loss in EVERY[:2])
     assert saturating == pytest.approx(-math.exp(-20), rel=1e-3)
@@ -87,7 +87,7 @@ def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to
 
 
 @every_loss
-def test_at_equilibrium_is_where_the_best_discriminator_of_equal_distributions_is(loss):
+def test_at_equilibrium_holds_the_losses_for_equal_distributions(loss):
     discriminator, generator_ = loss.at_equilibrium
     scores = np.linspace(-4, 4, 16001)  # D where p = q: the same number for real and fake
     losses = [float(loss.discriminator(tensor([d]), tensor([d]))) for d in scores[::16]]
@@ -136,7 +136,7 @@ def best_discriminator(loss, p, q, steps=600):
 TWO = np.array([0.5, 0.2, 0.3]), np.array([0.1, 0.6, 0.3])
 
 
-def test_the_best_discriminator_is_the_share_of_the_data_and_its_value_the_js_divergence():
+def test_the_optimal_discriminator_is_p_over_p_plus_q_and_gives_the_js_divergence():
     p, q = TWO
     score, value = best_discriminator(Minimax(), p, q)
     np.testing.assert_allclose(sigmoid(score), p / (p + q), atol=1e-3)
@@ -145,13 +145,13 @@ def test_the_best_discriminator_is_the_share_of_the_data_and_its_value_the_js_di
     assert -value == pytest.approx(-2 * math.log(2) + 2 * js, abs=1e-5)
 
 
-def test_with_smoothing_the_best_discriminator_is_that_share_times_the_label():
+def test_label_smoothing_scales_the_optimal_discriminator():
     p, q = TWO
     score, _ = best_discriminator(Minimax(0.9), p, q)
     np.testing.assert_allclose(sigmoid(score), 0.9 * p / (p + q), atol=1e-3)
 
 
-def test_of_least_squares_too_the_best_discriminator_is_the_share_of_the_data():
+def test_the_optimal_least_squares_discriminator_is_p_over_p_plus_q():
     p, q = TWO
     score, value = best_discriminator(LeastSquares(), p, q)
     np.testing.assert_allclose(score, p / (p + q), atol=1e-3)
@@ -159,7 +159,7 @@ def test_of_least_squares_too_the_best_discriminator_is_the_share_of_the_data():
     assert value == pytest.approx((1 - pearson / 2) / 4, abs=1e-4)
 
 
-def test_a_penalised_discriminator_of_two_points_finds_their_distance():
+def test_a_penalised_discriminator_finds_the_distance_of_two_points():
     discriminator = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
     model = GAN(Point(3.0, 4.0), discriminator, 1)
     batches = (tensor(np.zeros((16, 2))) for _ in range(600))
@@ -195,7 +195,7 @@ def turns(way):
 
 
 @pytest.mark.parametrize("loss", [Minimax(), Hinge(), Wasserstein()])
-def test_without_a_penalty_the_players_circle_about_the_equilibrium(loss):
+def test_without_a_penalty_the_networks_circle_the_equilibrium(loss):
     way = dirac(loss)
     radius = np.hypot(*way.T)
     assert abs(turns(way)) > 5
@@ -203,7 +203,7 @@ def test_without_a_penalty_the_players_circle_about_the_equilibrium(loss):
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), LeastSquares()])
-def test_in_two_games_they_come_nearer_but_ever_more_slowly(loss):
+def test_two_losses_approach_the_equilibrium_ever_more_slowly(loss):
     # the radius loses what is of the order of its cube: 1/√t, and never a share of it each turn
     way = dirac(loss)
     radius = np.hypot(*way.T)
@@ -214,12 +214,12 @@ def test_in_two_games_they_come_nearer_but_ever_more_slowly(loss):
 
 
 @pytest.mark.parametrize("loss", EVERY[:5])
-def test_with_r1_they_reach_it(loss):
+def test_with_r1_they_converge(loss):
     way = dirac(loss, 600, penalty=partial(r1, weight=1.0))
     assert np.hypot(*way[-1]) < 1e-3
 
 
-def test_the_gradient_penalty_does_not_make_them_meet():
+def test_with_the_gradient_penalty_they_do_not_converge():
     way = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
     assert np.hypot(*way[-500:].T).max() > 0.1
 
@@ -272,7 +272,7 @@ def test_the_penalties_are_their_formulas(make):
 
 @pytest.mark.parametrize("make", [dense_discriminator, conv_discriminator])
 @pytest.mark.parametrize("zero", [False, True])
-def test_the_gradients_of_the_penalties_equal_differences(make, zero):
+def test_the_gradients_of_the_penalties_equal_finite_differences(make, zero):
     discriminator, shape = make()
     params = discriminator.parameters()
     if zero:  # a discriminator that is the same everywhere
@@ -298,7 +298,7 @@ def test_the_gradients_of_the_penalties_equal_differences(make, zero):
             assert (host(g) * step).sum() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_the_penalty_of_a_flat_discriminator_is_finite_and_says_slope_zero():
+def test_the_penalty_of_a_constant_discriminator_is_finite():
     discriminator = models.mlp([2, 4, 1], rng=generator())
     discriminator.parameters()[-2].data = 0 * discriminator.parameters()[-2].data
     x = tg.Tensor(tg.xp.ones((3, 2), "f4"))
@@ -308,7 +308,7 @@ def test_the_penalty_of_a_flat_discriminator_is_finite_and_says_slope_zero():
     assert all(np.isfinite(host(g)).all() for g in grads)
 
 
-def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
+def test_each_row_is_scored_at_its_own_random_interpolation():
     seen = []
 
     def discriminator(x):
@@ -324,6 +324,6 @@ def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
     assert 0.99 < x.max() <= 1
 
 
-def test_as_many_fakes_as_real_images_are_needed():
+def test_the_penalty_needs_equally_many_real_and_generated_images():
     with pytest.raises(ValueError, match=r"^gradient_penalty: .*\(4, 3\), got \(2, 3\)"):
         gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())

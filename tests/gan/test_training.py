@@ -18,7 +18,7 @@ OF_ONE, OF_THREE = GAN(Point(1.0), None, 1), GAN(Point(1.0), None, 2, classes=3)
 # --- what the discriminator finds ------------------------------------------------------------------------
 
 
-def test_a_clipped_discriminator_of_two_points_finds_their_distance():
+def test_a_clipped_discriminator_finds_the_distance_of_two_points():
     discriminator = nn.Dense(1, 1, rng=generator()).astype(float)
     model = GAN(Point(2.5), discriminator, 1)
     batches = (tensor(np.full((4, 1), 1.0)) for _ in range(200))
@@ -36,7 +36,7 @@ def test_a_clipped_discriminator_of_two_points_finds_their_distance():
 # --- the model ------------------------------------------------------------------------------------
 
 
-def test_packing_sets_the_channels_of_images_side_by_side():
+def test_packing_concatenates_the_channels_of_images():
     x = generator().random((6, 2, 4, 3))
     packed = host(gan.pack(tensor(x), 3))
     assert packed.shape == (2, 2, 4, 9)
@@ -46,12 +46,12 @@ def test_packing_sets_the_channels_of_images_side_by_side():
     np.testing.assert_array_equal(host(gan.pack(tensor(points), 2)), points.reshape(2, 4))
 
 
-def test_what_cannot_be_packed_is_said():
+def test_packing_needs_a_multiple_of_m_rows():
     with pytest.raises(ValueError, match=r"^pack: .*multiple of 4 rows, got 6$"):
         gan.pack(tensor(np.ones((6, 2))), 4)
 
 
-def test_of_a_conditional_model_both_networks_are_told_the_label():
+def test_both_networks_of_a_conditional_model_see_the_label():
     seen = {}
 
     class Watched(nn.Module):
@@ -75,7 +75,7 @@ def test_of_a_conditional_model_both_networks_are_told_the_label():
     np.testing.assert_array_equal(seen["D"][..., 2:], planes)
 
 
-def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
+def test_each_packed_image_has_its_own_label_channels():
     seen = []
 
     def discriminator(x):
@@ -93,7 +93,7 @@ def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
     np.testing.assert_allclose(scores, packs.sum(axis=(1, 2, 3)))
 
 
-def test_images_in_parts_have_each_its_own_label():
+def test_every_image_has_its_label_for_any_batch_size():
     model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # what it was told
     labels = np.array([3, 1, 0, 2, 2, 0, 1])
     for size in (3, 100):
@@ -112,7 +112,7 @@ class Counting(nn.Module):
         return z
 
 
-def test_noise_is_in_the_dtype_of_the_networks_first_floats():
+def test_noise_has_the_dtype_of_the_first_floating_state():
     for network, dtype in [
         (lambda z: z, "f4"),
         (Counting(), "f4"),
@@ -125,7 +125,7 @@ def test_noise_is_in_the_dtype_of_the_networks_first_floats():
         assert model.sample(5, rng=generator()).dtype == dtype
 
 
-def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
+def test_samples_use_evaluation_mode_and_any_batch_size():
     g = nn.Sequential(nn.Dense(3, 4, rng=generator()), nn.BatchNorm(4))
     model = GAN(g, None, 3)
     g(tg.Tensor(tg.xp.asarray(generator().standard_normal((50, 3)), "f4")))
@@ -159,7 +159,7 @@ def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
         (lambda: r1(lambda x: x, ONES), r"discriminator: .*\(4, 1\), got \(4, 3\)"),
     ],
 )
-def test_bad_input_is_refused_at_the_door(call, pattern):
+def test_invalid_arguments_are_refused(call, pattern):
     with pytest.raises(ValueError, match=pattern):
         call()
 
@@ -180,7 +180,7 @@ def test_a_batch_is_images_or_a_pair(batch):
         one_step(batch)
 
 
-def test_bytes_are_no_images_to_learn_from():
+def test_training_on_bytes_is_refused():
     with pytest.raises(TypeError, match=r"train: .*floating point.*uint8"):
         one_step((np.zeros((4, 1), np.uint8), np.zeros(4, int)))
 
@@ -254,7 +254,7 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     assert at_equilibrium == list(loss.at_equilibrium)
 
 
-def test_the_discriminator_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
+def test_the_discriminator_takes_its_steps_each_on_a_new_batch():
     _, optimizers, steps = small(discriminator_steps=3)
     assert len(list(steps)) == 3  # of ten batches; the tenth is not the generator's turn
     assert [o.steps for o in optimizers] == [3, 10]
@@ -294,7 +294,7 @@ class Square(nn.Module):
         return x * x * self.psi / 2
 
 
-def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
+def test_r1_penalises_the_gradient_at_real_images():
     model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     record = next(
@@ -304,7 +304,7 @@ def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
 
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
-def test_a_discriminator_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
+def test_a_fooled_discriminator_has_an_accuracy_below_half(loss):
     model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[0.0], [0.0], [0.0], [2.0]])
@@ -322,7 +322,7 @@ class Together(nn.Module):
         return x.sum(axis=1) ** 2 * self.psi / 2
 
 
-def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
+def test_the_gradient_of_a_pack_is_that_of_all_its_images():
     model = GAN(Point(5.0), Together(), 1, packing=2)
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[1.0], [2.0], [3.0], [5.0]])
@@ -332,19 +332,19 @@ def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
     assert float(record["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
 
 
-def test_packed_images_have_one_slope_together():
+def test_packed_images_have_one_gradient_norm():
     model, _, steps = small(loss=Wasserstein(), packing=2, penalty=partial(r1, weight=2.0))
     v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v * v).sum())
 
 
-def test_of_the_label_a_discriminator_may_make_much_at_no_price():
+def test_the_gradient_for_the_label_is_not_penalised():
     model, _, steps = small(loss=Wasserstein(), classes=2, penalty=partial(r1, weight=2.0))
     v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v[:3] ** 2).sum())
 
 
-def test_real_and_generated_images_are_judged_with_the_same_labels():
+def test_real_and_generated_images_are_scored_with_the_same_labels():
     model, _, steps = small(classes=4)
     seen = []
     judge = model.judge
@@ -355,7 +355,7 @@ def test_real_and_generated_images_are_judged_with_the_same_labels():
     assert all((judged == host(labels)).all() for judged in seen)
 
 
-def test_a_penalty_judges_each_pack_with_its_own_labels():
+def test_a_penalty_scores_each_pack_with_its_own_labels():
     seen = []
 
     def penalty(discriminator, real, fake, *, rng):
@@ -369,7 +369,7 @@ def test_a_penalty_judges_each_pack_with_its_own_labels():
     np.testing.assert_allclose(seen, [expected])
 
 
-def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
+def test_a_resumed_loop_equals_an_uninterrupted_one():
     def parts():
         rng = generator()
         model = GAN(models.mlp([2, 8, 2], rng=rng), models.mlp([2, 8, 1], rng=rng), 2)
@@ -396,7 +396,7 @@ def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_every_game_moves_a_blob_onto_the_data(loss):
+def test_every_loss_moves_the_samples_onto_the_data(loss):
     rng = generator()
     data = (rng.standard_normal((2000, 2)) * 0.3 + [2.0, -1.0]).astype("f4")
     model = GAN(

@@ -9,7 +9,7 @@ from tinygen.metrics import classifier, distances
 from tinygen.metrics.report import judge
 
 
-def test_samples_are_judged_as_the_classifier_reads_them(rng, monkeypatch, capsys):
+def test_samples_are_scored_by_the_classifiers_predictions(rng, monkeypatch, capsys):
     def read(x):
         x = x.reshape(len(x), -1)
         return classifier.Predictions(x[:, :3], x[:, 3:8] / x[:, 3:8].sum(axis=1, keepdims=True))

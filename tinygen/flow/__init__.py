@@ -1,4 +1,4 @@
-"""Flow matching: the loss, solvers of the flow's equation, pairing noise with data.
+"""Flow matching: the loss, ODE solvers, and pairing noise with data by optimal transport.
 
 Reading order: matching.py, ode.py, optimal_transport.py.
 """

@@ -1,4 +1,4 @@
-"""How good samples are: FID, KID, precision and recall, and a classifier whose features they use.
+"""Sample quality: FID, KID, precision, recall, and the classifier whose features they compare.
 
 Reading order: distances.py, scores.py, classifier.py, report.py.
 """
