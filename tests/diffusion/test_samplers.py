@@ -1,4 +1,4 @@
-"""Samplers, where the best denoiser is known: laws, orders, the last step, guidance."""
+"""Samplers with an exact denoiser: distributions, orders, the last step, guidance."""
 
 import math
 from itertools import pairwise
@@ -36,11 +36,11 @@ def generator(seed=0):
 
 
 def fine(schedule, steps):
-    """A grid whose ends are so far out that what is left there does not count"""
+    """A grid whose ends are so far out that their error is negligible"""
     return edm_sigmas(schedule, steps, low=1e-3, high=HIGH)
 
 
-# each takes a model, x and a number of steps; those on the grid begin at σ = HIGH
+# functions of a model, x, the number of steps and rng; those on a grid begin at σ = HIGH
 FIRST_ORDER = {
     "ancestral": lambda m, x, n, rng: ancestral(m, x, steps=n, rng=rng),
     "ddim": lambda m, x, n, rng: ddim(m, x, steps=n),
@@ -60,10 +60,10 @@ def start(name, schedule):
 
 
 class Units(np.random.Generator):
-    """Of what it gives for noise, each number is 1 in one row, the next rows' turn, and else 0.
+    """Noise that is 1 in one element per column, in the next rows at each call, and 0 elsewhere
 
-    With a denoiser that is linear, so is the sampler. What comes out of a row where one number of
-    all noise was 1 is that number's weight; of all of them together, the law itself.
+    With a linear denoiser the sampler is linear in the noise. Such a row gives the weight of one
+    noise variable; all weights together give the exact distribution of the samples.
     """
 
     def __init__(self, row):
@@ -77,8 +77,8 @@ class Units(np.random.Generator):
         return z
 
 
-def law(sampler, model, known, t, steps):
-    """Mean and covariance of what is sampled, exactly, from x_t with the law that it ought have"""
+def moments(sampler, model, known, t, steps):
+    """The exact mean and covariance of samples that start from the exact distribution of x_t"""
     mean, root = known.marginal(model.schedule, t)
     D = len(mean)
     x = np.tile(mean, (1 + D * (1 + steps), 1))
@@ -89,11 +89,11 @@ def law(sampler, model, known, t, steps):
 
 
 def error(sampler, model, t, steps):
-    mean, covariance = law(sampler, model, KNOWN, t, steps)
+    mean, covariance = moments(sampler, model, KNOWN, t, steps)
     return max(abs(mean - KNOWN.mean).max(), abs(covariance - KNOWN.covariance).max())
 
 
-# --- the law of what is sampled -------------------------------------------------------------------
+# --- the distribution of samples ------------------------------------------------------------------
 
 
 @every_schedule
@@ -122,8 +122,8 @@ def test_deterministic_samplers_follow_the_differential_equation(name, schedule)
     model, t = KNOWN.model(schedule), start(name, schedule)
     x = generator().normal(size=(20, 2))
     expected = KNOWN.flow(x, schedule, t)
-    ways = {steps: last(ALL[name](model, x, steps, None)) for steps in (64, 128)}
-    errors = {steps: abs(found - expected).max() for steps, found in ways.items()}
+    ends = {steps: last(ALL[name](model, x, steps, None)) for steps in (64, 128)}
+    errors = {steps: abs(found - expected).max() for steps, found in ends.items()}
     order = math.log2(errors[64] / errors[128])
     assert order == pytest.approx(1 if name == "ddim" else 2, abs=0.2)
     assert errors[128] < (0.06 if name == "ddim" else 0.005)
@@ -161,17 +161,17 @@ def test_multistep_is_the_papers_algorithm_in_the_papers_scale():
     x = generator().normal(size=(5, 2))
     path = [tg.to_numpy(step.x) for step in multistep(MODES.model(schedule), x, sigmas=sigmas)]
     scales = [schedule.scales(schedule.time(sigma)) for sigma in sigmas]
-    clock, guesses = [math.log(20.0 / sigma) for sigma in sigmas[:-1]], []
+    lambdas, x_0s = [math.log(20.0 / sigma) for sigma in sigmas[:-1]], []
     for i in range(3):
         (a_s, b_s), (a_t, b_t) = scales[i], scales[i + 1]
-        guesses.append(MODES.denoise(x, np.array([[a_s]]), np.array([[b_s]])))
-        h, D = clock[i + 1] - clock[i], guesses[i]
+        x_0s.append(MODES.denoise(x, np.array([[a_s]]), np.array([[b_s]])))
+        h, D = lambdas[i + 1] - lambdas[i], x_0s[i]
         if i > 0:
-            r = (clock[i] - clock[i - 1]) / h
-            D = (1 + 1 / (2 * r)) * guesses[i] - guesses[i - 1] / (2 * r)
+            r = (lambdas[i] - lambdas[i - 1]) / h
+            D = (1 + 1 / (2 * r)) * x_0s[i] - x_0s[i - 1] / (2 * r)
         x = b_t / b_s * x - a_t * (math.exp(-h) - 1) * D
         np.testing.assert_allclose(path[i], x, rtol=1e-7)
-    end = MODES.denoise(x, *(np.array([[each]]) for each in scales[3]))
+    end = MODES.denoise(x, *(np.array([[scale]]) for scale in scales[3]))
     np.testing.assert_allclose(path[3], end, rtol=1e-7)
 
 
@@ -274,14 +274,14 @@ def test_a_path_has_the_moments_of_each_time(sampler):
 
 
 class Counted(nn.Module):
-    """The image is half of what is seen; counts its calls, and notes the last class told"""
+    """x / 2, which counts its calls and keeps the last classes"""
 
     def __init__(self):
-        self.calls, self.told = 0, None
+        self.calls, self.classes = 0, None
         self.drop = nn.Dropout(0.9, rng=generator())
 
     def forward(self, x, t, classes=None):
-        self.calls, self.told = self.calls + 1, classes
+        self.calls, self.classes = self.calls + 1, classes
         return self.drop(x * 0.5)
 
 
@@ -303,7 +303,7 @@ def test_samples_have_the_dtype_of_the_noise_and_use_evaluation_mode(sampler, ca
     found = last(sampler(Diffusion(network, linear(100), "x_0"), noise))
     assert isinstance(found, np.ndarray) and found.dtype == dtype and found.shape == noise.shape
     np.testing.assert_array_equal(noise, before)
-    assert network.calls == calls and tg.to_numpy(network.told.data).tolist() == [1, 2]
+    assert network.calls == calls and tg.to_numpy(network.classes.data).tolist() == [1, 2]
     assert network.training and tg.is_recording()
 
 
@@ -329,17 +329,14 @@ def test_a_sampler_can_start_from_partial_noise(sampler):
 
 @pytest.mark.parametrize("sampler", [ddim, heun, multistep])
 def test_samples_do_not_depend_on_the_batch_size(sampler):
-    network, classes = Gaussian([1.0, -0.5], [[0.6, 0.3], [0.3, 0.4]]), np.arange(7)
     seen = []
 
-    def told(x, t, labels):
+    def network(x, t, labels):
         seen.append(tg.to_numpy(labels.data).tolist())
         return x * tg.reshape(labels, (-1, 1)) / 10
 
-    for model, labels in [
-        (network.model(cosine(T)), None),
-        (Diffusion(told, cosine(T), "x_0"), classes),
-    ]:
+    conditional = Diffusion(network, cosine(T), "x_0")
+    for model, labels in [(KNOWN.model(cosine(T)), None), (conditional, np.arange(7))]:
         noise = generator().standard_normal((7, 2))
         whole = last(sampler(model, noise, labels, steps=6))
         found = sample(model, noise, labels, sampler=sampler, size=3, steps=6)
@@ -372,17 +369,15 @@ def test_the_grid_lies_within_the_schedule():
     assert edm_sigmas(linear(), 18)[0] == pytest.approx(80)
     assert edm_sigmas(linear(), 18)[-2:] == pytest.approx([float(linear().sigma(1)), 0.0])
     assert edm_sigmas(linear(10**6), 18)[-2] == pytest.approx(0.002)
-    for sampler in (heun, multistep):
-        assert len(list(sampler(KNOWN.model(coarse), np.ones((2, 2))))) == (
-            18 if sampler is heun else 20
-        )
+    for sampler, steps in ((heun, 18), (multistep, 20)):
+        assert len(list(sampler(KNOWN.model(coarse), np.ones((2, 2))))) == steps
 
 
 # --- guidance -------------------------------------------------------------------------------------
 
 
 class Table(nn.Module):
-    """c x + c² for the class c, and class 9 is "any"; knows how often it was called"""
+    """c x + c² for the class c, where 9 is "any"; counts its calls"""
 
     def __init__(self):
         self.calls = 0
@@ -419,22 +414,20 @@ def test_a_guided_model_gives_the_same_sample_whatever_it_predicts(sampler):
     x, classes = generator().normal(size=(6, 2)), np.array([0, 1, 2, 0, 1, 2])
 
     def sample(model):
-        return last(sampler(Told(model, classes), x, 20, generator(1)))
+        return last(sampler(Conditional(model, classes), x, 20, generator(1)))
 
     first, *others = (sample(guided(MODES.model(linear(T), each), 1.5, 3)) for each in PREDICTIONS)
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-6, atol=1e-8)
     plain = MODES.model(linear(T))
     np.testing.assert_array_equal(sample(guided(plain, 1, 3)), sample(plain))
-    np.testing.assert_array_equal(
-        sample(guided(plain, 0, 3)),
-        last(sampler(Told(plain, classes * 0 + 3), x, 20, generator(1))),
-    )
+    any_class = last(sampler(Conditional(plain, classes * 0 + 3), x, 20, generator(1)))
+    np.testing.assert_array_equal(sample(guided(plain, 0, 3)), any_class)
     assert not np.allclose(first, sample(plain), atol=0.01)
 
 
-class Told:
-    """A model that is asked for these classes, whatever the sampler says"""
+class Conditional:
+    """A model that always uses these classes"""
 
     def __init__(self, model, classes):
         self.schedule = model.schedule
@@ -462,7 +455,7 @@ def test_guiding_copies_a_model_and_keeps_its_settings():
     assert "network.network" in dict(guided(dropping, 2.0, 9).named_modules())  # so it can `eval`
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
 
@@ -475,19 +468,11 @@ MODEL, X = KNOWN.model(linear(10)), np.zeros((1, 2))
         (lambda: last(ddim(MODEL, X, steps=5, eta=0.5)), TypeError, "ddim: .*`rng`.* NoneType"),
         (lambda: last(ancestral(MODEL, X, rng=3)), TypeError, "`rng`.* int"),
         (lambda: edm_sigmas(linear(), 1), ValueError, "edm_sigmas: .*`steps`.* ≥ 2, got 1"),
-        (
-            lambda: edm_sigmas(linear(), 5, low=0.0),
-            ValueError,
-            r"edm_sigmas: .*`low` > 0, got 0\.0",
-        ),
+        (lambda: edm_sigmas(linear(), 5, low=0), ValueError, "edm_sigmas: .*`low` > 0, got 0"),
         (lambda: last(heun(MODEL, X, sigmas=[200.0, 0.0])), ValueError, "`sigma`.*157.*got 200"),
         (lambda: last(heun(MODEL, X, sigmas=[0.0, 1.0])), ValueError, r"`sigmas`.* \[0\.0, 1\.0\]"),
         (lambda: last(multistep(MODEL, X, sigmas=[1.0])), ValueError, r"`sigmas`.* \[1\.0\]"),
-        (
-            lambda: log_likelihood(MODEL, X, probes=1),
-            TypeError,
-            "log_likelihood: .*`rng`.* NoneType",
-        ),
+        (lambda: log_likelihood(MODEL, X, probes=1), TypeError, "log_likelihood: .*`rng`.* None"),
         (lambda: guided(Table(), math.inf, 9), ValueError, "guided: .*`weight`.* inf"),
         (lambda: Guided(Table(), 2.0, 9)(tg.Tensor(X), None), ValueError, "Guided: .*`classes`"),
     ],

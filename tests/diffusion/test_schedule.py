@@ -1,4 +1,4 @@
-"""The process that adds noise: its numbers, its two distributions, and no time off by one."""
+"""The noise schedule: its values, its two distributions, and no off-by-one times."""
 
 import math
 from itertools import pairwise
@@ -31,7 +31,7 @@ def test_the_linear_schedule_rises_from_0_0001_to_0_02():
     ratio = linear(1000).alpha_bar[1:] / linear(1000).alpha_bar[:-1]
     np.testing.assert_allclose(1 - ratio, 1e-4 + (0.02 - 1e-4) * np.arange(1000) / 999, rtol=1e-9)
     assert linear().alpha_bar[1] == pytest.approx(0.9999, rel=1e-12)
-    assert linear().alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)  # of the DDPM
+    assert linear().alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)  # as in DDPM
 
 
 @pytest.mark.parametrize("T", [1, 10, 250, 3000])
@@ -102,7 +102,7 @@ def test_a_noised_image_is_its_formula_for_each_row_at_its_own_time():
 
 @every_schedule
 def test_noise_added_in_steps_is_distributed_as_if_added_at_once(schedule):
-    """x_t is Gaussian, so that a part of x_0 and a variance are all there is to its law."""
+    """x_t is Gaussian, so its scale of x_0 and its variance determine its distribution."""
     zero, one = tg.xp.zeros((1, 1)), tg.xp.ones((1, 1))
     kept, variance = one, 0.0
     for t in range(1, schedule.T + 1):
@@ -125,7 +125,7 @@ def test_sampled_noise_added_in_steps_has_the_moments_of_noise_added_at_once(rng
     assert host(x).var() == pytest.approx(1 - a_bar, abs=0.01)
 
 
-# --- taking it off, where x_0 is known ------------------------------------------------------------
+# --- the posterior --------------------------------------------------------------------------------
 
 
 @every_schedule
@@ -166,7 +166,7 @@ def test_at_0_the_posterior_is_x_0_itself(schedule):
         assert variance == 0
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- dtypes and invalid arguments -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("time", [3, np.array([3, 5])], ids=["one", "each"])

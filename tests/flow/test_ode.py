@@ -1,7 +1,8 @@
-"""Differential equations: every step of its order, every density equal to its closed form."""
+"""ODE solvers: the order of every step, and densities against their closed forms."""
 
 import itertools
 import math
+from functools import partial
 
 import known_flows
 import numpy as np
@@ -33,17 +34,17 @@ def array(x):
 
 
 def swing(x, t):
-    """dx/dt = x cos t, whose solution from x is x exp(sin t − sin t₀)"""
+    """dx/dt = x cos t, with the solution x exp(sin t − sin t₀)"""
     return x * math.cos(t)
 
 
 def spiral(x, t):
-    """A rotation that gets faster, and a drift: dx/dt = 2t R x + (1, 0)t has no simple solution"""
+    """dx/dt = 2t R x + (1, 0) t, an accelerating rotation with drift"""
     return 2 * t * x @ array([[0.0, 1.0], [-1.0, 0.0]]) + t * array([1.0, 0.0])
 
 
 def orders(f, x, times, truth, step, counts):
-    """How the error falls from one number of steps to the next: its exponent in their ratio"""
+    """The observed order of convergence between successive numbers of steps"""
     errors = []
     for n in counts:
         found = tg.to_numpy(solve(f, array(x), np.linspace(*times, n + 1), step))
@@ -58,7 +59,7 @@ def orders(f, x, times, truth, step, counts):
 
 
 @each_step
-@pytest.mark.parametrize("times", [(0.0, 1.0), (1.0, 0.0)], ids=["on", "back"])
+@pytest.mark.parametrize("times", [(0.0, 1.0), (1.0, 0.0)], ids=["forward", "back"])
 def test_the_error_falls_with_the_order_of_the_step(step, order, times):
     truth = 1.7 * math.exp(math.sin(times[1]) - math.sin(times[0]))
     counts = (20, 40, 80) if order == 5 else (100, 200, 400)
@@ -72,7 +73,7 @@ def test_the_error_falls_with_this_order_on_a_gaussian_flow(step, order):
     truth = known_flows.gaussian_end(x_0)
     counts = (20, 40) if order == 5 else (100, 200)
     (found,) = orders(GAUSSIAN.field, x_0, (0, 1), truth, step, counts)
-    # by the midpoint's step, on this field alone, even as h³
+    # midpoint has order 3 on this particular field
     assert order - 0.1 < found < order + (1.1 if step is midpoint else 0.3)
 
 
@@ -111,10 +112,12 @@ def test_dormand_and_princes_table_satisfies_the_conditions_of_its_order():
     assert b @ (c * (a @ c)) == pytest.approx(1 / 8)
     assert (b - e) @ a @ c == pytest.approx(1 / 6)
     assert (b - e) @ a @ a @ c == pytest.approx(1 / 24)
-    assert abs((b - e) @ c**4 - 1 / 5) > 1e-4  # of order 4, and not of 5: there is an error to see
+    assert (
+        abs((b - e) @ c**4 - 1 / 5) > 1e-4
+    )  # order 4 and not 5, so that it can estimate the error
 
 
-# --- as many steps as it takes --------------------------------------------------------------------
+# --- the adaptive step ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7, 1e-9])
@@ -122,8 +125,8 @@ def test_an_adaptive_step_meets_its_tolerance(tolerance):
     x = generator().standard_normal((20, 2))
     found = tg.to_numpy(solve(GAUSSIAN.field, array(x), (0, 1), Adaptive(0.0, tolerance)))
     error = np.abs(found - known_flows.gaussian_end(x)).max()
-    assert error < 5 * tolerance  # what steps are kept to is the error of each
-    assert error > tolerance / 1e4  # and no more is done than was asked
+    assert error < 5 * tolerance  # the tolerance limits the error of each step
+    assert error > tolerance / 1e4  # without needless accuracy
 
 
 def test_rtol_scales_with_x_and_atol_does_not():
@@ -144,12 +147,12 @@ def test_the_smaller_the_tolerance_the_more_steps():
         solve(TWO.field, array(generator().standard_normal((20, 2))), (0, 1), step)
         taken.append(len(step.ends))
     assert taken[0] < taken[1] < taken[2]
-    # of order 5: a thousandth of the error for 4 times as many steps
+    # order 5: 4 times as many steps for a thousandth of the error
     assert 2.5 < taken[2] / taken[1] < 5
 
 
 def bump(x, t):
-    """The speed is high for a moment at t = 0.7: x gains 1 there"""
+    """A short pulse at t = 0.7, which increases x by 1"""
     return 0 * x + math.exp(-(((t - 0.7) / 0.01) ** 2)) / (0.01 * math.sqrt(math.pi))
 
 
@@ -164,17 +167,17 @@ def test_steps_are_short_only_where_the_field_needs_it():
 
 
 def test_accepted_and_rejected_steps_and_evaluations_are_counted():
-    asked = []
+    times = []
 
     def f(x, t):
-        asked.append(t)
+        times.append(t)
         return bump(x, t)
 
     step = Adaptive(0.0, 1e-8)
     solve(f, array([0.0]), (0.5, 0.9), step)
-    assert step.evaluations == len(asked) == 1 + 6 * (len(step.ends) + step.rejected)
+    assert step.evaluations == len(times) == 1 + 6 * (len(step.ends) + step.rejected)
     assert step.ends[-1] == 0.9
-    assert min(asked) >= 0.5 and max(asked) <= 0.9
+    assert min(times) >= 0.5 and max(times) <= 0.9
 
 
 def test_a_constant_velocity_takes_one_step():
@@ -185,7 +188,7 @@ def test_a_constant_velocity_takes_one_step():
 
 
 def test_a_row_is_as_accurate_in_a_batch_as_alone():
-    def f(x, t):  # the first row turns fast, and the others stand still
+    def f(x, t):  # the first row rotates fast, the others are constant
         return x @ array([[0.0, 1.0], [-1.0, 0.0]]) * array([[40.0]] + [[0.0]] * 999)
 
     x = np.ones((1000, 2))
@@ -219,7 +222,7 @@ def test_a_first_step_that_overshoots_is_tried_again_without_a_warning():
     assert float(found[0]) == pytest.approx((8e-9 + 30.0**-8) ** (-1 / 8), rel=1e-3)
 
 
-# --- from time to time ----------------------------------------------------------------------------
+# --- paths ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [heun, Adaptive()])
@@ -237,10 +240,10 @@ def test_a_path_is_the_states_at_the_times_starting_with_x(step):
 
 
 @given(st.floats(-2, 2), st.floats(-2, 2).filter(lambda t: abs(t) > 0.01))
-def test_integrating_back_returns_to_the_start(start, way):
+def test_integrating_back_returns_to_the_start(start, duration):
     x = array([[1.0, 0.0], [0.5, -2.0]])
-    there = solve(spiral, x, (start, start + way), Adaptive(0.0, 1e-9))
-    back = solve(spiral, there, (start + way, start), Adaptive(0.0, 1e-9))
+    there = solve(spiral, x, (start, start + duration), Adaptive(0.0, 1e-9))
+    back = solve(spiral, there, (start + duration, start), Adaptive(0.0, 1e-9))
     np.testing.assert_allclose(tg.to_numpy(back), tg.to_numpy(x), atol=1e-7)
 
 
@@ -253,7 +256,7 @@ def test_times_that_are_not_monotonic_are_refused(times):
         lambda: solve(swing, array([1.0]), times),
         lambda: list(path(swing, array([1.0]), times)),
     ):
-        with pytest.raises(ValueError, match="path: .*`times`"):
+        with pytest.raises(ValueError, match=r"path: .*`times`"):
             use()
 
 
@@ -265,7 +268,7 @@ TWIST = np.array(
 
 
 def twisted(x, t):
-    """v = t tanh(x W), whose Jacobian is t (1 − tanh²(x W)) along the columns of W"""
+    """v = t tanh(x W), with Jacobian t W diag(1 − tanh²(x W))"""
     x = tg.as_tensor(x)
     return tg.reshape(tg.tanh(tg.reshape(x, (len(x), -1)) @ here(TWIST)), x.shape) * t
 
@@ -288,7 +291,7 @@ def test_hutchinsons_estimate_is_the_trace_in_expectation_over_all_signs():
     signs = [np.tile(s, (3, 1)) for s in itertools.product([-1.0, 1.0], repeat=4)]
     estimates = [tg.to_numpy(ode.divergence(twisted, array(x), 0.7, [array(s)])[1]) for s in signs]
     np.testing.assert_allclose(np.mean(estimates, axis=0), its_trace(x, 0.7), rtol=1e-12)
-    assert np.std(estimates, axis=0).min() > 0.1  # one alone is an estimate
+    assert np.std(estimates, axis=0).min() > 0.1  # single estimates vary
     together = ode.divergence(twisted, array(x), 0.7, [array(s) for s in signs])[1]
     np.testing.assert_allclose(tg.to_numpy(together), its_trace(x, 0.7), rtol=1e-12)
 
@@ -342,16 +345,13 @@ def test_the_error_of_a_log_likelihood_falls_with_the_order_of_the_step():
 def test_probes_estimate_a_log_likelihood_without_bias():
     x, _ = GAUSSIAN.sample(2, generator())
     many = array(np.repeat(x, 2000, axis=0))
-    found = ode.log_likelihood(
-        GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=1, step=heun, rng=generator(1)
-    ).reshape(2, 2000)
-    exact = ode.log_likelihood(GAUSSIAN.velocity, array(x), np.linspace(1, 0, 41), step=heun)
+    log_p = partial(ode.log_likelihood, GAUSSIAN.velocity, times=np.linspace(1, 0, 41), step=heun)
+    found = log_p(many, probes=1, rng=generator(1)).reshape(2, 2000)
     deviation = found.std(axis=1)
     assert deviation.min() > 0.1
-    np.testing.assert_allclose(found.mean(axis=1), exact, atol=4 * deviation.max() / 2000**0.5)
-    four = ode.log_likelihood(
-        GAUSSIAN.velocity, many, np.linspace(1, 0, 41), probes=4, step=heun, rng=generator(1)
-    ).reshape(2, 2000)
+    tolerance = 4 * deviation.max() / 2000**0.5
+    np.testing.assert_allclose(found.mean(axis=1), log_p(array(x)), atol=tolerance)
+    four = log_p(many, probes=4, rng=generator(1)).reshape(2, 2000)
     np.testing.assert_allclose(four.std(axis=1), deviation / 2, rtol=0.1)
 
 

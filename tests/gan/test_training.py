@@ -1,4 +1,4 @@
-"""The game: who is told what, the two updates of a step, and what is refused."""
+"""GAN training: labels, the two updates of a step, and invalid input."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ from tinygen.gan import GAN, LOSSES, Hinge, LeastSquares, Wasserstein, gradient_
 ONES, TWO = tensor(np.ones((4, 3))), tensor(np.ones((2, 3)))
 OF_ONE, OF_THREE = GAN(Point(1.0), None, 1), GAN(Point(1.0), None, 2, classes=3)
 
-# --- what the discriminator finds ------------------------------------------------------------------------
+# --- clipping -------------------------------------------------------------------------------------
 
 
 def test_a_clipped_discriminator_finds_the_distance_of_two_points():
@@ -29,7 +29,7 @@ def test_a_clipped_discriminator_finds_the_distance_of_two_points():
     *_, last = gan.train(
         model, batches, *optimizers, rng=generator(), loss=Wasserstein(), clip_at=1.0
     )
-    assert float(last["distance"]) == pytest.approx(1.5)  # of slope 1 at most: |2.5 − 1|
+    assert float(last["distance"]) == pytest.approx(1.5)  # |2.5 − 1|, as D is 1-Lipschitz
     assert float(discriminator.weight[0, 0]) == -1
 
 
@@ -94,7 +94,7 @@ def test_each_packed_image_has_its_own_label_channels():
 
 
 def test_every_image_has_its_label_for_any_batch_size():
-    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # what it was told
+    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # returns its labels
     labels = np.array([3, 1, 0, 2, 2, 0, 1])
     for size in (3, 100):
         images = model.images(np.zeros((7, 2), np.float32), labels, size=size)
@@ -102,7 +102,7 @@ def test_every_image_has_its_label_for_any_batch_size():
 
 
 class Counting(nn.Module):
-    """z as it is, and a count of what it was called with."""
+    """The identity, which counts rows in an integer array"""
 
     def __init__(self):
         self.seen = np.zeros(1, int)
@@ -189,7 +189,7 @@ def test_training_on_bytes_is_refused():
 
 
 class Counted(nn.Module):
-    """x w, and how often the gradient for w was computed."""
+    """x w, which counts how often the gradient of w is computed"""
 
     def __init__(self, inputs, outputs):
         self.w = tensor(generator(inputs).standard_normal((inputs, outputs)), requires_grad=True)
@@ -231,32 +231,29 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     z = tensor(generator(2).standard_normal((8, 2), np.float32))
     G, D = tensor(w, requires_grad=True), tensor(v, requires_grad=True)
     discriminator_loss = loss.discriminator((x @ D)[:, 0], ((z @ G).detach() @ D)[:, 0])
-    slope = tg.grad(discriminator_loss, D)
-    D1 = tensor(v - 0.01 * host(slope))
+    grad_D = host(tg.grad(discriminator_loss, D))
+    D1 = tensor(v - 0.01 * grad_D)
     np.testing.assert_allclose(host(model.discriminator.w), host(D1), rtol=1e-12)
     generator_loss = loss.generator((z @ G @ D1)[:, 0])
-    gslope = tg.grad(generator_loss, G)
-    np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
+    grad_G = host(tg.grad(generator_loss, G))
+    np.testing.assert_allclose(host(model.generator.w), w - 0.01 * grad_G, rtol=1e-12)
     assert float(record["discriminator_loss"]) == pytest.approx(float(discriminator_loss))
     assert float(record["generator_loss"]) == pytest.approx(float(generator_loss))
-    assert float(record["discriminator_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
-    assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
+    assert float(record["discriminator_gradient"]) == pytest.approx(np.linalg.norm(grad_D))
+    assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(grad_G))
     r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
     if loss.boundary is None:
         assert float(record["distance"]) == pytest.approx(r.mean() - f.mean())
     else:
-        right = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
-        assert float(record["accuracy"]) == pytest.approx(right)
-    at_equilibrium = [
-        record.get("discriminator_at_equilibrium"),
-        record.get("generator_at_equilibrium"),
-    ]
-    assert at_equilibrium == list(loss.at_equilibrium)
+        correct = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
+        assert float(record["accuracy"]) == pytest.approx(correct)
+    names = "discriminator_at_equilibrium", "generator_at_equilibrium"
+    assert tuple(map(record.get, names)) == loss.at_equilibrium
 
 
 def test_the_discriminator_takes_its_steps_each_on_a_new_batch():
     _, optimizers, steps = small(discriminator_steps=3)
-    assert len(list(steps)) == 3  # of ten batches; the tenth is not the generator's turn
+    assert len(list(steps)) == 3  # of ten batches; G is not updated after the tenth
     assert [o.steps for o in optimizers] == [3, 10]
 
 
@@ -285,7 +282,7 @@ def test_a_penalty_is_added_to_the_discriminators_loss_and_reported():
 
 
 class Square(nn.Module):
-    """D(x) = ψ x² / 2, whose slope is ψ x"""
+    """D(x) = ψ x² / 2, with derivative ψ x"""
 
     def __init__(self):
         self.psi = tensor([3.0], requires_grad=True)
@@ -305,15 +302,15 @@ def test_r1_penalises_the_gradient_at_real_images():
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
 def test_a_fooled_discriminator_has_an_accuracy_below_half(loss):
-    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
+    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # real above ½
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[0.0], [0.0], [0.0], [2.0]])
     record = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
-    assert float(record["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
+    assert float(record["accuracy"]) == 1 / 8  # one of four real images, no generated one
 
 
 class Together(nn.Module):
-    """ψ s² / 2 for the sum s of a pack, whose slope is ψ s in each of its m numbers"""
+    """ψ s² / 2 for the sum s of a pack, with derivative ψ s for each of its m elements"""
 
     def __init__(self):
         self.psi = tensor([1.0], requires_grad=True)
@@ -399,21 +396,19 @@ def test_a_resumed_loop_equals_an_uninterrupted_one():
 def test_every_loss_moves_the_samples_onto_the_data(loss):
     rng = generator()
     data = (rng.standard_normal((2000, 2)) * 0.3 + [2.0, -1.0]).astype("f4")
-    model = GAN(
-        models.mlp([2, 16, 2], rng=rng), models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng), 2
-    )
-    options = (
-        {"penalty": partial(gradient_penalty, weight=1.0)}
-        if loss == "wasserstein"
-        else {"penalty": partial(r1, weight=0.1)}
-    )
+    g = models.mlp([2, 16, 2], rng=rng)
+    model = GAN(g, models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng), 2)
+    penalty = partial(r1, weight=0.1)
+    if loss == "wasserstein":
+        penalty = partial(gradient_penalty, weight=1.0)
     optimizers = [
         optim.Adam(m.parameters(), 5e-3, (0.5, 0.9)) for m in (model.generator, model.discriminator)
     ]
     batches = Batches(data, 100, rng=rng, epochs=20)
-    # the blob circles about the data: the mean of its places in the second half is the centre
+    # the samples circle the data, so average their mean over the second half of training
     z, places = model.noise(500, rng=rng), []
-    for _ in gan.train(model, batches, *optimizers, rng=rng, loss=LOSSES[loss](), **options):
+    options = {"rng": rng, "loss": LOSSES[loss](), "penalty": penalty}
+    for _ in gan.train(model, batches, *optimizers, **options):
         places.append(host(model.generate(z)).mean(0))
     assert np.abs(places[0] - [2, -1]).max() > 1
     np.testing.assert_allclose(np.mean(places[200:], axis=0), [2, -1], atol=0.2)

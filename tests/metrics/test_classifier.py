@@ -1,4 +1,4 @@
-"""The classifier: what it reads, how it learns, and that its weights are the ones shipped."""
+"""The classifier: predictions, training, the shipped weights, and training on demand."""
 
 import hashlib
 import io
@@ -22,12 +22,14 @@ IMAGE = (8, 8, 1)
 
 def small(seed=0, image=IMAGE, classes=3):
     model = Classifier(image, classes, rng=np.random.default_rng(seed))
-    model(tg.xp.asarray(np.random.default_rng(1).random((30, *image), np.float32)))  # settles norms
+    model(
+        tg.xp.asarray(np.random.default_rng(1).random((30, *image), np.float32))
+    )  # updates batch norms
     return model
 
 
 def bars(n, seed=0):
-    """Images of a bright row or column, or neither: three classes that are easily told apart."""
+    """Noise with a bright row, a bright column, or neither: three easy classes"""
     rng = np.random.default_rng(seed)
     x, labels = 0.2 * rng.random((n, *IMAGE), np.float32), np.arange(n) % 3
     x[labels == 0, 4] += 0.8
@@ -36,11 +38,10 @@ def bars(n, seed=0):
 
 
 def accuracy(model, images, labels):
-    """The share of images that are read as what they are"""
     return (model.labels(images) == labels).mean()
 
 
-# --- what it reads --------------------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 def test_probabilities_are_the_softmax_of_the_head_on_positive_features():
@@ -115,7 +116,7 @@ def test_a_classifier_halves_the_sides_three_times_in_four_convolutions():
     assert model.body(x).shape == (2, 64) and model(x).shape == (2, 5)
 
 
-# --- how it learns --------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_the_cross_entropy_is_its_formula_at_a_point():
@@ -145,7 +146,7 @@ def test_images_are_jittered_by_a_few_pixels_at_most(rng):
     assert places >= {(12, 12), (16, 16)} and all(11 <= i <= 17 for p in places for i in p)
 
 
-# --- the one that is shipped ----------------------------------------------------------------------
+# --- the shipped classifier -----------------------------------------------------------------------
 
 
 def test_the_shipped_weights_are_small_and_for_mnist():
@@ -162,8 +163,8 @@ def test_the_accuracy_on_mnists_test_images_is_99_percent():
 
 
 def test_the_accuracy_on_synthetic_digits_is_97_percent():
-    _, drawn = data.load("digits", train=0, test=3000)
-    assert accuracy(pretrained("digits"), *drawn) > 0.97
+    _, test = data.load("digits", train=0, test=3000)
+    assert accuracy(pretrained("digits"), *test) > 0.97
 
 
 def test_features_of_digits_vary_in_all_64_directions():
@@ -173,10 +174,8 @@ def test_features_of_digits_vary_in_all_64_directions():
 
 
 def test_the_shipped_weights_are_these():
-    content = classifier.SHIPPED.read_bytes()
-    assert hashlib.sha256(content).hexdigest() == (
-        "998620ad8e0d3eb63aec2bd0b5522e7ffafec501dd84145cf00e78b0c173d348"
-    )
+    digest = hashlib.sha256(classifier.SHIPPED.read_bytes()).hexdigest()
+    assert digest == "998620ad8e0d3eb63aec2bd0b5522e7ffafec501dd84145cf00e78b0c173d348"
 
 
 def test_shipped_weights_that_are_damaged_are_refused(tmp_path, monkeypatch):
@@ -214,7 +213,7 @@ def test_a_file_without_a_classifier_is_refused(tmp_path):
 
 @pytest.fixture
 def on_demand(tmp_path, monkeypatch):
-    """Tiny sets under every name; the list of what was asked for; a folder for data, and a cache"""
+    """Tiny data sets, empty folders for data and the cache; returns the list of loaded sets"""
     asked = []
 
     def load(name, *, size, progress):
@@ -301,7 +300,7 @@ def test_training_that_is_stopped_leaves_no_file(on_demand, tmp_path, monkeypatc
     assert not (tmp_path / "data").exists()
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -322,9 +321,7 @@ def test_images_of_another_shape_dtype_or_range_are_refused(images, pattern):
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(
-        ValueError, match=r"pretrained: .*'mnist', 'digits', 'fashion'.* got 'mine'"
-    ):
+    with pytest.raises(ValueError, match=r"pretrained: .*'mnist', 'digits'.* got 'mine'"):
         pretrained("mine")
 
 

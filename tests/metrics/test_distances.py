@@ -1,4 +1,4 @@
-"""Scores of two clouds of points, against independent formulas and known distributions."""
+"""Distances of point sets, against independent formulas and known distributions."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from tinygen.metrics import distances, energy_distance, fid, kid, precision_reca
 
 
 def cloud(mean, covariance):
-    """Points of exactly this mean and covariance: ± the columns of a root of it, scaled"""
+    """Points with exactly this mean and covariance: ± the scaled rows of a root of it"""
     values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
     root = (vectors * np.sqrt(values.clip(0))).T  # (d, d)
     n = 2 * len(root)
@@ -49,9 +49,8 @@ def test_fid_of_full_covariances_is_scipys_formula_to_ten_digits(rng):
     linalg = pytest.importorskip("scipy.linalg")
     x, y = rng.normal(size=(300, 8)) @ rng.normal(size=(8, 8)), rng.normal(size=(200, 8)) + 1
     s, t = np.cov(x.T), np.cov(y.T)
-    expected = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum() + np.trace(
-        s + t - 2 * linalg.sqrtm(s @ t).real
-    )
+    means = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
+    expected = means + np.trace(s + t - 2 * linalg.sqrtm(s @ t).real)
     assert fid(x, y) == pytest.approx(expected, rel=1e-10)
     assert fid(y, x) == pytest.approx(expected, rel=1e-10)
 
@@ -60,10 +59,9 @@ def test_fid_of_full_covariances_is_scipys_formula_to_ten_digits(rng):
 def test_fid_of_independent_gaussians_is_the_distance_of_means_and_deviations(rows):
     mu, nu, s, t = np.array(rows).T
     expected = ((mu - nu) ** 2 + (s - t) ** 2).sum()  # also where a deviation is 0
-    # a variance's last digit is a deviation of 1e-8
-    assert fid(cloud(mu, np.diag(s**2)), cloud(nu, np.diag(t**2))) == pytest.approx(
-        expected, rel=1e-9, abs=1e-6
-    )
+    # a rounding error of 1e-16 in a variance is 1e-8 in the standard deviation
+    found = fid(cloud(mu, np.diag(s**2)), cloud(nu, np.diag(t**2)))
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
 def test_fid_of_rotated_gaussians_is_that_of_the_unrotated(rng):
@@ -112,15 +110,10 @@ def naive_kid(x, y):
 
 
 def naive_error(x, y):
-    """The jackknife's, by leaving each point out in earnest."""
+    """The jackknife estimate, leaving out one point at a time"""
     without_x = [naive_kid(np.delete(x, i, 0), y) for i in range(len(x))]
     without_y = [naive_kid(x, np.delete(y, j, 0)) for j in range(len(y))]
-    return math.sqrt(
-        sum(
-            (len(v) - 1) / len(v) * sum((a - np.mean(v)) ** 2 for a in v)
-            for v in (without_x, without_y)
-        )
-    )
+    return math.sqrt(sum((len(v) - 1) * np.var(v) for v in (without_x, without_y)))
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 3), (4, 9), (10, 5)])
@@ -136,15 +129,14 @@ def test_kid_of_equal_distributions_has_mean_0_for_any_n(rng):
     for n in (5, 40):
         found = np.array([kid(*rng.normal(size=(2, n, 3))).value for _ in range(2000)])
         assert abs(found.mean()) < 4 * found.std() / math.sqrt(len(found))
-        assert (found < 0).mean() > 0.3  # no bias, so that it must be negative at times
+        assert (found < 0).mean() > 0.3  # unbiased, so sometimes negative
 
 
 def test_the_error_of_kid_is_about_its_standard_deviation(rng):
     pairs = [(rng.normal(size=(60, 3)), 0.7 + rng.normal(size=(60, 3))) for _ in range(300)]
     found = [kid(x, y) for x, y in pairs]
-    assert np.mean([e.error**2 for e in found]) == pytest.approx(
-        np.var([e.value for e in found]), rel=0.3
-    )
+    variance = np.mean([e.error**2 for e in found])
+    assert variance == pytest.approx(np.var([e.value for e in found]), rel=0.3)
 
 
 def test_kid_of_gaussians_in_one_dimension_is_known(rng):
@@ -158,14 +150,10 @@ def test_kid_of_gaussians_in_one_dimension_is_known(rng):
 
 
 def naive_share(points, cloud, k):
-    """The share of points within the k-th neighbour's distance of one of the cloud."""
-    reach = [
-        sorted(math.dist(a, b) for j, b in enumerate(cloud) if j != i)[k - 1]
-        for i, a in enumerate(cloud)
-    ]
-    return np.mean(
-        [any(math.dist(p, c) <= r for c, r in zip(cloud, reach, strict=True)) for p in points]
-    )
+    """The fraction of points within the k-th neighbour's distance of a point of the cloud"""
+    radii = [sorted(math.dist(a, b) for b in cloud)[k] for a in cloud]  # [0] is the point itself
+    near = [any(math.dist(p, c) <= r for c, r in zip(cloud, radii, strict=True)) for p in points]
+    return np.mean(near)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -205,7 +193,6 @@ def mean(pairs):
 
 
 def by_loops(x, y):
-    """The definition, pair by pair"""
     return (
         2 * mean(itertools.product(x, y))
         - mean(itertools.permutations(x, 2))
@@ -251,7 +238,7 @@ def test_it_scales_with_the_points_and_ignores_shifts_order_and_rotation(seed, f
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(6, 2)), rng.normal(size=(7, 2)) + 1
     turned = np.array([[0.6, -0.8], [0.8, 0.6]])
-    moved = [factor * rng.permutation(each) @ turned + 3 for each in (x, y)]
+    moved = [factor * rng.permutation(points) @ turned + 3 for points in (x, y)]
     assert energy_distance(*moved) == pytest.approx(factor * energy_distance(x, y), rel=1e-9)
     assert energy_distance(y, x) == pytest.approx(energy_distance(x, y), rel=1e-12)
 
@@ -267,7 +254,7 @@ def test_float32_and_tensors_are_accepted(rng):
     assert found == pytest.approx(by_loops(x.astype(float), y.astype(float)), rel=1e-9)
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 X = np.zeros((9, 3))
 

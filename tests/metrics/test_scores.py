@@ -1,4 +1,4 @@
-"""Counts, pairs of images and all scores at once: known answers, baselines and intervals."""
+"""Scores of classes and modes, `evaluate` with its baselines and intervals, and the table."""
 
 import math
 
@@ -110,16 +110,16 @@ def test_points_may_be_tensors_and_labels_too():
 D, K = 6, 4
 
 
-def reading(n, rng, mean=0.0, kinds=K):
-    """Features of a Gaussian; sure of one of so many classes."""
-    labels = rng.integers(kinds, size=n)
+def predictions(n, rng, mean=0.0, classes=K):
+    """Gaussian features, and certain predictions of the first `classes` classes"""
+    labels = rng.integers(classes, size=n)
     return Predictions((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
 
 
 def test_only_scores_of_real_images_are_near_their_baselines(rng):
-    real = reading(600, rng)
-    same = evaluate(reading(200, rng), real, rng=rng)
-    other = evaluate(reading(200, rng, mean=1.0, kinds=2), real, rng=rng)
+    real = predictions(600, rng)
+    same = evaluate(predictions(200, rng), real, rng=rng)
+    other = evaluate(predictions(200, rng, mean=1.0, classes=2), real, rng=rng)
     assert list(same) == ["FID", "KID", "inception score", "precision", "recall", "classes"]
     assert same["FID"].value == pytest.approx(same["FID"].baseline, abs=0.2)
     assert other["FID"].low > D * 0.6 and other["FID"].baseline < 0.5
@@ -134,14 +134,14 @@ def test_only_scores_of_real_images_are_near_their_baselines(rng):
 
 
 def test_every_score_and_baseline_is_that_of_its_own_function(rng):
-    samples, real = reading(80, rng, mean=0.3), reading(250, rng)
+    samples, real = predictions(80, rng, mean=0.3), predictions(250, rng)
     found = evaluate(samples, real, rng=np.random.default_rng(3))
     order = np.random.default_rng(3).permutation(250)
-    stand_in, others = order[:80], order[80:]
-    y = real.features[others]
-    judged = Predictions(*(each[stand_in] for each in real))
-    for each, (x, p) in {"value": samples, "baseline": judged}.items():
-        scores = {name: getattr(score, each) for name, score in found.items()}
+    stand_in, reference = order[:80], order[80:]
+    y = real.features[reference]
+    baseline = Predictions(*(array[stand_in] for array in real))
+    for field, (x, p) in {"value": samples, "baseline": baseline}.items():
+        scores = {name: getattr(score, field) for name, score in found.items()}
         assert scores["FID"] == distances.fid(x, y)
         assert scores["KID"] == distances.kid(x, y[:80]).value
         assert (scores["precision"], scores["recall"]) == distances.precision_recall(x, y[:80])
@@ -150,7 +150,7 @@ def test_every_score_and_baseline_is_that_of_its_own_function(rng):
 
 
 def test_the_scores_depend_only_on_the_seed(rng):
-    samples, real = reading(50, rng), reading(100, rng)
+    samples, real = predictions(50, rng), predictions(100, rng)
     first, again, other = (
         evaluate(samples, real, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
@@ -159,7 +159,7 @@ def test_the_scores_depend_only_on_the_seed(rng):
 
 
 def test_pairwise_scores_use_a_limited_number_of_images(rng, monkeypatch):
-    samples, real = reading(60, rng), reading(200, rng)
+    samples, real = predictions(60, rng), predictions(200, rng)
     monkeypatch.setattr(metrics.scores, "PAIRWISE", 40)
     found = evaluate(samples, real, rng=np.random.default_rng(0))
     y = real.features[np.random.default_rng(0).permutation(200)[60:]]
@@ -170,29 +170,28 @@ def test_pairwise_scores_use_a_limited_number_of_images(rng, monkeypatch):
 
 def test_intervals_contain_the_mean_score(rng):
     means, inside = {}, {}
-    tried = [
-        evaluate(reading(60, rng, mean=0.4), reading(500, rng), rng=rng, times=40)
+    trials = [
+        evaluate(predictions(60, rng, mean=0.4), predictions(500, rng), rng=rng, times=40)
         for _ in range(60)
     ]
     for name in ("FID", "KID", "precision", "inception score", "classes"):
-        means[name] = np.mean([scores[name].value for scores in tried])
-        inside[name] = np.mean(
-            [scores[name].low <= means[name] <= scores[name].high for scores in tried]
-        )
+        scores = [trial[name] for trial in trials]
+        means[name] = np.mean([score.value for score in scores])
+        inside[name] = np.mean([score.low <= means[name] <= score.high for score in scores])
     assert inside["FID"] > 0.8 and inside["KID"] > 0.8 and inside["classes"] > 0.7
     assert inside["inception score"] > 0.7
-    assert inside["precision"] > 0.6  # the reaches of real images vary too, and are not redrawn
+    assert inside["precision"] > 0.6  # the real images' radii vary too, but are not resampled
 
 
 def test_the_interval_of_fid_contains_the_value_despite_the_bootstraps_bias(rng):
-    x, y = reading(60, rng), reading(120, rng)
+    x, y = predictions(60, rng), predictions(120, rng)
     fids = [evaluate(x, y, rng=np.random.default_rng(seed))["FID"] for seed in range(5)]
     for value, low, high, _ in fids:
         assert low < 0.9 * value and high > 1.1 * value
 
 
 def test_few_real_images_make_an_interval_of_fid_wider(rng):
-    x, few, many = (reading(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
+    x, few, many = (predictions(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
     widths = []
     for y in (few, many):
         score = evaluate(x, y, rng=rng, times=300)["FID"]
@@ -201,27 +200,31 @@ def test_few_real_images_make_an_interval_of_fid_wider(rng):
 
 
 def test_the_interval_of_precision_is_binomial(rng):
-    found = evaluate(reading(100, rng, 0.5), reading(300, rng), rng=rng, times=500)["precision"]
+    found = evaluate(predictions(100, rng, 0.5), predictions(300, rng), rng=rng, times=500)[
+        "precision"
+    ]
     p = found.value
     assert found.high - found.low == pytest.approx(3.92 * math.sqrt(p * (1 - p) / 100), rel=0.2)
 
 
 def test_intervals_stay_within_the_range_of_the_scores(rng):
     for seed in range(4):
-        found = evaluate(reading(12, rng), reading(24, rng), rng=np.random.default_rng(seed))
+        found = evaluate(
+            predictions(12, rng), predictions(24, rng), rng=np.random.default_rng(seed)
+        )
         assert found["FID"].low >= 0
         for name in ("precision", "recall"):
             assert 0 <= found[name].low <= found[name].high <= 1
         for name in ("inception score", "classes"):
             assert 1 <= found[name].low <= found[name].high <= K
-    one = Predictions(reading(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
-    assert evaluate(one, reading(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
+    one = Predictions(predictions(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
+    assert evaluate(one, predictions(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
 
 
 def test_intervals_shrink_with_the_root_of_the_number_of_images(rng):
     widths = []
     for n in (80, 720):
-        found = evaluate(reading(n, rng, mean=0.7), reading(3 * n, rng), rng=rng, times=100)
+        found = evaluate(predictions(n, rng, mean=0.7), predictions(3 * n, rng), rng=rng, times=100)
         widths.append({name: score.high - score.low for name, score in found.items()})
     for name in ("FID", "KID", "precision"):
         assert widths[0][name] / widths[1][name] == pytest.approx(3, rel=0.5), name
@@ -244,7 +247,7 @@ def test_a_table_of_nothing_is_empty():
     assert metrics.table({}) == ""
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 X = np.zeros((9, 3))
 
@@ -253,11 +256,17 @@ X = np.zeros((9, 3))
     ("use", "pattern"),
     [
         (
-            lambda rng: evaluate(reading(40, rng), reading(79, rng), rng=rng),
+            lambda rng: evaluate(predictions(40, rng), predictions(79, rng), rng=rng),
             "2 n .* n = 40, got 79",
         ),
-        (lambda rng: evaluate(reading(6, rng), reading(20, rng), rng=rng), "> 6 rows .* 6 and 14"),
-        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=1), "`times`.* 1"),
+        (
+            lambda rng: evaluate(predictions(6, rng), predictions(20, rng), rng=rng),
+            "> 6 rows .* 6 and 14",
+        ),
+        (
+            lambda rng: evaluate(predictions(20, rng), predictions(60, rng), rng=rng, times=1),
+            "`times`.* 1",
+        ),
         (lambda rng: inception_score([[0.5, 0.4]]), "`probabilities` ≥ 0 .* sum to 1"),
         (lambda rng: inception_score([[1.5, -0.5]]), "`probabilities` ≥ 0 .* sum to 1"),
         (lambda rng: inception_score([0.5, 0.5]), r"inception_score: .*`probabilities`.* \(2,\)"),
@@ -280,7 +289,7 @@ def test_invalid_arguments_are_refused(use, pattern, rng):
 
 def test_a_seed_instead_of_a_generator_is_refused(rng):
     with pytest.raises(TypeError, match=r"^evaluate: expected `rng` to be a NumPy Generator"):
-        evaluate(reading(20, rng), reading(60, rng), rng=0)
+        evaluate(predictions(20, rng), predictions(60, rng), rng=0)
 
 
 # --- log-likelihoods, in bits ---------------------------------------------------------------------

@@ -311,7 +311,7 @@ def test_a_seed_in_place_of_a_generator_is_refused():
             build(rng=0)
 
 
-# --- a discriminator's norm ------------------------------------------------------------------------------
+# --- a discriminator's norm -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("norm", ["spectral", "none"])

@@ -1,4 +1,4 @@
-"""Variational autoencoders: every term at its formula, every bound below what it bounds."""
+"""The VAE's terms against their formulas, its bounds against the exact log p(x)."""
 
 import math
 from functools import partial
@@ -111,7 +111,7 @@ def test_a_learned_sigma_has_its_optimum_at_the_root_mean_square_error():
     assert Gaussian(0.5).parameters() == []
 
 
-# --- the bounds, where the truth is known ---------------------------------------------------------
+# --- the bounds, where log p(x) is known ----------------------------------------------------------
 
 
 def test_with_the_true_posterior_every_weight_is_p_of_x_and_the_elbo_is_tight():
@@ -139,7 +139,7 @@ def test_the_bounds_rise_with_k_towards_log_p():
     assert bounds[1] - bounds[0] > 0.1  # more than the noise
     estimate = vae.log_likelihood(model, x, k=20_000, rng=generator(9)).mean()
     assert estimate == pytest.approx(truth, abs=0.01)
-    # the KL by its formula, and by the same draws as the rest: the same bound
+    # the ELBO with the KL's formula equals the IWAE bound with one sample
     assert float(elbo(model, many, rng=generator()).loss) == pytest.approx(-bounds[0], abs=0.12)
 
 
@@ -147,7 +147,7 @@ def test_the_gap_of_the_elbo_is_the_kl_to_the_true_posterior():
     wrong = 0.6
     model, w, b = linear_model(wrong)
     x = data(3, w, b)
-    # q is the posterior with its mean moved by `wrong` and its variance times e^wrong
+    # q is the posterior with its mean shifted by `wrong` and its variance times e^wrong
     variance = 1 / (1 + (w * w).sum(1) / SIGMA**2)
     gap = sum(0.5 * (math.exp(wrong) + wrong**2 / v - 1 - wrong) for v in variance)
     many = tensor(np.repeat(x, 30_000, axis=0))
@@ -165,11 +165,11 @@ def test_the_gradient_of_iwae_weights_the_log_weights_by_their_softmax():
     expected = tg.grad(-tg.sum(weights * log_w) / 3, model.parameters())
     for g, e in zip(ours, expected, strict=True):
         np.testing.assert_allclose(tg.to_numpy(g.data), tg.to_numpy(e.data), rtol=1e-9)
-    uniform = tg.grad(-tg.sum(log_w) / 12, model.parameters())  # which would be the mean of ELBOs
+    uniform = tg.grad(-tg.sum(log_w) / 12, model.parameters())  # of the mean ELBO
     assert not np.allclose(tg.to_numpy(ours[0].data), tg.to_numpy(uniform[0].data), rtol=0.01)
 
 
-# --- the losses at their formulas -----------------------------------------------------------------
+# --- the losses -----------------------------------------------------------------------------------
 
 
 def test_the_negative_elbo_is_its_formula():
@@ -285,20 +285,9 @@ def test_labelled_batches_train_models_with_and_without_classes():
     for classes in (None, 3):
         model = small_model(classes=classes)
         batches = Batches(x, 4, rng=generator(), labels=labels, epochs=1)
-        assert (
-            len(
-                list(
-                    vae.train(
-                        model,
-                        batches,
-                        optim.SGD(model.parameters(), 0.1),
-                        rng=generator(),
-                        bound=partial(iwae, k=2),
-                    )
-                )
-            )
-            == 2
-        )
+        optimizer, bound = optim.SGD(model.parameters(), 0.1), partial(iwae, k=2)
+        records = list(vae.train(model, batches, optimizer, rng=generator(), bound=bound))
+        assert len(records) == 2
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli, Gaussian])
@@ -311,7 +300,7 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
         likelihood=likelihood(),
     )
     x = tg.Tensor(tg.xp.zeros((1, 28, 28, 1), "f4"))
-    n = 1 if bound is elbo else 2  # draws
+    n = 1 if bound is elbo else 2  # samples of z
     with pytest.raises(ValueError, match=rf"\({n}, 784\).*\({n}, 28, 28, 1\)"):
         bound(model, x, rng=generator())
 

@@ -1,4 +1,4 @@
-"""What is measured of a model: means over all images, however they are cut up."""
+"""Evaluation: means over all images that do not depend on the batch size."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_the_estimate_does_not_depend_on_the_batch_size():
 
 
 def test_the_estimate_uses_all_draws():
-    model, w, b = linear_model(wrong=0.6)  # so that weights differ
+    model, w, b = linear_model(wrong=0.6)  # so that the weights differ
     x, rng = data(1, w, b), generator(4)
     log_p = vae.log_likelihood(model, x, k=10, rng=generator(4), size=4)
     parts = [log_weights(model, tensor(x), k=n, rng=rng)[0].numpy() for n in (4, 4, 2)]
@@ -53,7 +53,7 @@ def test_the_kl_of_each_unit_is_its_mean_over_all_images():
 
 
 def lively_model():
-    """A model that in training draws at random, and remembers what it has seen."""
+    """A model with dropout and batch norm"""
     rng = generator()
     encoder = nn.Sequential(nn.Dense(P, 2 * D, rng=rng), nn.BatchNorm(2 * D))
     decoder = nn.Sequential(
@@ -77,8 +77,8 @@ MEASURES = {
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
 def test_evaluation_leaves_the_model_unchanged_and_uses_no_dropout(measure):
     model, x = lively_model(), generator(2).random((6, P), np.float32)
-    elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # for averages to have settled
-    model.encoder[0].eval()  # of two modes
+    elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # to update the running statistics
+    model.encoder[0].eval()  # some layers in each mode
     before, modes = model.state_dict(), [part.training for _, part in model.named_modules()]
     np.testing.assert_array_equal(measure(model, x), measure(model, x))
     for name, array in model.state_dict().items():

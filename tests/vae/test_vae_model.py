@@ -1,4 +1,4 @@
-"""The model: what is encoded, decoded, drawn and blended, and each row with its own label."""
+"""The VAE: encoding, decoding, samples, interpolation, and labels."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import tinygen as tg
 from tinygen import nn, vae
 from tinygen.vae import VAE, Gaussian, elbo, iwae, log_weights
 
-# --- what is encoded and decoded ------------------------------------------------------------------
+# --- encoding and decoding ------------------------------------------------------------------------
 
 
 def test_the_mean_of_a_gaussian_is_the_decoders_output():
@@ -35,7 +35,7 @@ def test_both_networks_of_a_conditional_model_see_the_label():
     assert log_w.shape == (2, 4)
 
 
-# --- images, and the label of each row ------------------------------------------------------------
+# --- images and labels ----------------------------------------------------------------------------
 
 
 def test_samples_reconstructions_and_interpolations_are_mean_images():
@@ -47,10 +47,10 @@ def test_samples_reconstructions_and_interpolations_are_mean_images():
         model.sample(7, rng=generator()), model.sample(7, rng=generator())
     )
     back = model.reconstruct(x)
-    ways = model.interpolate(x[:2], x[2:4], 5)
-    assert back.shape == x.shape and ways.shape == (2, 5, P)
-    np.testing.assert_allclose(ways[:, 0], back[:2], rtol=1e-6)
-    np.testing.assert_allclose(ways[:, -1], back[2:4], rtol=1e-6)
+    between = model.interpolate(x[:2], x[2:4], 5)
+    assert back.shape == x.shape and between.shape == (2, 5, P)
+    np.testing.assert_allclose(between[:, 0], back[:2], rtol=1e-6)
+    np.testing.assert_allclose(between[:, -1], back[2:4], rtol=1e-6)
     assert (back > 0).all() and (back < 1).all()
 
 
@@ -68,14 +68,14 @@ def test_a_sample_is_the_mean_image_of_standard_normal_noise():
 
 def test_interpolation_is_linear_in_the_latent_space():
     model, x = small_model(), generator(1).random((4, P))
-    ways = model.interpolate(x[:2], x[2:], 5)
+    between = model.interpolate(x[:2], x[2:], 5)
     a, b = model.means(x[:2]), model.means(x[2:])
     for i in range(5):
-        np.testing.assert_allclose(ways[:, i], model.generate(a + i / 4 * (b - a)))
+        np.testing.assert_allclose(between[:, i], model.generate(a + i / 4 * (b - a)))
 
 
 def test_every_row_keeps_its_label_for_any_batch_size():
-    N = 1001  # in parts of 500
+    N = 1001  # three batches of at most 500
     model, x, y = small_model(classes=3), generator(1).random((N, P)), np.arange(N) % 3
     z = generator(2).standard_normal((N, D))
     np.testing.assert_allclose(model.means(x, y), model.encode(x, y)[0].numpy())
@@ -105,11 +105,8 @@ def test_noise_has_the_dtype_of_the_first_floating_state_or_float32():
         def forward(self, z):
             return z
 
-    linear = Gaussian().astype(float)
-    assert (
-        VAE(Counting(), lambda z: z, D, likelihood=linear).sample(2, rng=generator()).dtype
-        == np.float64
-    )
+    double = VAE(Counting(), lambda z: z, D, likelihood=Gaussian().astype(float))
+    assert double.sample(2, rng=generator()).dtype == np.float64
     assert VAE(None, lambda z: z, D).sample(2, rng=generator()).dtype == np.float32
 
 

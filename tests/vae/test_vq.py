@@ -1,4 +1,4 @@
-"""Vector quantisation: the nearest code, gradients that pass straight through, means that run."""
+"""Vector quantisation: nearest codes, straight-through gradients, running means."""
 
 import math
 
@@ -133,11 +133,11 @@ def test_unused_codes_are_found_after_a_few_steps(decay):
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = tg.xp.array(q.e.data)
     z = tensor(generator().random((10, 2, 2, 2)))
-    assert q.restart(z, rng=generator()) == 0  # of nothing chosen yet nothing is known
+    assert q.restart(z, rng=generator()) == 0  # nothing is known before the first step
     for _ in range(5):
         q(z)
     assert q.restart(z, rng=generator()) == 2
-    assert q.restart(z, rng=generator()) == 0  # they have time to be chosen
+    assert q.restart(z, rng=generator()) == 0  # moved codes get time to be chosen
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = q.e.data * q.chosen[:, None]
     for _ in range(400):
@@ -238,18 +238,11 @@ MEASURES = {
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
 def test_codes_and_images_use_evaluation_mode_and_change_nothing(measure):
     model, x = small(0.9), tensor(generator(1).random((3, 4, 4, 1)))
-    for part, channels in (("encoder", 3), ("decoder", 1)):  # that draw, and that remember
-        setattr(
-            model,
-            part,
-            nn.Sequential(
-                nn.Dropout(0.5, rng=generator(1)),
-                getattr(model, part),
-                nn.BatchNorm(channels).astype(float),
-            ),
-        )
-    vq_loss(model, x)  # for averages to have settled
-    model.encoder[0].eval()  # of two modes
+    for part, channels in (("encoder", 3), ("decoder", 1)):
+        dropout, norm = nn.Dropout(0.5, rng=generator(1)), nn.BatchNorm(channels).astype(float)
+        setattr(model, part, nn.Sequential(dropout, getattr(model, part), norm))
+    vq_loss(model, x)  # to update the running statistics
+    model.encoder[0].eval()  # some layers in each mode
     before, modes = model.state_dict(), [module.training for _, module in model.named_modules()]
     result = measure(model, x)
     np.testing.assert_array_equal(measure(model, x), result)
@@ -276,11 +269,7 @@ one = tensor(np.ones((1, 4, 4, 1)))
         (lambda: quantiser(decay=1.0), ValueError, r"`decay` in \(0, 1\), got 1.0"),
         (lambda: quantiser(decay="0.9"), TypeError, r"`decay` in \(0, 1\), got str"),
         (lambda: quantiser()(one[0, :2, :, 0]), ValueError, "4.*3|3.*4"),
-        (
-            lambda: quantiser().nearest(one[0, :3, :2, 0]),
-            ValueError,
-            "2.*3|3.*2",
-        ),  # 2 vectors of 3?
+        (lambda: quantiser().nearest(one[0, :3, :2, 0]), ValueError, "2.*3|3.*2"),
         (lambda: quantiser().restart(one[0, :3, :2, 0], rng=generator(), below=2), ValueError, "2"),
         (
             lambda: quantiser().restart(one[0, :0, :3, 0], rng=generator(), below=2),

@@ -53,7 +53,7 @@ class Predictions(NamedTuple):
 
 
 class Classifier(Module):
-    """Four convolutions, three of them with stride 2, then 64 features and a logit for each class"""
+    """Four convolutions, three of them with stride 2, 64 features, and a logit for each class"""
 
     def __init__(self, image: tuple[int, int, int], classes: int, *, rng: Rng) -> None:
         (H, W, C), self.image, self.classes = image, image, int(classes)

@@ -129,8 +129,8 @@ def _squares(x: Array, y: Array) -> Iterator[Array]:
 def energy_distance(x: ArrayLike, y: ArrayLike) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖, of sets x (n, d) and y (m, d)
 
-    Its mean is 0 for equal distributions and positive otherwise. It is unbiased, as no point is
-    paired with itself, so it may be negative. It scales with the points.
+    The distance is 0 for equal distributions and positive otherwise. This estimate is unbiased, as
+    no point is paired with itself, so it may be negative. It scales with the points.
     """
     x, y = clouds("energy_distance", 2, x=x, y=y)
     n, m = len(x), len(y)

@@ -73,7 +73,7 @@ def balance(labels: ArrayLike, classes: int) -> Balance:
 
 
 class Modes(NamedTuple):
-    """The number of modes `captured`, the fraction of `high_quality` samples, their `counts` (K,)"""
+    """The number of modes `captured`, the fraction of `high_quality` samples, `counts` per mode"""
 
     captured: int
     high_quality: float
