@@ -348,9 +348,9 @@ def test_samples_do_not_depend_on_the_batch_size(sampler):
 def test_the_default_sampler_is_multistep():
     model, noise = KNOWN.model(cosine(T)), generator().standard_normal((5, 2))
     np.testing.assert_array_equal(sample(model, noise), last(multistep(model, noise)))
-    drawn = sample(model, noise, sampler=ancestral, steps=9, rng=generator(1))
+    found = sample(model, noise, sampler=ancestral, steps=9, rng=generator(1))
     expected = last(ancestral(model, noise, steps=9, rng=generator(1)))
-    np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(found, expected)
 
 
 # --- the grid -------------------------------------------------------------------------------------

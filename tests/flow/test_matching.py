@@ -203,11 +203,11 @@ def test_training_finds_the_data_and_its_density():
     truth = data.log_density(test).mean()
     with ema.applied():
         found = flow.log_likelihood(model, test.astype(np.float32)).mean()
-        drawn = flow.sample(model, (4000, D), rng=generator(4), steps=20)
+        samples = flow.sample(model, (4000, D), rng=generator(4), steps=20)
     assert truth - 0.12 < found < truth + 0.03
-    assert data.log_density(drawn).mean() == pytest.approx(data.log_density(x).mean(), abs=0.25)
-    np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=0.1)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), atol=0.25)
+    assert data.log_density(samples).mean() == pytest.approx(data.log_density(x).mean(), abs=0.25)
+    np.testing.assert_allclose(samples.mean(0), x.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(x.T), atol=0.25)
 
 
 def test_reflow_learns_a_straighter_flow():
@@ -283,12 +283,12 @@ def test_samples_are_distributed_as_the_data():
     def network(x, t):
         return TWO.velocity(x.astype(float), t).astype(np.float32)
 
-    drawn = flow.sample(network, (4000, D), rng=generator(), steps=40)
-    assert drawn.shape == (4000, D) and drawn.dtype == np.float32
+    samples = flow.sample(network, (4000, D), rng=generator(), steps=40)
+    assert samples.shape == (4000, D) and samples.dtype == np.float32
     expected, _ = TWO.sample(200_000, generator(1))
-    np.testing.assert_allclose(drawn.mean(0), expected.mean(0), atol=0.08)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(expected.T), atol=0.12)
-    right = (drawn[:, 0] > 0.6).mean()
+    np.testing.assert_allclose(samples.mean(0), expected.mean(0), atol=0.08)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(expected.T), atol=0.12)
+    right = (samples[:, 0] > 0.6).mean()
     assert right == pytest.approx(0.5, abs=0.03)
 
 
@@ -405,11 +405,11 @@ def test_a_u_net_learns_and_samples_images():
     records = flow.train(model, batches, optimizer, rng=generator(), loss=loss)
     losses = [float(record["loss"]) for record in records]
     assert np.mean(losses[-3:]) < 0.4 * losses[0]
-    drawn = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
-    assert drawn.shape == (6, 8, 8, 1) and drawn.dtype == np.float32
-    assert drawn[3:].mean() > drawn[:3].mean() + 0.4
+    samples = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
+    assert samples.shape == (6, 8, 8, 1) and samples.dtype == np.float32
+    assert samples[3:].mean() > samples[:3].mean() + 0.4
     options = {"probes": 1, "rng": generator(), "step": ode.heun}
-    assert flow.log_likelihood(model, drawn[:2], [0, 1], **options).shape == (2,)
+    assert flow.log_likelihood(model, samples[:2], [0, 1], **options).shape == (2,)
 
 
 # --- straightness ---------------------------------------------------------------------------------

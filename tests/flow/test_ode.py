@@ -112,9 +112,7 @@ def test_dormand_and_princes_table_satisfies_the_conditions_of_its_order():
     assert b @ (c * (a @ c)) == pytest.approx(1 / 8)
     assert (b - e) @ a @ c == pytest.approx(1 / 6)
     assert (b - e) @ a @ a @ c == pytest.approx(1 / 24)
-    assert (
-        abs((b - e) @ c**4 - 1 / 5) > 1e-4
-    )  # order 4 and not 5, so that it can estimate the error
+    assert abs((b - e) @ c**4 - 1 / 5) > 1e-4  # order 4 and not 5
 
 
 # --- the adaptive step ----------------------------------------------------------------------------

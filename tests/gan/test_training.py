@@ -349,7 +349,7 @@ def test_real_and_generated_images_are_scored_with_the_same_labels():
     next(steps)
     _, labels = next(Batches(np.arange(40.0), 8, rng=generator(4), labels=np.arange(40) % 4))
     assert len(seen) == 3
-    assert all((judged == host(labels)).all() for judged in seen)
+    assert all((scored == host(labels)).all() for scored in seen)
 
 
 def test_a_penalty_scores_each_pack_with_its_own_labels():

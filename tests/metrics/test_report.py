@@ -15,7 +15,7 @@ def test_samples_are_scored_by_the_classifiers_predictions(rng, monkeypatch, cap
         return classifier.Predictions(x[:, :3], x[:, 3:8] / x[:, 3:8].sum(axis=1, keepdims=True))
 
     monkeypatch.setattr(classifier, "pretrained", lambda name: SimpleNamespace(predict=predict))
-    real, drawn = rng.random((132, 4, 4, 1)), rng.random((70, 4, 4, 1))
+    real, generated = rng.random((132, 4, 4, 1)), rng.random((70, 4, 4, 1))
     saved, results = [], {}
     run = SimpleNamespace(samples=lambda *args: saved.append(args), results=results.update)
     args = SimpleNamespace(data="digits", samples=3)
@@ -23,9 +23,9 @@ def test_samples_are_scored_by_the_classifiers_predictions(rng, monkeypatch, cap
     seconds = iter([5.0, 5.66])
     with monkeypatch.context() as patch:
         patch.setattr("time.perf_counter", lambda: next(seconds))
-        verdict = judge(run, args, lambda n: (1.1 * drawn[:n], np.arange(n)), real)
+        verdict = judge(run, args, lambda n: (1.1 * generated[:n], np.arange(n)), real)
     assert results["ms_per_sample"] == pytest.approx(10)  # 0.66 s for 66 samples
-    samples = np.clip(1.1 * drawn[:66], 0, 1)
+    samples = np.clip(1.1 * generated[:66], 0, 1)
     np.testing.assert_array_equal(verdict.samples, samples)
     np.testing.assert_array_equal(verdict.labels, samples.reshape(66, -1)[:, 3:8].argmax(axis=1))
     np.testing.assert_array_equal(saved[0][0], samples[:3])
@@ -36,5 +36,5 @@ def test_samples_are_scored_by_the_classifiers_predictions(rng, monkeypatch, cap
     assert capsys.readouterr() == ("", "")
     assert str(verdict).startswith(f"66 samples: FID {fid:.2f} (")
 
-    assert judge(run, args, lambda n: drawn[:n], real[:129]) is None  # too few
+    assert judge(run, args, lambda n: generated[:n], real[:129]) is None  # too few
     assert judge(run, SimpleNamespace(data="shapes", samples=0), None, real) is None

@@ -18,7 +18,7 @@ from tinygen.metrics.classifier import Predictions
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10])
-def test_the_inception_score_of_certain_and_even_classes_is_their_number(classes):
+def test_the_inception_score_of_confident_and_even_classes_is_their_number(classes):
     assert inception_score(np.tile(np.eye(classes), (3, 1))) == pytest.approx(classes)
 
 
@@ -105,13 +105,13 @@ def test_points_may_be_tensors_and_labels_too():
     assert balance(tg.Tensor(tg.xp.asarray([0, 1])), 2).present == 2
 
 
-# --- all at once ----------------------------------------------------------------------------------
+# --- evaluate and table ---------------------------------------------------------------------------
 
 D, K = 6, 4
 
 
 def predictions(n, rng, mean=0.0, classes=K):
-    """Gaussian features, and certain predictions of the first `classes` classes"""
+    """Gaussian features, and confident predictions of the first `classes` classes"""
     labels = rng.integers(classes, size=n)
     return Predictions((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
 

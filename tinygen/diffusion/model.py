@@ -1,9 +1,9 @@
 r"""Diffusion models: a network learns to remove noise, and so generates images from pure noise.
 
-Given x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε and t, a network learns by least squares to predict x_0: it learns
-the posterior mean E[x_0|x_t]. (Sohl-Dickstein et al. 2015; Ho et al. 2020) It can also predict the
-noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0; given x_t, each determines the others. But the squared error
-of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and that of v SNR + 1 times.
+Given x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε and t, a network learns by least squares to predict x_0, and so
+learns the posterior mean E[x_0|x_t]. (Sohl-Dickstein et al. 2015; Ho et al. 2020) It can also
+predict the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0; given x_t, each determines the others. But the
+squared error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and that of v SNR + 1 times.
 
 Notation: x_0, x_t, eps (N, …) are images in [−1, 1], points or latent vectors; t from 1 to T, (N,),
 is given to the network as 1000 t/T; a hat, x̂_0, marks a prediction.
@@ -50,9 +50,9 @@ class Diffusion(Module):
     """A network, its noise schedule, and the quantity that it predicts.
 
     `network(x_t, times)`, or `network(x_t, times, classes)`, takes Tensors and returns a Tensor or
-    an array of the shape of x_t. `classes` are an int for each image, or another condition.
-    `predicts` is "eps", "x_0" or "v" (Salimans & Ho 2022). Samplers clip x̂_0 to [−c, c] if `clip`
-    is c: 1 for images in [−1, 1].
+    an array of the shape of x_t. `classes` are ints, one per image, or another condition.
+    `predicts` is "eps", "x_0" or "v" (Salimans & Ho 2022). With `clip` c, samplers clip x̂_0 to
+    [−c, c]; use 1 for images in [−1, 1].
     """
 
     def __init__(

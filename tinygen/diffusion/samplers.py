@@ -119,7 +119,7 @@ def heun(
 ) -> Iterator[Step]:
     """d = (x − x̂_0)/σ;  x' = x + (σ' − σ) d, then again with the mean of d and d' at x'
 
-    (Karras et al. 2022, algorithm 1.) Two calls of the network per step, but one if σ' = 0.
+    (Karras et al. 2022, algorithm 1.) Two calls of the network per step, or one if σ' = 0.
     `sigmas` replaces the grid of `edm_sigmas`; if it increases, the steps lead to noise.
     """
     grid = _grid(model, steps, sigmas)
@@ -141,8 +141,8 @@ def multistep(
 ) -> Iterator[Step]:
     """x' = (σ'/σ) x + (1 − e^(−h)) D,  h = log σ/σ',  D = x̂_0 + h/(2 h_before) (x̂_0 − x̂_0,before)
 
-    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): extrapolates x̂_0
-    linearly from the step before. In the first step and the last, D = x̂_0.
+    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): x̂_0 is
+    extrapolated linearly from the step before. In the first step and the last, D = x̂_0.
     """
     grid = _grid(model, steps, sigmas)
     x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)

@@ -1,7 +1,7 @@
 r"""The noise schedule: how an image turns into noise step by step, which a model learns to reverse.
 
-Step t scales the image by √(1−β_t) and adds Gaussian noise of variance β_t. With
-ᾱ_t = ∏ (1−β_i), i from 1 to t, x_t can be sampled directly (Ho et al. 2020, eq. 4):
+Step t scales the image by √(1−β_t) and adds Gaussian noise of variance β_t. With ᾱ_t = ∏ (1−β_i),
+i from 1 to t, x_t can be sampled directly (Ho et al. 2020, eq. 4):
 
     x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε,   ε ~ N(0, I)
 

@@ -6,7 +6,7 @@ A straight line joins noise x_0 ~ N(0, I) at time 0 to data x_1 at time 1,
 
 Lines cross; by least squares a network learns the mean velocity of the lines through a point,
 v(x, t) = E[x_1 − x_0 | x_t = x]. Points that follow this field from x_0 have the distribution of
-x_t at each t, so that of the data at t = 1. (Lipman et al. 2023, theorems 1 and 2; Liu et al. 2023)
+x_t at each t: at t = 1 that of the data. (Lipman et al. 2023, theorems 1 and 2; Liu et al. 2023)
 
 A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,) in [0, 1].
 Reading order: the losses; `train`; samples and densities; reflow.
@@ -37,7 +37,7 @@ Network: TypeAlias = Callable[..., Any]
 
 
 class UnitTime(Module):
-    """Wraps a network that expects times from 0 to `scale`, to call it with times from 0 to 1."""
+    """A network that expects times from 0 to `scale`, wrapped to take times from 0 to 1."""
 
     def __init__(self, network: Network, scale: float = 1000.0) -> None:
         expect("UnitTime", "> 0", scale=scale)

@@ -67,9 +67,9 @@ E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40
 class Adaptive:
     """An adaptive step by Dormand and Prince: as many substeps as the tolerance needs
 
-    Each is retried with a smaller h if its error, estimated as the difference of two orders,
-    exceeds atol + rtol |x| in any element. (Hairer, Nørsett and Wanner 1993, II.4; the maximum norm
-    makes each row as accurate as on its own.) `ends` are the end times of the accepted substeps;
+    A substep is retried with a smaller h if its error, the difference of two orders, exceeds
+    atol + rtol |x| in any element. (Hairer, Nørsett and Wanner 1993, II.4; the maximum norm makes
+    each row as accurate as on its own.) `ends` are the end times of the accepted substeps;
     `rejected` counts the others, `evaluations` the calls of f.
     """
 

@@ -165,7 +165,7 @@ def gradient_penalty(
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 
-    The optimal D has ‖∇D‖ = 1 between each generated image and its real counterpart. Every row has
+    The optimal D has ‖∇D‖ = 1 between each generated image and its real counterpart. Each row has
     its own ε and norm. Use no batch norm in D: it makes ∇D of a row depend on the other rows.
     """
     x, G_z = as_tensor(real).data, as_tensor(fake).data

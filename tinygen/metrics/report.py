@@ -16,7 +16,7 @@ from tinygen._types import Array
 from tinygen.metrics import classifier
 from tinygen.run import Run
 
-JUDGED = 5000  # most samples to score; they need twice as many held-out images
+JUDGED = 5000  # limit of samples to score; needs twice as many held-out images
 
 
 class Verdict(NamedTuple):

@@ -27,14 +27,14 @@ from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows
 __all__ = ["Balance", "Modes", "Score", "balance", "bits_per_dimension", "evaluate"]
 __all__ += ["inception_score", "modes", "table"]
 
-PAIRWISE = 5000  # most images per set for KID, precision and recall in `evaluate`
+PAIRWISE = 5000  # limit of images per set for KID, precision and recall in `evaluate`
 TAILS = (0.5 - 0.95 / 2, 0.5 + 0.95 / 2)  # the quantiles at the ends of an interval
 BOUNDS = {"FID": (0.0, math.inf), "KID": (-math.inf, math.inf)}  # of other scores: 1, K
 BOUNDS |= {"precision": (0.0, 1.0), "recall": (0.0, 1.0)}
 
 
 def inception_score(probabilities: ArrayLike) -> float:
-    """exp E KL(p(y|x) ‖ p(y)), from 1 to K: rewards certain and varied predictions
+    """exp E KL(p(y|x) ‖ p(y)), from 1 to K: high for confident and varied predictions
 
     `probabilities` (n, K) are a classifier's; p(y) is their mean. (Salimans et al. 2016) It does
     not measure whether images look real.
@@ -192,8 +192,8 @@ def _short(value: float) -> str:
 def bits_per_dimension(nats: Any, dimensions: int, levels: int = 1) -> Any:
     """−log p(x) of an image in nats, converted to bits per dimension
 
-    If p is the density of grey values scaled from `levels` levels, such as 256, to [0, 1], log₂
-    `levels` is added for the density of the unscaled values, which papers report.
+    If p is the density of grey values scaled from `levels` levels, such as 256, to [0, 1], adding
+    log₂ `levels` gives the value for the unscaled levels, as papers report it.
     """
     whole("bits_per_dimension", 1, dimensions=dimensions, levels=levels)
     return np.asarray(nats) / (dimensions * math.log(2)) + math.log2(levels)

@@ -6,7 +6,7 @@ bound. Here q is a Gaussian N(μ, diag σ²) whose parameters an *encoder* netwo
 
     log p(x) ≥ E_q[log p(x|z)] − KL(q(z|x) ‖ p(z))                                        the ELBO
 
-Training both networks raises the bound. (Kingma and Welling 2014; Rezende et al. 2014)
+Both networks are trained to raise the bound. (Kingma and Welling 2014; Rezende et al. 2014)
 
 Notation: N images x, D latent units, k samples of z; mu and log_var are μ and log σ² (N, D). Terms
 are sums over pixels and units but means over images, in nats per image; averaging over pixels too
