@@ -110,16 +110,16 @@ def test_points_may_be_tensors_and_labels_too():
 D, K = 6, 4
 
 
-def predictions(n, rng, mean=0.0, classes=K):
+def predict(n, rng, mean=0.0, classes=K):
     """Gaussian features, and confident predictions of the first `classes` classes"""
     labels = rng.integers(classes, size=n)
     return Predictions((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
 
 
 def test_only_scores_of_real_images_are_near_their_baselines(rng):
-    real = predictions(600, rng)
-    same = evaluate(predictions(200, rng), real, rng=rng)
-    other = evaluate(predictions(200, rng, mean=1.0, classes=2), real, rng=rng)
+    real = predict(600, rng)
+    same = evaluate(predict(200, rng), real, rng=rng)
+    other = evaluate(predict(200, rng, mean=1.0, classes=2), real, rng=rng)
     assert list(same) == ["FID", "KID", "inception score", "precision", "recall", "classes"]
     assert same["FID"].value == pytest.approx(same["FID"].baseline, abs=0.2)
     assert other["FID"].low > D * 0.6 and other["FID"].baseline < 0.5
@@ -134,7 +134,7 @@ def test_only_scores_of_real_images_are_near_their_baselines(rng):
 
 
 def test_every_score_and_baseline_is_that_of_its_own_function(rng):
-    samples, real = predictions(80, rng, mean=0.3), predictions(250, rng)
+    samples, real = predict(80, rng, mean=0.3), predict(250, rng)
     found = evaluate(samples, real, rng=np.random.default_rng(3))
     order = np.random.default_rng(3).permutation(250)
     stand_in, reference = order[:80], order[80:]
@@ -150,7 +150,7 @@ def test_every_score_and_baseline_is_that_of_its_own_function(rng):
 
 
 def test_the_scores_depend_only_on_the_seed(rng):
-    samples, real = predictions(50, rng), predictions(100, rng)
+    samples, real = predict(50, rng), predict(100, rng)
     first, again, other = (
         evaluate(samples, real, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
@@ -159,7 +159,7 @@ def test_the_scores_depend_only_on_the_seed(rng):
 
 
 def test_pairwise_scores_use_a_limited_number_of_images(rng, monkeypatch):
-    samples, real = predictions(60, rng), predictions(200, rng)
+    samples, real = predict(60, rng), predict(200, rng)
     monkeypatch.setattr(metrics.scores, "PAIRWISE", 40)
     found = evaluate(samples, real, rng=np.random.default_rng(0))
     y = real.features[np.random.default_rng(0).permutation(200)[60:]]
@@ -171,7 +171,7 @@ def test_pairwise_scores_use_a_limited_number_of_images(rng, monkeypatch):
 def test_intervals_contain_the_mean_score(rng):
     means, inside = {}, {}
     trials = [
-        evaluate(predictions(60, rng, mean=0.4), predictions(500, rng), rng=rng, times=40)
+        evaluate(predict(60, rng, mean=0.4), predict(500, rng), rng=rng, times=40)
         for _ in range(60)
     ]
     for name in ("FID", "KID", "precision", "inception score", "classes"):
@@ -184,14 +184,14 @@ def test_intervals_contain_the_mean_score(rng):
 
 
 def test_the_interval_of_fid_contains_the_value_despite_the_bootstraps_bias(rng):
-    x, y = predictions(60, rng), predictions(120, rng)
+    x, y = predict(60, rng), predict(120, rng)
     fids = [evaluate(x, y, rng=np.random.default_rng(seed))["FID"] for seed in range(5)]
     for value, low, high, _ in fids:
         assert low < 0.9 * value and high > 1.1 * value
 
 
 def test_few_real_images_make_an_interval_of_fid_wider(rng):
-    x, few, many = (predictions(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
+    x, few, many = (predict(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
     widths = []
     for y in (few, many):
         score = evaluate(x, y, rng=rng, times=300)["FID"]
@@ -200,31 +200,27 @@ def test_few_real_images_make_an_interval_of_fid_wider(rng):
 
 
 def test_the_interval_of_precision_is_binomial(rng):
-    found = evaluate(predictions(100, rng, 0.5), predictions(300, rng), rng=rng, times=500)[
-        "precision"
-    ]
+    found = evaluate(predict(100, rng, 0.5), predict(300, rng), rng=rng, times=500)["precision"]
     p = found.value
     assert found.high - found.low == pytest.approx(3.92 * math.sqrt(p * (1 - p) / 100), rel=0.2)
 
 
 def test_intervals_stay_within_the_range_of_the_scores(rng):
     for seed in range(4):
-        found = evaluate(
-            predictions(12, rng), predictions(24, rng), rng=np.random.default_rng(seed)
-        )
+        found = evaluate(predict(12, rng), predict(24, rng), rng=np.random.default_rng(seed))
         assert found["FID"].low >= 0
         for name in ("precision", "recall"):
             assert 0 <= found[name].low <= found[name].high <= 1
         for name in ("inception score", "classes"):
             assert 1 <= found[name].low <= found[name].high <= K
-    one = Predictions(predictions(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
-    assert evaluate(one, predictions(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
+    one = Predictions(predict(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
+    assert evaluate(one, predict(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
 
 
 def test_intervals_shrink_with_the_root_of_the_number_of_images(rng):
     widths = []
     for n in (80, 720):
-        found = evaluate(predictions(n, rng, mean=0.7), predictions(3 * n, rng), rng=rng, times=100)
+        found = evaluate(predict(n, rng, mean=0.7), predict(3 * n, rng), rng=rng, times=100)
         widths.append({name: score.high - score.low for name, score in found.items()})
     for name in ("FID", "KID", "precision"):
         assert widths[0][name] / widths[1][name] == pytest.approx(3, rel=0.5), name
@@ -256,17 +252,11 @@ X = np.zeros((9, 3))
     ("use", "pattern"),
     [
         (
-            lambda rng: evaluate(predictions(40, rng), predictions(79, rng), rng=rng),
+            lambda rng: evaluate(predict(40, rng), predict(79, rng), rng=rng),
             "2 n .* n = 40, got 79",
         ),
-        (
-            lambda rng: evaluate(predictions(6, rng), predictions(20, rng), rng=rng),
-            "> 6 rows .* 6 and 14",
-        ),
-        (
-            lambda rng: evaluate(predictions(20, rng), predictions(60, rng), rng=rng, times=1),
-            "`times`.* 1",
-        ),
+        (lambda rng: evaluate(predict(6, rng), predict(20, rng), rng=rng), "> 6 rows .* 6 and 14"),
+        (lambda rng: evaluate(predict(20, rng), predict(60, rng), rng=rng, times=1), "`times`.* 1"),
         (lambda rng: inception_score([[0.5, 0.4]]), "`probabilities` ≥ 0 .* sum to 1"),
         (lambda rng: inception_score([[1.5, -0.5]]), "`probabilities` ≥ 0 .* sum to 1"),
         (lambda rng: inception_score([0.5, 0.5]), r"inception_score: .*`probabilities`.* \(2,\)"),
@@ -289,7 +279,7 @@ def test_invalid_arguments_are_refused(use, pattern, rng):
 
 def test_a_seed_instead_of_a_generator_is_refused(rng):
     with pytest.raises(TypeError, match=r"^evaluate: expected `rng` to be a NumPy Generator"):
-        evaluate(predictions(20, rng), predictions(60, rng), rng=0)
+        evaluate(predict(20, rng), predict(60, rng), rng=0)
 
 
 # --- log-likelihoods, in bits ---------------------------------------------------------------------

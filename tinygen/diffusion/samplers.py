@@ -181,10 +181,7 @@ def sample(
     size: int = 250,
     **options: Any,
 ) -> Array:
-    """Samples from all rows of `noise` by a sampler with these `options`, on the host
-
-    They are computed `size` rows at a time, to limit memory.
-    """
+    """Samples from all rows of `noise`, `size` at a time, by a sampler with these `options`"""
     parts = ((noise[rows], part(classes, rows)) for rows in slices("sample", noise, size))
     return np.concatenate([last(sampler(model, x_T, y, **options)) for x_T, y in parts])
 

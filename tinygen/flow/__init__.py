@@ -1,7 +1,4 @@
-"""Flow matching: the loss, ODE solvers, and pairing noise with data by optimal transport.
-
-Reading order: matching.py, ode.py, optimal_transport.py.
-"""
+"""Flow matching. Reading order: matching.py, ode.py, optimal_transport.py."""
 
 from tinygen._batch import drop_labels as drop_labels
 from tinygen.flow import ode as ode

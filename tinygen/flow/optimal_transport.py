@@ -42,10 +42,7 @@ def optimal_pairs(x_0: ArrayLike, x_1: ArrayLike, classes: Any = None) -> Array:
 
 
 def assignment(cost: ArrayLike) -> Array:
-    """The assignment with the least total cost: for each row of `cost` (n, n) its own column
-
-    It uses SciPy if installed, otherwise a slower shortest-path algorithm.
-    """
+    """The least-cost assignment of a column to each row of `cost` (n, n), by SciPy if installed"""
     cost = np.asarray(cost, np.float64)
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1] or not np.isfinite(cost).all():
         raise ValueError(f"assignment: expected `cost` (n, n) of finite numbers, got {cost.shape}")

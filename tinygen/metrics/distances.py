@@ -1,7 +1,6 @@
 """Comparing two sets of points: features of n samples and of m real images, (n, d) and (m, d).
 
-FID compares means and covariances. The others compare all pairs of points, of which only some rows
-are in memory at a time.
+FID compares means and covariances. The others compare all pairs of points, some rows at a time.
 
 Reading order: `fid`; `kid`; `precision_recall`; `energy_distance`; helpers.
 """
