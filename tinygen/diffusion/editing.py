@@ -153,7 +153,7 @@ def encode(
 def interpolate(
     model: Diffusion, x0: Array, x1: Array, count: int, classes: Any = None, *, steps: int = 18
 ) -> Array:
-    """Images from x0 to x1 by `slerp` of their noise (Song et al. 2021, section 5.3): (N, count, …)"""
+    """Images from x0 to x1 by `slerp` of their noise (Song et al. 2021, sec. 5.3): (N, count, …)"""
     a, b = (last(encode(model, x, classes, steps=steps)) for x in (x0, x1))
     codes = [slerp(a, b, p) for p in np.linspace(0, 1, count).tolist()]
     return np.stack([last(heun(model, x, classes, steps=steps)) for x in codes], axis=1)
