@@ -1,4 +1,4 @@
-"""Diffusion: what a network may predict, losses at their formulas, the loop, and the bound."""
+"""Diffusion: the kinds of prediction, the losses, the training loop, and the bound."""
 
 import math
 from functools import partial
@@ -34,7 +34,7 @@ def host(x):
 
 
 class Points(nn.Module):
-    """A network of points, that may be told a class"""
+    """A network for points, optionally conditioned on a class"""
 
     def __init__(self, width=64, classes=None, seed=0):
         rng = generator(seed)
@@ -56,19 +56,19 @@ class Points(nn.Module):
 
 
 class Linear(nn.Module):
-    """w₀ x + w₁ t/1000 + w₂: enough to see what it was told"""
+    """w₀ x + w₁ t/1000 + w₂, which keeps its inputs"""
 
     def __init__(self):
         self.weight = tensor([0.5, -0.7, 0.2], requires_grad=True)
-        self.told = []
+        self.seen = []
 
     def forward(self, x, t, *classes):
-        self.told.append((x, t, *classes))
+        self.seen.append((x, t, *classes))
         w = self.weight
         return x * w[0] + tg.reshape(t, (-1, *[1] * (x.ndim - 1))) * (w[1] / 1000) + w[2]
 
 
-# --- what a network may predict -------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 @each_prediction
@@ -77,24 +77,22 @@ def test_a_perfect_prediction_of_any_kind_gives_back_the_image_and_the_noise(
     predicts, x_0, eps, alpha_bar
 ):
     a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
-    said = diffusion.target(predicts, x_0, eps, a, b)
+    target = diffusion.target(predicts, x_0, eps, a, b)
     expected = {"eps": eps, "x_0": x_0, "v": a * eps - b * x_0}[predicts]
-    assert said == expected
-    found = diffusion.x_0_and_eps(predicts, said, a * x_0 + b * eps, a, b)
+    assert target == expected
+    found = diffusion.x_0_and_eps(predicts, target, a * x_0 + b * eps, a, b)
     assert found == pytest.approx((x_0, eps), rel=1e-9, abs=1e-9)
 
 
 @each_prediction
 @given(output=numbers, x_t=numbers, alpha_bar=st.floats(1e-4, 0.9999))
-def test_whatever_was_predicted_image_and_noise_make_up_what_was_seen(
-    predicts, output, x_t, alpha_bar
-):
+def test_any_prediction_splits_x_t_into_image_and_noise(predicts, output, x_t, alpha_bar):
     a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     x_0, eps = diffusion.x_0_and_eps(predicts, output, x_t, a, b)
     assert a * x_0 + b * eps == pytest.approx(x_t, rel=1e-9, abs=1e-9)
 
 
-def test_the_three_kinds_are_three_names_of_one_guess():
+def test_the_three_kinds_of_prediction_are_equivalent():
     known, x = Gaussian([0.5, -1.0], [[1.0, 0.4], [0.4, 0.5]]), generator().normal(size=(5, 2))
     found = [known.model(linear(50), each).denoise(tg.xp.asarray(x), 20) for each in PREDICTIONS]
     a, b = linear(50).scales(20)
@@ -104,19 +102,19 @@ def test_the_three_kinds_are_three_names_of_one_guess():
 
 
 @pytest.mark.parametrize("T", [3, 1000, 4000])
-def test_the_network_is_told_the_time_on_a_scale_that_ends_at_1000(T):
+def test_the_network_gets_times_scaled_to_1000(T):
     network = Linear()
     model = Diffusion(network, linear(T))
     model.denoise(tg.xp.ones((2, 3, 3, 1)), T)
     model(tensor(np.ones((2, 3))), np.array([1, T]))
     model.denoise(tg.xp.ones((2, 3)), 0.25 * T)
-    told = [host(t) for _, t in network.told]
-    np.testing.assert_allclose(told, [[1000, 1000], [1000 / T, 1000], [250, 250]])
-    assert all(t.dtype == x.dtype for x, t in network.told)
+    times = [host(t) for _, t in network.seen]
+    np.testing.assert_allclose(times, [[1000, 1000], [1000 / T, 1000], [250, 250]])
+    assert all(t.dtype == x.dtype for x, t in network.seen)
 
 
 @each_prediction
-def test_a_clipped_guess_stays_in_bounds_and_the_noise_fits_it(predicts):
+def test_a_clipped_prediction_stays_in_bounds_and_the_noise_fits_it(predicts):
     wide = Gaussian([0.0, 0.0], 4 * np.eye(2))
     x = tg.xp.asarray(generator().normal(size=(50, 2)))
     x_0, eps = wide.model(linear(50), predicts, clip=1.0).denoise(x, 10)
@@ -127,7 +125,7 @@ def test_a_clipped_guess_stays_in_bounds_and_the_noise_fits_it(predicts):
     np.testing.assert_allclose(a * host(x_0) + b * host(eps), host(x), rtol=1e-9)
 
 
-def test_a_guess_is_made_in_evaluation_mode_and_leaves_no_trace():
+def test_denoising_uses_evaluation_mode_and_changes_nothing():
     rng = generator()
     network = nn.Sequential(
         nn.Dense(2, 8, rng=rng), nn.BatchNorm(8), nn.Dropout(0.5, rng=rng), nn.Dense(8, 2, rng=rng)
@@ -135,7 +133,8 @@ def test_a_guess_is_made_in_evaluation_mode_and_leaves_no_trace():
     model = Diffusion(lambda x, t: network(x), linear(10))
     kept = Diffusion(Bare(network), linear(10))
     x = tg.xp.asarray(rng.standard_normal((6, 2), np.float32))
-    assert not np.array_equal(*(host(model.denoise(x, 5)[0]) for _ in range(2)))  # not a Module
+    first, second = (model.denoise(x, 5)[0] for _ in range(2))
+    assert not np.array_equal(host(first), host(second))  # not a Module, so it stays in training
     before = kept.state_dict()
     first, second = (kept.denoise(x, 5)[0] for _ in range(2))
     np.testing.assert_array_equal(host(first), host(second))
@@ -145,7 +144,7 @@ def test_a_guess_is_made_in_evaluation_mode_and_leaves_no_trace():
 
 
 class Bare(nn.Module):
-    """A network that does not look at the time"""
+    """A network that ignores the time"""
 
     def __init__(self, network):
         self.network = network
@@ -158,7 +157,7 @@ class Bare(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_noise_is_normal_of_the_shape_and_dtype_of_what_it_is_like(dtype):
+def test_noise_is_normal_with_the_shape_and_dtype_of_x(dtype):
     noise = diffusion.noise_like(tg.xp.zeros((200, 10, 10, 1), dtype), rng=generator())
     assert isinstance(noise, tg.xp.ndarray) and noise.dtype == dtype
     eps = host(noise)
@@ -167,8 +166,8 @@ def test_noise_is_normal_of_the_shape_and_dtype_of_what_it_is_like(dtype):
         assert abs((eps**power).mean() - moment) < 5 * math.sqrt(variance / eps.size)
 
 
-def by_hand(model, x_0, seed, weigh):
-    """The mean over rows of weigh(ᾱ) ‖…‖², of the times and the noise that the loss draws."""
+def by_hand(model, x_0, seed, weight):
+    """The means of weight(ᾱ) ‖…‖² with the times and the noise that the loss samples"""
     rng = generator(seed)
     t = rng.integers(1, SCHEDULE.T + 1, len(x_0))
     eps = rng.standard_normal(x_0.shape, np.float32).astype(float)
@@ -176,25 +175,25 @@ def by_hand(model, x_0, seed, weigh):
     a, b = np.sqrt(a_bar), np.sqrt(1 - a_bar)
     x_t = a * x_0 + b * eps
     w = model.network.weight.numpy()
-    said = w[0] * x_t + w[1] * t[:, None] / SCHEDULE.T + w[2]
-    guess, noise = {
-        "eps": ((x_t - b * said) / a, said),
-        "x_0": (said, (x_t - a * said) / b),
-        "v": (a * x_t - b * said, b * x_t + a * said),
+    output = w[0] * x_t + w[1] * t[:, None] / SCHEDULE.T + w[2]
+    image, noise = {
+        "eps": ((x_t - b * output) / a, output),
+        "x_0": (output, (x_t - a * output) / b),
+        "v": (a * x_t - b * output, b * x_t + a * output),
     }[model.predicts]
     errors = {
-        "x_0": x_0 - guess,
+        "x_0": x_0 - image,
         "eps": eps - noise,
-        "v": (a * eps - b * x_0) - (a * noise - b * guess),
+        "v": (a * eps - b * x_0) - (a * noise - b * image),
     }
-    return {name: (weigh(a_bar) * error**2).mean() for name, error in errors.items()}
+    return {name: (weight(a_bar) * error**2).mean() for name, error in errors.items()}
 
 
 X = generator(3).normal(size=(7, 2))
 
 
 @each_prediction
-def test_the_simple_loss_is_the_square_error_of_what_is_predicted(predicts):
+def test_the_simple_loss_is_the_squared_error_of_the_prediction(predicts):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5))
     expected = by_hand(model, X, 5, lambda a_bar: 1.0)[predicts]
@@ -203,7 +202,7 @@ def test_the_simple_loss_is_the_square_error_of_what_is_predicted(predicts):
 
 
 @each_prediction
-def test_weighted_by_the_snr_every_loss_is_the_square_error_of_the_noise(predicts):
+def test_weighted_by_the_snr_every_loss_is_the_squared_error_of_the_noise(predicts):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5), weight=diffusion.snr)
     expected = by_hand(model, X, 5, lambda a_bar: 1.0)
@@ -213,7 +212,7 @@ def test_weighted_by_the_snr_every_loss_is_the_square_error_of_the_noise(predict
 
 @each_prediction
 @pytest.mark.parametrize("gamma", [5.0, 0.5])
-def test_min_snr_weighs_the_square_error_of_the_image_by_the_snr_and_at_most_gamma(predicts, gamma):
+def test_min_snr_weights_the_squared_error_of_x_0_by_at_most_gamma(predicts, gamma):
     model = Diffusion(Linear(), SCHEDULE, predicts)
     terms = denoising_loss(model, X, rng=generator(5), weight=partial(min_snr, gamma=gamma))
     expected = by_hand(model, X, 5, lambda a_bar: np.minimum(a_bar / (1 - a_bar), gamma))["x_0"]
@@ -222,20 +221,20 @@ def test_min_snr_weighs_the_square_error_of_the_image_by_the_snr_and_at_most_gam
     assert (float(by_five.loss) == float(terms.loss)) == (gamma == 5)
 
 
-def test_every_time_from_1_to_T_is_drawn_as_often():
+def test_times_are_uniform_from_1_to_T():
     network = Linear()
     denoising_loss(Diffusion(network, linear(4)), np.zeros((20_000, 1)), rng=generator())
-    times, counts = np.unique(host(network.told[0][1]), return_counts=True)
+    times, counts = np.unique(host(network.seen[0][1]), return_counts=True)
     np.testing.assert_allclose(times, [250, 500, 750, 1000])
     assert abs(counts / 5000 - 1).max() < 0.05
 
 
-def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
+def test_the_optimal_denoiser_has_the_minimum_loss():
     variance, schedule = 0.5, linear(20)
     known = Gaussian([0.3, 0.3], variance * np.eye(2))
     x = 0.3 + math.sqrt(variance) * generator(1).normal(size=(40_000, 2))
     a_bar = schedule.alpha_bar[1:]
-    left = variance * (1 - a_bar) / (a_bar * variance + 1 - a_bar)  # of x_0, where x_t is known
+    left = variance * (1 - a_bar) / (a_bar * variance + 1 - a_bar)  # variance of x_0 given x_t
     best = {
         "x_0": left.mean(),
         "eps": (left * a_bar / (1 - a_bar)).mean(),
@@ -250,42 +249,33 @@ def test_the_best_denoiser_has_the_loss_that_is_computed_and_no_other_less():
         assert float(denoising_loss(model, x, rng=generator()).loss) > found + 0.02
 
 
-def test_images_and_points_have_a_loss_of_their_dtype():
+def test_the_loss_has_the_dtype_of_the_images():
     for dtype in (np.float32, np.float64):
-        network = Bare(nn.Dense(1, 1, rng=generator())).astype(dtype)
-        terms = denoising_loss(
-            Diffusion(network, linear(10)),
-            np.ones((3, 4, 4, 1), dtype),
-            rng=generator(),
-            weight=min_snr,
-        )
+        model = Diffusion(Bare(nn.Dense(1, 1, rng=generator())).astype(dtype), linear(10))
+        x = np.ones((3, 4, 4, 1), dtype)
+        terms = denoising_loss(model, x, rng=generator(), weight=min_snr)
         assert terms.loss.dtype == terms.mse.dtype == dtype and terms.loss.shape == ()
 
 
 @each_prediction
 @pytest.mark.parametrize("weight", [diffusion.simple, diffusion.snr, min_snr])
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(predicts, weight):
+def test_with_fixed_noise_every_loss_passes_gradcheck(predicts, weight):
     network = Linear()
 
     def loss(x, w):
         network.weight = w
-        return denoising_loss(
-            Diffusion(network, SCHEDULE, predicts), x, rng=generator(7), weight=weight
-        ).loss
+        model = Diffusion(network, SCHEDULE, predicts)
+        return denoising_loss(model, x, rng=generator(7), weight=weight).loss
 
-    gradcheck(
-        loss,
-        tensor(X[:3], requires_grad=True),
-        tensor([0.5, -0.7, 0.2], requires_grad=True),
-        order=2,
-    )
+    x, w = tensor(X[:3], requires_grad=True), tensor([0.5, -0.7, 0.2], requires_grad=True)
+    gradcheck(loss, x, w, order=2)
 
 
-# --- labels that are dropped ----------------------------------------------------------------------
+# --- dropped labels -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("labels", [np.arange(10_000) % 3, tg.Tensor(np.arange(10_000) % 3)])
-def test_so_many_labels_are_dropped_and_the_others_stay(labels):
+def test_labels_are_dropped_with_the_given_probability(labels):
     before = np.arange(10_000) % 3
     if not isinstance(labels, np.ndarray):
         labels = tg.Tensor(tg.xp.asarray(before))
@@ -300,19 +290,13 @@ def test_so_many_labels_are_dropped_and_the_others_stay(labels):
     assert (host(diffusion.drop_labels(labels, 3, 1, rng=generator())) == 3).all()
 
 
-def test_the_loss_tells_the_network_the_labels_and_drops_some_if_there_is_an_any():
+def test_the_loss_drops_labels_if_there_is_a_null_label():
     for options, dropped in (({}, 0.0), ({"null": 9}, 0.1), ({"null": 9, "drop": 0.5}, 0.5)):
-        network = Linear()
-        denoising_loss(
-            Diffusion(network, linear(4)),
-            np.zeros((4000, 1)),
-            np.arange(4000) % 9,
-            rng=generator(),
-            **options,
-        )
-        told = host(network.told[0][2])
-        assert (told == 9).mean() == pytest.approx(dropped, abs=0.02)
-        np.testing.assert_array_equal(told[told < 9], (np.arange(4000) % 9)[told < 9])
+        model, x, labels = Diffusion(Linear(), linear(4)), np.zeros((4000, 1)), np.arange(4000) % 9
+        denoising_loss(model, x, labels, rng=generator(), **options)
+        seen = host(model.network.seen[0][2])
+        assert (seen == 9).mean() == pytest.approx(dropped, abs=0.02)
+        np.testing.assert_array_equal(seen[seen < 9], labels[seen < 9])
 
 
 # --- the loop -------------------------------------------------------------------------------------
@@ -335,24 +319,21 @@ def test_the_loop_steps_averages_and_yields_the_terms():
     assert not np.array_equal(averages[0], moved[0])
 
 
-def test_a_loop_over_images_alone_tells_the_network_no_class_and_needs_no_average():
+def test_the_loop_needs_no_classes_and_no_average():
     network = Linear()
     model = Diffusion(network, linear(10))
     start = network.weight.numpy().copy()
-    (terms,) = diffusion.train(
-        model,
-        Batches(X[:1], 1, rng=generator(), epochs=1),
-        optim.SGD(model.parameters(), 0.1),
-        rng=generator(4),
-    )
-    assert len(network.told[0]) == 2
+    batches = Batches(X[:1], 1, rng=generator(), epochs=1)
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    (terms,) = diffusion.train(model, batches, optimizer, rng=generator(4))
+    assert len(network.seen[0]) == 2
     again = denoising_loss(Diffusion(Linear(), linear(10)), X[:1], rng=generator(4))
     assert float(terms["loss"]) == float(again.loss)
     assert not np.array_equal(network.weight.numpy(), start)
 
 
 def energy_distance(x, y):
-    """2 E|X−Y| − E|X−X'| − E|Y−Y'|: 0 for two samples of one law, but for chance"""
+    """2 E|X−Y| − E|X−X'| − E|Y−Y'|: near 0 for two samples of one distribution"""
 
     def mean_distance(a, b):
         return np.sqrt(((a[:, None] - b) ** 2).sum(axis=2)).mean()
@@ -381,13 +362,13 @@ def test_a_small_network_learns_a_ring_of_four_modes(predicts, schedule):
         (np.linalg.norm(x[:, None] - points_2d.ring_means(4), axis=2).min(axis=1) < 0.3).mean()
         for x in (noise, found, truth)
     ]
-    assert near[0] < 0.1 and near[1] > 0.7 and near[2] > 0.98  # evenly along the ring: 0.4
+    assert near[0] < 0.1 and near[1] > 0.7 and near[2] > 0.98  # uniform on the ring: 0.4
 
 
 # --- the bound ------------------------------------------------------------------------------------
 
 
-def test_the_variational_bound_is_above_the_truth_and_closes_in_on_it_with_T():
+def test_the_variational_bound_converges_from_above_as_T_grows():
     known = Gaussian([0.5, -0.5], [[0.8, 0.3], [0.3, 0.4]])
     x = generator().multivariate_normal(known.mean, known.covariance, 8000)
     d = x - known.mean
@@ -410,28 +391,25 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
     a_bar, x, rng = schedule.alpha_bar, X[:3], generator(2)
 
     def kl(difference, variance, other):
-        return 0.5 * (difference**2 / other + variance / other - 1 - np.log(variance / other)).sum(
-            axis=1
-        )
+        ratio = variance / other
+        return 0.5 * (difference**2 / other + ratio - 1 - np.log(ratio)).sum(axis=1)
 
     expected = kl(np.sqrt(a_bar[3]) * x, 1 - a_bar[3], 1.0)
     for t in (3, 2, 1):
-        x_t = np.sqrt(a_bar[t]) * x + np.sqrt(1 - a_bar[t]) * rng.standard_normal(
-            x.shape, np.float32
-        )
-        guess = known.denoise(x_t, *np.sqrt([[[a_bar[t]]], [[1 - a_bar[t]]]]))
+        noise = rng.standard_normal(x.shape, np.float32)
+        x_t = np.sqrt(a_bar[t]) * x + np.sqrt(1 - a_bar[t]) * noise
+        x_0 = known.denoise(x_t, *np.sqrt([[[a_bar[t]]], [[1 - a_bar[t]]]]))
         if t > 1:
-            (mean, variance), (guessed, _) = (
-                schedule.posterior(each, x_t, t, t - 1) for each in (x, guess)
-            )
-            expected = expected + kl(mean - guessed, variance, variance)
+            mean, variance = schedule.posterior(x, x_t, t, t - 1)
+            predicted, _ = schedule.posterior(x_0, x_t, t, t - 1)
+            expected = expected + kl(mean - predicted, variance, variance)
     variance = (1 - a_bar[1]) / a_bar[1]
-    expected += 0.5 * ((x - guess) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=1)
+    expected += 0.5 * ((x - x_0) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=1)
     found = diffusion.variational_bound(known.model(schedule), x, rng=generator(2))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -440,19 +418,11 @@ def test_the_variational_bound_is_the_sum_of_its_divergences():
         (lambda: Diffusion(Linear(), SCHEDULE, "x0"), ValueError, "`predicts` .*'x_0'.* 'x0'$"),
         (lambda: Diffusion(Linear(), SCHEDULE, clip=0.0), ValueError, r"`clip` > 0, got 0\.0"),
         (lambda: Diffusion(lambda x, t: x[:, :1], SCHEDULE)(tensor(X), 1), ValueError, r"\(7, 1\)"),
-        (
-            lambda: diffusion.drop_labels(np.arange(3), 3, 1.5, rng=generator()),
-            ValueError,
-            r"`probability` .*1\.5",
-        ),
-        (
-            lambda: denoising_loss(Diffusion(Linear(), SCHEDULE), X, rng=0),
-            TypeError,
-            "`rng` .* int",
-        ),
+        (lambda: diffusion.drop_labels(X, 3, 2, rng=generator()), ValueError, "`probability`.* 2"),
+        (lambda: denoising_loss(Diffusion(Linear(), SCHEDULE), X, rng=0), TypeError, "`rng`.* int"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, error, pattern):
+def test_invalid_arguments_are_refused(use, error, pattern):
     with pytest.raises(error, match=pattern):
         use()
 

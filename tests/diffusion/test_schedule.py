@@ -1,4 +1,4 @@
-"""The process that adds noise: its numbers, its two distributions, and no time off by one."""
+"""The noise schedule: its values, its two distributions, and no off-by-one times."""
 
 import math
 from itertools import pairwise
@@ -27,11 +27,11 @@ def host(x):
 # --- the schedules --------------------------------------------------------------------------------
 
 
-def test_a_thousand_linear_steps_take_a_ten_thousandth_to_a_fiftieth():
+def test_the_linear_schedule_rises_from_0_0001_to_0_02():
     ratio = linear(1000).alpha_bar[1:] / linear(1000).alpha_bar[:-1]
     np.testing.assert_allclose(1 - ratio, 1e-4 + (0.02 - 1e-4) * np.arange(1000) / 999, rtol=1e-9)
     assert linear().alpha_bar[1] == pytest.approx(0.9999, rel=1e-12)
-    assert linear().alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)  # of the DDPM
+    assert linear().alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)  # as in DDPM
 
 
 @pytest.mark.parametrize("T", [1, 10, 250, 3000])
@@ -42,7 +42,7 @@ def test_a_linear_schedule_of_any_length_is_the_same_curve(T):
     assert len(few.alpha_bar) == T + 1 and few.alpha_bar[-1] == pytest.approx(4.0358e-5, rel=1e-4)
 
 
-def test_the_cosine_schedule_is_its_formula_and_ends_where_the_noise_is_80():
+def test_the_cosine_schedule_is_its_formula_and_ends_at_sigma_80():
     T, s = 500, 0.008
     f = [math.cos(math.pi / 2 * (t / T + s) / (1 + 2 * s)) ** 2 for t in range(T + 1)]
     np.testing.assert_allclose(cosine(T).alpha_bar, np.array(f) / f[0], rtol=1e-12)
@@ -65,7 +65,7 @@ def test_there_is_no_noise_at_0_some_at_1_and_the_most_at_T(schedule):
 
 @every_schedule
 @given(part=st.floats(0, 1))
-def test_the_time_of_a_sigma_is_the_one_time_with_that_sigma(schedule, part):
+def test_time_is_the_inverse_of_sigma(schedule, part):
     t = part * schedule.T
     assert schedule.time(float(schedule.sigma(t))) == pytest.approx(t, rel=1e-6, abs=1e-6)
     if t >= 1e-3:
@@ -75,7 +75,7 @@ def test_the_time_of_a_sigma_is_the_one_time_with_that_sigma(schedule, part):
 
 
 @given(st.integers(1, 1000), st.data())
-def test_times_run_from_the_start_to_0_evenly_and_never_stand_still(start, data):
+def test_times_decrease_evenly_from_the_start_to_0(start, data):
     steps = data.draw(st.integers(1, start))
     times = linear(1000).times(steps, start)
     gaps = [t - s for t, s in pairwise(times)]
@@ -84,7 +84,7 @@ def test_times_run_from_the_start_to_0_evenly_and_never_stand_still(start, data)
     assert all(isinstance(t, int) for t in times)
 
 
-def test_all_times_are_all_whole_numbers_from_T():
+def test_all_times_are_all_integers_from_T():
     assert linear(4).times() == [4, 3, 2, 1, 0] and linear(9).times(None, 3) == [3, 2, 1, 0]
     assert linear(10).times(2) == [10, 5, 0]
 
@@ -101,8 +101,8 @@ def test_a_noised_image_is_its_formula_for_each_row_at_its_own_time():
 
 
 @every_schedule
-def test_noise_added_one_step_at_a_time_is_in_law_what_is_added_at_once(schedule):
-    """x_t is Gaussian, so that a part of x_0 and a variance are all there is to its law."""
+def test_noise_added_in_steps_is_distributed_as_if_added_at_once(schedule):
+    """x_t is Gaussian, so its scale of x_0 and its variance determine its distribution."""
     zero, one = tg.xp.zeros((1, 1)), tg.xp.ones((1, 1))
     kept, variance = one, 0.0
     for t in range(1, schedule.T + 1):
@@ -116,7 +116,7 @@ def test_noise_added_one_step_at_a_time_is_in_law_what_is_added_at_once(schedule
     assert float(kept[0, 0]) == pytest.approx(math.sqrt(schedule.alpha_bar[-1]))
 
 
-def test_real_noise_added_step_by_step_has_the_moments_of_noise_added_at_once(rng):
+def test_sampled_noise_added_in_steps_has_the_moments_of_noise_added_at_once(rng):
     schedule, x = linear(20), tg.xp.asarray(np.full((100_000, 1), 1.5))
     for t in range(1, 11):
         x = schedule.q_sample(x, t, tg.xp.asarray(rng.standard_normal((100_000, 1))), t - 1)
@@ -125,7 +125,7 @@ def test_real_noise_added_step_by_step_has_the_moments_of_noise_added_at_once(rn
     assert host(x).var() == pytest.approx(1 - a_bar, abs=0.01)
 
 
-# --- taking it off, where x_0 is known ------------------------------------------------------------
+# --- the posterior --------------------------------------------------------------------------------
 
 
 @every_schedule
@@ -148,7 +148,7 @@ def test_the_posterior_is_that_of_bayes_rule(schedule, data):
 
 
 @every_schedule
-def test_the_posterior_of_the_time_before_is_the_article_s(schedule):
+def test_the_posterior_variance_of_one_step_is_the_papers(schedule):
     x_0, x_t = tg.xp.asarray([[0.3]]), tg.xp.asarray([[-1.2]])
     for t in range(1, schedule.T + 1):
         variance = schedule.posterior(x_0, x_t, t, t - 1)[1]
@@ -166,7 +166,7 @@ def test_at_0_the_posterior_is_x_0_itself(schedule):
         assert variance == 0
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- dtypes and invalid arguments -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("time", [3, np.array([3, 5])], ids=["one", "each"])
@@ -202,6 +202,6 @@ def test_images_keep_their_dtype_and_tensors_stay_tensors(time, dtype):
         (lambda: linear(5).times(1, 0), "times: .*`start`.* ≥ 1, got 0"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, pattern):
+def test_invalid_arguments_are_refused(use, pattern):
     with pytest.raises(ValueError, match=pattern):
         use()

@@ -1,4 +1,4 @@
-"""Noise drawn on the host, and what comes back to it."""
+"""Random arrays on the host, and copies from the device."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Flow matching: the loss's best field is the one in closed form, and leads from noise to data."""
+"""Flow matching: the loss, against the optimal field in closed form; training; samples."""
 
 import math
 from functools import partial
@@ -18,7 +18,7 @@ from tinygen.flow.optimal_transport import assignment
 
 
 class Small(nn.Module):
-    """v(x, t, classes) of points, with a row of numbers for each class"""
+    """v(x, t, classes) for points, with an embedding of the classes"""
 
     def __init__(self, width=16, classes=None, rng=None):
         rng = rng or generator()
@@ -31,7 +31,7 @@ class Small(nn.Module):
 
 
 class Seen:
-    """A network that says 0, and keeps what it was shown"""
+    """A network that returns 0 and keeps its inputs"""
 
     def __call__(self, x, t, *classes):
         self.x, self.t, self.classes = host(x), host(t), [host(c) for c in classes]
@@ -43,10 +43,11 @@ class Seen:
 
 def test_the_loss_is_its_formula():
     x_0, x_1, t = normal(5, D), normal(5, D, seed=1), np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-    found = matching_loss(
-        lambda x, t: x * 2.0 + tg.reshape(t, (-1, 1)), here(x_0), here(x_1), here(t)
-    )
-    total = 0.0
+
+    def network(x, t):
+        return x * 2.0 + tg.reshape(t, (-1, 1))
+
+    found, total = matching_loss(network, here(x_0), here(x_1), here(t)), 0.0
     for a, b, s in zip(x_0, x_1, t, strict=True):
         x_t = [(1 - s) * a[d] + s * b[d] for d in range(D)]
         total += sum((2 * x_t[d] + s - (b[d] - a[d])) ** 2 for d in range(D))
@@ -62,7 +63,7 @@ def test_noise_is_at_time_0_and_data_at_time_1():
     np.testing.assert_array_equal(seen.t, [0, 1, 0.25])
 
 
-def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
+def test_the_velocity_towards_a_single_point_has_no_loss():
     c = np.array([3.0, -1.0])
     found = matching_loss(
         lambda x, t: (here(c) - x) / (1 - tg.reshape(t, (-1, 1))),
@@ -75,19 +76,19 @@ def test_of_a_single_point_the_velocity_towards_it_has_no_loss():
 
 @pytest.mark.parametrize("known", [GAUSSIAN, TWO], ids=["a Gaussian", "a mixture"])
 @pytest.mark.parametrize("t", [0.0, 0.3, 0.8])
-def test_no_field_has_less_loss_than_the_one_in_closed_form(known, t):
+def test_the_closed_form_field_has_the_minimum_loss(known, t):
     rng, n = generator(), 100_000
     x_1, _ = known.sample(n, rng)
     x_0, times = here(rng.standard_normal((n, D))), here(np.full(n, t))
     x_t = (1 - t) * host(x_0) + t * x_1
-    left = host(known.velocity(here(x_t), times)) - (x_1 - host(x_0))
-    # the error of the best guess has nothing to do with any function of x_t
+    error = host(known.velocity(here(x_t), times)) - (x_1 - host(x_0))
+    # the error of a conditional mean is uncorrelated with any function of x_t
     for function in (1.0, x_t[:, :1], x_t[:, 1:], x_t[:, :1] * x_t[:, 1:], np.cos(2 * x_t[:, :1])):
-        product = left * function
+        product = error * function
         np.testing.assert_allclose(product.mean(0), 0, atol=5 * product.std(0).max() / n**0.5)
     with tg.no_grad():
         best = float(matching_loss(known.velocity, x_0, here(x_1), times))
-    assert best == pytest.approx((left**2).mean(), rel=1e-9)
+    assert best == pytest.approx((error**2).mean(), rel=1e-9)
 
 
 def test_noise_is_normal_and_times_are_uniform():
@@ -101,8 +102,7 @@ def test_noise_is_normal_and_times_are_uniform():
     np.testing.assert_allclose(x_0[some].mean(0), 0, atol=0.03)
     np.testing.assert_allclose(np.cov(x_0[some].T), np.eye(D), atol=0.04)
     assert abs(np.corrcoef(seen.t[some], x_0[some, 0])[0, 1]) < 0.03
-    # E‖5 − x_0‖², an entry
-    assert float(loss) == pytest.approx(26, abs=0.3)
+    assert float(loss) == pytest.approx(26, abs=0.3)  # E(5 − x_0)² of an element
 
 
 LOSSES = {
@@ -114,13 +114,13 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("loss", "conditional"), LOSSES.values(), ids=LOSSES)
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(loss, conditional):
+def test_with_fixed_noise_every_loss_has_correct_gradients(loss, conditional):
     model = Small(3, 4 if conditional else None).astype(float)
     labels = tg.Tensor(tg.xp.asarray([0, 1, 1, 2])) if conditional else None
     _check_gradients(model, lambda: loss(model, here(normal(4, D)), labels, rng=generator(3)))
 
 
-def test_the_loss_of_pairs_has_the_gradients_that_it_says():
+def test_the_loss_of_pairs_has_correct_gradients():
     model, pairs = Small(3).astype(float), normal(4, 2, D)
     _check_gradients(model, lambda: reflow_loss(model, here(pairs), rng=generator(3)))
     gradcheck(
@@ -129,7 +129,7 @@ def test_the_loss_of_pairs_has_the_gradients_that_it_says():
     )
 
 
-def test_the_loss_has_the_gradients_it_says_with_respect_to_noise_data_and_times():
+def test_the_loss_passes_gradcheck_for_noise_data_and_times():
     model = Small(3).astype(float)
     inputs = [normal(4, D), normal(4, D, seed=1), np.array([0.1, 0.4, 0.6, 0.95])]
     gradcheck(
@@ -140,7 +140,7 @@ def test_the_loss_has_the_gradients_it_says_with_respect_to_noise_data_and_times
 
 
 def _check_gradients(model, loss):
-    """`loss()` against finite differences in each number of each parameter"""
+    """Compare the gradient of `loss()` to finite differences in each parameter's elements"""
     parameters = model.parameters()
     gradients = tg.grad(loss(), parameters, allow_unreachable=True)
     for p, g in zip(parameters, gradients, strict=True):
@@ -166,10 +166,10 @@ def test_pairs_are_taken_as_noise_first_and_data_second():
     assert float(loss) == pytest.approx(((pairs[:, 1] - pairs[:, 0]) ** 2).mean())
 
 
-# --- the coupling ---------------------------------------------------------------------------------
+# --- minibatch optimal transport ------------------------------------------------------------------
 
 
-def test_a_coupled_loss_keeps_data_and_classes_together():
+def test_minibatch_ot_keeps_data_and_classes_together():
     x_1, labels, seen = normal(60, D, seed=4), np.arange(60) % 7, Seen()
     for minibatch_ot in (False, True):
         flow_loss(seen, here(x_1), labels, rng=generator(5), minibatch_ot=minibatch_ot)
@@ -180,19 +180,18 @@ def test_a_coupled_loss_keeps_data_and_classes_together():
         np.testing.assert_allclose(seen.x, (1 - t) * x_0 + t * x_1, atol=1e-6)
 
 
-def test_coupled_lines_are_shorter_and_the_loss_of_the_best_guess_is_less():
+def test_minibatch_ot_shortens_the_lines():
     x_1, _ = TWO.sample(256, generator())
-    losses = [
-        float(flow_loss(Seen(), here(x_1), rng=generator(1), minibatch_ot=c)) for c in (False, True)
-    ]
-    assert losses[1] < 0.6 * losses[0]
+    random = flow_loss(Seen(), here(x_1), rng=generator(1))
+    optimal = flow_loss(Seen(), here(x_1), rng=generator(1), minibatch_ot=True)
+    assert float(optimal) < 0.6 * float(random)
 
 
 # --- the loop -------------------------------------------------------------------------------------
 
 
 def test_training_finds_the_data_and_its_density():
-    """A mixture, in a second, to about 0.1 nats; a Gaussian of its moments loses 0.6"""
+    """A mixture, to about 0.1 nats; a Gaussian with its moments would lose 0.6"""
     data = known_flows.Mixture([[1.5, 0.0], [-1.5, 0.5]], [0.2 * np.eye(2)] * 2)
     x, _ = data.sample(4000, generator())
     model = Small(48)
@@ -204,26 +203,22 @@ def test_training_finds_the_data_and_its_density():
     truth = data.log_density(test).mean()
     with ema.applied():
         found = flow.log_likelihood(model, test.astype(np.float32)).mean()
-        drawn = flow.sample(model, (4000, D), rng=generator(4), steps=20)
+        samples = flow.sample(model, (4000, D), rng=generator(4), steps=20)
     assert truth - 0.12 < found < truth + 0.03
-    assert data.log_density(drawn).mean() == pytest.approx(data.log_density(x).mean(), abs=0.25)
-    np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=0.1)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), atol=0.25)
+    assert data.log_density(samples).mean() == pytest.approx(data.log_density(x).mean(), abs=0.25)
+    np.testing.assert_allclose(samples.mean(0), x.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(x.T), atol=0.25)
 
 
-def test_what_reflow_learns_is_straighter():
-    """From the closed form's curved paths: in a few steps then what took many"""
+def test_reflow_learns_a_straighter_flow():
+    """From the curved paths of the closed form to paths that need fewer steps"""
     x_0 = normal(2000, D)
     pairs = flow.reflow_pairs(TWO.velocity, x_0).astype(np.float32)
     np.testing.assert_array_equal(pairs[:, 0], x_0.astype(np.float32))
     student = Small(48)
-    for _ in flow.train(
-        student,
-        Batches(pairs, 128, rng=generator(), epochs=40),
-        optim.Adam(student.parameters(), optim.cosine(1e-2, 620)),
-        rng=generator(),
-        loss=reflow_loss,
-    ):
+    batches = Batches(pairs, 128, rng=generator(), epochs=40)
+    optimizer = optim.Adam(student.parameters(), optim.cosine(1e-2, 620))
+    for _ in flow.train(student, batches, optimizer, rng=generator(), loss=reflow_loss):
         pass
     before = flow.straightness(TWO.velocity, x_0[:500], steps=40)
     after = flow.straightness(student, x_0[:500].astype(np.float32), steps=40)
@@ -238,34 +233,31 @@ def test_what_reflow_learns_is_straighter():
     assert error["student"] < 0.2 * error["teacher"]
 
 
-def test_a_network_of_classes_is_told_them_and_some_are_dropped():
+def test_training_passes_classes_and_drops_some():
     labels, seen = np.arange(4000) % 5, []
 
-    class Told(Small):
+    class Watched(Small):
         def forward(self, x, t, classes=None):
             seen.append(host(classes))
             return super().forward(x, t, classes)
 
-    model = Told(4, classes=6)
-    batches = Batches(
-        np.zeros((4000, D), np.float32), 2000, rng=generator(), labels=labels, epochs=1
-    )
+    model, x = Watched(4, classes=6), np.zeros((4000, D), np.float32)
+    batches = Batches(x, 2000, rng=generator(), labels=labels, epochs=1)
     loss = partial(flow_loss, null=5, drop=0.2)
     optimizer = optim.SGD(model.parameters(), 0.1)
     assert len(list(flow.train(model, batches, optimizer, rng=generator(), loss=loss))) == 2
-    told = np.concatenate(seen)
-    assert (told == 5).mean() == pytest.approx(0.2, abs=0.02)
-    np.testing.assert_allclose([(told == k).mean() for k in range(5)], 0.16, atol=0.02)
+    classes = np.concatenate(seen)
+    assert (classes == 5).mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_allclose([(classes == k).mean() for k in range(5)], 0.16, atol=0.02)
 
 
-def test_the_average_follows_after_each_step():
+def test_the_average_is_updated_after_each_step():
     model = Small(4)
     ema = optim.EMA(model.parameters(), 0.5, warm_up=False)
     average = host(model.body[0].weight).astype(float)
     batches = Batches(normal(64, D).astype(np.float32), 16, rng=generator(), epochs=1)
-    for _ in flow.train(
-        model, batches, optim.SGD(model.parameters(), 0.5), rng=generator(), ema=ema
-    ):
+    optimizer = optim.SGD(model.parameters(), 0.5)
+    for _ in flow.train(model, batches, optimizer, rng=generator(), ema=ema):
         average = 0.5 * average + 0.5 * host(model.body[0].weight)
     np.testing.assert_allclose(host(ema.state["average"][0]), average, rtol=1e-5)
 
@@ -275,41 +267,32 @@ def test_the_average_follows_after_each_step():
 
 @pytest.mark.parametrize(("step", "order"), [(ode.euler, 1), (ode.midpoint, 2), (ode.heun, 2)])
 def test_mean_and_covariance_are_reproduced_to_the_order_of_the_step(step, order):
-    """A flow that is linear in x: what it does to 0 and to the axes is what it does to N(0, I)"""
-    errors = []
+    """The flow is affine in x: the images of 0 and of the axes determine that of N(0, I)"""
+    x, errors = np.array([[0.0, 0], [1, 0], [0, 1]]), []
     for n in (50, 100):
-        ends = flow.transport(
-            GAUSSIAN.velocity,
-            np.array([[0.0, 0], [1, 0], [0, 1]]),
-            times=np.linspace(0, 1, n + 1),
-            step=step,
-        )
+        ends = flow.transport(GAUSSIAN.velocity, x, times=np.linspace(0, 1, n + 1), step=step)
         mean, axes = ends[0], ends[1:] - ends[0]
-        errors.append(
-            [
-                np.abs(mean - GAUSSIAN.means[0]).max(),
-                np.abs(axes.T @ axes - GAUSSIAN.covariances[0]).max(),
-            ]
-        )
+        deviations = mean - GAUSSIAN.means[0], axes.T @ axes - GAUSSIAN.covariances[0]
+        errors.append([np.abs(deviation).max() for deviation in deviations])
     (m0, c0), (m1, c1) = errors
     assert c1 < 0.05 and math.log2(c0 / c1) > order - 0.15
     assert m1 < 1e-9 or math.log2(m0 / m1) > order - 0.15
 
 
-def test_samples_are_spread_as_the_data():
+def test_samples_are_distributed_as_the_data():
     def network(x, t):
         return TWO.velocity(x.astype(float), t).astype(np.float32)
 
-    drawn = flow.sample(network, (4000, D), rng=generator(), steps=40)
-    assert drawn.shape == (4000, D) and drawn.dtype == np.float32
+    samples = flow.sample(network, (4000, D), rng=generator(), steps=40)
+    assert samples.shape == (4000, D) and samples.dtype == np.float32
     expected, _ = TWO.sample(200_000, generator(1))
-    np.testing.assert_allclose(drawn.mean(0), expected.mean(0), atol=0.08)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(expected.T), atol=0.12)
-    right = (drawn[:, 0] > 0.6).mean()
+    np.testing.assert_allclose(samples.mean(0), expected.mean(0), atol=0.08)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(expected.T), atol=0.12)
+    right = (samples[:, 0] > 0.6).mean()
     assert right == pytest.approx(0.5, abs=0.03)
 
 
-def test_from_data_back_to_noise_and_again():
+def test_the_flow_is_invertible():
     x_0 = normal(20, D)
     x_1 = flow.transport(TWO.velocity, x_0, step=ode.Adaptive(0.0, 1e-9))
     back = flow.transport(TWO.velocity, x_1, times=(1, 0), step=ode.Adaptive(0.0, 1e-9))
@@ -319,37 +302,31 @@ def test_from_data_back_to_noise_and_again():
 
 def test_pairs_are_noise_and_where_the_flow_takes_it():
     x_0 = normal(5, D)
-    found = flow.reflow_pairs(
-        lambda x, t: x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0, x_0, size=2
-    )
+
+    def network(x, t):
+        return x * 0.0 + 2.0 * tg.reshape(t, (-1, 1)) + 3.0
+
+    found = flow.reflow_pairs(network, x_0, size=2)
     np.testing.assert_array_equal(found[:, 0], x_0)
     np.testing.assert_allclose(found[:, 1], x_0 + 4, rtol=1e-6)  # ∫ (2t + 3) dt
 
 
-def test_rows_travel_with_their_classes_however_they_are_cut_up():
+def test_every_row_keeps_its_class_for_any_batch_size():
     model, x = Small(classes=3), normal(11, D).astype(np.float32)
     labels = np.arange(11) % 3
-    whole = flow.transport(model, x, labels, times=np.linspace(0, 1, 5), step=ode.heun)
-    parts = flow.transport(model, x, labels, times=np.linspace(0, 1, 5), step=ode.heun, size=4)
+    options = {"times": np.linspace(0, 1, 5), "step": ode.heun}
+    whole = flow.transport(model, x, labels, **options)
+    parts = flow.transport(model, x, labels, **options, size=4)
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
-    other = flow.transport(model, x, (labels + 1) % 3, times=np.linspace(0, 1, 5), step=ode.heun)
+    other = flow.transport(model, x, (labels + 1) % 3, **options)
     assert np.abs(other - whole).min(axis=1).max() > 0.01
-    likely = [
-        flow.log_likelihood(
-            model,
-            x,
-            tg.Tensor(tg.xp.asarray(labels)),
-            size=size,
-            times=np.linspace(1, 0, 5),
-            step=ode.heun,
-        )
-        for size in (4, 11)
-    ]
-    np.testing.assert_allclose(*likely, rtol=1e-5)
+    options, y = {"times": np.linspace(1, 0, 5), "step": ode.heun}, tg.Tensor(tg.xp.asarray(labels))
+    log_p = [flow.log_likelihood(model, x, y, **options, size=size) for size in (4, 11)]
+    np.testing.assert_allclose(*log_p, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 1, 2, 1)])
-def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
+def test_log_likelihoods_equal_the_closed_form_for_any_shape(shape):
     x, _ = TWO.sample(6, generator())
     found = flow.log_likelihood(TWO.velocity, x.reshape(shape), step=ode.Adaptive(1e-7, 1e-7))
     np.testing.assert_allclose(found, TWO.log_density(x), atol=1e-5)
@@ -360,7 +337,7 @@ def test_log_likelihoods_are_those_of_the_closed_form_whatever_the_shape(shape):
     assert abs(estimates.mean() - found[0]) < 4 * estimates.std() / 1000**0.5 + 0.02
 
 
-def test_the_path_can_be_watched():
+def test_the_path_ends_where_transport_does():
     model, x_0 = Small(), tg.xp.asarray(normal(5, D), np.float32)
     states = list(ode.path(flow.velocity(model), x_0, np.linspace(0, 1, 11)))
     assert len(states) == 11 and all(state.shape == (5, D) for state in states)
@@ -387,28 +364,28 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_to_use_a_network_changes_nothing_in_it_and_draws_no_mask(use):
+def test_using_a_network_leaves_it_unchanged_and_uses_no_dropout(use):
     model, x = Lively(), normal(6, D).astype(np.float32)
     model(tg.Tensor(tg.xp.asarray(x)), tg.Tensor(tg.xp.zeros(6, np.float32)))
-    model.body.eval()  # of two modes
-    before, modes = model.state_dict(), [each.training for _, each in model.named_modules()]
+    model.body.eval()  # some layers in each mode
+    before, modes = model.state_dict(), [module.training for _, module in model.named_modules()]
     np.testing.assert_array_equal(use(model, x), use(model, x))
-    for name, each in model.state_dict().items():
-        np.testing.assert_array_equal(each, before[name], err_msg=name)
-    assert [each.training for _, each in model.named_modules()] == modes
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert [module.training for _, module in model.named_modules()] == modes
     assert tg.is_recording()
 
 
-def test_guidance_goes_further_from_any_class_to_the_one_asked_for():
+def test_guidance_extrapolates_from_any_class_to_the_given_one():
     model, x, t = Small(classes=4), normal(5, D).astype(np.float32), 0.3
-    labels, nobody = np.arange(5) % 3, np.full(5, 3)
+    labels, null = np.arange(5) % 3, np.full(5, 3)
     x = tg.xp.asarray(x)
-    one, other = (host(flow.velocity(model, c)(x, t)) for c in (labels, nobody))
+    one, other = (host(flow.velocity(model, c)(x, t)) for c in (labels, null))
     found = host(flow.velocity(guided(model, 2.5, null=3), labels)(x, t))
     np.testing.assert_allclose(found, other + 2.5 * (one - other), rtol=1e-4, atol=1e-6)
 
 
-def test_a_network_of_other_times_is_told_them_on_its_scale():
+def test_unit_time_scales_the_times_of_a_network():
     seen = Seen()
     network = flow.UnitTime(seen)
     flow.velocity(network)(tg.xp.asarray(normal(3, D)), 0.25)
@@ -423,41 +400,34 @@ def test_a_u_net_learns_and_samples_images():
     model = flow.UnitTime(net)
     x = np.tile(np.array([-0.5, 0.5], np.float32)[:, None, None, None], (20, 8, 8, 1))
     batches = Batches(x, 20, rng=generator(), labels=np.arange(40) % 2, epochs=20)
-    losses = [
-        float(r["loss"])
-        for r in flow.train(
-            model,
-            batches,
-            optim.Adam(model.parameters(), 5e-3),
-            rng=generator(),
-            loss=partial(flow_loss, minibatch_ot=True, null=2),
-        )
-    ]
+    optimizer = optim.Adam(model.parameters(), 5e-3)
+    loss = partial(flow_loss, minibatch_ot=True, null=2)
+    records = flow.train(model, batches, optimizer, rng=generator(), loss=loss)
+    losses = [float(record["loss"]) for record in records]
     assert np.mean(losses[-3:]) < 0.4 * losses[0]
-    drawn = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
-    assert drawn.shape == (6, 8, 8, 1) and drawn.dtype == np.float32
-    assert drawn[3:].mean() > drawn[:3].mean() + 0.4
-    assert flow.log_likelihood(
-        model, drawn[:2], [0, 1], probes=1, rng=generator(), step=ode.heun
-    ).shape == (2,)
+    samples = flow.sample(model, (6, 8, 8, 1), [0, 0, 0, 1, 1, 1], rng=generator(), steps=5)
+    assert samples.shape == (6, 8, 8, 1) and samples.dtype == np.float32
+    assert samples[3:].mean() > samples[:3].mean() + 0.4
+    options = {"probes": 1, "rng": generator(), "step": ode.heun}
+    assert flow.log_likelihood(model, samples[:2], [0, 1], **options).shape == (2,)
 
 
 # --- straightness ---------------------------------------------------------------------------------
 
 
 def test_straightness_is_the_integral_along_the_paths():
-    """From N(0, 1) to N(0, s²) a point is at z √((1 − t)² + t² s²): its speed is z times a slope"""
+    """From N(0, 1) to N(0, s²) a point moves along z √((1 − t)² + t² s²)"""
     s, t = 0.3, np.linspace(0, 1, 20_001)
     known = known_flows.Mixture([[0.0]], [[[s * s]]])
-    slope = np.gradient(np.sqrt((1 - t) ** 2 + (s * t) ** 2), t)
+    velocity = np.gradient(np.sqrt((1 - t) ** 2 + (s * t) ** 2), t)
     x_0 = normal(1000, 1)
-    expected = np.trapezoid((s - 1 - slope) ** 2, t) * (x_0**2).mean()
+    expected = np.trapezoid((s - 1 - velocity) ** 2, t) * (x_0**2).mean()
     assert flow.straightness(known.velocity, x_0, steps=100) == pytest.approx(expected, rel=1e-3)
-    still = flow.straightness(lambda x, t: x * 0.0 + 3.0, x_0, steps=10)
-    assert still == pytest.approx(0, abs=1e-20)
+    straight = flow.straightness(lambda x, t: x * 0.0 + 3.0, x_0, steps=10)
+    assert straight == pytest.approx(0, abs=1e-20)
 
 
-# --- what can't be meant --------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 X = np.zeros((3, D))
 
@@ -465,14 +435,8 @@ X = np.zeros((3, D))
 @pytest.mark.parametrize(
     ("use", "pattern"),
     [
-        (
-            lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)),
-            r"matching_loss: .*\(3, 2\), \(2, 2\) and \(3,\)",
-        ),
-        (
-            lambda: matching_loss(Seen(), X, X, np.zeros((3, 1))),
-            r"matching_loss: .*\(3, 2\), \(3, 2\) and \(3, 1\)",
-        ),
+        (lambda: matching_loss(Seen(), X, X[:2], np.zeros(3)), r"\(3, 2\), \(2, 2\) and \(3,\)"),
+        (lambda: matching_loss(Seen(), X, X, X[:, :1]), r"\(3, 2\), \(3, 2\) and \(3, 1\)"),
         (lambda: flow_loss(lambda x, t: x[:, :1], X, rng=generator()), r"\(3, 2\), got \(3, 1\)"),
         (lambda: reflow_loss(Seen(), X, rng=generator()), r"`pairs` \(N, 2, …\), got \(3, 2\)"),
         (lambda: flow.transport(Seen(), X[:0]), r"transport: .*\(0, 2\)"),
@@ -487,6 +451,6 @@ X = np.zeros((3, D))
         (lambda: flow.UnitTime(Seen(), 0.0), r"UnitTime: .*`scale` > 0, got 0\.0"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(use, pattern):
+def test_invalid_arguments_are_refused(use, pattern):
     with pytest.raises(ValueError, match=pattern):
         use()

@@ -1,4 +1,4 @@
-"""Optimal transport: the best assignment of all, and the noise that it gives to each row."""
+"""Optimal transport: assignments of least cost, and pairs of noise and data."""
 
 import itertools
 import sys
@@ -14,15 +14,13 @@ import tinygen as tg
 from tinygen.flow import optimal_pairs
 from tinygen.flow.optimal_transport import assignment
 
-# --- the coupling ---------------------------------------------------------------------------------
-
 
 def total(cost, order):
     return sum(cost[i][j] for i, j in enumerate(order))
 
 
 def both_ways(cost):
-    """What SciPy finds, where it is installed, and what is found without it"""
+    """The assignments with SciPy, if it is installed, and without it"""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "scipy.optimize", None)
         without = assignment(cost)
@@ -62,7 +60,7 @@ def test_on_a_line_the_best_pairs_are_in_the_same_order(n):
     np.testing.assert_array_equal(found[np.argsort(x_1[:, 0])], np.sort(x_0, axis=0))
 
 
-def test_coupling_moves_the_noise_and_nothing_else():
+def test_pairing_permutes_only_the_noise():
     x_0, x_1 = normal(40, 2, 3, 1), here(normal(40, 2, 3, 1, seed=1))
     before = host(x_1).copy()
     found = optimal_pairs(x_0, x_1)
@@ -71,27 +69,26 @@ def test_coupling_moves_the_noise_and_nothing_else():
     assert ((before - found) ** 2).sum() < 0.8 * ((before - x_0) ** 2).sum()
 
 
-def test_rows_that_are_noise_already_are_their_own_partners():
+def test_nearby_rows_are_paired():
     x_1, order = normal(50, 3), generator().permutation(50)
-    np.testing.assert_array_equal(
-        optimal_pairs(x_1[order] + 0.01 * normal(50, 3, seed=2), x_1),
-        (x_1[order] + 0.01 * normal(50, 3, seed=2))[np.argsort(order)],
-    )
+    x_0 = x_1[order] + 0.01 * normal(50, 3, seed=2)
+    np.testing.assert_array_equal(optimal_pairs(x_0, x_1), x_0[np.argsort(order)])
 
 
-def test_each_class_gets_noise_that_knows_nothing_of_it():
-    """One class on the left and one on the right: paired all together each would get half"""
+def test_pairing_within_classes_keeps_noise_independent_of_the_class():
+    """Of a left and a right class, pairing without classes gives each only half of the noise"""
     rng, n = generator(), 400
     labels = np.arange(n) % 2
     x_1 = np.stack([6.0 * labels - 3, 0 * labels], axis=1) + rng.standard_normal((n, 2))
     x_0 = rng.standard_normal((n, 2))
-    blind, told = optimal_pairs(x_0, x_1), optimal_pairs(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
-    assert blind[labels == 1, 0].mean() > 0.7 > -0.7 > blind[labels == 0, 0].mean()
+    together = optimal_pairs(x_0, x_1)
+    within = optimal_pairs(x_0, x_1, tg.Tensor(tg.xp.asarray(labels)))
+    assert together[labels == 1, 0].mean() > 0.7 > -0.7 > together[labels == 0, 0].mean()
     for k in (0, 1):
-        assert sorted(told[labels == k, 0]) == sorted(x_0[labels == k, 0])
-        one = x_0[labels == k]
-        np.testing.assert_array_equal(told[labels == k], optimal_pairs(one, x_1[labels == k]))
+        assert sorted(within[labels == k, 0]) == sorted(x_0[labels == k, 0])
+        alone = optimal_pairs(x_0[labels == k], x_1[labels == k])
+        np.testing.assert_array_equal(within[labels == k], alone)
 
 
-def test_nothing_is_assigned_to_nothing():
+def test_an_empty_cost_has_an_empty_assignment():
     assert [found.shape for found in both_ways(np.zeros((0, 0)))] == [(0,), (0,)]

@@ -1,4 +1,4 @@
-"""A generator and a discriminator of one number each, every loss, and arrays for them."""
+"""A generator and a discriminator with one parameter each, and all losses."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def host(x):
 
 
 class Point(nn.Module):
-    """A generator whose every sample is the same point."""
+    """A generator whose samples are all the same point."""
 
     def __init__(self, *at):
         self.at = tensor(at, requires_grad=True)
@@ -32,7 +32,7 @@ class Point(nn.Module):
 
 
 class Slope(nn.Module):
-    """D(x) = ψ x + c, with c, at the data, where it cannot say whether they are real"""
+    """D(x) = ψ x + c"""
 
     def __init__(self, psi, c=0.0):
         self.psi, self.c = tensor([psi], requires_grad=True), c

@@ -1,4 +1,4 @@
-"""Adversarial losses and penalties: each at its formula, every game ends as it is known to."""
+"""Adversarial losses and penalties: their formulas, optima and known convergence."""
 
 import math
 from functools import partial
@@ -65,11 +65,11 @@ def test_every_loss_is_its_formula(loss, discriminator, generator_):
     r=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
     f=st.sampled_from([-1000.0, -30.0, 0.0, 30.0, 1000.0]),
 )
-def test_losses_and_slopes_are_finite_at_any_logit(loss, r, f):
+def test_losses_and_gradients_are_finite_at_any_logit(loss, r, f):
     real, fake = (tg.Tensor(tg.xp.asarray([x], "f4"), requires_grad=True) for x in (r, f))
-    loss_c, loss_g = loss.discriminator(real, fake), loss.generator(fake)
-    slopes = [*tg.grad(loss_c, [real, fake]), tg.grad(loss_g, fake)]
-    assert all(np.isfinite(host(x)).all() for x in (loss_c, loss_g, *slopes))
+    loss_d, loss_g = loss.discriminator(real, fake), loss.generator(fake)
+    gradients = [*tg.grad(loss_d, [real, fake]), tg.grad(loss_g, fake)]
+    assert all(np.isfinite(host(x)).all() for x in (loss_d, loss_g, *gradients))
 
 
 @every_loss
@@ -79,7 +79,7 @@ def test_the_losses_pass_gradcheck(loss):
     gradcheck(lambda f: loss.generator(f), f, order=2)
 
 
-def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to_go_by():
+def test_only_the_minimax_generator_has_a_vanishing_gradient():
     f = tensor([-20.0], requires_grad=True)
     saturating, other = (float(tg.grad(loss.generator(f), f)[0]) for loss in EVERY[:2])
     assert saturating == pytest.approx(-math.exp(-20), rel=1e-3)
@@ -87,13 +87,13 @@ def test_only_the_saturating_loss_gives_a_generator_that_is_found_out_nothing_to
 
 
 @every_loss
-def test_at_equilibrium_is_where_the_best_discriminator_of_equal_distributions_is(loss):
+def test_at_equilibrium_holds_the_losses_for_equal_distributions(loss):
     discriminator, generator_ = loss.at_equilibrium
-    scores = np.linspace(-4, 4, 16001)  # D where p = q: the same number for real and fake
+    scores = np.linspace(-4, 4, 16001)  # where p = q, D is the same for real and fake
     losses = [float(loss.discriminator(tensor([d]), tensor([d]))) for d in scores[::16]]
     best = scores[::16][int(np.argmin(losses))]
     assert min(losses) == pytest.approx(discriminator, abs=1e-4)
-    if generator_ is None:  # a constant may be added to D at no cost
+    if generator_ is None:  # adding a constant to D does not change the loss
         assert np.isclose(losses, discriminator).sum() > 100
     else:
         assert float(loss.generator(tensor([best]))) == pytest.approx(generator_, abs=5e-3)
@@ -106,11 +106,11 @@ def test_a_label_is_a_probability(make, real):
         make(real)
 
 
-# --- what the discriminator finds ------------------------------------------------------------------------
+# --- the optimal discriminator --------------------------------------------------------------------
 
 
 class Table(nn.Module):
-    """A discriminator of K things, each a one-hot row: any function of them"""
+    """A discriminator of K items, given as one-hot rows, with a free score for each"""
 
     def __init__(self, k):
         self.score = tensor(np.zeros((k, 1)), requires_grad=True)
@@ -120,11 +120,11 @@ class Table(nn.Module):
 
 
 def best_discriminator(loss, p, q, steps=600):
-    """The table that minimises Σ over things, real with probability p and fake with q."""
+    """The best scores of items, real with probabilities p and fake with q, and their loss"""
     k = len(p)
     discriminator = Table(k)
     optimizer = optim.Adam(discriminator.parameters(), lambda t: 0.3 * 0.985**t, (0.5, 0.9))
-    # a set in which each thing is as often as its probability says
+    # 1000 items in these proportions
     real, fake = (np.repeat(np.eye(k), np.rint(1000 * w).astype(int), axis=0) for w in (p, q))
     real, fake = tensor(real), tensor(fake)
     for _ in range(steps):
@@ -136,7 +136,7 @@ def best_discriminator(loss, p, q, steps=600):
 TWO = np.array([0.5, 0.2, 0.3]), np.array([0.1, 0.6, 0.3])
 
 
-def test_the_best_discriminator_is_the_share_of_the_data_and_its_value_the_js_divergence():
+def test_the_optimal_discriminator_is_p_over_p_plus_q_and_gives_the_js_divergence():
     p, q = TWO
     score, value = best_discriminator(Minimax(), p, q)
     np.testing.assert_allclose(sigmoid(score), p / (p + q), atol=1e-3)
@@ -145,21 +145,21 @@ def test_the_best_discriminator_is_the_share_of_the_data_and_its_value_the_js_di
     assert -value == pytest.approx(-2 * math.log(2) + 2 * js, abs=1e-5)
 
 
-def test_with_smoothing_the_best_discriminator_is_that_share_times_the_label():
+def test_label_smoothing_scales_the_optimal_discriminator():
     p, q = TWO
     score, _ = best_discriminator(Minimax(0.9), p, q)
     np.testing.assert_allclose(sigmoid(score), 0.9 * p / (p + q), atol=1e-3)
 
 
-def test_of_least_squares_too_the_best_discriminator_is_the_share_of_the_data():
+def test_the_optimal_least_squares_discriminator_is_p_over_p_plus_q():
     p, q = TWO
     score, value = best_discriminator(LeastSquares(), p, q)
     np.testing.assert_allclose(score, p / (p + q), atol=1e-3)
-    pearson = ((p - q) ** 2 / (p + q)).sum()  # which the generator lowers, in one form
+    pearson = ((p - q) ** 2 / (p + q)).sum()  # which the generator minimises
     assert value == pytest.approx((1 - pearson / 2) / 4, abs=1e-4)
 
 
-def test_a_penalised_discriminator_of_two_points_finds_their_distance():
+def test_a_penalised_discriminator_finds_the_distance_of_two_points():
     discriminator = models.mlp([2, 32, 1], tg.tanh, rng=generator()).astype(float)
     model = GAN(Point(3.0, 4.0), discriminator, 1)
     batches = (tensor(np.zeros((16, 2))) for _ in range(600))
@@ -176,52 +176,52 @@ def test_a_penalised_discriminator_of_two_points_finds_their_distance():
     assert float(last["distance"]) == pytest.approx(5, rel=0.03)
 
 
-# --- the Dirac-GAN: both players have one number --------------------------------------------------
+# --- the Dirac-GAN: both networks have one parameter ----------------------------------------------
 
 
 def dirac(loss, steps=1200, lr=0.1, **options):
-    """Data all at 0, a generator at θ, a discriminator of slope ψ: the way of (θ, ψ)  (Mescheder 2018)"""
+    """All data at 0, a generator at θ, D of slope ψ: the path of (θ, ψ)  (Mescheder 2018)"""
     model = GAN(Point(1.0), Slope(0.0, loss.boundary or 0.0), 1)
     optimizers = [optim.SGD(m.parameters(), lr) for m in (model.generator, model.discriminator)]
     batches = (tensor(np.zeros((1, 1))) for _ in range(steps))
-    way = []
+    path = []
     for _ in gan.train(model, batches, *optimizers, rng=generator(), loss=loss, **options):
-        way.append((float(model.generator.at[0]), float(model.discriminator.psi[0])))
-    return np.array(way)
+        path.append((float(model.generator.at[0]), float(model.discriminator.psi[0])))
+    return np.array(path)
 
 
-def turns(way):
-    return np.diff(np.unwrap(np.arctan2(way[:, 1], way[:, 0]))).sum() / (2 * math.pi)
+def turns(path):
+    return np.diff(np.unwrap(np.arctan2(path[:, 1], path[:, 0]))).sum() / (2 * math.pi)
 
 
 @pytest.mark.parametrize("loss", [Minimax(), Hinge(), Wasserstein()])
-def test_without_a_penalty_the_players_circle_about_the_equilibrium(loss):
-    way = dirac(loss)
-    radius = np.hypot(*way.T)
-    assert abs(turns(way)) > 5
+def test_without_a_penalty_the_networks_circle_the_equilibrium(loss):
+    path = dirac(loss)
+    radius = np.hypot(*path.T)
+    assert abs(turns(path)) > 5
     assert 0.8 < radius.min() <= radius.max() < 1.25
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), LeastSquares()])
-def test_in_two_games_they_come_nearer_but_ever_more_slowly(loss):
-    # the radius loses what is of the order of its cube: 1/√t, and never a share of it each turn
-    way = dirac(loss)
-    radius = np.hypot(*way.T)
-    assert abs(turns(way)) > 5
+def test_two_losses_approach_the_equilibrium_ever_more_slowly(loss):
+    # the radius r shrinks by O(r³) per turn, so it falls as 1/√t, not exponentially
+    path = dirac(loss)
+    radius = np.hypot(*path.T)
+    assert abs(turns(path)) > 5
     assert 0.1 < radius[-1] < 0.5
     early, late = radius[300] / radius[150], radius[1199] / radius[1049]
     assert late > early + 0.1
 
 
 @pytest.mark.parametrize("loss", EVERY[:5])
-def test_with_r1_they_reach_it(loss):
-    way = dirac(loss, 600, penalty=partial(r1, weight=1.0))
-    assert np.hypot(*way[-1]) < 1e-3
+def test_with_r1_they_converge(loss):
+    path = dirac(loss, 600, penalty=partial(r1, weight=1.0))
+    assert np.hypot(*path[-1]) < 1e-3
 
 
-def test_the_gradient_penalty_does_not_make_them_meet():
-    way = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
-    assert np.hypot(*way[-500:].T).max() > 0.1
+def test_with_the_gradient_penalty_they_do_not_converge():
+    path = dirac(Wasserstein(), penalty=partial(gradient_penalty, weight=0.1))
+    assert np.hypot(*path[-500:].T).max() > 0.1
 
 
 # --- the penalties --------------------------------------------------------------------------------
@@ -243,17 +243,17 @@ def conv_discriminator(seed=0):
     ).astype(float), (3, 6, 6, 2)
 
 
-def slopes(discriminator, x):
-    """‖∇D‖ of each row by differences, of D alone."""
-    slopes = np.empty((len(x), x[0].size))
+def gradient_norms(discriminator, x):
+    """‖∇D‖ of each row by finite differences."""
+    derivatives = np.empty((len(x), x[0].size))
     for i, row in enumerate(x):
         for j in range(row.size):
             h = np.zeros(row.size)
             h[j] = 1e-5
             h = h.reshape(row.shape)
             ends = discriminator(tensor(np.stack([row + h, row - h])))
-            slopes[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
-    return np.linalg.norm(slopes, axis=1)
+            derivatives[i, j] = float(ends[0, 0] - ends[1, 0]) / 2e-5
+    return np.linalg.norm(derivatives, axis=1)
 
 
 @pytest.mark.parametrize("make", [dense_discriminator, conv_discriminator])
@@ -261,21 +261,20 @@ def test_the_penalties_are_their_formulas(make):
     discriminator, shape = make()
     real, fake = generator(1).standard_normal((2, *shape))
     eps = generator(5).random(shape[0], np.float32).reshape(-1, *[1] * (len(shape) - 1))
-    expected = 7 * ((slopes(discriminator, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
-    price = gradient_penalty(
-        discriminator, tensor(real), tensor(fake), rng=generator(5), weight=7.0
-    )
-    assert float(price) == pytest.approx(expected, rel=1e-5)
-    expected = 3 / 2 * (slopes(discriminator, real) ** 2).mean()
+    expected = 7 * ((gradient_norms(discriminator, eps * real + (1 - eps) * fake) - 1) ** 2).mean()
+    options = {"rng": generator(5), "weight": 7.0}
+    penalty = gradient_penalty(discriminator, tensor(real), tensor(fake), **options)
+    assert float(penalty) == pytest.approx(expected, rel=1e-5)
+    expected = 3 / 2 * (gradient_norms(discriminator, real) ** 2).mean()
     assert float(r1(discriminator, tensor(real), weight=3.0)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("make", [dense_discriminator, conv_discriminator])
 @pytest.mark.parametrize("zero", [False, True])
-def test_the_gradients_of_the_penalties_equal_differences(make, zero):
+def test_the_gradients_of_the_penalties_equal_finite_differences(make, zero):
     discriminator, shape = make()
     params = discriminator.parameters()
-    if zero:  # a discriminator that is the same everywhere
+    if zero:  # a constant discriminator
         for p in params[-2:]:
             p.data = 0 * p.data
     real, fake = (tensor(x) for x in generator(1).standard_normal((2, *shape)))
@@ -284,7 +283,7 @@ def test_the_gradients_of_the_penalties_equal_differences(make, zero):
         def value(penalty=penalty):
             return penalty(discriminator, real, fake, rng=generator(5))
 
-        # the last bias plays no part
+        # the penalties do not depend on the last bias
         gradients = tg.grad(value(), params, allow_unreachable=True)
         for p, g in zip(params, gradients, strict=True):
             start = host(p).copy()
@@ -298,7 +297,7 @@ def test_the_gradients_of_the_penalties_equal_differences(make, zero):
             assert (host(g) * step).sum() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_the_penalty_of_a_flat_discriminator_is_finite_and_says_slope_zero():
+def test_the_penalty_of_a_constant_discriminator_is_finite():
     discriminator = models.mlp([2, 4, 1], rng=generator())
     discriminator.parameters()[-2].data = 0 * discriminator.parameters()[-2].data
     x = tg.Tensor(tg.xp.ones((3, 2), "f4"))
@@ -308,7 +307,7 @@ def test_the_penalty_of_a_flat_discriminator_is_finite_and_says_slope_zero():
     assert all(np.isfinite(host(g)).all() for g in grads)
 
 
-def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
+def test_each_row_is_scored_at_its_own_random_interpolation():
     seen = []
 
     def discriminator(x):
@@ -318,12 +317,12 @@ def test_each_row_is_judged_at_a_place_of_its_own_between_real_and_fake():
     real, fake = tensor(np.zeros((500, 3))), tensor(np.ones((500, 3)))
     gradient_penalty(discriminator, real, fake, rng=generator())
     (x,) = seen
-    assert (x == x[:, :1]).all()  # one ε for all numbers of a row
+    assert (x == x[:, :1]).all()  # one ε per row
     assert len(np.unique(x[:, 0])) == 500
     assert 0 <= x.min() < 0.01
     assert 0.99 < x.max() <= 1
 
 
-def test_as_many_fakes_as_real_images_are_needed():
+def test_the_penalty_needs_equally_many_real_and_generated_images():
     with pytest.raises(ValueError, match=r"^gradient_penalty: .*\(4, 3\), got \(2, 3\)"):
         gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())

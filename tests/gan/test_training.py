@@ -1,4 +1,4 @@
-"""The game: who is told what, the two updates of a step, and what is refused."""
+"""GAN training: labels, the two updates of a step, and invalid input."""
 
 import math
 from functools import partial
@@ -15,10 +15,10 @@ from tinygen.gan import GAN, LOSSES, Hinge, LeastSquares, Wasserstein, gradient_
 ONES, TWO = tensor(np.ones((4, 3))), tensor(np.ones((2, 3)))
 OF_ONE, OF_THREE = GAN(Point(1.0), None, 1), GAN(Point(1.0), None, 2, classes=3)
 
-# --- what the discriminator finds ------------------------------------------------------------------------
+# --- clipping -------------------------------------------------------------------------------------
 
 
-def test_a_clipped_discriminator_of_two_points_finds_their_distance():
+def test_a_clipped_discriminator_finds_the_distance_of_two_points():
     discriminator = nn.Dense(1, 1, rng=generator()).astype(float)
     model = GAN(Point(2.5), discriminator, 1)
     batches = (tensor(np.full((4, 1), 1.0)) for _ in range(200))
@@ -29,14 +29,14 @@ def test_a_clipped_discriminator_of_two_points_finds_their_distance():
     *_, last = gan.train(
         model, batches, *optimizers, rng=generator(), loss=Wasserstein(), clip_at=1.0
     )
-    assert float(last["distance"]) == pytest.approx(1.5)  # of slope 1 at most: |2.5 − 1|
+    assert float(last["distance"]) == pytest.approx(1.5)  # |2.5 − 1|, as D is 1-Lipschitz
     assert float(discriminator.weight[0, 0]) == -1
 
 
 # --- the model ------------------------------------------------------------------------------------
 
 
-def test_packing_sets_the_channels_of_images_side_by_side():
+def test_packing_concatenates_the_channels_of_images():
     x = generator().random((6, 2, 4, 3))
     packed = host(gan.pack(tensor(x), 3))
     assert packed.shape == (2, 2, 4, 9)
@@ -46,12 +46,12 @@ def test_packing_sets_the_channels_of_images_side_by_side():
     np.testing.assert_array_equal(host(gan.pack(tensor(points), 2)), points.reshape(2, 4))
 
 
-def test_what_cannot_be_packed_is_said():
+def test_packing_needs_a_multiple_of_m_rows():
     with pytest.raises(ValueError, match=r"^pack: .*multiple of 4 rows, got 6$"):
         gan.pack(tensor(np.ones((6, 2))), 4)
 
 
-def test_of_a_conditional_model_both_networks_are_told_the_label():
+def test_both_networks_of_a_conditional_model_see_the_label():
     seen = {}
 
     class Watched(nn.Module):
@@ -75,7 +75,7 @@ def test_of_a_conditional_model_both_networks_are_told_the_label():
     np.testing.assert_array_equal(seen["D"][..., 2:], planes)
 
 
-def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
+def test_each_packed_image_has_its_own_label_channels():
     seen = []
 
     def discriminator(x):
@@ -93,8 +93,8 @@ def test_what_is_packed_are_images_each_with_the_channels_of_its_label():
     np.testing.assert_allclose(scores, packs.sum(axis=(1, 2, 3)))
 
 
-def test_images_in_parts_have_each_its_own_label():
-    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # what it was told
+def test_every_image_has_its_label_for_any_batch_size():
+    model = GAN(lambda z: z[:, 2:], None, 2, classes=4)  # returns its labels
     labels = np.array([3, 1, 0, 2, 2, 0, 1])
     for size in (3, 100):
         images = model.images(np.zeros((7, 2), np.float32), labels, size=size)
@@ -102,7 +102,7 @@ def test_images_in_parts_have_each_its_own_label():
 
 
 class Counting(nn.Module):
-    """z as it is, and a count of what it was called with."""
+    """The identity, which counts rows in an integer array"""
 
     def __init__(self):
         self.seen = np.zeros(1, int)
@@ -112,7 +112,7 @@ class Counting(nn.Module):
         return z
 
 
-def test_noise_is_in_the_dtype_of_the_networks_first_floats():
+def test_noise_has_the_dtype_of_the_first_floating_state():
     for network, dtype in [
         (lambda z: z, "f4"),
         (Counting(), "f4"),
@@ -125,7 +125,7 @@ def test_noise_is_in_the_dtype_of_the_networks_first_floats():
         assert model.sample(5, rng=generator()).dtype == dtype
 
 
-def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
+def test_samples_use_evaluation_mode_and_any_batch_size():
     g = nn.Sequential(nn.Dense(3, 4, rng=generator()), nn.BatchNorm(4))
     model = GAN(g, None, 3)
     g(tg.Tensor(tg.xp.asarray(generator().standard_normal((50, 3)), "f4")))
@@ -159,7 +159,7 @@ def test_samples_are_drawn_in_evaluation_mode_and_in_parts():
         (lambda: r1(lambda x: x, ONES), r"discriminator: .*\(4, 1\), got \(4, 3\)"),
     ],
 )
-def test_bad_input_is_refused_at_the_door(call, pattern):
+def test_invalid_arguments_are_refused(call, pattern):
     with pytest.raises(ValueError, match=pattern):
         call()
 
@@ -180,7 +180,7 @@ def test_a_batch_is_images_or_a_pair(batch):
         one_step(batch)
 
 
-def test_bytes_are_no_images_to_learn_from():
+def test_training_on_bytes_is_refused():
     with pytest.raises(TypeError, match=r"train: .*floating point.*uint8"):
         one_step((np.zeros((4, 1), np.uint8), np.zeros(4, int)))
 
@@ -189,7 +189,7 @@ def test_bytes_are_no_images_to_learn_from():
 
 
 class Counted(nn.Module):
-    """x w, and how often the gradient for w was computed."""
+    """x w, which counts how often the gradient of w is computed"""
 
     def __init__(self, inputs, outputs):
         self.w = tensor(generator(inputs).standard_normal((inputs, outputs)), requires_grad=True)
@@ -231,32 +231,29 @@ def test_a_step_is_the_two_updates_of_the_algorithm(loss):
     z = tensor(generator(2).standard_normal((8, 2), np.float32))
     G, D = tensor(w, requires_grad=True), tensor(v, requires_grad=True)
     discriminator_loss = loss.discriminator((x @ D)[:, 0], ((z @ G).detach() @ D)[:, 0])
-    slope = tg.grad(discriminator_loss, D)
-    D1 = tensor(v - 0.01 * host(slope))
+    grad_D = host(tg.grad(discriminator_loss, D))
+    D1 = tensor(v - 0.01 * grad_D)
     np.testing.assert_allclose(host(model.discriminator.w), host(D1), rtol=1e-12)
     generator_loss = loss.generator((z @ G @ D1)[:, 0])
-    gslope = tg.grad(generator_loss, G)
-    np.testing.assert_allclose(host(model.generator.w), w - 0.01 * host(gslope), rtol=1e-12)
+    grad_G = host(tg.grad(generator_loss, G))
+    np.testing.assert_allclose(host(model.generator.w), w - 0.01 * grad_G, rtol=1e-12)
     assert float(record["discriminator_loss"]) == pytest.approx(float(discriminator_loss))
     assert float(record["generator_loss"]) == pytest.approx(float(generator_loss))
-    assert float(record["discriminator_gradient"]) == pytest.approx(np.linalg.norm(host(slope)))
-    assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(host(gslope)))
+    assert float(record["discriminator_gradient"]) == pytest.approx(np.linalg.norm(grad_D))
+    assert float(record["generator_gradient"]) == pytest.approx(np.linalg.norm(grad_G))
     r, f = host(x @ tensor(v))[:, 0], host(z @ G @ tensor(v))[:, 0]
     if loss.boundary is None:
         assert float(record["distance"]) == pytest.approx(r.mean() - f.mean())
     else:
-        right = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
-        assert float(record["accuracy"]) == pytest.approx(right)
-    at_equilibrium = [
-        record.get("discriminator_at_equilibrium"),
-        record.get("generator_at_equilibrium"),
-    ]
-    assert at_equilibrium == list(loss.at_equilibrium)
+        correct = ((r > loss.boundary).sum() + (f < loss.boundary).sum()) / 16
+        assert float(record["accuracy"]) == pytest.approx(correct)
+    names = "discriminator_at_equilibrium", "generator_at_equilibrium"
+    assert tuple(map(record.get, names)) == loss.at_equilibrium
 
 
-def test_the_discriminator_takes_as_many_steps_as_it_is_told_each_on_a_new_batch():
+def test_the_discriminator_takes_its_steps_each_on_a_new_batch():
     _, optimizers, steps = small(discriminator_steps=3)
-    assert len(list(steps)) == 3  # of ten batches; the tenth is not the generator's turn
+    assert len(list(steps)) == 3  # of ten batches; G is not updated after the tenth
     assert [o.steps for o in optimizers] == [3, 10]
 
 
@@ -285,7 +282,7 @@ def test_a_penalty_is_added_to_the_discriminators_loss_and_reported():
 
 
 class Square(nn.Module):
-    """D(x) = ψ x² / 2, whose slope is ψ x"""
+    """D(x) = ψ x² / 2, with derivative ψ x"""
 
     def __init__(self):
         self.psi = tensor([3.0], requires_grad=True)
@@ -294,7 +291,7 @@ class Square(nn.Module):
         return x * x * self.psi / 2
 
 
-def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
+def test_r1_penalises_the_gradient_at_real_images():
     model, x = GAN(Point(5.0), Square(), 1), np.array([[1.0], [-2.0]])
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     record = next(
@@ -304,16 +301,16 @@ def test_the_price_of_r1_is_for_the_slope_at_the_real_images():
 
 
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares()])
-def test_a_discriminator_that_takes_fakes_for_real_is_right_less_than_half_of_the_time(loss):
-    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # what is above ½ is real
+def test_a_fooled_discriminator_has_an_accuracy_below_half(loss):
+    model = GAN(Point(1.0), Slope(1.0, loss.boundary - 0.5), 1)  # real above ½
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[0.0], [0.0], [0.0], [2.0]])
     record = next(gan.train(model, [batch], *optimizers, rng=generator(), loss=loss))
-    assert float(record["accuracy"]) == 1 / 8  # of the four real ones one, of the fakes none
+    assert float(record["accuracy"]) == 1 / 8  # one of four real images, no generated one
 
 
 class Together(nn.Module):
-    """ψ s² / 2 for the sum s of a pack, whose slope is ψ s in each of its m numbers"""
+    """ψ s² / 2 for the sum s of a pack, with derivative ψ s for each of its m elements"""
 
     def __init__(self):
         self.psi = tensor([1.0], requires_grad=True)
@@ -322,7 +319,7 @@ class Together(nn.Module):
         return x.sum(axis=1) ** 2 * self.psi / 2
 
 
-def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
+def test_the_gradient_of_a_pack_is_that_of_all_its_images():
     model = GAN(Point(5.0), Together(), 1, packing=2)
     optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model.generator, model.discriminator)]
     batch = tensor([[1.0], [2.0], [3.0], [5.0]])
@@ -332,19 +329,19 @@ def test_the_slope_of_a_pack_is_that_of_the_images_which_are_judged_together():
     assert float(record["penalty"]) == pytest.approx((2 * 3**2 + 2 * 8**2) / 2)
 
 
-def test_packed_images_have_one_slope_together():
+def test_packed_images_have_one_gradient_norm():
     model, _, steps = small(loss=Wasserstein(), packing=2, penalty=partial(r1, weight=2.0))
     v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v * v).sum())
 
 
-def test_of_the_label_a_discriminator_may_make_much_at_no_price():
+def test_the_gradient_for_the_label_is_not_penalised():
     model, _, steps = small(loss=Wasserstein(), classes=2, penalty=partial(r1, weight=2.0))
     v = host(model.discriminator.w).copy()
     assert float(next(steps)["penalty"]) == pytest.approx((v[:3] ** 2).sum())
 
 
-def test_real_and_generated_images_are_judged_with_the_same_labels():
+def test_real_and_generated_images_are_scored_with_the_same_labels():
     model, _, steps = small(classes=4)
     seen = []
     judge = model.judge
@@ -352,10 +349,10 @@ def test_real_and_generated_images_are_judged_with_the_same_labels():
     next(steps)
     _, labels = next(Batches(np.arange(40.0), 8, rng=generator(4), labels=np.arange(40) % 4))
     assert len(seen) == 3
-    assert all((judged == host(labels)).all() for judged in seen)
+    assert all((scored == host(labels)).all() for scored in seen)
 
 
-def test_a_penalty_judges_each_pack_with_its_own_labels():
+def test_a_penalty_scores_each_pack_with_its_own_labels():
     seen = []
 
     def penalty(discriminator, real, fake, *, rng):
@@ -369,7 +366,7 @@ def test_a_penalty_judges_each_pack_with_its_own_labels():
     np.testing.assert_allclose(seen, [expected])
 
 
-def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
+def test_a_resumed_loop_equals_an_uninterrupted_one():
     def parts():
         rng = generator()
         model = GAN(models.mlp([2, 8, 2], rng=rng), models.mlp([2, 8, 1], rng=rng), 2)
@@ -396,24 +393,22 @@ def test_a_resumed_loop_makes_the_steps_of_one_never_stopped():
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_every_game_moves_a_blob_onto_the_data(loss):
+def test_every_loss_moves_the_samples_onto_the_data(loss):
     rng = generator()
     data = (rng.standard_normal((2000, 2)) * 0.3 + [2.0, -1.0]).astype("f4")
-    model = GAN(
-        models.mlp([2, 16, 2], rng=rng), models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng), 2
-    )
-    options = (
-        {"penalty": partial(gradient_penalty, weight=1.0)}
-        if loss == "wasserstein"
-        else {"penalty": partial(r1, weight=0.1)}
-    )
+    g = models.mlp([2, 16, 2], rng=rng)
+    model = GAN(g, models.mlp([2, 32, 1], nn.LeakyReLU(0.2), rng=rng), 2)
+    penalty = partial(r1, weight=0.1)
+    if loss == "wasserstein":
+        penalty = partial(gradient_penalty, weight=1.0)
     optimizers = [
         optim.Adam(m.parameters(), 5e-3, (0.5, 0.9)) for m in (model.generator, model.discriminator)
     ]
     batches = Batches(data, 100, rng=rng, epochs=20)
-    # the blob circles about the data: the mean of its places in the second half is the centre
+    # the samples circle the data, so average their mean over the second half of training
     z, places = model.noise(500, rng=rng), []
-    for _ in gan.train(model, batches, *optimizers, rng=rng, loss=LOSSES[loss](), **options):
+    options = {"rng": rng, "loss": LOSSES[loss](), "penalty": penalty}
+    for _ in gan.train(model, batches, *optimizers, **options):
         places.append(host(model.generate(z)).mean(0))
     assert np.abs(places[0] - [2, -1]).max() > 1
     np.testing.assert_allclose(np.mean(places[200:], axis=0), [2, -1], atol=0.2)

@@ -1,4 +1,4 @@
-"""Counts, pairs of images and all scores at once: known answers, baselines and intervals."""
+"""Scores of classes and modes, `evaluate` with its baselines and intervals, and the table."""
 
 import math
 
@@ -18,11 +18,11 @@ from tinygen.metrics.classifier import Predictions
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10])
-def test_the_inception_score_of_sure_and_even_classes_is_their_number(classes):
+def test_the_inception_score_of_confident_and_even_classes_is_their_number(classes):
     assert inception_score(np.tile(np.eye(classes), (3, 1))) == pytest.approx(classes)
 
 
-def test_the_inception_score_of_images_that_all_are_the_same_is_1(rng):
+def test_the_inception_score_of_identical_images_is_1(rng):
     p = rng.dirichlet(np.ones(10))
     assert inception_score(np.tile(p, (7, 1))) == pytest.approx(1)
     assert inception_score([[0.0, 1.0]]) == 1
@@ -35,12 +35,12 @@ def test_the_inception_score_is_the_exponential_of_the_mutual_information():
     assert found == pytest.approx(math.exp(math.log(2) - entropy))
 
 
-def test_a_tiny_probability_makes_no_nan_and_no_great_score():
+def test_a_tiny_probability_gives_no_nan_and_no_large_score():
     assert inception_score([[1.0, 0.0], [1.0, 0.0]]) == 1
     assert inception_score(np.array([[1, 1e-45], [1, 0]], np.float32)) == pytest.approx(1)
 
 
-def test_the_inception_score_is_its_formula_also_of_small_probabilities(rng):
+def test_the_inception_score_is_its_formula_also_for_small_probabilities(rng):
     p = rng.dirichlet(np.full(5, 0.1), size=30) + 1e-4
     p /= p.sum(axis=1, keepdims=True)
     marginal = [sum(row[k] for row in p) / 30 for k in range(5)]
@@ -60,7 +60,7 @@ def test_the_inception_score_is_from_1_to_the_number_of_classes(p):
 # --- balance and modes ----------------------------------------------------------------------------
 
 
-def test_balance_counts_classes_and_how_many_there_are_in_effect():
+def test_balance_counts_classes_and_their_effective_number():
     counts, present, effective = balance([0, 2, 2, 0], 4)
     assert (counts.tolist(), present) == ([2, 0, 2, 0], 2)
     assert effective == pytest.approx(2)
@@ -73,7 +73,7 @@ def test_the_effective_number_of_uneven_classes_is_the_exponential_of_their_entr
     assert balance([1, 0, 1, 1], 2).effective == pytest.approx(expected)
 
 
-def test_a_mixtures_own_samples_are_good_in_the_share_that_rayleigh_says(rng):
+def test_the_quality_of_a_mixtures_own_samples_is_a_rayleigh_probability(rng):
     x, labels = points_2d.ring(20_000, rng=rng)
     found = modes(x, points_2d.ring_means(), 0.01)
     assert found.captured == 8
@@ -105,21 +105,21 @@ def test_points_may_be_tensors_and_labels_too():
     assert balance(tg.Tensor(tg.xp.asarray([0, 1])), 2).present == 2
 
 
-# --- all at once ----------------------------------------------------------------------------------
+# --- evaluate and table ---------------------------------------------------------------------------
 
 D, K = 6, 4
 
 
-def reading(n, rng, mean=0.0, kinds=K):
-    """Features of a Gaussian; sure of one of so many classes."""
-    labels = rng.integers(kinds, size=n)
+def predict(n, rng, mean=0.0, classes=K):
+    """Gaussian features, and confident predictions of the first `classes` classes"""
+    labels = rng.integers(classes, size=n)
     return Predictions((mean + rng.normal(size=(n, D))).astype("f4"), np.eye(K, dtype="f4")[labels])
 
 
-def test_scores_of_real_images_are_near_their_floors_and_those_of_others_are_not(rng):
-    real = reading(600, rng)
-    same = evaluate(reading(200, rng), real, rng=rng)
-    other = evaluate(reading(200, rng, mean=1.0, kinds=2), real, rng=rng)
+def test_only_scores_of_real_images_are_near_their_baselines(rng):
+    real = predict(600, rng)
+    same = evaluate(predict(200, rng), real, rng=rng)
+    other = evaluate(predict(200, rng, mean=1.0, classes=2), real, rng=rng)
     assert list(same) == ["FID", "KID", "inception score", "precision", "recall", "classes"]
     assert same["FID"].value == pytest.approx(same["FID"].baseline, abs=0.2)
     assert other["FID"].low > D * 0.6 and other["FID"].baseline < 0.5
@@ -133,15 +133,15 @@ def test_scores_of_real_images_are_near_their_floors_and_those_of_others_are_not
         assert score.low <= score.value <= score.high
 
 
-def test_every_score_is_that_of_its_own_function_and_its_floor_of_real_images(rng):
-    samples, real = reading(80, rng, mean=0.3), reading(250, rng)
+def test_every_score_and_baseline_is_that_of_its_own_function(rng):
+    samples, real = predict(80, rng, mean=0.3), predict(250, rng)
     found = evaluate(samples, real, rng=np.random.default_rng(3))
     order = np.random.default_rng(3).permutation(250)
-    stand_in, others = order[:80], order[80:]
-    y = real.features[others]
-    judged = Predictions(*(each[stand_in] for each in real))
-    for each, (x, p) in {"value": samples, "baseline": judged}.items():
-        scores = {name: getattr(score, each) for name, score in found.items()}
+    stand_in, reference = order[:80], order[80:]
+    y = real.features[reference]
+    baseline = Predictions(*(array[stand_in] for array in real))
+    for field, (x, p) in {"value": samples, "baseline": baseline}.items():
+        scores = {name: getattr(score, field) for name, score in found.items()}
         assert scores["FID"] == distances.fid(x, y)
         assert scores["KID"] == distances.kid(x, y[:80]).value
         assert (scores["precision"], scores["recall"]) == distances.precision_recall(x, y[:80])
@@ -149,8 +149,8 @@ def test_every_score_is_that_of_its_own_function_and_its_floor_of_real_images(rn
         assert scores["classes"] == balance(p.argmax(axis=1), K).effective
 
 
-def test_the_same_generator_gives_the_same_scores_and_another_another_interval(rng):
-    samples, real = reading(50, rng), reading(100, rng)
+def test_the_scores_depend_only_on_the_seed(rng):
+    samples, real = predict(50, rng), predict(100, rng)
     first, again, other = (
         evaluate(samples, real, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
     )
@@ -158,8 +158,8 @@ def test_the_same_generator_gives_the_same_scores_and_another_another_interval(r
     assert first["FID"].low != other["FID"].low
 
 
-def test_scores_of_pairs_take_so_many_images_and_no_more(rng, monkeypatch):
-    samples, real = reading(60, rng), reading(200, rng)
+def test_pairwise_scores_use_a_limited_number_of_images(rng, monkeypatch):
+    samples, real = predict(60, rng), predict(200, rng)
     monkeypatch.setattr(metrics.scores, "PAIRWISE", 40)
     found = evaluate(samples, real, rng=np.random.default_rng(0))
     y = real.features[np.random.default_rng(0).permutation(200)[60:]]
@@ -168,31 +168,30 @@ def test_scores_of_pairs_take_so_many_images_and_no_more(rng, monkeypatch):
     assert found["FID"].value == distances.fid(samples.features, y)
 
 
-def test_intervals_hold_what_the_scores_are_in_the_mean(rng):
+def test_intervals_contain_the_mean_score(rng):
     means, inside = {}, {}
-    tried = [
-        evaluate(reading(60, rng, mean=0.4), reading(500, rng), rng=rng, times=40)
+    trials = [
+        evaluate(predict(60, rng, mean=0.4), predict(500, rng), rng=rng, times=40)
         for _ in range(60)
     ]
     for name in ("FID", "KID", "precision", "inception score", "classes"):
-        means[name] = np.mean([scores[name].value for scores in tried])
-        inside[name] = np.mean(
-            [scores[name].low <= means[name] <= scores[name].high for scores in tried]
-        )
+        scores = [trial[name] for trial in trials]
+        means[name] = np.mean([score.value for score in scores])
+        inside[name] = np.mean([score.low <= means[name] <= score.high for score in scores])
     assert inside["FID"] > 0.8 and inside["KID"] > 0.8 and inside["classes"] > 0.7
     assert inside["inception score"] > 0.7
-    assert inside["precision"] > 0.6  # the reaches of real images vary too, and are not redrawn
+    assert inside["precision"] > 0.6  # the real images' radii vary too, but are not resampled
 
 
-def test_the_interval_of_fid_lies_about_the_value_though_a_bootstraps_are_larger(rng):
-    x, y = reading(60, rng), reading(120, rng)
+def test_the_interval_of_fid_contains_the_value_despite_the_bootstraps_bias(rng):
+    x, y = predict(60, rng), predict(120, rng)
     fids = [evaluate(x, y, rng=np.random.default_rng(seed))["FID"] for seed in range(5)]
     for value, low, high, _ in fids:
         assert low < 0.9 * value and high > 1.1 * value
 
 
 def test_few_real_images_make_an_interval_of_fid_wider(rng):
-    x, few, many = (reading(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
+    x, few, many = (predict(n, rng, mean) for n, mean in ((40, 1.5), (80, 0.0), (2000, 0.0)))
     widths = []
     for y in (few, many):
         score = evaluate(x, y, rng=rng, times=300)["FID"]
@@ -200,34 +199,34 @@ def test_few_real_images_make_an_interval_of_fid_wider(rng):
     assert widths[0] / widths[1] == pytest.approx(math.sqrt(2), rel=0.2)  # 40 of both
 
 
-def test_the_interval_of_precision_is_that_of_a_share(rng):
-    found = evaluate(reading(100, rng, 0.5), reading(300, rng), rng=rng, times=500)["precision"]
+def test_the_interval_of_precision_is_binomial(rng):
+    found = evaluate(predict(100, rng, 0.5), predict(300, rng), rng=rng, times=500)["precision"]
     p = found.value
     assert found.high - found.low == pytest.approx(3.92 * math.sqrt(p * (1 - p) / 100), rel=0.2)
 
 
-def test_intervals_reach_no_further_than_scores_can(rng):
+def test_intervals_stay_within_the_range_of_the_scores(rng):
     for seed in range(4):
-        found = evaluate(reading(12, rng), reading(24, rng), rng=np.random.default_rng(seed))
+        found = evaluate(predict(12, rng), predict(24, rng), rng=np.random.default_rng(seed))
         assert found["FID"].low >= 0
         for name in ("precision", "recall"):
             assert 0 <= found[name].low <= found[name].high <= 1
         for name in ("inception score", "classes"):
             assert 1 <= found[name].low <= found[name].high <= K
-    one = Predictions(reading(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
-    assert evaluate(one, reading(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
+    one = Predictions(predict(12, rng).features, np.eye(K, dtype="f4")[np.zeros(12, int)])
+    assert evaluate(one, predict(24, rng), rng=rng)["classes"][:3] == (1, 1, 1)
 
 
 def test_intervals_shrink_with_the_root_of_the_number_of_images(rng):
     widths = []
     for n in (80, 720):
-        found = evaluate(reading(n, rng, mean=0.7), reading(3 * n, rng), rng=rng, times=100)
+        found = evaluate(predict(n, rng, mean=0.7), predict(3 * n, rng), rng=rng, times=100)
         widths.append({name: score.high - score.low for name, score in found.items()})
     for name in ("FID", "KID", "precision"):
         assert widths[0][name] / widths[1][name] == pytest.approx(3, rel=0.5), name
 
 
-def test_a_table_has_each_runs_values_intervals_and_floors_below_each_other():
+def test_a_table_has_each_runs_values_intervals_and_baselines():
     one = {"FID": Score(1.23456, 1.2, 1.3, 0.5), "recall": Score(0.5, 0.4, 0.6, 0.9)}
     assert metrics.table({"first": one, "second": {"FID": Score(12345.6, 999.6, 1e6, -3e-5)}}) == (
         "                             FID      recall\n"
@@ -244,7 +243,7 @@ def test_a_table_of_nothing_is_empty():
     assert metrics.table({}) == ""
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- invalid arguments ----------------------------------------------------------------------------
 
 X = np.zeros((9, 3))
 
@@ -253,13 +252,13 @@ X = np.zeros((9, 3))
     ("use", "pattern"),
     [
         (
-            lambda rng: evaluate(reading(40, rng), reading(79, rng), rng=rng),
+            lambda rng: evaluate(predict(40, rng), predict(79, rng), rng=rng),
             "2 n .* n = 40, got 79",
         ),
-        (lambda rng: evaluate(reading(6, rng), reading(20, rng), rng=rng), "> 6 rows .* 6 and 14"),
-        (lambda rng: evaluate(reading(20, rng), reading(60, rng), rng=rng, times=1), "`times`.* 1"),
-        (lambda rng: inception_score([[0.5, 0.4]]), "`probabilities` ≥ 0 whose sum is 1"),
-        (lambda rng: inception_score([[1.5, -0.5]]), "`probabilities` ≥ 0 whose sum is 1"),
+        (lambda rng: evaluate(predict(6, rng), predict(20, rng), rng=rng), "> 6 rows .* 6 and 14"),
+        (lambda rng: evaluate(predict(20, rng), predict(60, rng), rng=rng, times=1), "`times`.* 1"),
+        (lambda rng: inception_score([[0.5, 0.4]]), "`probabilities` ≥ 0 .* sum to 1"),
+        (lambda rng: inception_score([[1.5, -0.5]]), "`probabilities` ≥ 0 .* sum to 1"),
         (lambda rng: inception_score([0.5, 0.5]), r"inception_score: .*`probabilities`.* \(2,\)"),
         (lambda rng: balance([0, 4], 4), r"balance: .*`labels`.* 0 to 3, got \[0 4\]"),
         (lambda rng: balance([-1, 0], 4), r"balance: .*`labels`.* 0 to 3, got \[-1  0\]"),
@@ -267,20 +266,20 @@ X = np.zeros((9, 3))
         (lambda rng: balance([0.0], 4), "balance: .*`labels`"),
         (lambda rng: balance([[0]], 4), "balance: .*`labels`"),
         (lambda rng: balance([0], 0), "balance: .*`classes`.* ≥ 1, got 0"),
-        (lambda rng: modes(X, X[:, :2], 1.0), r"modes: .* 3, `means` is \(9, 2\)"),
+        (lambda rng: modes(X, X[:, :2], 1.0), r"modes: .*`means` \(n, 3\), got \(9, 2\)"),
         (lambda rng: modes(X, X, 0), "modes: .*`std` > 0, got 0"),
         (lambda rng: modes(X, X, 1.0, within=-1), "modes: .*`within` > 0, got -1"),
         (lambda rng: modes([[math.nan, 0]], [[0, 0]], 1.0), "modes: .*finite `points`"),
     ],
 )
-def test_what_has_no_score_is_refused(use, pattern, rng):
+def test_invalid_arguments_are_refused(use, pattern, rng):
     with pytest.raises(ValueError, match=pattern):
         use(rng)
 
 
-def test_a_seed_is_no_generator(rng):
+def test_a_seed_instead_of_a_generator_is_refused(rng):
     with pytest.raises(TypeError, match=r"^evaluate: expected `rng` to be a NumPy Generator"):
-        evaluate(reading(20, rng), reading(60, rng), rng=0)
+        evaluate(predict(20, rng), predict(60, rng), rng=0)
 
 
 # --- log-likelihoods, in bits ---------------------------------------------------------------------

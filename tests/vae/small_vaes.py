@@ -1,4 +1,4 @@
-"""Variational autoencoders of a few units: one whose p(x) and p(z|x) are known, and others."""
+"""VAEs with a few units, among them one with known p(x) and p(z|x)."""
 
 import math
 
@@ -28,13 +28,11 @@ class Affine(nn.Module):
 
 
 def linear_model(wrong=0.0, seed=0):
-    """x = z W + b + σ noise with orthogonal rows in W: p(x) and p(z|x) are Gaussians that are
-    known, and p(z|x) is one that the encoder can say. `wrong` moves it away from that.
-    """
+    """x = z W + b + σ noise: W has orthogonal rows, so q can be p(z|x). `wrong` moves q off it."""
     rng = generator(seed)
     w = np.linalg.qr(rng.standard_normal((P, D)))[0].T * np.array([[1.5], [0.7]])  # (D, P)
     b = rng.standard_normal(P)
-    posterior = 1 / (1 + (w * w).sum(1) / SIGMA**2)  # its variances
+    posterior = 1 / (1 + (w * w).sum(1) / SIGMA**2)  # variances
     gain = (w / SIGMA**2).T * posterior  # (P, D)
     encoder = Affine(
         np.hstack([gain, np.zeros((P, D))]), np.concatenate([-b @ gain, np.log(posterior)]) + wrong
@@ -79,7 +77,7 @@ def small_model(likelihood=None, classes=None, seed=0):
 
 
 def by_hand(model, x, seed):
-    """The two terms, without Tensors, of the noise that `elbo` draws."""
+    """Both terms without Tensors, with the noise that `elbo` samples."""
     h = x @ model.encoder.weight.numpy() + model.encoder.bias.numpy()
     mu, log_var = h[:, :D], h[:, D:]
     z = mu + np.exp(log_var / 2) * generator(seed).standard_normal(mu.shape, np.float32)

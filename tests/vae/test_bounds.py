@@ -1,4 +1,4 @@
-"""Variational autoencoders: every term at its formula, every bound below what it bounds."""
+"""The VAE's terms against their formulas, its bounds against the exact log p(x)."""
 
 import math
 from functools import partial
@@ -63,7 +63,7 @@ def test_the_density_of_a_normal_is_its_formula():
     assert float(log_normal(tensor([0.0, 0.0]))) == pytest.approx(-math.log(2 * math.pi))
 
 
-def test_a_scalar_is_the_same_of_all_units_and_many_draws_are_from_the_same_q():
+def test_scalars_broadcast_over_units_and_q_over_draws():
     mu, eps = generator().standard_normal((3, 2)), generator(1).standard_normal((5, 3, 2))
     log_var = np.full((3, 2), 0.7)
     for f, scalar, full in (
@@ -76,7 +76,7 @@ def test_a_scalar_is_the_same_of_all_units_and_many_draws_are_from_the_same_q():
         np.testing.assert_allclose(f(*scalar).numpy(), expected)
 
 
-def test_bernoulli_pixels_add_up_over_the_image_and_not_over_the_batch():
+def test_bernoulli_pixels_are_summed_over_each_image():
     x = np.array([[[1.0, 0.0]], [[0.25, 1.0]]])
     logits = np.array([[[2.0, -1.0]], [[0.0, 3.0]]])
     p = 1 / (1 + np.exp(-logits))
@@ -111,7 +111,7 @@ def test_a_learned_sigma_has_its_optimum_at_the_root_mean_square_error():
     assert Gaussian(0.5).parameters() == []
 
 
-# --- the bounds, where the truth is known ---------------------------------------------------------
+# --- the bounds, where log p(x) is known ----------------------------------------------------------
 
 
 def test_with_the_true_posterior_every_weight_is_p_of_x_and_the_elbo_is_tight():
@@ -129,7 +129,7 @@ def test_with_the_true_posterior_every_weight_is_p_of_x_and_the_elbo_is_tight():
     )
 
 
-def test_the_bounds_rise_with_k_to_log_p_and_never_above():
+def test_the_bounds_rise_with_k_towards_log_p():
     model, w, b = linear_model(wrong=0.6)
     x = data(4, w, b)
     truth = true_log_likelihood(x, w, b).mean()
@@ -139,7 +139,7 @@ def test_the_bounds_rise_with_k_to_log_p_and_never_above():
     assert bounds[1] - bounds[0] > 0.1  # more than the noise
     estimate = vae.log_likelihood(model, x, k=20_000, rng=generator(9)).mean()
     assert estimate == pytest.approx(truth, abs=0.01)
-    # the KL by its formula, and by the same draws as the rest: the same bound
+    # the ELBO with the KL's formula equals the IWAE bound with one sample
     assert float(elbo(model, many, rng=generator()).loss) == pytest.approx(-bounds[0], abs=0.12)
 
 
@@ -147,7 +147,7 @@ def test_the_gap_of_the_elbo_is_the_kl_to_the_true_posterior():
     wrong = 0.6
     model, w, b = linear_model(wrong)
     x = data(3, w, b)
-    # q is the posterior with its mean moved by `wrong` and its variance times e^wrong
+    # q is the posterior with its mean shifted by `wrong` and its variance times e^wrong
     variance = 1 / (1 + (w * w).sum(1) / SIGMA**2)
     gap = sum(0.5 * (math.exp(wrong) + wrong**2 / v - 1 - wrong) for v in variance)
     many = tensor(np.repeat(x, 30_000, axis=0))
@@ -155,7 +155,7 @@ def test_the_gap_of_the_elbo_is_the_kl_to_the_true_posterior():
     assert loss + true_log_likelihood(x, w, b).mean() == pytest.approx(gap, abs=0.03)
 
 
-def test_the_gradient_of_iwae_is_that_of_the_log_weights_weighted_by_their_softmax():
+def test_the_gradient_of_iwae_weights_the_log_weights_by_their_softmax():
     model, w, b = linear_model(wrong=0.3)
     x = tensor(data(3, w, b))
     ours = tg.grad(iwae(model, x, k=4, rng=generator()).loss, model.parameters())
@@ -165,11 +165,11 @@ def test_the_gradient_of_iwae_is_that_of_the_log_weights_weighted_by_their_softm
     expected = tg.grad(-tg.sum(weights * log_w) / 3, model.parameters())
     for g, e in zip(ours, expected, strict=True):
         np.testing.assert_allclose(tg.to_numpy(g.data), tg.to_numpy(e.data), rtol=1e-9)
-    uniform = tg.grad(-tg.sum(log_w) / 12, model.parameters())  # which would be the mean of ELBOs
+    uniform = tg.grad(-tg.sum(log_w) / 12, model.parameters())  # of the mean ELBO
     assert not np.allclose(tg.to_numpy(ours[0].data), tg.to_numpy(uniform[0].data), rtol=0.01)
 
 
-# --- the losses at their formulas -----------------------------------------------------------------
+# --- the losses -----------------------------------------------------------------------------------
 
 
 def test_the_negative_elbo_is_its_formula():
@@ -189,7 +189,7 @@ def test_beta_weighs_the_kl_and_nothing_else():
     assert float(terms.kl) == pytest.approx(kl.sum(1).mean(), rel=1e-6)
 
 
-def test_free_bits_take_a_unit_whose_mean_kl_is_below_as_paid():
+def test_free_bits_are_the_least_that_each_units_mean_kl_counts():
     x = generator().random((3, P))
     reconstruction, kl = by_hand(small_model(), x, 5)
     low, high = sorted(kl.mean(0))
@@ -200,7 +200,7 @@ def test_free_bits_take_a_unit_whose_mean_kl_is_below_as_paid():
     assert float(terms.kl) == pytest.approx(low + high, rel=1e-6)
 
 
-def test_each_of_k_draws_for_an_image_is_told_that_images_label():
+def test_all_k_draws_for_an_image_have_its_label():
     model, x, labels = small_model(classes=3), tensor(generator(1).random((3, P))), [2, 0, 1]
     all_log_w, *_ = log_weights(model, x, labels, k=4, rng=generator(5))
     mu, log_var = model.encode(x, labels)
@@ -223,7 +223,7 @@ OBJECTIVES = {
 
 @pytest.mark.parametrize("likelihood", [Bernoulli, partial(Gaussian, 0.7, learned=True)])
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
-def test_with_the_noise_held_fixed_every_loss_has_the_gradients_that_it_says(objective, likelihood):
+def test_with_fixed_noise_every_loss_passes_gradcheck(objective, likelihood):
     model = small_model(likelihood())
     x = tensor(generator(3).random((3, P)), requires_grad=True)
     names = [name for name, _ in model.named_parameters()]
@@ -280,25 +280,14 @@ def test_training_raises_the_bound_towards_the_truth():
     assert loss == pytest.approx(best, abs=0.15)
 
 
-def test_a_loop_over_labelled_batches_tells_only_a_conditional_model_the_labels():
+def test_labelled_batches_train_models_with_and_without_classes():
     x, labels = generator().random((8, P)), np.arange(8) % 3
     for classes in (None, 3):
         model = small_model(classes=classes)
         batches = Batches(x, 4, rng=generator(), labels=labels, epochs=1)
-        assert (
-            len(
-                list(
-                    vae.train(
-                        model,
-                        batches,
-                        optim.SGD(model.parameters(), 0.1),
-                        rng=generator(),
-                        bound=partial(iwae, k=2),
-                    )
-                )
-            )
-            == 2
-        )
+        optimizer, bound = optim.SGD(model.parameters(), 0.1), partial(iwae, k=2)
+        records = list(vae.train(model, batches, optimizer, rng=generator(), bound=bound))
+        assert len(records) == 2
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli, Gaussian])
@@ -311,7 +300,7 @@ def test_a_decoder_whose_output_only_broadcasts_against_the_images_is_refused(li
         likelihood=likelihood(),
     )
     x = tg.Tensor(tg.xp.zeros((1, 28, 28, 1), "f4"))
-    n = 1 if bound is elbo else 2  # draws
+    n = 1 if bound is elbo else 2  # samples of z
     with pytest.raises(ValueError, match=rf"\({n}, 784\).*\({n}, 28, 28, 1\)"):
         bound(model, x, rng=generator())
 
@@ -360,12 +349,12 @@ narrow, wide, bytes_ = tensor(X[:, :1]), tensor(X), tg.xp.zeros((3, P), "u1")
         (lambda m: VAE(lambda x: x[:, :3], None, D).encode(wide), ValueError, r"N, 4.* \(3, 3\)"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(call, error, pattern):
+def test_invalid_arguments_are_refused(call, error, pattern):
     with pytest.raises(error, match=pattern):
         call(small_model())
 
 
-def test_pixels_may_be_black_and_white_as_booleans():
+def test_pixels_may_be_booleans():
     x = generator().random((3, P)) < 0.5
     expected = elbo(small_model(), tensor(x), rng=generator()).loss
     loss = elbo(small_model(), tg.xp.asarray(x), rng=generator()).loss

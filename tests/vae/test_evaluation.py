@@ -1,4 +1,4 @@
-"""What is measured of a model: means over all images, however they are cut up."""
+"""Evaluation: means over all images that do not depend on the batch size."""
 
 import math
 
@@ -13,7 +13,7 @@ from tinygen.vae import VAE, elbo, log_weights
 # --- log p(x) -------------------------------------------------------------------------------------
 
 
-def test_the_estimate_does_not_depend_on_how_it_is_cut_up():
+def test_the_estimate_does_not_depend_on_the_batch_size():
     model, w, b = linear_model(wrong=0.3)
     x = data(5, w, b)
     sizes = [
@@ -26,8 +26,8 @@ def test_the_estimate_does_not_depend_on_how_it_is_cut_up():
     assert once[0] == pytest.approx(float(tg.logsumexp(by_hand)) - math.log(3000), rel=1e-9)
 
 
-def test_the_estimate_is_of_all_draws_of_all_parts():
-    model, w, b = linear_model(wrong=0.6)  # so that weights differ
+def test_the_estimate_uses_all_draws():
+    model, w, b = linear_model(wrong=0.6)  # so that the weights differ
     x, rng = data(1, w, b), generator(4)
     log_p = vae.log_likelihood(model, x, k=10, rng=generator(4), size=4)
     parts = [log_weights(model, tensor(x), k=n, rng=rng)[0].numpy() for n in (4, 4, 2)]
@@ -38,7 +38,7 @@ def test_the_estimate_is_of_all_draws_of_all_parts():
 # --- the terms and the units ----------------------------------------------------------------------
 
 
-def test_evaluation_is_the_mean_over_all_images_whatever_the_batch():
+def test_evaluation_is_the_mean_over_all_images_for_any_batch_size():
     model, x = small_model(), generator().random((7, P))
     terms = vae.evaluate(model, x, rng=generator(), size=7)
     assert terms["kl"] == pytest.approx(vae.evaluate(model, x, rng=generator(), size=3)["kl"])
@@ -53,7 +53,7 @@ def test_the_kl_of_each_unit_is_its_mean_over_all_images():
 
 
 def lively_model():
-    """A model that in training draws at random, and remembers what it has seen."""
+    """A model with dropout and batch norm"""
     rng = generator()
     encoder = nn.Sequential(nn.Dense(P, 2 * D, rng=rng), nn.BatchNorm(2 * D))
     decoder = nn.Sequential(
@@ -75,10 +75,10 @@ MEASURES = {
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
-def test_to_measure_a_model_changes_nothing_in_it_and_draws_no_mask(measure):
+def test_evaluation_leaves_the_model_unchanged_and_uses_no_dropout(measure):
     model, x = lively_model(), generator(2).random((6, P), np.float32)
-    elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # for averages to have settled
-    model.encoder[0].eval()  # of two modes
+    elbo(model, tg.Tensor(tg.xp.asarray(x)), rng=generator())  # to update the running statistics
+    model.encoder[0].eval()  # some layers in each mode
     before, modes = model.state_dict(), [part.training for _, part in model.named_modules()]
     np.testing.assert_array_equal(measure(model, x), measure(model, x))
     for name, array in model.state_dict().items():
@@ -87,7 +87,7 @@ def test_to_measure_a_model_changes_nothing_in_it_and_draws_no_mask(measure):
     assert True in modes and False in modes
 
 
-def test_a_measure_that_fails_leaves_the_modes_as_they_were():
+def test_a_failed_evaluation_restores_training_mode():
     model = lively_model()
     with pytest.raises(ValueError):
         vae.evaluate(model, np.ones((2, P + 1), np.float32), rng=generator())

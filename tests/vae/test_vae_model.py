@@ -1,4 +1,4 @@
-"""The model: what is encoded, decoded, drawn and blended, and each row with its own label."""
+"""The VAE: encoding, decoding, samples, interpolation, and labels."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,16 @@ import tinygen as tg
 from tinygen import nn, vae
 from tinygen.vae import VAE, Gaussian, elbo, iwae, log_weights
 
-# --- what is encoded and decoded ------------------------------------------------------------------
+# --- encoding and decoding ------------------------------------------------------------------------
 
 
-def test_a_gaussians_mean_is_what_the_decoder_gives():
+def test_the_mean_of_a_gaussian_is_the_decoders_output():
     model, z = small_model(Gaussian(0.3)), generator(1).standard_normal((3, D))
     decoded = z @ model.decoder.weight.numpy() + model.decoder.bias.numpy()
     np.testing.assert_allclose(model.generate(z), decoded)
 
 
-def test_a_conditional_model_is_told_the_label_on_both_sides():
+def test_both_networks_of_a_conditional_model_see_the_label():
     model = small_model(classes=3)
     x, one_hot = generator().random((4, P)), np.eye(3)[[0, 1, 1, 2]]
     mu, log_var = model.encode(tensor(x), [0, 1, 1, 2])
@@ -35,10 +35,10 @@ def test_a_conditional_model_is_told_the_label_on_both_sides():
     assert log_w.shape == (2, 4)
 
 
-# --- images, and the label of each row ------------------------------------------------------------
+# --- images and labels ----------------------------------------------------------------------------
 
 
-def test_samples_reconstructions_and_ways_between_are_mean_images():
+def test_samples_reconstructions_and_interpolations_are_mean_images():
     model = small_model()
     x = generator().random((5, P)).astype(np.float32)
     model.astype(np.float32)
@@ -47,10 +47,10 @@ def test_samples_reconstructions_and_ways_between_are_mean_images():
         model.sample(7, rng=generator()), model.sample(7, rng=generator())
     )
     back = model.reconstruct(x)
-    ways = model.interpolate(x[:2], x[2:4], 5)
-    assert back.shape == x.shape and ways.shape == (2, 5, P)
-    np.testing.assert_allclose(ways[:, 0], back[:2], rtol=1e-6)
-    np.testing.assert_allclose(ways[:, -1], back[2:4], rtol=1e-6)
+    between = model.interpolate(x[:2], x[2:4], 5)
+    assert back.shape == x.shape and between.shape == (2, 5, P)
+    np.testing.assert_allclose(between[:, 0], back[:2], rtol=1e-6)
+    np.testing.assert_allclose(between[:, -1], back[2:4], rtol=1e-6)
     assert (back > 0).all() and (back < 1).all()
 
 
@@ -66,16 +66,16 @@ def test_a_sample_is_the_mean_image_of_standard_normal_noise():
     np.testing.assert_array_equal(model.sample(7, rng=generator(3)), model.generate(z))
 
 
-def test_a_way_between_two_images_is_straight_and_even():
+def test_interpolation_is_linear_in_the_latent_space():
     model, x = small_model(), generator(1).random((4, P))
-    ways = model.interpolate(x[:2], x[2:], 5)
+    between = model.interpolate(x[:2], x[2:], 5)
     a, b = model.means(x[:2]), model.means(x[2:])
     for i in range(5):
-        np.testing.assert_allclose(ways[:, i], model.generate(a + i / 4 * (b - a)))
+        np.testing.assert_allclose(between[:, i], model.generate(a + i / 4 * (b - a)))
 
 
-def test_every_row_has_its_own_label_however_the_rows_are_cut_up():
-    N = 1001  # in parts of 500
+def test_every_row_keeps_its_label_for_any_batch_size():
+    N = 1001  # three batches of at most 500
     model, x, y = small_model(classes=3), generator(1).random((N, P)), np.arange(N) % 3
     z = generator(2).standard_normal((N, D))
     np.testing.assert_allclose(model.means(x, y), model.encode(x, y)[0].numpy())
@@ -87,7 +87,7 @@ def test_every_row_has_its_own_label_however_the_rows_are_cut_up():
     assert vae.evaluate(model, x, y, rng=generator(), size=2)["kl"] == pytest.approx(units.sum())
 
 
-def test_a_model_that_is_not_conditional_does_not_look_at_the_labels_of_images():
+def test_an_unconditional_model_ignores_the_labels_of_images():
     model, x, y = small_model(), generator(1).random((4, P)), np.arange(4)
     np.testing.assert_array_equal(model.means(x, y), model.means(x))
     np.testing.assert_array_equal(model.reconstruct(x, y), model.reconstruct(x))
@@ -97,7 +97,7 @@ def test_a_model_that_is_not_conditional_does_not_look_at_the_labels_of_images()
     np.testing.assert_array_equal(vae.unit_kl(model, x, y), vae.unit_kl(model, x))
 
 
-def test_noise_has_the_dtype_of_the_first_floating_state_and_without_any_is_float32():
+def test_noise_has_the_dtype_of_the_first_floating_state_or_float32():
     class Counting(nn.Module):
         def __init__(self):
             self.calls, self.scale = tg.xp.zeros(1, int), tg.xp.ones(1, float)
@@ -105,15 +105,12 @@ def test_noise_has_the_dtype_of_the_first_floating_state_and_without_any_is_floa
         def forward(self, z):
             return z
 
-    linear = Gaussian().astype(float)
-    assert (
-        VAE(Counting(), lambda z: z, D, likelihood=linear).sample(2, rng=generator()).dtype
-        == np.float64
-    )
+    double = VAE(Counting(), lambda z: z, D, likelihood=Gaussian().astype(float))
+    assert double.sample(2, rng=generator()).dtype == np.float64
     assert VAE(None, lambda z: z, D).sample(2, rng=generator()).dtype == np.float32
 
 
-def test_a_frozen_model_draws_samples():
+def test_a_frozen_model_can_sample():
     model = small_model()
     expected = model.sample(3, rng=generator())
     np.testing.assert_array_equal(model.freeze().sample(3, rng=generator()), expected)
@@ -153,13 +150,13 @@ def test_labels_may_be_tensors_lists_or_arrays_of_any_int():
         lambda m, y: vae.unit_kl(m, X, y),
     ],
 )
-def test_labels_that_no_class_can_be_told_from_are_refused(use, labels, pattern):
+def test_invalid_labels_are_refused(use, labels, pattern):
     labels = None if labels is None else np.asarray(labels)
     with pytest.raises(ValueError, match=f"VAE: expected `labels`.*{pattern}"):
         use(small_model(classes=3), labels)
 
 
-def test_labels_beyond_the_last_row_are_refused_however_the_rows_are_cut_up():
+def test_too_many_labels_are_refused_for_any_batch_size():
     model = small_model(classes=3)
     with pytest.raises(ValueError, match="expected `labels` to be 500 ints"):
         model.generate(np.zeros((500, D)), np.zeros(501, int))

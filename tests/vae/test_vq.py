@@ -1,4 +1,4 @@
-"""Vector quantisation: the nearest code, gradients that pass straight through, means that run."""
+"""Vector quantisation: nearest codes, straight-through gradients, running means."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_the_codebook_loss_moves_only_the_codes_and_the_commitment_only_the_vect
     np.testing.assert_allclose(tg.to_numpy(tg.grad(quantised.codebook, q.e).data), expected)
 
 
-def test_a_codebook_of_running_means_follows_the_formulas_and_is_no_parameter():
+def test_a_codebook_of_running_means_is_its_formula_and_not_a_parameter():
     q, z = quantiser(decay=0.9), generator().standard_normal((2, 4, 4, 3))
     assert q.parameters() == []
     e = q.e.numpy().copy()
@@ -91,7 +91,7 @@ def test_running_means_find_the_clusters():
     np.testing.assert_allclose(q.e.numpy(), centres, atol=0.05)
 
 
-def test_a_code_that_nobody_chooses_stays_where_it_is():
+def test_an_unused_code_does_not_change():
     q = quantiser(codes=2, features=2, decay=0.5)
     q.e.data = tg.xp.asarray([[0.5, 0.5], [100.0, 50.0]])
     q.total = tg.xp.array(q.e.data)
@@ -100,7 +100,7 @@ def test_a_code_that_nobody_chooses_stays_where_it_is():
     np.testing.assert_allclose(q.e.numpy()[1], [100, 50], rtol=1e-6)
 
 
-def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
+def test_restart_moves_unused_codes_onto_vectors():
     q = quantiser(codes=4, features=2, decay=0.5)
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = tg.xp.array(q.e.data)
@@ -114,7 +114,7 @@ def test_a_code_that_nobody_chooses_moves_to_where_vectors_are():
     assert q.restart(z, rng=generator()) == 0
 
 
-def test_a_code_that_was_moved_takes_part_in_the_running_means_from_where_it_is_now():
+def test_a_moved_code_restarts_its_running_mean():
     q, z = quantiser(codes=4, features=2, decay=0.5), generator().random((10, 2, 2, 2))
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = tg.xp.array(q.e.data)
@@ -128,16 +128,16 @@ def test_a_code_that_was_moved_takes_part_in_the_running_means_from_where_it_is_
 
 
 @pytest.mark.parametrize("decay", [None, 0.99])
-def test_after_few_steps_already_it_is_known_which_codes_nobody_chooses(decay):
+def test_unused_codes_are_found_after_a_few_steps(decay):
     q = quantiser(codes=4, features=2, decay=decay)
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = tg.xp.array(q.e.data)
     z = tensor(generator().random((10, 2, 2, 2)))
-    assert q.restart(z, rng=generator()) == 0  # of nothing chosen yet nothing is known
+    assert q.restart(z, rng=generator()) == 0  # nothing is known before the first step
     for _ in range(5):
         q(z)
     assert q.restart(z, rng=generator()) == 2
-    assert q.restart(z, rng=generator()) == 0  # they have time to be chosen
+    assert q.restart(z, rng=generator()) == 0  # moved codes get time to be chosen
     q.e.data = tg.xp.asarray([[0.0, 0], [1, 1], [100, 100], [200, 200]])
     q.total = q.e.data * q.chosen[:, None]
     for _ in range(400):
@@ -172,7 +172,7 @@ def test_the_loss_is_its_formula():
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
-def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
+def test_each_part_gets_the_gradient_of_its_own_terms(decay):
     model, x = small(decay).eval(), tensor(generator(1).random((3, 4, 4, 1)))
     params = model.parameters()
     gradients = tg.grad(vq_loss(model, x, beta=0.3).loss, params)
@@ -192,7 +192,7 @@ def test_through_the_loss_each_part_has_the_gradient_of_its_own_terms(decay):
         np.testing.assert_allclose(g.numpy(), e.numpy(), rtol=1e-9, atol=1e-12, err_msg=p.name)
 
 
-def test_the_decoders_gradients_of_the_loss_are_those_that_it_says():
+def test_the_decoders_gradients_pass_gradcheck():
     model, x = small(), tensor(generator(1).random((3, 4, 4, 1)))
 
     def loss(weight, bias):
@@ -203,7 +203,7 @@ def test_the_decoders_gradients_of_the_loss_are_those_that_it_says():
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
-def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
+def test_training_lowers_the_loss_and_codes_reconstruct_the_images(decay):
     rng = generator(2)
     patterns = np.repeat(np.repeat(rng.integers(0, 2, (4, 2, 2)), 2, 1), 2, 2)[..., None]
     images = patterns[np.arange(64) % 4].astype(float)
@@ -220,7 +220,7 @@ def test_training_lowers_the_loss_and_an_image_comes_back_from_its_codes(decay):
     np.testing.assert_allclose(model.images(codes), images[:4], atol=0.2)
 
 
-def test_to_measure_the_loss_moves_no_code():
+def test_evaluating_the_loss_moves_no_code():
     model = small(0.9)
     before = model.state_dict()
     vae.evaluate(model, generator(1).random((5, 4, 4, 1)), rng=generator(), bound=vq_loss, size=2)
@@ -236,20 +236,13 @@ MEASURES = {
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
-def test_codes_and_images_are_found_in_evaluation_mode_and_change_nothing(measure):
+def test_codes_and_images_use_evaluation_mode_and_change_nothing(measure):
     model, x = small(0.9), tensor(generator(1).random((3, 4, 4, 1)))
-    for part, channels in (("encoder", 3), ("decoder", 1)):  # that draw, and that remember
-        setattr(
-            model,
-            part,
-            nn.Sequential(
-                nn.Dropout(0.5, rng=generator(1)),
-                getattr(model, part),
-                nn.BatchNorm(channels).astype(float),
-            ),
-        )
-    vq_loss(model, x)  # for averages to have settled
-    model.encoder[0].eval()  # of two modes
+    for part, channels in (("encoder", 3), ("decoder", 1)):
+        dropout, norm = nn.Dropout(0.5, rng=generator(1)), nn.BatchNorm(channels).astype(float)
+        setattr(model, part, nn.Sequential(dropout, getattr(model, part), norm))
+    vq_loss(model, x)  # to update the running statistics
+    model.encoder[0].eval()  # some layers in each mode
     before, modes = model.state_dict(), [module.training for _, module in model.named_modules()]
     result = measure(model, x)
     np.testing.assert_array_equal(measure(model, x), result)
@@ -276,11 +269,7 @@ one = tensor(np.ones((1, 4, 4, 1)))
         (lambda: quantiser(decay=1.0), ValueError, r"`decay` in \(0, 1\), got 1.0"),
         (lambda: quantiser(decay="0.9"), TypeError, r"`decay` in \(0, 1\), got str"),
         (lambda: quantiser()(one[0, :2, :, 0]), ValueError, "4.*3|3.*4"),
-        (
-            lambda: quantiser().nearest(one[0, :3, :2, 0]),
-            ValueError,
-            "2.*3|3.*2",
-        ),  # 2 vectors of 3?
+        (lambda: quantiser().nearest(one[0, :3, :2, 0]), ValueError, "2.*3|3.*2"),
         (lambda: quantiser().restart(one[0, :3, :2, 0], rng=generator(), below=2), ValueError, "2"),
         (
             lambda: quantiser().restart(one[0, :0, :3, 0], rng=generator(), below=2),
@@ -295,10 +284,10 @@ one = tensor(np.ones((1, 4, 4, 1)))
         (lambda: vq_loss(small(), tg.xp.ones((1, 4, 4, 1), "u1")), ValueError, "uint8"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(call, error, pattern):
+def test_invalid_arguments_are_refused(call, error, pattern):
     with pytest.raises(error, match=pattern):
         call()
 
 
-def test_the_public_names_are_there():
+def test_every_public_name_exists():
     assert all(hasattr(vq, name) for name in vq.__all__)

@@ -1,7 +1,4 @@
-"""Diffusion models: the noise schedule, the loss, samplers, and editing with a trained model.
-
-Reading order: schedule.py, model.py, samplers.py, editing.py.
-"""
+"""Diffusion models. Reading order: schedule.py, model.py, samplers.py, editing.py."""
 
 from tinygen._batch import drop_labels as drop_labels
 from tinygen.diffusion import editing as editing

@@ -1,12 +1,12 @@
-r"""Image editing with a trained diffusion model, without training it again.
+r"""Image editing with a trained diffusion model, without further training.
 
-Of an image only y = A x is known: some pixels (`repaint`), the means of squares of pixels
-(`super_resolve`), or anything linear (`null_space`). At each step back from noise the guess is made
-to agree with y. The rest should fit to it, and one way back is too short for that. So they go back
-and forth: after every `jump` steps noise is added again, so that each is made `resample` times.
+Only y = A x is known of an image x: some pixels (`repaint`), the means of blocks of pixels
+(`super_resolve`), or any linear A (`null_space`). Each denoising step enforces agreement with y.
+One pass is too short for the rest of the image to fit y. So after every `jump` steps noise is added
+and they are repeated, `resample` times in all.
 
-`edit` adds noise to a whole image and removes it again; `encode` finds an image's noise, and
-`interpolate` mixes that of two. `Beside` is for a network that is trained to see the small image.
+`edit` adds noise to a whole image and removes it; `encode` finds the noise that generates an image,
+and `interpolate` blends two images by their noise. `Beside` conditions a network on a small image.
 
 Notation: images (N, H, W, C), in [−1, 1]; x_0, x_t, x̂_0 and ᾱ as in model.py.
 """
@@ -43,7 +43,7 @@ def repaint(
 ) -> Iterator[Step]:
     """x_s = m ⊙ √ᾱ_s x_0 + √(1−ᾱ_s) ε  +  (1−m) ⊙ (a step of `ancestral`)
 
-    (Lugmayr et al. 2022, algorithm 1.) `mask` m is 1 where the image `known` is known, else 0.
+    (Lugmayr et al. 2022, algorithm 1.) `mask` m is 1 where `known` x_0 is given, 0 elsewhere.
     """
     x, y, schedule = xp.asarray(x_T), xp.asarray(known), model.schedule
     m = xp.asarray(mask).astype(x.dtype)
@@ -73,7 +73,7 @@ def null_space(
 ) -> Iterator[Step]:
     """x̂_0 ← x̂_0 + A⁺(y − A x̂_0), then a step of `ancestral` (DDNM: Wang et al. 2023, eq. 13)
 
-    A is linear, and A A⁺ the identity: of what A sees of x̂_0 nothing is kept, of the rest all.
+    A is linear and A A⁺ = I: this makes A x̂_0 = y and keeps x̂_0's part in the null space of A.
     """
     x, y, schedule = xp.asarray(x_T), xp.asarray(y), model.schedule
     for t, s in _moves(schedule.times(steps), resample, jump):
@@ -88,14 +88,14 @@ def null_space(
 
 
 def _moves(times: list[int], resample: int, jump: int) -> Iterator[tuple[int, int]]:
-    """(from, to): down `times`, each `jump` steps `resample` times, with one move up between"""
+    """(t, s): down `times`, each interval of `jump` steps `resample` times, moving up in between"""
     whole("resample", 1, resample=resample, jump=jump)
     for first in range(0, len(times) - 1, jump):
-        stretch = times[first : first + jump + 1]
-        yield from pairwise(stretch)
+        interval = times[first : first + jump + 1]
+        yield from pairwise(interval)
         for _ in range(resample - 1):
-            yield stretch[-1], stretch[0]
-            yield from pairwise(stretch)
+            yield interval[-1], interval[0]
+            yield from pairwise(interval)
 
 
 def super_resolve(
@@ -105,19 +105,19 @@ def super_resolve(
     (N, H, W, C), large = np.shape(small), np.shape(x_T)
     f = large[1] // H
     if large != (N, H * f, W * f, C):
-        raise ValueError(f"super_resolve: expected `x_T` k × `small`, got {large}, {N, H, W, C}")
+        raise ValueError(f"super_resolve: `x_T` {large} does not enlarge `small` {N, H, W, C}")
     A, pseudo_inverse = partial(downsample, factor=f), partial(upsample, factor=f)
     return null_space(model, x_T, small, A, pseudo_inverse, classes, **options)
 
 
 def downsample(x: Array, factor: int) -> Array:
-    """The mean of each square of factor × factor pixels: (N, H, W, C) → (N, H/f, W/f, C)"""
+    """The mean of each block of factor × factor pixels: (N, H, W, C) → (N, H/f, W/f, C)"""
     N, H, W, C = x.shape
     return x.reshape(N, H // factor, factor, W // factor, factor, C).mean(axis=(2, 4))
 
 
 def upsample(y: Array, factor: int) -> Array:
-    """Each pixel as a square of factor × factor of them: the pseudo-inverse of `downsample`"""
+    """Each pixel repeated factor × factor times: the pseudo-inverse of `downsample`"""
     return y.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
@@ -131,10 +131,10 @@ def edit(
     steps: int | None = None,
     eta: float = 0.0,
 ) -> Iterator[Step]:
-    """x_t ~ q(x_t|x_0) at t = `start`, and from there to an image by `ddim` (Meng et al. 2022)
+    """Sample x_t ~ q(x_t|x_0) at t = `start`, then denoise it by `ddim` (Meng et al. 2022)
 
-    The coarse shape of x_0 stays, more of it the lower `start` is: a sketch becomes an image, or,
-    with other `classes`, one digit another.
+    The lower `start`, the more of x_0 is kept. This turns a sketch into an image or, with other
+    `classes`, one digit into another.
     """
     x_0 = xp.asarray(x_0)
     x_t = model.schedule.q_sample(x_0, start, noise_like(x_0, rng=rng))
@@ -144,44 +144,41 @@ def edit(
 def encode(
     model: Diffusion, x_0: ArrayLike, classes: Any = None, *, steps: int = 18
 ) -> Iterator[Step]:
-    """From images to the noise from which `heun`, with as many steps, makes them: `heun` upwards"""
+    """The noise from which `heun` with as many steps generates these images: `heun` reversed"""
     *sigmas, _ = edm_sigmas(model.schedule, steps)
-    low = math.sqrt(1 + sigmas[-1] ** 2)  # x_0 is taken for x at the lowest σ
+    low = math.sqrt(1 + sigmas[-1] ** 2)  # x_0 serves as x at the lowest σ
     return heun(model, xp.asarray(x_0) / low, classes, sigmas=sigmas[::-1])
 
 
 def interpolate(
     model: Diffusion, x0: Array, x1: Array, count: int, classes: Any = None, *, steps: int = 18
 ) -> Array:
-    """Images on the way from each of x0 to its partner in x1: (N, count, …)
-
-    `slerp` between the noise of both (Song et al. 2021, section 5.3). `classes` are those of both.
-    """
+    """Images from x0 to x1 by `slerp` of their noise (Song et al. 2021, sec. 5.3): (N, count, …)"""
     a, b = (last(encode(model, x, classes, steps=steps)) for x in (x0, x1))
     codes = [slerp(a, b, p) for p in np.linspace(0, 1, count).tolist()]
     return np.stack([last(heun(model, x, classes, steps=steps)) for x in codes], axis=1)
 
 
 def slerp(a: Array, b: Array, part: float) -> Array:
-    """(sin (1−p)θ a + sin pθ b) / sin θ, θ the angle from a to b, image by image
+    """(sin (1−p)θ a + sin pθ b) / sin θ, with θ the angle between a and b, image by image
 
-    (Song et al. 2021, eq. 67.) Noise has about one length; a straight way would leave it.
+    (Song et al. 2021, eq. 67.) Unlike linear interpolation, it keeps the norm typical of noise.
     """
     a, b = to_numpy(a), to_numpy(b)
     flat_a, flat_b = (x.reshape(len(x), -1).astype(np.float64) for x in (a, b))
     lengths = np.linalg.norm(flat_a, axis=1) * np.linalg.norm(flat_b, axis=1)
     cosine = np.clip((flat_a * flat_b).sum(axis=1) / np.maximum(lengths, 1e-300), -1, 1)
-    theta = np.maximum(np.arccos(cosine), 1e-6)[:, None]  # sin x / x from there on
+    theta = np.maximum(np.arccos(cosine), 1e-6)[:, None]  # avoids 0/0
     mixed = (np.sin((1 - part) * theta) * flat_a + np.sin(part * theta) * flat_b) / np.sin(theta)
     return mixed.reshape(a.shape).astype(a.dtype)
 
 
 class Beside(Module):
-    """A network of images of twice the channels, as one that is given an image beside x_t
+    """A network conditioned on an image, whose channels are concatenated to those of x_t
 
-    `Beside(UNet((28, 28, 2), rng=rng))` is called with x_t (N, 28, 28, 1), t, and an image of as
-    many channels, as large or `small`, where models are given classes. Trained on images and their
-    `downsample`, it makes the large one from the small one (Saharia et al. 2022).
+    `Beside(UNet((28, 28, 2), rng=rng))` takes x_t (N, 28, 28, 1), t and, in place of classes, an
+    image with as many channels, of the same size or `small`. Trained on images and their
+    `downsample`, it does super-resolution (Saharia et al. 2022).
     """
 
     def __init__(self, network: Callable[..., Any]) -> None:

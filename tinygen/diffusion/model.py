@@ -1,12 +1,12 @@
-r"""Diffusion models: a network learns to take a little noise off, and noise becomes an image.
+r"""Diffusion models: a network learns to remove noise, and so generates images from pure noise.
 
-A network that sees x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε and t learns by least squares to guess x_0, so that
-it finds the mean of all x_0 that x_t may have come from. (Sohl-Dickstein et al. 2015; Ho et al.
-2020) It may also guess the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0: with x_t each gives the others.
-But the square error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and that of v SNR + 1 times.
+Given x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε and t, a network learns by least squares to predict x_0, and so
+learns the posterior mean E[x_0|x_t]. (Sohl-Dickstein et al. 2015; Ho et al. 2020) It can also
+predict the noise ε, or v = √ᾱ_t ε − √(1−ᾱ_t) x_0; given x_t, each determines the others. But the
+squared error of ε is SNR = ᾱ_t/(1−ᾱ_t) times that of x_0, and that of v SNR + 1 times.
 
-Notation: x_0, x_t, eps (N, …), images in [−1, 1], points or latent vectors; t from 1 to T, (N,),
-given to the network as 1000 t/T; hats, x̂_0, are what the network guesses.
+Notation: x_0, x_t, eps (N, …) are images in [−1, 1], points or latent vectors; t from 1 to T, (N,),
+is given to the network as 1000 t/T; a hat, x̂_0, marks a prediction.
 Reading order: `Diffusion`; the loss and its weights; `train`; `variational_bound`.
 """
 
@@ -33,12 +33,12 @@ PREDICTIONS = ("eps", "x_0", "v")
 
 
 def target(predicts: str, x_0: Any, eps: Any, a: Any, b: Any) -> Any:
-    """What the network is to say, at a = √ᾱ_t and b = √(1−ᾱ_t): ε, x_0, or v = a ε − b x_0"""
+    """The network's target at a = √ᾱ_t and b = √(1−ᾱ_t): ε, x_0, or v = a ε − b x_0"""
     return {"eps": lambda: eps, "x_0": lambda: x_0, "v": lambda: eps * a - x_0 * b}[predicts]()
 
 
 def x_0_and_eps(predicts: str, output: Rows, x_t: Rows, a: Any, b: Any) -> tuple[Rows, Rows]:
-    """x̂_0 and ε̂ from what the network said, with a x̂_0 + b ε̂ = x_t always; b > 0"""
+    """x̂_0 and ε̂ from the network's output, with a x̂_0 + b ε̂ = x_t; requires b > 0"""
     if predicts == "eps":
         return (x_t - output * b) / a, output
     if predicts == "x_0":
@@ -47,12 +47,12 @@ def x_0_and_eps(predicts: str, output: Rows, x_t: Rows, a: Any, b: Any) -> tuple
 
 
 class Diffusion(Module):
-    """A network, the schedule of noise that it is trained on, and what it predicts.
+    """A network, its noise schedule, and the quantity that it predicts.
 
     `network(x_t, times)`, or `network(x_t, times, classes)`, takes Tensors and returns a Tensor or
-    an array of the shape of x_t. `classes` are a number for each image, or another condition.
-    `predicts` is "eps", "x_0" or "v" (Salimans & Ho 2022). With `clip` c, samplers keep x̂_0 in
-    [−c, c]: 1 for images that end at ±1.
+    an array of the shape of x_t. `classes` are ints, one per image, or another condition.
+    `predicts` is "eps", "x_0" or "v" (Salimans & Ho 2022). With `clip` c, samplers clip x̂_0 to
+    [−c, c]; use 1 for images in [−1, 1].
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class Diffusion(Module):
         self.network, self.schedule, self.predicts, self.clip = network, schedule, predicts, clip
 
     def forward(self, x_t: ArrayLike, t: ArrayLike, classes: Any = None) -> Tensor:
-        """What the network says of x_t at time t: one for all, or (N,) of them on the host"""
+        """The network's output at x_t and t: one time for all rows, or (N,) on the host"""
         x_t = as_tensor(x_t)
         times = np.broadcast_to(np.asarray(t) * (1000 / self.schedule.T), x_t.shape[:1])
         condition = () if classes is None else (as_rows(classes),)
         output = as_tensor(self.network(x_t, as_tensor(xp.asarray(times, x_t.dtype)), *condition))
         if output.shape != x_t.shape:
-            raise ValueError(f"Diffusion: expected {x_t.shape} of the network, got {output.shape}")
+            raise ValueError(f"Diffusion: expected {x_t.shape} as output, got {output.shape}")
         return output
 
     def denoise(self, x_t: Array, t: float, classes: Any = None) -> tuple[Array, Array]:
-        """x̂_0 and ε̂, as arrays, in evaluation mode: what samplers step by"""
+        """x̂_0 and ε̂ as arrays, in evaluation mode, for samplers"""
         a, b = map(float, self.schedule.scales(t))
         with evaluating(self):
             output = self(x_t, t, classes).data
@@ -92,34 +92,34 @@ class Diffusion(Module):
 
 
 def noise_like(x: Array | Tensor, *, rng: Rng) -> Array:
-    """ε ~ N(0, I), of the shape and dtype of x, drawn on the host"""
+    """ε ~ N(0, I) with the shape and dtype of x, generated on the host"""
     return xp.asarray(generator("noise_like", rng).standard_normal(x.shape, np.float32), x.dtype)
 
 
 class Terms(NamedTuple):
-    """`loss`, to be minimised, and `mse`, the same without weights: means over all entries."""
+    """The `loss` to minimise and the unweighted `mse`: means over all elements."""
 
     loss: Tensor
     mse: Tensor
 
 
 def simple(snr: Array, predicts: str) -> Array:
-    """1: the plain square error of what is predicted (Ho et al. 2020, eq. 14, for ε)"""
+    """1: the unweighted squared error of the prediction (Ho et al. 2020, eq. 14, for ε)"""
     return np.ones_like(snr)
 
 
 def snr(snr: Array, predicts: str) -> Array:
-    """SNR ‖x_0 − x̂_0‖², which is ‖ε − ε̂‖², whatever is predicted (Salimans & Ho 2022, section 4)"""
+    """SNR ‖x_0 − x̂_0‖² = ‖ε − ε̂‖², whatever the network predicts (Salimans & Ho 2022, section 4)"""
     return snr / _as_x_0(snr, predicts)
 
 
 def min_snr(snr: Array, predicts: str, gamma: float = 5.0) -> Array:
-    """min(SNR, γ) ‖x_0 − x̂_0‖²: little noise is not worth more (Hang et al. 2023, eq. 8)"""
+    """min(SNR, γ) ‖x_0 − x̂_0‖²: limits the weight at low noise (Hang et al. 2023, eq. 8)"""
     return np.minimum(snr, gamma) / _as_x_0(snr, predicts)
 
 
 def _as_x_0(snr: Array, predicts: str) -> Array:
-    """How many times ‖x_0 − x̂_0‖² the square error of what is predicted is"""
+    """The squared error of the prediction, divided by ‖x_0 − x̂_0‖²"""
     return {"eps": snr, "x_0": np.ones_like(snr), "v": snr + 1}[predicts]
 
 
@@ -135,8 +135,8 @@ def denoising_loss(
 ) -> Terms:
     """E w(t) ‖y − ŷ(x_t, t)‖², where y is ε, x_0 or v, t ~ U{1 … T}, ε ~ N(0, I) (eq. 14)
 
-    A mean over entries too. `weight` is `simple`, `snr`, `min_snr`, or a function like these. If
-    the network has a number `null` for "any class", labels become it with probability `drop`.
+    The mean is over elements too. `weight` is `simple`, `snr`, `min_snr`, or a similar function. If
+    the network has a label `null` for "any class", it replaces labels with probability `drop`.
     """
     x_0, schedule = as_rows(x_0), model.schedule
     t = generator("denoising_loss", rng).integers(1, schedule.T + 1, len(x_0))  # (N,)
@@ -160,11 +160,11 @@ def train(
     ema: EMA | None = None,
     loss: Callable[..., Terms] = denoising_loss,
 ) -> Iterator[dict[str, Tensor]]:
-    """Algorithm 1: a batch, times and noise, the loss, its gradient, a step; yields the terms.
+    """Algorithm 1: one gradient step per batch, at random times; yields the loss's terms.
 
-    A batch is of images, or of images and their classes. Other weights, or classes to be dropped,
-    are another loss: `partial(denoising_loss, weight=min_snr, null=10)`. `ema` averages the
-    parameters from step to step; sample with `ema.applied()`.
+    Batches are images, or (images, classes). To weight the loss or drop classes, pass another
+    `loss`: `partial(denoising_loss, weight=min_snr, null=10)`. `ema` averages the parameters over
+    the steps; sample with `ema.applied()`.
     """
     for batch in batches:
         x_0, classes = with_labels(batch)
@@ -176,11 +176,11 @@ def train(
 
 
 def variational_bound(model: Diffusion, x_0: ArrayLike, classes: Any = None, *, rng: Rng) -> Array:
-    """At least −log p(x_0) of each image, in nats, if the model samples by `ancestral` (eq. 5)
+    """An upper bound on −log p(x_0) of each image in nats, for sampling by `ancestral` (eq. 5)
 
     KL(q(x_T|x_0) ‖ N(0, I)) + Σ KL(q(x_{t−1}|x_t, x_0) ‖ p(x_{t−1}|x_t)) − log p(x_0|x_1), where
-    the KLs in the sum are ½ (SNR(t−1) − SNR(t)) ‖x_0 − x̂_0‖², and p(x_0|x_1) is taken to be
-    N(x̂_0, σ_1² I). One draw of ε for each t estimates it: T calls of the network.
+    the KLs in the sum are ½ (SNR(t−1) − SNR(t)) ‖x_0 − x̂_0‖², and p(x_0|x_1) = N(x̂_0, σ_1² I).
+    It is estimated with one ε for each t: T calls of the network.
     """
     x, schedule = as_rows(x_0).data, model.schedule
     D = math.prod(x.shape[1:])

@@ -1,18 +1,18 @@
-r"""Samplers: from noise to an image, each an equation that is stepped through.
+r"""Samplers: algorithms that turn noise into images, step by step.
 
     noise = rng.standard_normal((64, 28, 28, 1), np.float32)
     images = last(ddim(model, noise, steps=50))
 
-A sampler is a generator of its steps; `last` runs it to its end, which is a guess x̂_0, without
-noise. `ancestral` draws from the chain that the model is trained as. `ddim` may leave the noise out
-and follow the equation that turns noise into images,
+A sampler is a Python generator of its steps; `last` runs it to the end, a noise-free x̂_0.
+`ancestral` samples the Markov chain that the model is trained on. `ddim` can omit the random noise
+and follow the differential equation
 
-    dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale in which x = x_0 + σ ε.
+    dx/dσ = (x − x̂_0(x, σ)) / σ,    in the scale where x = x_0 + σ ε.
 
 Both have an error of order 1/steps; `heun` and `multistep`, on a grid of σ, of 1/steps².
 
 Notation: x (N, …), in and out in the scale of q_sample, x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
-Reading order: the four samplers; `sample`; `log_likelihood`, the way back; `guided`.
+Reading order: the four samplers; `sample`; `log_likelihood`; `guided`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Sigmas: TypeAlias = Sequence[float] | None
 
 
 class Step(NamedTuple):
-    """Where a sampler has come to: the time t, x there, and the guess x̂_0 that led there."""
+    """The state of a sampler: the time t, x at this time, and the x̂_0 that led to it."""
 
     t: float
     x: Array
@@ -62,7 +62,7 @@ def ancestral(
 ) -> Iterator[Step]:
     """x_s ~ q(x_s | x_t, x̂_0(x_t, t)), s = t − 1, …: algorithm 2 of Ho et al. 2020, with β̃ for σ²
 
-    With fewer `steps` than T, or than `start`, up to which x_T is noise, s is further below t.
+    `start` is the time of x_T, by default T. With fewer `steps`, s is further below t.
     """
     x, schedule = xp.asarray(x_T), model.schedule
     for t, s in pairwise(schedule.times(steps, start)):
@@ -84,8 +84,8 @@ def ddim(
 ) -> Iterator[Step]:
     """x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s−σ²) ε̂ + σ z,  σ² = η² (1−ᾱ_s)/(1−ᾱ_t) (1 − ᾱ_t/ᾱ_s)
 
-    (Song et al. 2021, eq. 12 and 16.) With η = 0 there is no chance in it, and no `rng` needed;
-    with η = 1 it is `ancestral`.
+    (Song et al. 2021, eq. 12 and 16.) With η = 0 it is deterministic and needs no `rng`; with
+    η = 1 it is `ancestral`.
     """
     expect("ddim", "in [0, 1]", eta=eta)
     x, schedule = xp.asarray(x_T), model.schedule
@@ -104,7 +104,7 @@ def edm_sigmas(
 ) -> list[float]:
     """σ_i = (high^(1/7) + i/(n−1) (low^(1/7) − high^(1/7)))^7, i = 0 … n − 1, and 0 at the end
 
-    (Karras et al. 2022, eq. 5.) From 80 to 0.002, or from σ_T if it is less, and to σ_1 if more.
+    (Karras et al. 2022, eq. 5.) By default, high is min(80, σ_T) and low is max(0.002, σ_1).
     """
     whole("edm_sigmas", 2, steps=steps)
     low = max(0.002, float(schedule.sigma(1))) if low is None else low
@@ -119,17 +119,17 @@ def heun(
 ) -> Iterator[Step]:
     """d = (x − x̂_0)/σ;  x' = x + (σ' − σ) d, then again with the mean of d and d' at x'
 
-    (Karras et al. 2022, algorithm 1.) Two calls of the network a step, but one where σ' = 0. On any
-    `sigmas` in place of the `steps` of `edm_sigmas`: ones that grow lead from images to noise.
+    (Karras et al. 2022, algorithm 1.) Two calls of the network per step, or one if σ' = 0.
+    `sigmas` replaces the grid of `edm_sigmas`; if it increases, the steps lead to noise.
     """
     grid = _grid(model, steps, sigmas)
     x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)  # to the scale of x_0 + σ ε
     for sigma, after in pairwise(grid):
-        x_0 = _guess(model, x, sigma, classes)
+        x_0 = _denoise(model, x, sigma, classes)
         d = (x - x_0) / sigma
         euler = x + (after - sigma) * d
         if after > 0:
-            d_after = (euler - _guess(model, euler, after, classes)) / after
+            d_after = (euler - _denoise(model, euler, after, classes)) / after
             x = x + (after - sigma) * (d + d_after) / 2
         else:
             x = x_0
@@ -141,14 +141,14 @@ def multistep(
 ) -> Iterator[Step]:
     """x' = (σ'/σ) x + (1 − e^(−h)) D,  h = log σ/σ',  D = x̂_0 + h/(2 h_before) (x̂_0 − x̂_0,before)
 
-    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): the guess is taken to
-    go on as it changed in the step before. In the first step and the last, D = x̂_0.
+    DPM-Solver++(2M) (Lu et al. 2022, algorithm 2, in the scale of x_0 + σ ε): x̂_0 is
+    extrapolated linearly from the step before. In the first step and the last, D = x̂_0.
     """
     grid = _grid(model, steps, sigmas)
     x = xp.asarray(x_T) * math.sqrt(1 + grid[0] ** 2)
     before, h_before = None, 0.0
     for sigma, after in pairwise(grid):
-        x_0 = _guess(model, x, sigma, classes)
+        x_0 = _denoise(model, x, sigma, classes)
         if after > 0:
             h = math.log(sigma / after)
             D = x_0 if before is None else x_0 + h / (2 * h_before) * (x_0 - before)
@@ -162,12 +162,12 @@ def multistep(
 def _grid(model: Diffusion, steps: int, sigmas: Sigmas) -> list[float]:
     grid = edm_sigmas(model.schedule, steps) if sigmas is None else list(map(float, sigmas))
     if len(grid) < 2 or not min(grid[:-1]) > 0:
-        raise ValueError(f"samplers: expected 2 `sigmas` > 0 or more, the last ≥ 0, got {grid}")
+        raise ValueError(f"samplers: expected ≥ 2 `sigmas`, all but the last > 0, got {grid}")
     return grid
 
 
-def _guess(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
-    """x̂_0 for x = x_0 + σ ε, of a network that is trained on √ᾱ times that"""
+def _denoise(model: Diffusion, x: Array, sigma: float, classes: Any) -> Array:
+    """x̂_0 from x = x_0 + σ ε, by a network that is trained on √ᾱ x"""
     t = model.schedule.time(sigma)
     return model.denoise(x / math.sqrt(1 + sigma * sigma), t, classes)[0]
 
@@ -181,10 +181,7 @@ def sample(
     size: int = 250,
     **options: Any,
 ) -> Array:
-    """The samples that a sampler with these `options` makes of all rows of noise, on the host
-
-    `size` rows are drawn at a time, so that many need no more memory than few.
-    """
+    """Samples from all rows of `noise`, `size` at a time, by a sampler with these `options`"""
     parts = ((noise[rows], part(classes, rows)) for rows in slices("sample", noise, size))
     return np.concatenate([last(sampler(model, x_T, y, **options)) for x_T, y in parts])
 
@@ -192,10 +189,10 @@ def sample(
 def log_likelihood(
     model: Diffusion, x: ArrayLike, classes: Any = None, *, steps: int = 60, **options: Any
 ) -> Array:
-    """log p(x) of each x_0, in nats, by following dx/du = b (ε̂ − b x) to noise, u = log σ
+    """log p(x) of each x_0, in nats, by integrating dx/du = b (ε̂ − b x) to noise, u = log σ
 
     It is the equation at the top of this file for x_t (Song et al. 2021b, section 4.3), from t = 1.
-    Exact, or estimated with `probes` and `rng`, which are options of `ode.log_likelihood`.
+    Exact, or estimated with the options `probes` and `rng` of `ode.log_likelihood`.
     """
     whole("log_likelihood", 1, steps=steps)
     schedule = model.schedule
@@ -213,10 +210,10 @@ def log_likelihood(
 
 
 class Guided(Module):
-    """f(x, t, ∅) + w (f(x, t, c) − f(x, t, ∅)), where ∅ is the number for "any class"
+    """f(x, t, ∅) + w (f(x, t, c) − f(x, t, ∅)), where ∅ is the label for "any class"
 
     (Ho & Salimans 2022, eq. 6, with w for their 1 + w.) w = 0 ignores the class, w = 1 is the
-    network itself; above, x moves towards what tells its class from the others.
+    network itself, and w > 1 exaggerates what distinguishes the class from others.
     """
 
     def __init__(self, network: Callable[..., Any], weight: float, null: int) -> None:
@@ -225,7 +222,7 @@ class Guided(Module):
 
     def forward(self, x: Tensor, t: Tensor, classes: Any = None) -> Tensor:
         if classes is None:
-            raise ValueError("Guided: expected `classes`, to be guided to, got none")
+            raise ValueError("Guided: expected `classes`, got None")
         classes = as_rows(classes)
         if self.weight == 1:
             return as_tensor(self.network(x, t, classes))
@@ -237,9 +234,9 @@ class Guided(Module):
 
 
 def guided(model: Any, weight: float, null: int) -> Any:
-    """The same model, or network, to sample from with guidance: `Guided` around its network
+    """A copy of the model, or network, with guidance: `Guided` around its network
 
-    ε, x_0 and v are linear in each other at one x_t: it makes no difference which is guided.
+    Guiding ε, x_0 or v is the same: given x_t, they are affine functions of each other.
     """
     if not isinstance(model, Diffusion):
         return Guided(model, weight, null)

@@ -1,7 +1,4 @@
-"""Flow matching: the loss, solvers of the flow's equation, pairing noise with data.
-
-Reading order: matching.py, ode.py, optimal_transport.py.
-"""
+"""Flow matching. Reading order: matching.py, ode.py, optimal_transport.py."""
 
 from tinygen._batch import drop_labels as drop_labels
 from tinygen.flow import ode as ode

@@ -1,14 +1,14 @@
 r"""Flow matching: a velocity field that carries noise to data, learnt from lines between them.
 
-Noise x_0 ~ N(0, I) is at time 0, data x_1 at time 1, and between them lies a straight line,
+A straight line joins noise x_0 ~ N(0, I) at time 0 to data x_1 at time 1,
 
-    x_t = (1 − t) x_0 + t x_1,    passed with velocity x_1 − x_0.
+    x_t = (1 − t) x_0 + t x_1,    with velocity x_1 − x_0.
 
-Lines cross, and where many pass, least squares finds the mean of their velocities,
-v(x, t) = E[x_1 − x_0 | x_t = x]. Points that follow this field from x_0 are at each time spread as
-the x_t are: at time 1, as the data. (Lipman et al. 2023, theorems 1 and 2; Liu et al. 2023)
+Lines cross; by least squares a network learns the mean velocity of the lines through a point,
+v(x, t) = E[x_1 − x_0 | x_t = x]. Points that follow this field from x_0 have the distribution of
+x_t at each t: at t = 1 that of the data. (Lipman et al. 2023, theorems 1 and 2; Liu et al. 2023)
 
-A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,), 0 to 1.
+A network is a function v(x, t), or v(x, t, classes), of Tensors: x (N, …), times t (N,) in [0, 1].
 Reading order: the losses; `train`; samples and densities; reflow.
 """
 
@@ -37,7 +37,7 @@ Network: TypeAlias = Callable[..., Any]
 
 
 class UnitTime(Module):
-    """A network that wants times from 0 to `scale`, as one that is told them from 0 to 1."""
+    """A network that expects times from 0 to `scale`, wrapped to take times from 0 to 1."""
 
     def __init__(self, network: Network, scale: float = 1000.0) -> None:
         expect("UnitTime", "> 0", scale=scale)
@@ -47,20 +47,20 @@ class UnitTime(Module):
         return self.network(x, t * self.scale, *classes)
 
 
-def _called(network: Network, x: Tensor, t: Tensor, classes: Any) -> Tensor:
+def _velocity(network: Network, x: Tensor, t: Tensor, classes: Any) -> Tensor:
     v = as_tensor(network(x, t) if classes is None else network(x, t, classes))
-    if v.shape != x.shape:  # one that merely broadcasts would give a loss, of something else
-        raise ValueError(f"flow: expected the network to give {x.shape}, got {v.shape}")
+    if v.shape != x.shape:  # broadcasting would give a wrong loss silently
+        raise ValueError(f"flow: expected the network to return {x.shape}, got {v.shape}")
     return v
 
 
 def matching_loss(
     network: Network, x_0: ArrayLike, x_1: ArrayLike, t: ArrayLike, classes: Any = None
 ) -> Tensor:
-    """‖v(x_t, t) − (x_1 − x_0)‖², x_t = (1 − t) x_0 + t x_1: the mean over all entries
+    """‖v(x_t, t) − (x_1 − x_0)‖², x_t = (1 − t) x_0 + t x_1: the mean over all elements
 
-    (Liu et al. 2023, eq. 1; Lipman et al. 2023, eq. 23.) Its least is not 0, but how much the lines
-    through one point differ.
+    (Liu et al. 2023, eq. 1; Lipman et al. 2023, eq. 23.) Its minimum is not 0 but the variance of
+    the velocities of the lines through a point.
     """
     x_0, x_1, t = as_rows(x_0), as_rows(x_1), as_rows(t)
     if x_0.shape != x_1.shape or t.shape != x_1.shape[:1]:
@@ -68,7 +68,7 @@ def matching_loss(
         raise ValueError(f"matching_loss: expected `x_0`, `x_1` (N, …) and `t` (N,), got {shapes}")
     along = reshape(t, (-1,) + (1,) * (x_1.ndim - 1))  # (N, 1, …)
     x_t = (1 - along) * x_0 + along * x_1
-    difference = _called(network, x_t, t, classes) - (x_1 - x_0)
+    difference = _velocity(network, x_t, t, classes) - (x_1 - x_0)
     return mean(difference * difference)
 
 
@@ -84,8 +84,8 @@ def flow_loss(
 ) -> Tensor:
     """The matching loss of x_1 with x_0 ~ N(0, I) and t ~ U(0, 1)
 
-    `minibatch_ot` pairs noise with data that is near: see `optimal_pairs`. If the network has a number `null`
-    for "any class", labels become it with probability `drop`.
+    `minibatch_ot` pairs noise with nearby data: see `optimal_pairs`. If the network has a label
+    `null` for "any class", it replaces labels with probability `drop`.
     """
     x_1 = as_rows(x_1)
     noise = generator("flow_loss", rng).standard_normal(x_1.shape, np.float32)
@@ -93,7 +93,7 @@ def flow_loss(
     t = rng.random(len(x_1), np.float32)
     if null is not None and classes is not None:
         classes = drop_labels(classes, null, drop, rng=rng)
-    x_0, t = (xp.asarray(draws, dtype=x_1.dtype) for draws in (noise, t))
+    x_0, t = (xp.asarray(sample, dtype=x_1.dtype) for sample in (noise, t))
     return matching_loss(network, x_0, x_1, t, classes)
 
 
@@ -106,10 +106,10 @@ def train(
     ema: EMA | None = None,
     loss: Callable[..., Tensor] = flow_loss,
 ) -> Iterator[dict[str, Tensor]]:
-    """A batch, noise, times, the loss, its gradient, a step, and the average of the parameters
+    """One gradient step per batch, and an update of the averaged parameters; yields the loss
 
-    A batch is of x_1, or of x_1 and classes. Another loss is `partial(flow_loss, minibatch_ot=True)`, or
-    `null=10` for classes to be dropped, or `reflow_loss`. Sample with `ema.applied()`.
+    Batches are x_1, or (x_1, classes). For another `loss` pass `reflow_loss`, or a `partial` of
+    `flow_loss` with `minibatch_ot=True` or with `null=10`. Sample with `ema.applied()`.
     """
     for batch in batches:
         x, classes = with_labels(batch)
@@ -121,7 +121,7 @@ def train(
 
 
 def velocity(network: Network, classes: Any = None) -> Callable[[Array, float], Array]:
-    """The network as a function f(x, t) of an array and a float, for `ode` to follow"""
+    """The network as a function f(x, t) of an array and a float, for the solvers of `ode`"""
     field = _field(network, classes)
 
     def f(x: Array, t: float) -> Array:
@@ -133,7 +133,7 @@ def velocity(network: Network, classes: Any = None) -> Callable[[Array, float], 
 
 def _field(network: Network, classes: Any) -> Callable[[Tensor, float], Tensor]:
     labels = None if classes is None else as_rows(classes)
-    return lambda x, t: _called(network, x, as_tensor(xp.full(len(x), t, dtype=x.dtype)), labels)
+    return lambda x, t: _velocity(network, x, as_tensor(xp.full(len(x), t, dtype=x.dtype)), labels)
 
 
 def _evaluating(network: Network) -> contextlib.AbstractContextManager[None]:
@@ -149,9 +149,9 @@ def transport(
     step: ode.Step | None = None,
     size: int = 500,
 ) -> Array:
-    """Where the flow takes each row of x: from noise to data, or back with `times` that fall
+    """Where the flow takes each row of x: from noise to data, or back with decreasing `times`
 
-    By default in as many steps as `ode.Adaptive()` takes; `size` rows travel together.
+    The default step is `ode.Adaptive()`; `size` rows are computed at a time.
     """
     times, step = list(times), step or ode.Adaptive()
     parts = _parts("transport", x, classes, size)
@@ -169,7 +169,7 @@ def sample(
     step: ode.Step = ode.heun,
     size: int = 500,
 ) -> Array:
-    """New data of `shape` (N, …), float32: x_0 ~ N(0, I), taken from 0 to 1 in equal steps"""
+    """New data of `shape` (N, …), float32: x_0 ~ N(0, I), moved to time 1 in equal steps"""
     whole("sample", 1, steps=steps)
     noise = generator("sample", rng).standard_normal(shape, np.float32)
     times = np.linspace(0, 1, steps + 1)
@@ -181,8 +181,8 @@ def log_likelihood(
 ) -> Array:
     """log p(x) of each row, in nats, by following the flow back: see `ode.log_likelihood`
 
-    Its options are `times`, `step`, and `probes` with `rng`. Of images it is a density: grey values
-    are to be made continuous first, by noise as wide as the steps between them.
+    Options are `times`, `step`, and `probes` with `rng`. p is a density: dequantise grey values
+    first, by adding noise as wide as one level.
     """
     parts = _parts("log_likelihood", x, classes, size)
     with _evaluating(network):
@@ -202,8 +202,8 @@ def _parts(owner: str, x: Any, classes: Any, size: int) -> Iterator[tuple[Array,
 def reflow_pairs(network: Network, x_0: ArrayLike, classes: Any = None, **options: Any) -> Array:
     """Noise and where the flow takes it, (N, 2, …), to train another network on
 
-    The lines between these pairs cross less than those between noise and data at random: what
-    `reflow_loss` learns is straighter, and needs fewer steps (algorithm 1). Options of `transport`.
+    Lines between these pairs cross less than those between random pairs, so `reflow_loss` learns a
+    straighter flow, which needs fewer steps (algorithm 1). The options are those of `transport`.
     """
     x_1 = transport(network, x_0, classes, **options)
     return np.stack([to_numpy(as_rows(x_0).data), x_1], axis=1)
@@ -223,11 +223,11 @@ def straightness(
 ) -> float:
     """∫ E‖(x_1 − x_0) − v(x_t, t)‖² dt along the flow's own paths: 0 if one step is enough
 
-    (S of Liu et al. 2023, section 2, but a mean over entries too; by Heun's steps.)
+    (S of Liu et al. 2023, section 2, but averaged over elements too; paths by Heun's method.)
     """
     whole("straightness", 1, steps=steps)
     f, times = velocity(network, classes), np.linspace(0, 1, steps + 1).tolist()
     states = list(ode.path(f, as_rows(x_0).data, times))
-    way = states[-1] - states[0]
-    squares = [float(((way - f(x, t)) ** 2).mean()) for x, t in zip(states, times, strict=True)]
-    return (math.fsum(squares) - (squares[0] + squares[-1]) / 2) / steps  # trapezia
+    line = states[-1] - states[0]
+    squares = [float(((line - f(x, t)) ** 2).mean()) for x, t in zip(states, times, strict=True)]
+    return (math.fsum(squares) - (squares[0] + squares[-1]) / 2) / steps  # trapezoidal rule

@@ -1,12 +1,12 @@
-r"""What the two networks of a GAN minimise, and two penalties on the discriminator's gradient.
+r"""The losses of the two networks of a GAN, and two penalties on the discriminator's gradient.
 
-The discriminator D gives each image a score, real ones r = D(x) and generated ones f = D(G(z)), high if it
-takes the image for real. A loss is an object with
+The discriminator D scores real images, r = D(x), and generated ones, f = D(G(z)); high means real.
+A loss is an object with
 
-    discriminator(r, f)        what the discriminator minimises
-    generator(f)        what the generator minimises
-    at_equilibrium             both losses where p_G = p_data and D is best for it; None: any value
-    boundary            the score above which D takes an image for real; None: none, a distance
+    discriminator(r, f)    the discriminator's loss
+    generator(f)           the generator's loss
+    at_equilibrium         both losses where p_G = p_data and D is optimal; None: undetermined
+    boundary               the score above which D calls an image real; None: there is none
 
 All are means over the batch, in logits: log σ(r) = −softplus(−r) is exact where σ(r) would round to
 0 or 1, so that losses and gradients are finite. Reading order: from top to bottom.
@@ -39,9 +39,9 @@ __all__ = [
 class Minimax:
     """min_G max_D V, V = E[log σ(r)] + E[log(1 − σ(f))]  (Goodfellow et al. 2014, eq. 1)
 
-    The best discriminator has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: the generator
-    lowers the Jensen–Shannon divergence of the two. With one-sided label smoothing, `real` s of 0.9
-    say, it has σ(D(x)) = s p_data / (p_data + p_G) and is never sure (Salimans et al. 2016, 3.4).
+    The optimal D has σ(D(x)) = p_data / (p_data + p_G), where V = −2 log 2 + 2 JS: the generator
+    minimises the Jensen–Shannon divergence. With one-sided label smoothing, `real` s < 1, it is
+    σ(D(x)) = s p_data / (p_data + p_G), so D is never certain (Salimans et al. 2016, 3.4).
     """
 
     boundary = 0.0
@@ -58,20 +58,19 @@ class Minimax:
         return loss if self.real == 1 else loss + (1 - self.real) * mean(r)
 
     def generator(self, f: ArrayLike) -> Tensor:
-        """E[log(1 − σ(f))]: flat where f is far below 0, that is, where it is needed most"""
+        """E[log(1 − σ(f))]: the gradient vanishes for f ≪ 0, where G needs it most"""
         return -mean(softplus(f))
 
     @property
     def at_equilibrium(self) -> tuple[float, float]:
-        best = math.log(self.real / (2 - self.real))  # σ(D) = s/2, at every image
+        best = math.log(self.real / (2 - self.real))  # σ(D) = s/2 for every image
         return self.discriminator(best, best).item(), self.generator(best).item()
 
 
 class NonSaturating(Minimax):
-    """The discriminator's loss as in `Minimax`; the generator raises E[log σ(f)] instead
+    """`Minimax`, except that the generator maximises E[log σ(f)]
 
-    Same fixed point, and a large gradient where the discriminator is sure. (Goodfellow et al. 2014, end of
-    section 3)
+    Same fixed point, but a large gradient for f ≪ 0. (Goodfellow et al. 2014, end of section 3)
     """
 
     def generator(self, f: ArrayLike) -> Tensor:
@@ -82,7 +81,7 @@ class NonSaturating(Minimax):
 class LeastSquares:
     """½ E[(r − s)²] + ½ E[f²], and ½ E[(f − 1)²]: regression to 1 and 0  (Mao et al. 2017, eq. 9)
 
-    s is 1 without label smoothing, `real`.
+    Label smoothing is s = `real` < 1.
     """
 
     boundary = 0.5
@@ -106,7 +105,7 @@ class LeastSquares:
 class Hinge:
     """E[max(0, 1 − r)] + E[max(0, 1 + f)], and −E[f]  (Lim & Ye 2017; Miyato et al. 2018, eq. 16)
 
-    Images that D tells apart by a margin of 1 have no gradient.
+    Images that D classifies correctly by a margin of 1 give D no gradient.
     """
 
     at_equilibrium, boundary = (2.0, None), 0.0
@@ -121,8 +120,8 @@ class Hinge:
 class Wasserstein:
     """E[f] − E[r], and −E[f]  (Arjovsky et al. 2017, algorithm 1)
 
-    For the best 1-Lipschitz D, E[r] − E[f] is the Wasserstein distance of real images and fakes.
-    Clipped weights, `train`'s `clip_at`, the gradient penalty or spectral norm keep D so.
+    For the optimal 1-Lipschitz D, also called a critic, E[r] − E[f] is the Wasserstein distance of
+    p_data and p_G. Clipping (`clip_at` of `train`), a penalty or spectral norm limits D's gradient.
     """
 
     at_equilibrium, boundary = (0.0, None), None
@@ -143,18 +142,16 @@ LOSSES = {
 }
 
 
-# --- penalties on the discriminator's gradient -----------------------------------------------------------
+# --- penalties on the discriminator's gradient ----------------------------------------------------
 
 Discriminator: TypeAlias = Callable[[Tensor], Any]
 
 
 def scores(discriminator: Discriminator, x: Tensor) -> Tensor:
-    """D(x), (N,), of a discriminator that gives (N, 1) or (N,)"""
+    """D(x) as (N,), of a discriminator that returns (N, 1) or (N,)"""
     score, N = as_tensor(discriminator(x)), len(x)
     if score.shape not in ((N,), (N, 1)):
-        raise ValueError(
-            f"discriminator: expected a score of each row, ({N}, 1), got {score.shape}"
-        )
+        raise ValueError(f"discriminator: expected one score per row, ({N}, 1), got {score.shape}")
     return score.reshape(N)
 
 
@@ -168,8 +165,8 @@ def gradient_penalty(
 ) -> Tensor:
     """λ E[(‖∇D(x̂)‖ − 1)²] at x̂ = ε x + (1 − ε) G(z), ε ~ U(0, 1)  (Gulrajani et al. 2017, eq. 3)
 
-    The best discriminator has ‖∇D‖ = 1 on the way from each fake to its real counterpart. One ε and one
-    norm for each row, and no batch norm in the discriminator: with it ∇D would not be each row's own.
+    The optimal D has ‖∇D‖ = 1 between each generated image and its real counterpart. Each row has
+    its own ε and norm. Use no batch norm in D: it makes ∇D of a row depend on the other rows.
     """
     x, G_z = as_tensor(real).data, as_tensor(fake).data
     if x.shape != G_z.shape:
@@ -178,7 +175,7 @@ def gradient_penalty(
     shape = (len(x), *[1] * (x.ndim - 1))
     eps = xp.asarray(generator("gradient_penalty", rng).random(shape, np.float32), x.dtype)
     square = _squared_gradient(discriminator, eps * x + (1 - eps) * G_z)
-    # ‖∇D‖ has a kink at 0, where √ would make the gradient 0/0; there it is taken to be 0
+    # where ∇D = 0 the gradient of ‖∇D‖ would be 0/0; set it to 0
     flat = square.data == 0
     norm = where(flat, 0.0, sqrt(where(flat, 1.0, square)))
     return weight * mean((norm - 1) ** 2)
@@ -194,15 +191,14 @@ def r1(
 ) -> Tensor:
     """γ/2 E[‖∇D(x)‖²] at real images  (Mescheder et al. 2018, eq. 9)
 
-    A discriminator that is flat on the data does not push a generator that is there away again. `fake` and
-    `rng` are not used.
+    A D that is flat on the data does not push generated images off it. `fake`, `rng` are not used.
     """
     expect("r1", "≥ 0", weight=weight)
     return 0.5 * weight * mean(_squared_gradient(discriminator, real))
 
 
 def _squared_gradient(discriminator: Discriminator, x: ArrayLike) -> Tensor:
-    """‖∇D(x)‖² of each row, (N,), to be differentiated again: rows have no part in another's D"""
+    """‖∇D(x)‖² of each row, (N,), differentiable; no row may affect another row's score"""
     x = Tensor(x, requires_grad=True)
     g = grad(scores(discriminator, x).sum(), x, create_graph=True)
     return (g * g).sum(axis=tuple(range(1, g.ndim)))

@@ -1,10 +1,10 @@
 r"""Generative adversarial networks: one network makes images, another tells them from real ones.
 
-The *generator* G turns noise z ~ N(0, I) into images; the *discriminator* D gives an
-image a score, high if it takes it for real. Each is trained against the other, in turns, until what
-G makes is distributed as the data are (Goodfellow et al. 2014). docs/gan.md reads the curves.
+The *generator* G turns noise z ~ N(0, I) into images; the *discriminator* D scores images, high for
+real ones. They are updated alternately, until the generated images are distributed as the data
+(Goodfellow et al. 2014). docs/gan.md explains the training curves.
 
-Notation: N images x, real ones, and G(z), fakes. Reading order: `GAN`; `train`.
+Notation: N real images x, N generated ones G(z). Reading order: `GAN`; `train`.
 """
 
 import contextlib
@@ -29,11 +29,10 @@ class GAN(Module):
     """A generator, (N, latent) → images, and a discriminator, images → (N, 1) or (N,).
 
     With `classes` both networks also see the label, an int from 0 to classes − 1 (Mirza & Osindero
-    2014): the generator as one-hot numbers beside z, (N, latent + classes); the discriminator as `classes`
-    further channels, of which one is 1 everywhere.
+    2014): G as a one-hot row beside z, (N, latent + classes), D as one-hot channels.
 
-    With `packing` m the discriminator judges m images at once, so that it sees a lack of variety (Lin et
-    al. 2018): their channels, and their labels', side by side, (N/m, H, W, m (C + classes)).
+    With `packing` m, D scores m images at once, so that it notices a lack of variety (Lin et al.
+    2018). Their channels and labels are concatenated: (N/m, H, W, m (C + classes)).
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class GAN(Module):
         return Tensor(xp.asarray(z, dtype_of(self)))
 
     def sample(self, n: int, labels: Any = None, *, rng: Rng, size: int = 500) -> Array:
-        """n new images, in evaluation mode: nothing in the model changes."""
+        """n new images, in evaluation mode, which leaves the model unchanged."""
         return self.images(self.noise(n, rng=rng), labels, size=size)
 
     def images(self, z: Array | Tensor, labels: Any = None, *, size: int = 500) -> Array:
         """G(z) for each row, as an array, in evaluation mode."""
         if labels is not None and not self.classes:
-            raise ValueError("GAN: expected no `labels`, for the model has no classes")
+            raise ValueError("GAN: expected no `labels`: the model has no classes")
         with evaluating(self):
             batches = parts(self, z, labels, size)
             return np.concatenate([host(self.generate(*batch)) for batch in batches])
@@ -87,7 +86,7 @@ class GAN(Module):
 
 
 def pack(x: Array | Tensor, m: int) -> Tensor:
-    """Each m rows as one, their channels side by side: (N, …, C) → (N/m, …, m C)"""
+    """Merge each m rows into one by concatenating their channels: (N, …, C) → (N/m, …, m C)"""
     rows = as_rows(x)
     if m == 1:
         return rows
@@ -110,45 +109,42 @@ def train(
     penalty: Callable[..., Tensor] | None = None,
     clip_at: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Algorithm 1: `discriminator_steps` of the discriminator, each on a new batch, then one of the generator.
+    """Algorithm 1: `discriminator_steps` updates of D, each on a new batch, then one update of G.
 
-    `loss` is one of losses.py, `NonSaturating()` unless given; `penalty`, added to the discriminator's, is
-    `gradient_penalty`, `r1`, or a `partial` of one; `clip_at` c keeps its weights within ±c. A
-    batch is of images, or of images and labels. Each step of the generator yields
+    `loss` is one of losses.py, by default `NonSaturating()`. `penalty` is added to D's loss: it is
+    `gradient_penalty`, `r1`, or a `partial` of one. `clip_at` c clips D's weights to ±c. Batches
+    are images, or (images, labels). Each update of G yields
 
-        discriminator_loss, generator_loss             and `discriminator_at_equilibrium`, `generator_at_equilibrium` if known
-        accuracy, or distance                   how often D is right; E[r] − E[f] without `boundary`
-        discriminator_gradient, generator_gradient     their norms
-        penalty                                 if there is one, as added
+        discriminator_loss, generator_loss
+        discriminator_at_equilibrium, generator_at_equilibrium  the losses there, if known
+        discriminator_gradient, generator_gradient              norms of the gradients
+        accuracy, or distance                                   E[r] − E[f] without a `boundary`
+        penalty                                                 as added, if there is one
     """
     loss = NonSaturating() if loss is None else loss
     whole("train", 1, discriminator_steps=discriminator_steps)
     names = ("discriminator_at_equilibrium", "generator_at_equilibrium")
-    at_equilibrium = {
-        n: v for n, v in zip(names, loss.at_equilibrium, strict=True) if v is not None
-    }
+    known = {n: v for n, v in zip(names, loss.at_equilibrium, strict=True) if v is not None}
     for step, batch in enumerate(batches, 1):
         x, labels = with_labels(batch)
         x = as_rows(x)
         if x.dtype.kind != "f":
             raise TypeError(f"train: expected floating point, got {x.dtype}; divide bytes by 255")
         labels = checked_labels("train", labels, model.classes, x)
-        turn = (
-            step % discriminator_steps == 0
-        )  # the generator's, after this step of the discriminator
-        with contextlib.nullcontext() if turn else no_grad():
+        updates_generator = step % discriminator_steps == 0
+        with contextlib.nullcontext() if updates_generator else no_grad():
             fake = model.generate(model.noise(len(x), rng=rng), labels)
 
         r, f = model.judge(x, labels), model.judge(fake.detach(), labels)
         discriminator_loss = total = loss.discriminator(r, f)
         if penalty is not None:
-            added = _of_packs(penalty, model, x, fake.detach(), labels, rng)
+            added = _penalty_of_packs(penalty, model, x, fake.detach(), labels, rng)
             total = discriminator_loss + added
         discriminator_grads = grad(total, discriminator_optimizer.params)
         discriminator_optimizer.step(discriminator_grads)
         if clip_at is not None:
             clip(discriminator_optimizer.params, clip_at)
-        if not turn:
+        if not updates_generator:
             continue
 
         generator_loss = loss.generator(model.judge(fake, labels))
@@ -157,8 +153,8 @@ def train(
         yield {
             "discriminator_loss": discriminator_loss,
             "generator_loss": generator_loss,
-            **at_equilibrium,
-            **_measured(loss.boundary, r.data, f.data),
+            **known,
+            **_separation(loss.boundary, r.data, f.data),
             "discriminator_gradient": _norm(discriminator_grads),
             "generator_gradient": _norm(generator_grads),
             **({} if penalty is None else {"penalty": added}),
@@ -166,16 +162,16 @@ def train(
 
 
 def clip(params: Iterable[Tensor], limit: float) -> None:
-    """w ← max(−c, min(w, c)) for every weight, so that D cannot be steep  (Arjovsky et al. 2017)"""
+    """w ← max(−c, min(w, c)) for every weight, to limit D's gradient  (Arjovsky et al. 2017)"""
     expect("clip", "> 0", limit=limit)
     for p in params:
         p.data = xp.clip(p.data, -float(limit), float(limit))
 
 
-def _of_packs(
+def _penalty_of_packs(
     penalty: Callable[..., Tensor], model: GAN, real: Tensor, fake: Tensor, labels: Any, rng: Rng
 ) -> Tensor:
-    """The penalty, where images that are judged at once are one row, with one gradient: a pack"""
+    """The penalty, with one gradient per pack of images, since D scores them together"""
 
     def discriminator(packs: Tensor) -> Tensor:
         return model.judge(packs.reshape(real.shape), labels)
@@ -184,12 +180,12 @@ def _of_packs(
     return penalty(discriminator, real.reshape(shape), fake.reshape(shape), rng=rng)
 
 
-def _measured(boundary: float | None, r: Array, f: Array) -> dict[str, Any]:
-    """How well the discriminator tells r from f."""
+def _separation(boundary: float | None, r: Array, f: Array) -> dict[str, Any]:
+    """D's accuracy, or E[r] − E[f] if the loss has no boundary."""
     if boundary is None:
         return {"distance": r.mean() - f.mean()}
-    right = xp.sign(r - boundary) - xp.sign(f - boundary)  # half right where it cannot say
-    return {"accuracy": 0.5 + right.mean() / 4}
+    correct = xp.sign(r - boundary) - xp.sign(f - boundary)  # a score on the boundary counts half
+    return {"accuracy": 0.5 + correct.mean() / 4}
 
 
 def _norm(grads: Iterable[Tensor]) -> Any:

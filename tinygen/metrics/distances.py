@@ -1,9 +1,8 @@
-"""Two clouds of points compared: features of n samples and of m real images, (n, d) and (m, d).
+"""Comparing two sets of points: features of n samples and of m real images, (n, d) and (m, d).
 
-FID asks whether both have the same mean and covariance. The others compare points with points; of
-the matrix of all pairs only some rows are in memory.
+FID compares means and covariances. The others compare all pairs of points, some rows at a time.
 
-Reading order: `fid`; `kid`; `precision_recall`; `energy_distance`; at the end what they share.
+Reading order: `fid`; `kid`; `precision_recall`; `energy_distance`; helpers.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from tinygen._types import Array, ArrayLike
 
 __all__ = ["Estimate", "energy_distance", "fid", "kid", "precision_recall"]
 
-ROWS = 500  # of the matrix of all pairs
+ROWS = 500  # of the matrix of all pairs, in memory at a time
 
 
 def fid(samples: ArrayLike, real: ArrayLike) -> float:
     """|μ − ν|² + Tr(Σ + T − 2 (Σ T)^½), the Fréchet distance of two Gaussians: 0 if they are equal
 
-    μ, Σ and ν, T are the means and covariances of both sets. (Heusel et al. 2017, eq. 6) Tr (Σ T)^½
-    is the sum of the singular values of Σ^½ T^½, which are real whatever Σ and T. Of two sets of n
-    points from one N(μ, I) it is not 0, but about d (d + 5) / 2n. So FIDs are compared at one n.
+    μ, Σ and ν, T are the two means and covariances. (Heusel et al. 2017, eq. 6) Tr (Σ T)^½ is the
+    sum of the singular values of Σ^½ T^½, which are always real. For two sets of n points from one
+    N(μ, I), FID is not 0 but about d (d + 5) / 2n. So compare FIDs only at equal n.
     """
     x, y = clouds("fid", 2, samples=samples, real=real)
     if min(len(x), len(y)) <= x.shape[1]:
-        raise ValueError(f"fid: expected > {x.shape[1]} rows of each, got {len(x)} and {len(y)}")
+        raise ValueError(f"fid: expected > {x.shape[1]} rows in each, got {len(x)} and {len(y)}")
     (mu, S), (nu, T) = _moments(x), _moments(y)
     singular = np.linalg.svd(_root(S) @ _root(T), compute_uv=False)
     traces = np.trace(S) + np.trace(T)
@@ -46,7 +45,7 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
 
 def _root(covariance: Array) -> Array:
-    """Σ^½ = V Λ^½ Vᵀ; eigenvalues that rounding has made negative are 0."""
+    """Σ^½ = V Λ^½ Vᵀ; eigenvalues that rounding made negative are set to 0."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
@@ -59,11 +58,11 @@ class Estimate(NamedTuple):
 
 
 def kid(samples: ArrayLike, real: ArrayLike) -> Estimate:
-    """E k(x, x′) + E k(y, y′) − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³; 0 in the mean if equal
+    """E k(x, x′) + E k(y, y′) − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³; mean 0 if equal
 
-    Without bias at any n, for no x meets itself, so that it may be negative. (Bińkowski et al.
-    2018) The error is the jackknife's, from what the value would be without each of the points: up
-    to √2 times too large where the distributions are equal. (Efron & Stein 1981)
+    Unbiased at any n, as no x is paired with itself, so it may be negative. (Bińkowski et al. 2018)
+    The standard error is a jackknife estimate, leaving out one point at a time: up to √2 times too
+    large if the distributions are equal. (Efron & Stein 1981)
     """
     x, y = clouds("kid", 3, samples=samples, real=real)
     n, m = len(x), len(y)
@@ -74,7 +73,7 @@ def kid(samples: ArrayLike, real: ArrayLike) -> Estimate:
     def value(A: Array, n: int, B: Array, m: int, C: Array) -> Array:
         return A / (n * (n - 1)) + B / (m * (m - 1)) - 2 * C / (n * m)
 
-    # without xᵢ its row and its column are gone
+    # leaving out xᵢ removes its row and its column
     without_x = value(A - 2 * xx, n - 1, B, m, C - xy)  # (n,)
     without_y = value(A, n, B - 2 * yy, m - 1, C - yx)  # (m,)
     variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
@@ -94,14 +93,14 @@ def _kernel_sums(x: Array, y: Array) -> Array:
 
 def _cubed(product: Array) -> Array:
     product += 1
-    return product * product * product  # a power of 3.0 takes ten times as long
+    return product * product * product  # ten times faster than product**3.0
 
 
 def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> tuple[float, float]:
-    """The share of samples that lie among the real, and of the real that lie among the samples
+    """The fraction of samples that lie among the real images, and of real images among the samples
 
-    A point lies among a cloud's if it is as near to one of them as that one's k-th neighbour in the
-    cloud. (Kynkäänniemi et al. 2019) Give as many samples as real images: both change with n.
+    A point lies among a set if it is as near to one of its points as that point's k-th nearest
+    neighbour. (Kynkäänniemi et al. 2019) Use equally many of both, as the values change with n.
     """
     whole("precision_recall", 1, k=k)
     x, y = clouds("precision_recall", k + 1, samples=samples, real=real)
@@ -109,10 +108,10 @@ def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> tuple[f
 
 
 def _among(points: Array, cloud: Array, k: int) -> Array:
-    # the nearest to a point of the cloud is itself, so that its k-th neighbour is number k from 0
-    reach = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _squares(cloud, cloud)])
-    reach += 1e-12 * (cloud.astype(np.float64) ** 2).sum(axis=1).max()  # rounding, of equal points
-    return np.concatenate([(d <= reach).any(axis=1) for d in _squares(points, cloud)])
+    # index 0 is the point itself, so index k is its k-th neighbour
+    radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _squares(cloud, cloud)])
+    radii += 1e-12 * (cloud.astype(np.float64) ** 2).sum(axis=1).max()  # for equal points, rounded
+    return np.concatenate([(d <= radii).any(axis=1) for d in _squares(points, cloud)])
 
 
 def _squares(x: Array, y: Array) -> Iterator[Array]:
@@ -129,12 +128,12 @@ def _squares(x: Array, y: Array) -> Iterator[Array]:
 def energy_distance(x: ArrayLike, y: ArrayLike) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖, of sets x (n, d) and y (m, d)
 
-    It is 0 only for equal distributions, else above. This estimate is without bias, for no point
-    meets itself, so that for equal ones it is as often below 0. It scales as the points do.
+    The distance is 0 for equal distributions and positive otherwise. This estimate is unbiased, as
+    no point is paired with itself, so it may be negative. It scales with the points.
     """
     x, y = clouds("energy_distance", 2, x=x, y=y)
     n, m = len(x), len(y)
-    within_x = _mean_distance(x, x) * n / (n - 1)  # without the n zeros of each to itself
+    within_x = _mean_distance(x, x) * n / (n - 1)  # excludes the n zeros ‖xᵢ − xᵢ‖
     within_y = _mean_distance(y, y) * m / (m - 1)
     return 2 * _mean_distance(x, y) - within_x - within_y
 
@@ -145,14 +144,14 @@ def _mean_distance(x: Array, y: Array) -> float:
     total = 0.0
     for part in rows(x):
         square = np.zeros((len(part), len(y)))
-        for d in range(y.shape[1]):  # of differences: a product would lose the digits of near ones
+        for d in range(y.shape[1]):  # x² + y² − 2xy would lose digits if x ≈ y
             square += (part[:, d, None] - y[:, d]) ** 2
         total += float(np.sqrt(square).sum())
     return total / (len(x) * len(y))
 
 
 def clouds(owner: str, least: int, **sets: ArrayLike) -> list[Array]:
-    """Each set on the host, checked: (n, d) with n ≥ `least`, of one d"""
+    """Each set on the host, checked: finite, (n, d) with n ≥ `least` and the same d"""
     arrays = [host(x) for x in sets.values()]
     for name, x in zip(sets, arrays, strict=True):
         if x.ndim != 2 or len(x) < least or x.dtype.kind not in "fiu" or not np.isfinite(x).all():
@@ -160,7 +159,7 @@ def clouds(owner: str, least: int, **sets: ArrayLike) -> list[Array]:
             raise ValueError(f"{owner}: expected finite `{name}` (n ≥ {least}, d), got {kind}")
         if x.shape[1] != arrays[0].shape[1]:
             d = arrays[0].shape[1]
-            raise ValueError(f"{owner}: expected rows of {d}, `{name}` is {x.shape}")
+            raise ValueError(f"{owner}: expected `{name}` (n, {d}), got {x.shape}")
     return arrays
 
 

@@ -1,14 +1,13 @@
-"""How good samples are, as numbers: how like real images, how various, how even over classes.
+"""Scores of samples: similarity to real images, variety, and balance of the classes.
 
-    classify = classifier.pretrained("mnist")
-    scores = evaluate(classify.predict(samples), classify.predict(real), rng=np.random.default_rng(0))
+    network = classifier.pretrained("mnist")
+    scores = evaluate(network.predict(samples), network.predict(real), rng=np.random.default_rng(0))
     print(table({"mine": scores}))
 
-No number alone says whether it is good: with more samples from the same model FID falls, and recall
-grows. So each comes with its *baseline*, the score of as many real images in the samples' place, and
-with an interval, how far it may be off by chance.
+A score means little alone: with more samples from the same model, FID falls and recall rises. So
+each comes with a *baseline*, the score of equally many real images, and a confidence interval.
 
-Notation: n samples, K classes. Reading order: counts by class or mode; `evaluate`, all at once.
+Notation: n samples, K classes. Reading order: scores of classes and modes; `evaluate`; `table`.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows
 __all__ = ["Balance", "Modes", "Score", "balance", "bits_per_dimension", "evaluate"]
 __all__ += ["inception_score", "modes", "table"]
 
-PAIRWISE = 5000  # images of a kind that `evaluate` compares pair by pair, at most
-TAILS = (0.5 - 0.95 / 2, 0.5 + 0.95 / 2)  # between these quantiles is an interval
-BOUNDS = {"FID": (0.0, math.inf), "KID": (-math.inf, math.inf)}  # of others 1, K
+PAIRWISE = 5000  # limit of images per set for KID, precision and recall in `evaluate`
+TAILS = (0.5 - 0.95 / 2, 0.5 + 0.95 / 2)  # the quantiles at the ends of an interval
+BOUNDS = {"FID": (0.0, math.inf), "KID": (-math.inf, math.inf)}  # of other scores: 1, K
 BOUNDS |= {"precision": (0.0, 1.0), "recall": (0.0, 1.0)}
 
 
 def inception_score(probabilities: ArrayLike) -> float:
-    """exp E KL(p(y|x) ‖ p(y)), from 1 to K: how sure the classes are, and how various
+    """exp E KL(p(y|x) ‖ p(y)), from 1 to K: high for confident and varied predictions
 
-    `probabilities` (n, K) are a classifier's; p(y) is their mean. (Salimans et al. 2016) That the
-    images look real it does not see.
+    `probabilities` (n, K) are a classifier's; p(y) is their mean. (Salimans et al. 2016) It does
+    not measure whether images look real.
     """
     (p,) = clouds("inception_score", 1, probabilities=probabilities)
     p, sums = p.astype(np.float64), p.sum(axis=1, keepdims=True, dtype=np.float64)
     if p.min() < 0 or abs(sums - 1).max() > 1e-3:
-        raise ValueError("inception_score: expected rows of `probabilities` ≥ 0 whose sum is 1")
+        raise ValueError("inception_score: expected `probabilities` ≥ 0 whose rows sum to 1")
     p = p / sums
     marginal = p.mean(axis=0)
     ratio = np.divide(p, marginal, out=np.ones_like(p), where=p > 0)  # 0 log 0 = 0
@@ -51,7 +50,7 @@ def inception_score(probabilities: ArrayLike) -> float:
 
 
 class Balance(NamedTuple):
-    """`counts` (K,), how many are `present`, and the `effective` number: exp of the entropy"""
+    """`counts` (K,), the number of classes `present`, the `effective` number: exp of the entropy"""
 
     counts: Array
     present: int
@@ -61,7 +60,7 @@ class Balance(NamedTuple):
 def balance(labels: ArrayLike, classes: int) -> Balance:
     """How many of the labels (n,) are of each class from 0 to `classes` − 1
 
-    Of stacked MNIST, whose channels are digits a, b and c, 100 a + 10 b + c is a label.
+    For stacked MNIST, whose channels are digits a, b and c, the label is 100 a + 10 b + c.
     """
     whole("balance", 1, classes=classes)
     y = host(labels)
@@ -69,12 +68,12 @@ def balance(labels: ArrayLike, classes: int) -> Balance:
     if not fits:
         raise ValueError(f"balance: expected `labels` (n,), ints from 0 to {classes - 1}, got {y}")
     counts = np.bincount(y, minlength=classes)
-    share = counts[counts > 0] / y.size
-    return Balance(counts, len(share), float(np.exp(-(share * np.log(share)).sum())))
+    p = counts[counts > 0] / y.size
+    return Balance(counts, len(p), float(np.exp(-(p * np.log(p)).sum())))
 
 
 class Modes(NamedTuple):
-    """How many modes are `captured`; the share of samples of `high_quality`; their `counts` (K,)"""
+    """The number of modes `captured`, the fraction of `high_quality` samples, `counts` per mode"""
 
     captured: int
     high_quality: float
@@ -82,7 +81,7 @@ class Modes(NamedTuple):
 
 
 def modes(points: ArrayLike, means: ArrayLike, std: float, *, within: float = 3.0) -> Modes:
-    """Which modes of a mixture of Gaussians, at `means` (K, d), samples (n, d) have found
+    """Which modes of a Gaussian mixture with `means` (K, d) the samples `points` (n, d) cover
 
     A sample is of high quality if it is within 3 std of the nearest mode; a mode is captured if it
     has one such sample. (Lin et al. 2018, section 4.1)
@@ -96,7 +95,7 @@ def modes(points: ArrayLike, means: ArrayLike, std: float, *, within: float = 3.
 
 
 class Score(NamedTuple):
-    """A `value`, what it is for real images, `baseline`, and its 95 % interval from `low` to `high`"""
+    """A `value`, its 95 % interval from `low` to `high`, and the `baseline` of real images"""
 
     value: float
     low: float
@@ -109,41 +108,40 @@ def evaluate(
 ) -> dict[str, Score]:
     """FID, KID, inception score, precision, recall and the effective number of classes of n samples
 
-    `real` are 2n images or more. At random, n of them take the samples' place for the baselines, and
-    the others are what both are compared with: for KID, precision and recall as many as there are
-    samples, and at most 5000 of either.
+    `real` must have at least 2n images. A random n of them replace the samples for the baselines,
+    and the rest serves as the reference for both. KID, precision and recall use only n images of
+    the reference, and at most 5000 of each set.
 
-    Intervals are the spread of `times` bootstrap samples; KID's is ±1.96 standard errors. For
-    precision and recall it is redrawn which points lie among the others, but not how far those
-    reach: these intervals are too narrow, by a quarter or so.
+    Intervals are the spread of `times` bootstrap samples; KID's is ±1.96 standard errors. Those of
+    precision and recall are about a quarter too narrow: the radii around points are not resampled.
     """
     whole("evaluate", 2, times=times)
     n, m = len(samples.features), len(real.features)
     if m < 2 * n:
-        raise ValueError(f"evaluate: expected 2 n real images or more, for n = {n}, got {m}")
+        raise ValueError(f"evaluate: expected at least 2 n real images, n = {n}, got {m}")
     order = generator("evaluate", rng).permutation(m)
     stand_in, reference = (Predictions(*(a[i] for a in real)) for i in (order[:n], order[n:]))
     baselines, _ = _values(stand_in, reference)
     values, kid_error = _values(samples, reference)
 
-    # the bootstrap, whose samples are biased as smaller sets are: only their spread is taken
+    # bootstrap samples have the bias of smaller sets, so use only their spread
     x, y, p = samples.features, reference.features, samples.probabilities
     labels, K, few = samples.labels, p.shape[1], min(n, PAIRWISE)
-    redrawn: dict[str, list[float]] = {name: [] for name in values}
+    resampled: dict[str, list[float]] = {name: [] for name in values}
     for _ in range(times):
         i, j = rng.integers(n, size=n), rng.integers(m - n, size=m - n)
-        redrawn["FID"].append(fid(x[i], y[j]))
-        redrawn["inception score"].append(inception_score(p[i]))
-        redrawn["classes"].append(balance(labels[i], K).effective)
+        resampled["FID"].append(fid(x[i], y[j]))
+        resampled["inception score"].append(inception_score(p[i]))
+        resampled["classes"].append(balance(labels[i], K).effective)
         for name in ("precision", "recall"):
-            redrawn[name].append(rng.binomial(few, values[name]) / few)
+            resampled[name].append(rng.binomial(few, values[name]) / few)
     scores = {}
     for name, value in values.items():
         least, most = BOUNDS.get(name, (1.0, K))
         if name == "KID":
             low, high = -1.96 * kid_error, 1.96 * kid_error
         else:
-            spread = np.asarray(redrawn[name]) - np.mean(redrawn[name])
+            spread = np.asarray(resampled[name]) - np.mean(resampled[name])
             low, high = np.quantile(spread, TAILS).tolist()
         low, high = max(least, value + low), min(most, value + high)
         scores[name] = Score(value, min(value, low), max(value, high), baselines[name])
@@ -167,7 +165,7 @@ def _values(samples: Predictions, real: Predictions) -> tuple[dict[str, float], 
 
 
 def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
-    """The scores of runs as text: for each its values, their intervals, and the baselines below"""
+    """The scores of runs as text: for each run its values, their intervals, and the baselines"""
     names = list(dict.fromkeys(name for scores in runs.values() for name in scores))
     lines: dict[str, Callable[[Score], str]] = {
         "": lambda s: _short(s.value),
@@ -187,15 +185,15 @@ def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits that count, and no exponent for a large number."""
+    """Three significant digits, without an exponent for large numbers."""
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def bits_per_dimension(nats: Any, dimensions: int, levels: int = 1) -> Any:
-    """−log p(x) of an image in nats, as bits for each of its numbers
+    """−log p(x) of an image in nats, converted to bits per dimension
 
-    If the density is of grey values that were scaled from `levels` levels, 256 say, to [0, 1],
-    log₂ `levels` makes it that of the levels' numbers, which is comparable.
+    If p is the density of grey values scaled from `levels` levels, such as 256, to [0, 1], adding
+    log₂ `levels` gives the value for the unscaled levels, as papers report it.
     """
     whole("bits_per_dimension", 1, dimensions=dimensions, levels=levels)
     return np.asarray(nats) / (dimensions * math.log(2)) + math.log2(levels)

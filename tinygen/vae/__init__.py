@@ -1,4 +1,4 @@
-"""Variational autoencoders. Reading order: bounds.py, model.py; vq.py, which has a codebook."""
+"""Variational autoencoders. Reading order: bounds.py, model.py, vq.py (vector quantisation)."""
 
 from tinygen.vae import vq as vq
 from tinygen.vae.bounds import *

@@ -1,16 +1,16 @@
-r"""Variational autoencoders: a model of images with hidden causes, and a bound to train it by.
+r"""Variational autoencoders: latent-variable models of images, trained by a bound on log p(x).
 
-An image x is thought to arise from a hidden z ~ N(0, I) by p(x|z), whose parameters a *decoder*
-network computes from z. Then p(x) = ∫ p(x|z) p(z) dz can't be computed, but a bound can, with any
-q(z|x), here a Gaussian N(μ, diag σ²) whose parameters an *encoder* network computes from x:
+The model generates x from a latent z ~ N(0, I) by p(x|z), whose parameters a *decoder* network
+computes from z. The integral p(x) = ∫ p(x|z) p(z) dz is intractable, but any q(z|x) gives a lower
+bound. Here q is a Gaussian N(μ, diag σ²) whose parameters an *encoder* network computes from x:
 
     log p(x) ≥ E_q[log p(x|z)] − KL(q(z|x) ‖ p(z))                                        the ELBO
 
-Train both networks to raise it. (Kingma and Welling 2014; Rezende et al. 2014)
+Both networks are trained to raise the bound. (Kingma and Welling 2014; Rezende et al. 2014)
 
-Notation: N images x, D latent units, k draws of z; mu and log_var are μ and log σ² (N, D). Terms
-are sums over pixels and units, and means over images only, or it would be no bound: nats per image.
-Reading order: the terms, to `Gaussian`; the bounds, `elbo` and `iwae`; `train`.
+Notation: N images x, D latent units, k samples of z; mu and log_var are μ and log σ² (N, D). Terms
+are sums over pixels and units but means over images, in nats per image; averaging over pixels too
+would break the bound. Reading order: the terms, to `Gaussian`; `elbo` and `iwae`; `train`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ __all__ = [
 
 
 def reparameterise(mu: ArrayLike, log_var: ArrayLike, eps: ArrayLike) -> Tensor:
-    """z = μ + σ ⊙ ε with ε ~ N(0, I): a draw from N(μ, σ²) through which gradients flow (eq. 10)"""
+    """z = μ + σ ⊙ ε with ε ~ N(0, I): a differentiable sample of N(μ, σ²) (eq. 10)"""
     mu, log_var, eps = _units("reparameterise", mu, log_var, eps)
     z = mu + exp(0.5 * log_var) * eps
-    if z.shape != eps.shape:  # units or rows would share a draw
+    if z.shape != eps.shape:  # broadcasting would share noise
         raise ValueError(f"reparameterise: expected `eps` of shape {z.shape}, got {eps.shape}")
     return z
 
@@ -69,23 +69,22 @@ def log_normal(z: ArrayLike, mu: ArrayLike = 0.0, log_var: ArrayLike = 0.0) -> T
 
 
 def _units(owner: str, *xs: ArrayLike) -> list[Tensor]:
-    """As Tensors with as many units, on the last axis, in each: (N, 1) would broadcast to (N, D)"""
+    """As Tensors of equally many units, on the last axis: (N, 1) would broadcast to (N, D)"""
     tensors = as_alike(owner, *xs)
     shapes = [x.shape for x in tensors]
-    if len({shape[-1:] for shape in shapes} - {()}) > 1:  # a scalar may
-        raise ValueError(f"{owner}: expected as many units in each, got {shapes}")
+    if len({shape[-1:] for shape in shapes} - {()}) > 1:  # scalars may broadcast
+        raise ValueError(f"{owner}: expected equal last axes, got shapes {shapes}")
     return tensors
 
 
 class Bernoulli:
-    """p(x|z): pixel by pixel, white with probability σ(l). The decoder's output l is a logit.
+    """p(x|z): independent pixels, white with probability σ(l). The decoder's output l is a logit.
 
-    Of grey values from 0 to 1 it gives the expected log-probability of black-and-white images
-    drawn with them as probabilities.
+    For grey values x in [0, 1], `log_prob` is its mean over random binarisations, P(white) = x.
     """
 
     def log_prob(self, x: ArrayLike, decoded: Tensor) -> Tensor:
-        """log p(x|z) = Σ x log σ(l) + (1 − x) log σ(−l) = Σ x l − log(1 + eˡ): of each image"""
+        """log p(x|z) = Σ x log σ(l) + (1 − x) log σ(−l) = Σ x l − log(1 + eˡ) for each image"""
         x, l = _pixels(x, decoded)
         return (x * l - softplus(l)).sum(axis=1)
 
@@ -94,10 +93,10 @@ class Bernoulli:
 
 
 class Gaussian(Module):
-    """p(x|z): pixel by pixel N(x; m, σ²). The decoder's output is m; σ is given, or learned
+    """p(x|z): independent pixels N(x; m, σ²). The decoder's output is m; σ is fixed or learned
 
-    One σ for all pixels. A learned one, which starts from `sigma`, ends at the root mean square
-    error of the reconstruction, and so balances the two terms of the bound (Rybkin et al. 2021).
+    All pixels share one σ. If learned, it starts at `sigma` and converges to the RMS error of the
+    reconstruction, which balances the two terms of the bound (Rybkin et al. 2021).
     """
 
     def __init__(self, sigma: float = 1.0, *, learned: bool = False) -> None:
@@ -105,7 +104,7 @@ class Gaussian(Module):
         self.log_var = Tensor(np.float32(2 * math.log(sigma)), requires_grad=learned)
 
     def log_prob(self, x: ArrayLike, decoded: Tensor) -> Tensor:
-        """log p(x|z) = −½ Σ (log 2π + log σ² + (x − m)² / σ²): of each image"""
+        """log p(x|z) = −½ Σ (log 2π + log σ² + (x − m)² / σ²) for each image"""
         x, m = _pixels(x, decoded)
         return log_normal(x, m, self.log_var)
 
@@ -114,7 +113,7 @@ class Gaussian(Module):
 
 
 def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
-    """Both as (N, pixels). Bytes, or (1, 784) beside (1, 28, 28, 1), would give a loss too."""
+    """Both as (N, pixels), checked: bytes or broadcasting would give a wrong loss silently."""
     (images, _), dtype = as_alike("VAE", x, decoded), as_tensor(x).dtype
     if dtype.kind in "iu" or images.shape != decoded.shape:
         raise ValueError(f"VAE: expected float images {decoded.shape}, got {dtype} {images.shape}")
@@ -122,14 +121,14 @@ def _pixels(x: ArrayLike, decoded: Tensor) -> list[Tensor]:
 
 
 class Bound(NamedTuple):
-    """`loss`, to be minimised, and its parts, as means over the images in nats."""
+    """The `loss` to minimise and its parts: means over the images, in nats."""
 
     loss: Tensor
     reconstruction: Tensor  # −E_q[log p(x|z)]
     kl: Tensor  # KL(q(z|x) ‖ p(z))
 
 
-Loss: TypeAlias = Callable[..., Bound]  # of (model, x, labels, rng=rng), as `elbo` is
+Loss: TypeAlias = Callable[..., Bound]  # called like `elbo`: (model, x, labels, rng=rng)
 
 
 def elbo(
@@ -137,9 +136,9 @@ def elbo(
 ) -> Bound:
     """−ELBO = −E_q[log p(x|z)] + β KL(q(z|x) ‖ p(z)), with one z ~ q for each x (eq. 7)
 
-    β above 1 buys a simpler code with blurred images (Higgins et al. 2017). With `free_bits` λ a
-    unit's mean KL costs nothing below λ nats, max(λ, KL_d), so that it pays to keep it alive
-    (Kingma et al. 2016, eq. 15). Either way `kl` is the true one.
+    β > 1 gives a simpler code but blurrier images (Higgins et al. 2017). `free_bits` λ counts each
+    unit's mean KL as max(λ, KL_d): using a unit is free up to λ nats, which keeps it from being
+    ignored (Kingma et al. 2016, eq. 15). `kl` is always the true KL.
     """
     expect("elbo", "≥ 0", beta=beta, free_bits=free_bits)
     mu, log_var = model.encode(x, labels)
@@ -147,15 +146,15 @@ def elbo(
     reconstruction = -model.likelihood.log_prob(x, model.decode(z, labels)).mean()
     unit = gaussian_kl(mu, log_var).mean(axis=0)  # (D,)
     kl = unit.sum()
-    paid = maximum(unit, free_bits).sum() if free_bits else kl
-    return Bound(reconstruction + beta * paid, reconstruction, kl)
+    penalty = maximum(unit, free_bits).sum() if free_bits else kl
+    return Bound(reconstruction + beta * penalty, reconstruction, kl)
 
 
 def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Rng) -> Bound:
-    """−L_k = −E[log 1/k Σ wᵢ], a bound that rises to log p(x) with k; k = 1 is the ELBO
+    """−L_k = −E[log 1/k Σ wᵢ]: the bound L_k rises to log p(x) with k, and L_1 is the ELBO
 
-    (Burda et al. 2016, eq. 8.) Its gradient is Σ w̃ᵢ ∇log wᵢ with w̃ = w / Σ w (eq. 14), which is
-    what logsumexp's vjp, a softmax, gives without further ado. It is not the mean of k ELBOs.
+    (Burda et al. 2016, eq. 8.) The gradient of L_k is Σ w̃ᵢ ∇log wᵢ with w̃ = w / Σ w (eq. 14), as
+    the vjp of logsumexp is a softmax. L_k is not the mean of k ELBOs.
     """
     log_w, given_z, kl = log_weights(model, x, labels, k=k, rng=rng)
     loss = math.log(k) - logsumexp(log_w, axis=0).mean()
@@ -165,10 +164,10 @@ def iwae(model: VAE, x: Any, labels: Any = None, *, k: int, rng: Rng) -> Bound:
 def log_weights(
     model: VAE, x: Any, labels: Any = None, *, k: int, rng: Rng
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """log w = log p(x|z) + log p(z) − log q(z|x) for k draws of z for each image: (k, N)
+    """log w = log p(x|z) + log p(z) − log q(z|x) for k samples of z per image: (k, N)
 
-    E_q[w] = p(x), and the closer q is to p(z|x) the more alike are the weights. With them come
-    log p(x|z), (k, N), and the KL of each unit, (N, D).
+    E_q[w] = p(x), and the closer q is to p(z|x), the less w varies. Also returns log p(x|z),
+    (k, N), and the KL of each unit, (N, D).
     """
     whole("log_weights", 1, k=k)
     x = as_rows(x)
@@ -188,10 +187,10 @@ def _noise(rng: Rng, shape: Shape, dtype: np.dtype[Any]) -> Array:
 def train(
     model: VAE, batches: Iterable[Any], optimizer: Optimizer, *, rng: Rng, bound: Loss = elbo
 ) -> Iterator[dict[str, Tensor]]:
-    """Algorithm 1: a batch, noise, the bound, its gradient, a step; yields the bound's terms.
+    """Algorithm 1: one gradient step on the bound per batch; yields the bound's terms.
 
-    Another objective is another `bound`: `partial(elbo, beta=4)`, `partial(iwae, k=5)`. A batch is
-    of images, or of images and labels, which a model that is not conditional does not look at.
+    For another objective pass another `bound`: `partial(elbo, beta=4)`, `partial(iwae, k=5)`.
+    Batches are images, or (images, labels); an unconditional model ignores the labels.
     """
     for batch in batches:
         terms = bound(model, *with_labels(batch), rng=rng)

@@ -1,4 +1,4 @@
-"""A variational autoencoder, encoder and decoder, and what is measured of a trained one."""
+"""The variational autoencoder, and its evaluation: the bound, log p(x), the KL of each unit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["VAE", "evaluate", "log_likelihood", "unit_kl"]
 
 
 class VAE(Module):
-    """An encoder x ↦ (μ, log σ²), of 2 D outputs, a decoder z ↦ p(x|z), and what p(x|z) is.
+    """An encoder x ↦ (μ, log σ²) with 2 D outputs, a decoder of z, and a likelihood p(x|z).
 
     With `classes` the model is conditional (Sohn et al. 2015): both networks also see the label,
     an int from 0 to classes − 1. The encoder is called with (x, one_hot), the decoder with z and
-    the one-hot label side by side, (N, D + classes). A model without classes ignores the labels of
-    images. The methods that return arrays compute in evaluation mode, and change nothing in it.
+    the one-hot label concatenated, (N, D + classes). Without classes, labels of images are ignored.
+    The methods that return arrays use evaluation mode and leave the model unchanged.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class VAE(Module):
         x, D = as_rows(x), self.latent
         h = as_tensor(self.encoder(x, *self._one_hot(labels, x)))
         if h.shape != (len(x), 2 * D):
-            raise ValueError(f"VAE: expected the encoder to give (N, {2 * D}), got {h.shape}")
+            raise ValueError(f"VAE: expected the encoder to return (N, {2 * D}), got {h.shape}")
         return h[:, :D], h[:, D:]
 
     def decode(self, z: Array | Tensor, labels: Any = None) -> Tensor:
-        """The parameters of p(x|z): logits, or means."""
+        """The parameters of p(x|z): logits or means."""
         z = as_rows(z)
         if self.classes:
             z = concat([z, *self._one_hot(labels, z)], axis=1)
@@ -56,18 +56,18 @@ class VAE(Module):
     def generate(self, z: Array | Tensor, labels: Any = None) -> Array:
         """The mean image of p(x|z) for each z."""
         if labels is not None and not self.classes:
-            raise ValueError("VAE: expected no `labels`, for the model is not conditional")
+            raise ValueError("VAE: expected no `labels`: the model is not conditional")
         mean = self.likelihood.mean
         with evaluating(self):
             return np.concatenate([host(mean(self.decode(*b))) for b in parts(self, z, labels)])
 
     def sample(self, n: int, labels: Any = None, *, rng: Rng) -> Array:
-        """n new images: z ~ N(0, I), and the mean of p(x|z)."""
+        """n new images: the mean of p(x|z) for z ~ N(0, I)."""
         z = generator("sample", rng).standard_normal((n, self.latent), np.float32)
         return self.generate(z.astype(dtype_of(self)), labels)
 
     def means(self, x: Array, labels: Any = None) -> Array:
-        """μ of q(z|x), where each image lies in the latent space: (N, D)"""
+        """μ of q(z|x), the position of each image in the latent space: (N, D)"""
         with evaluating(self):
             return np.concatenate([host(self.encode(*b)[0]) for b in parts(self, x, labels)])
 
@@ -76,14 +76,14 @@ class VAE(Module):
         return self.generate(self.means(x, labels), labels if self.classes else None)
 
     def interpolate(self, x0: Array, x1: Array, steps: int, labels: Any = None) -> Array:
-        """Images on the way from each of x0 to its partner in x1, of one label: (N, steps, …)"""
+        """Latent interpolation from each x0 to its x1, of the same label: (N, steps, …)"""
         a, b = self.means(x0, labels), self.means(x1, labels)
         labels = labels if self.classes else None
         times = np.linspace(0, 1, steps).tolist()
         return np.stack([self.generate((1 - t) * a + t * b, labels) for t in times], axis=1)
 
     def _one_hot(self, labels: Any, rows: Array | Tensor) -> list[Tensor]:
-        """Of a conditional model, the labels as one-hot rows; of another, nothing."""
+        """The labels as one-hot rows if the model is conditional, otherwise nothing."""
         labels = checked_labels("VAE", labels, self.classes, rows)
         return [one_hot(labels, self.classes, rows.dtype)] if self.classes else []
 
@@ -91,7 +91,7 @@ class VAE(Module):
 def evaluate(
     model: VAE, images: Array, labels: Any = None, *, rng: Rng, bound: Loss = elbo, size: int = 500
 ) -> dict[str, float]:
-    """The terms of the bound, as means over all images, `size` of them at a time."""
+    """The terms of the bound, averaged over all images, `size` of them at a time."""
     total: dict[str, float] = {}
     with evaluating(model):
         for x, y in parts(model, images, labels, size):
@@ -105,7 +105,7 @@ def log_likelihood(
 ) -> Array:
     """log p(x) ≈ log 1/k Σ wᵢ of each image, in nats, by importance sampling from q
 
-    In expectation it is the bound L_k, below log p(x). At most `size` draws are made at a time.
+    In expectation it is L_k, a lower bound on log p(x). At most `size` z are decoded at a time.
     """
     whole("log_likelihood", 1, k=k, size=size)
     most, estimates = min(k, size), []
@@ -120,7 +120,7 @@ def log_likelihood(
 
 
 def unit_kl(model: VAE, images: Array, labels: Any = None, *, size: int = 500) -> Array:
-    """The mean KL of each latent unit, (D,) in nats: near 0 is a unit that says nothing of x."""
+    """The mean KL of each latent unit, (D,) in nats: near 0 if z_d says nothing about x."""
     total = np.zeros(model.latent)
     with evaluating(model):
         for x, y in parts(model, images, labels, size):

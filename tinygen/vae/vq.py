@@ -1,12 +1,12 @@
-"""Vector-quantised autoencoders: what is between encoder and decoder is a choice from a list.
+"""Vector-quantised autoencoders: autoencoders with a discrete latent code.
 
-The encoder gives a vector at each place of a small image, (N, h, w, D); each is replaced by the
-nearest of K vectors, the *codebook*. So an image becomes h × w numbers. (van den Oord et al. 2017)
+The encoder outputs a small grid of vectors, (N, h, w, D). Each is replaced by the nearest of K
+vectors, the *codebook*, so that an image becomes h × w ints. (van den Oord et al. 2017)
 
-A choice has no gradient. Instead the encoder gets the decoder's as if nothing had been replaced
-("straight through"), and codes and the vectors that chose them are drawn towards each other.
+The choice has no gradient, so the encoder receives the decoder's gradient unchanged
+("straight-through"). Two losses pull each code and the vectors that chose it towards each other.
 
-Notation: z_e and z_q are the vectors before and after, e the codebook (K, D), sg[·] is `detach`.
+Notation: vectors z_e before and z_q after quantisation, the codebook e (K, D), sg[·] is `detach`.
 Reading order: `VectorQuantiser`; `VQVAE`; `vq_loss`.
 """
 
@@ -26,23 +26,23 @@ from tinygen.vae.bounds import Bernoulli
 
 __all__ = ["VQVAE", "Quantised", "VQLoss", "VectorQuantiser", "vq_loss"]
 
-SCARCE = 1e-5  # vectors a step
+SCARCE = 1e-5  # vectors per step
 
 
 class Quantised(NamedTuple):
-    """z_q, e_k for each vector, the number k of each, and the two losses that move e and z_e."""
+    """The quantised vectors z_q = e_k, their codes k, and the two losses that move e and z_e."""
 
-    z: Tensor  # z_q, through which gradients pass straight to z_e
-    codes: Array  # which code each vector chose, (N, h, w)
-    codebook: Tensor  # ‖sg[z_e] − e‖², summed over an image, the mean over images
+    z: Tensor  # z_q, whose gradient passes unchanged to z_e
+    codes: Array  # k for each vector, (N, h, w)
+    codebook: Tensor  # ‖sg[z_e] − e‖², summed over an image, averaged over images
     commitment: Tensor  # ‖z_e − sg[e]‖², likewise
 
 
 class VectorQuantiser(Module):
     """z_q = e_k with k = argmin ‖z_e − e_k‖ (eq. 1 and 2), for vectors on the last axis
 
-    The codebook learns by its loss; or with `decay` γ it is no parameter, but a running mean of the
-    vectors that chose each code (appendix A.1): k-means, a batch at a time.
+    The codebook is trained by its loss. With `decay` γ it is not a parameter; each code is then a
+    running mean of the vectors that chose it (appendix A.1), as in minibatch k-means.
     """
 
     def __init__(self, codes: int, features: int, *, rng: Rng, decay: float | None = None) -> None:
@@ -50,8 +50,8 @@ class VectorQuantiser(Module):
         expect("VectorQuantiser", "in (0, 1)", decay=0.99 if decay is None else decay)
         e = generator("VectorQuantiser", rng).standard_normal((codes, features), np.float32)
         self.e, self.decay = Tensor(e, requires_grad=decay is None), decay
-        # running means over the steps, of each code: how many vectors chose it, and their sum; at
-        # first as if a vector where the code is had chosen it, of which γᵗ is left after t steps
+        # running means, for each code, of the count and the sum of the vectors that chose it; they
+        # start as if one vector, equal to the code, had chosen it: after t steps its weight is γᵗ
         self.chosen, self.total = xp.ones(codes, "f4"), xp.array(self.e.data)
         self.left = xp.ones(1, "f4")  # γᵗ
 
@@ -78,13 +78,13 @@ class VectorQuantiser(Module):
         self.chosen = decay * self.chosen + (1 - decay) * one_hot.sum(axis=0)
         if self.decay is not None:
             self.total = decay * self.total + (1 - decay) * product(one_hot.T, _rows(z))
-            n = self.chosen[:, None]  # so few that m / N is lost to rounding: it stays
+            n = self.chosen[:, None]  # for scarce codes rounding would spoil m / N: keep e
             self.e.data = xp.where(n > SCARCE, self.total / xp.maximum(n, SCARCE), self.e.data)
 
     def restart(self, z: ArrayLike, *, rng: Rng, below: float = 0.03) -> int:
-        """Move each code that fewer than `below` vectors a step chose onto one of z, at random
+        """Move each code that fewer than `below` vectors per step chose to a random vector of z
 
-        Returns how many moved: codes that nobody chooses learn nothing, so nobody ever will.
+        Unused codes are never updated, so they would stay unused. Returns the number moved.
         """
         chosen, left = host(self.chosen), float(host(self.left)[0])
         used = (chosen - left) / (1 - left) if left < 1 else chosen
@@ -102,7 +102,7 @@ def _rows(z: Array) -> Array:
 
 
 def _squares(d: Tensor) -> Tensor:
-    """Σ d² of each image, and the mean over images"""
+    """Σ d² over each image, averaged over images"""
     return (d * d).sum() / d.shape[0]
 
 
@@ -118,14 +118,14 @@ class VQVAE(Module):
         self.likelihood = likelihood or Bernoulli()
 
     def codes(self, x: ArrayLike) -> Array:
-        """The image as numbers from 0 to K − 1: (N, h, w)"""
+        """The images as codes from 0 to K − 1: (N, h, w)"""
         with evaluating(self):
             return self.quantiser.nearest(self.encoder(x))
 
     def images(self, codes: ArrayLike) -> Array:
         """The mean images of these codes."""
         k, K = as_rows(codes).data, len(self.quantiser.e)
-        if k.size and not 0 <= k.min() <= k.max() < K:  # below 0 would count from the end
+        if k.size and not 0 <= k.min() <= k.max() < K:  # −1 would index the last code
             raise IndexError(f"VQVAE: expected 0 ≤ code < {K}, got {k.min()} to {k.max()}")
         with evaluating(self):
             return host(self.likelihood.mean(self.decoder(self.quantiser.e[k])))
@@ -134,7 +134,7 @@ class VQVAE(Module):
 class VQLoss(NamedTuple):
     """`loss` = `reconstruction` + `codebook` + β `commitment`, in nats per image.
 
-    `perplexity`, e to the entropy of the choice, is the effective number of codes in this batch.
+    `perplexity`, exp of the codes' entropy, is the effective number of codes in the batch.
     """
 
     loss: Tensor
@@ -149,8 +149,8 @@ def vq_loss(
 ) -> VQLoss:
     """−log p(x|z_q) + ‖sg[z_e] − e‖² + β ‖z_e − sg[e]‖² (eq. 3), for `train` as its `bound`
 
-    `rng` is not used. The KL to a uniform choice is a constant, h w log K, and left out, as is the
-    codebook's term if that is a running mean.
+    `rng` is not used. The KL to a uniform prior is constant, h w log K, and omitted. So is the
+    codebook's term if the codebook is a running mean.
     """
     expect("vq_loss", "≥ 0", beta=beta)
     z, codes, codebook, commitment = model.quantiser(model.encoder(x))
