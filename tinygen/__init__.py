@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from tinygen import autograd
+from tinygen._names import missing
 from tinygen.autograd import *
 from tinygen.testing import GradientError, Report, gradcheck
 
@@ -36,7 +37,7 @@ if not TYPE_CHECKING:  # type checkers follow the star imports and the imports a
         """Import `tinygen.vae` or another package on first use."""
         if name in PACKAGES:
             return importlib.import_module(f"tinygen.{name}")
-        raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
+        raise missing("tinygen", name)
 
 
 def __dir__() -> list[str]:

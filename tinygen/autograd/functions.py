@@ -19,9 +19,10 @@ from tinygen.autograd.parallel import fused
 from tinygen.autograd.shaping import broadcast_to, reshape
 from tinygen.autograd.tensor import Axis, Tensor, as_float, as_tensor, meet, record
 
-__all__ = ["abs", "clip", "cos", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log"]
-__all__ += ["log1p", "log_softmax", "logsumexp", "max", "maximum", "mean", "min", "minimum", "relu"]
-__all__ += ["sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "sum", "tanh", "var", "where"]
+__all__ = ["abs", "clip", "cos", "cross_entropy", "elu", "erf", "exp", "expm1", "gelu"]
+__all__ += ["leaky_relu", "log", "log1p", "log_softmax", "logsumexp", "max", "maximum", "mean"]
+__all__ += ["min", "minimum", "relu", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt"]
+__all__ += ["std", "sum", "tanh", "var", "where"]
 LARGE = 88  # from here on σ(x) rounds to 1, and e⁸⁸ is finite in float32
 
 # --- exponentials, roots and trigonometry ---------------------------------------------------------
@@ -264,6 +265,11 @@ def var(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) 
     return record(z, (x, lambda g, _: reshape(g, kept) * (2 / n) * (x - mean(x, axis, True))))
 
 
+def std(x: ArrayLike, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+    """z = √var(x);  infinite gradients where all elements are equal"""
+    return sqrt(var(x, axis, keepdims, ddof))
+
+
 def max(x: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """z = max x;  the largest element gets z̄, ties share it"""
     return _extreme("max", x, axis, keepdims)
@@ -314,3 +320,22 @@ def log_softmax(x: ArrayLike, axis: Axis = -1) -> Tensor:
     _, total, m = _exp_shifted(x.data, axis)
     z = (x.data - m) - xp.log(total)
     return record(z, (x, lambda g, z: g - exp(z) * sum(g, axis, keepdims=True)))
+
+
+def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1) -> Tensor:
+    """z = −mean Σₖ tₖ log softmax(logits)ₖ over rows, t one-hot or the given probabilities
+
+    `target` has an int for each row, the class, or a row of probabilities.
+    """
+    logits, y = as_float(logits), as_tensor(target).data
+    rows = logits.shape[:axis] + logits.shape[axis:][1:]
+    log_p = log_softmax(logits, axis)
+    if y.dtype.kind in "iu" and y.shape == rows:
+        K = logits.shape[axis]
+        if not 0 <= int(y.min()) <= int(y.max()) < K:
+            raise ValueError(f"cross_entropy: expected labels from 0 to {K - 1}, got {y}")
+        y = xp.moveaxis(xp.eye(K, dtype=logits.dtype)[y], -1, axis)
+    if y.shape != logits.shape:
+        expected = f"{rows} ints or {logits.shape} probabilities"
+        raise ValueError(f"cross_entropy: expected `target` {expected}, got {y.shape} {y.dtype}")
+    return -sum(log_p * y.astype(logits.dtype)) / math.prod(rows)

@@ -19,8 +19,32 @@ from tinygen.autograd import parallel
 from tinygen.autograd.backend import xp
 from tinygen.autograd.tensor import Axis, Tensor, Vjp, as_alike, as_tensor, record
 
-__all__ = ["affine", "broadcast_to", "concat", "cumsum", "einsum", "flip", "matmul", "pad"]
-__all__ += ["reshape", "split", "stack", "swapaxes", "take", "transpose"]
+__all__ = ["affine", "broadcast_to", "concat", "cumsum", "dot", "einsum", "flip", "matmul"]
+__all__ += ["ones", "ones_like", "pad", "reshape", "split", "squeeze", "stack", "swapaxes", "take"]
+__all__ += ["transpose", "zeros", "zeros_like"]
+
+# --- constants ------------------------------------------------------------------------------------
+
+
+def zeros(shape: int | Shape, dtype: Any = np.float64) -> Tensor:
+    """z = 0, a constant of this shape"""
+    return as_tensor(xp.zeros(shape, dtype))
+
+
+def ones(shape: int | Shape, dtype: Any = np.float64) -> Tensor:
+    """z = 1, a constant of this shape"""
+    return as_tensor(xp.ones(shape, dtype))
+
+
+def zeros_like(x: ArrayLike) -> Tensor:
+    """z = 0, of x's shape and dtype"""
+    return as_tensor(xp.zeros_like(as_tensor(x)._data))
+
+
+def ones_like(x: ArrayLike) -> Tensor:
+    """z = 1, of x's shape and dtype"""
+    return as_tensor(xp.ones_like(as_tensor(x)._data))
+
 
 # --- shapes ---------------------------------------------------------------------------------------
 
@@ -35,6 +59,12 @@ def reshape(x: ArrayLike, shape: int | Sequence[int]) -> Tensor:
     """x in another shape, with its elements in the same row-major order"""
     x = as_tensor(x)
     return record(x._data.reshape(shape), (x, lambda g, _: reshape(g, x.shape)))
+
+
+def squeeze(x: ArrayLike, axis: Axis = None) -> Tensor:
+    """x without its axes of length 1, or without the given ones"""
+    x = as_tensor(x)
+    return reshape(x, x._data.squeeze(axis).shape)
 
 
 def transpose(x: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
@@ -150,6 +180,14 @@ def matmul(x: ArrayLike, y: ArrayLike) -> Tensor:
         (x, lambda g, _: matmul(g, swapaxes(y, -1, -2))),
         (y, lambda g, _: matmul(swapaxes(x, -1, -2), g)),
     )
+
+
+def dot(x: ArrayLike, y: ArrayLike) -> Tensor:
+    """z = Σ xᵢ yᵢ of vectors; of matrices their product, of numbers x y"""
+    x, y = as_alike("dot", x, y)
+    if max(x.ndim, y.ndim) > 2:
+        raise ValueError(f"dot: expected at most two axes, got {x.shape}, {y.shape}; see matmul")
+    return matmul(x, y) if x.ndim and y.ndim else x * y
 
 
 def affine(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Tensor:

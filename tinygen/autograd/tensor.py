@@ -14,14 +14,15 @@ output as an argument, because a closure over it would be a reference cycle.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from tinygen import autograd
+from tinygen._names import missing
 from tinygen._types import Array, ArrayLike, Shape
-from tinygen.autograd import backend
+from tinygen.autograd import backend, interop
 from tinygen.autograd.backend import to_numpy, xp
 from tinygen.autograd.graph import ancestors, recording
 
@@ -46,8 +47,9 @@ class Tensor:
     name: str | None
     requires_grad: bool
     __slots__ = (*__annotations__, "__weakref__")  # a misspelt attribute is an error
-    __array_ufunc__ = None  # numpy_array * tensor calls Tensor.__rmul__
     __contains__ = None
+    __array_ufunc__ = interop.UFUNC
+    __array_function__ = interop.array_function
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False, name: str | None = None):
         self._data = xp.array(data._data if isinstance(data, Tensor) else _real(data))
@@ -86,7 +88,12 @@ class Tensor:
 
     def item(self) -> Any:
         """The only element, as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(f"item: expected one element, got shape {self.shape}; sum or index")
         return self._data.item()
+
+    def tolist(self) -> Any:
+        return self.numpy().tolist()
 
     def detach(self) -> Tensor:
         """The same data, in shared memory, as a constant: gradients stop here."""
@@ -111,7 +118,19 @@ class Tensor:
         return format(self.item(), spec) if spec else repr(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self._data, dtype=dtype)  # CuPy refuses, and says to use .numpy() or .get()
+        if self.requires_grad:
+            raise TypeError("a NumPy array would lose the gradient: take x.numpy() for the values")
+        return np.array(self._data, dtype, copy=copy)  # CuPy refuses, and says to use .get()
+
+    def __reduce__(self) -> Any:  # for pickle and copy
+        if self._inputs:
+            raise TypeError("a Tensor can't be pickled or copied with its graph: take x.detach()")
+        return Tensor, (self.numpy(), self.requires_grad, self.name)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing("Tensor", name, self)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -213,17 +232,58 @@ class Tensor:
     def T(self) -> Tensor:
         return autograd.transpose(self)
 
-    def transpose(self, axes: Sequence[int] | None = None) -> Tensor:
-        return autograd.transpose(self, axes)
+    def transpose(self, *axes: Any) -> Tensor:
+        return autograd.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    def swapaxes(self, a: int, b: int) -> Tensor:
+        return autograd.swapaxes(self, a, b)
 
     def reshape(self, *shape: Any) -> Tensor:
         return autograd.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Tensor:
+        return autograd.reshape(self, -1)
+
+    flatten = ravel
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        return autograd.squeeze(self, axis)
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return autograd.sum(self, axis, keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return autograd.mean(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        return autograd.var(self, axis, keepdims, ddof)
+
+    def std(self, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        return autograd.std(self, axis, keepdims, ddof)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return autograd.max(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return autograd.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Any:
+        return self._data.argmax(axis)
+
+    def argmin(self, axis: int | None = None) -> Any:
+        return self._data.argmin(axis)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        return autograd.clip(self, low, high)
+
+    def cumsum(self, axis: int = 0) -> Tensor:
+        return autograd.cumsum(self, axis)
+
+    def dot(self, other: ArrayLike) -> Tensor:
+        return autograd.dot(self, other)
+
+    def copy(self) -> Tensor:
+        return record(self._data.copy(), (self, lambda g, _: g))
 
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype; gradients are converted back."""

@@ -24,6 +24,10 @@ class Labelled(NamedTuple):
     images: Array
     labels: Any
 
+    def __repr__(self) -> str:
+        labels = "" if self.labels is None else f", labels {self.labels.shape}"
+        return f"Labelled(images {self.images.shape} {self.images.dtype}{labels})"
+
 
 class Batches(Iterator[Any]):
     """`for x in Batches(images, 128, rng=rng)`: Tensors of 128 rows, epoch after epoch
@@ -60,6 +64,10 @@ class Batches(Iterator[Any]):
         self.rows = n - n % self.size if drop_last else n  # per epoch
         self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its seed
         self._order: Array | None = None
+
+    def __repr__(self) -> str:
+        epochs = "" if self.epochs is None else f" of {self.epochs}"
+        return f"Batches({self.size} of {self.images.shape}, epoch {self.epoch:.4g}{epochs})"
 
     @property
     def epoch(self) -> float:

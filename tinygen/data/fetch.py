@@ -104,7 +104,7 @@ def _genuine(data: bytes, checksum: str) -> bytes:
 
 def _download(url: str, progress: bool) -> bytes:
     """The whole file; raises an error if it stalls or is cut short."""
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     request = urllib.request.Request(url, headers={"User-Agent": "tinygen"})
     title = f"{Path(url).stem} from {request.host}"

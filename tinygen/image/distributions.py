@@ -11,7 +11,19 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import BLUE, COLOURS, GREY, HALO, INK, ORANGE, Named, Place, note, panels
+from tinygen.image.style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    HALO,
+    INK,
+    ORANGE,
+    Named,
+    Place,
+    note,
+    panels,
+    placed,
+)
 
 __all__ = ["density", "plane", "points"]
 
@@ -22,6 +34,7 @@ SHADE = "#c8c8c8"
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 
 
+@placed
 def points(
     where: Place,
     sets: ArrayLike | Named,
@@ -53,6 +66,7 @@ def points(
                 ax.set_title(name, fontsize=10)
 
 
+@placed
 def density(
     where: Place,
     f: ArrayLike | Callable[[Array], ArrayLike],

@@ -20,14 +20,26 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import ImageFont
 
 from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import BLUE, INK, RED, STYLE, Named, Place, bare, path_to, save
+from tinygen.image.style import (
+    BLUE,
+    INK,
+    RED,
+    STYLE,
+    Inline,
+    InlineFigure,
+    Named,
+    Place,
+    bare,
+    path_to,
+    placed,
+    save,
+)
 
 __all__ = ["compare", "grid", "manifold", "strip"]
 
@@ -44,6 +56,7 @@ DPI = 128  # a power of two, so that dividing pixels by it is exact
 Labels: TypeAlias = Sequence[Any] | Array
 
 
+@placed
 def grid(
     where: Place, images: ArrayLike, *, columns: int = 0, labels: Labels = (), title: str = ""
 ) -> None:
@@ -67,6 +80,7 @@ def grid(
             ax.text(x - 0.5, y - 0.5, name, ha="center", va="center")
 
 
+@placed
 def compare(where: Place, rows: Named, *, columns: int = 10, title: str = "") -> None:
     """`compare("rec.png", {"original": x, "β = 1": a, "β = 4": b})`: one row of images per name
 
@@ -87,6 +101,7 @@ def compare(where: Place, rows: Named, *, columns: int = 10, title: str = "") ->
         ax.set_yticks(r * high + r // R * space + (high - GAP - 1) / 2, [*map(str, rows)] * bands)
 
 
+@placed
 def strip(
     where: Place,
     rows: ArrayLike | Named,
@@ -117,6 +132,7 @@ def strip(
             ax.set_xticks(middles, _texts("strip", labels, T))
 
 
+@placed
 def manifold(
     where: Place, decode: Callable[[Array], ArrayLike], *, side: int = 20, title: str = ""
 ) -> None:
@@ -201,9 +217,11 @@ def sheet(owner: str, where: Place, picture: Array, title: str, bad: int) -> Ite
     Each pixel of the picture is one pixel of the file.
     """
     height, width, _ = picture.shape
-    path = None if isinstance(where, Axes) else path_to(owner, where, ".png")
+    path: Path | Inline | None = where if isinstance(where, Inline) else None
+    if not isinstance(where, (Axes, Inline)):
+        path = path_to(owner, where, ".png")
     with matplotlib.style.context(["default", STYLE] if path else []):
-        figure = Figure((width / DPI, height / DPI), DPI)
+        figure = InlineFigure((width / DPI, height / DPI), DPI)
         ax = where if isinstance(where, Axes) else figure.add_axes((0, 0, 1, 1))
         bare(ax).imshow(picture, interpolation="nearest")
         point = min(ax.bbox.width / width, ax.bbox.height / height) * 72 / ax.figure.dpi

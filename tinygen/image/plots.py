@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from tinygen._batch import host
 from tinygen._types import Array, ArrayLike
-from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, panels
+from tinygen.image.style import COLOURS, GREY, HALO, PathLike, Place, note, panels, placed
 
 __all__ = ["curves", "curves_of", "smoothed"]
 
@@ -25,6 +25,7 @@ FEW = 40  # up to this many values are marked by dots
 BEYOND = 0.5  # per cent of the raw values cut off at the top, and at the bottom
 
 
+@placed
 def curves(
     where: Place,
     series: Mapping[str, Series],
@@ -109,6 +110,7 @@ def smoothed(values: ArrayLike, span: float) -> Array:
     return np.where(valid, total / np.where(valid, weight, 1), np.nan)
 
 
+@placed
 def curves_of(
     where: Place, log_csv: PathLike, *, names: Sequence[str] | None = None, title: str = ""
 ) -> None:

@@ -7,10 +7,13 @@ CIELAB for every common kind of colour vision. No window opens, and no matplotli
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar, cast
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -21,8 +24,8 @@ from tinygen._files import replacing
 from tinygen._types import ArrayLike
 
 PathLike: TypeAlias = str | os.PathLike[str]
-Place: TypeAlias = PathLike | Axes  # where to plot
 Named: TypeAlias = Mapping[str, ArrayLike]
+Plot = TypeVar("Plot", bound=Callable[..., Any])
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 RED, SKY, PURPLE = "#D55E00", "#56B4E9", "#CC79A7"
@@ -47,9 +50,48 @@ STYLE: dict[str, Any] = {
 }
 
 
+class Inline:
+    """In place of a path: the figure is kept, to be returned and shown in a notebook."""
+
+    figure: InlineFigure
+
+
+class InlineFigure(Figure):
+    """A figure that a notebook shows without pyplot"""
+
+    options: Mapping[str, Any] = MappingProxyType({})  # of savefig
+
+    def _repr_png_(self) -> bytes:
+        with io.BytesIO() as file, matplotlib.style.context(["default", STYLE]):
+            self.savefig(file, format="png", **self.options)
+            return file.getvalue()
+
+
+Place: TypeAlias = PathLike | Axes | Inline  # where to plot
+
+
+def placed(plot: Plot) -> Plot:
+    """Let `plot(where, data)` do without a path: `plot(data)` returns the figure.
+
+    `plot(data, ax=ax)` is `plot(ax, data)`.
+    """
+
+    @functools.wraps(plot)
+    def anywhere(*args: Any, ax: Axes | None = None, **options: Any) -> Any:
+        if ax is not None:
+            return plot(ax, *args, **options)
+        if "where" in options or (args and isinstance(args[0], (str, os.PathLike, Axes, Inline))):
+            return plot(*args, **options)
+        place = Inline()
+        plot(place, *args, **options)
+        return place.figure
+
+    return cast(Plot, anywhere)
+
+
 def canvas(width: float, height: float) -> Figure:
     """An empty figure, of this size in inches, that makes room for its labels."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return InlineFigure(figsize=(width, height), layout="constrained")
 
 
 def bare(ax: Axes) -> Axes:
@@ -91,7 +133,7 @@ def panels(
         if title:
             where.set_title(title)
         return
-    path = path_to(owner, where, ".png")
+    path = where if isinstance(where, Inline) else path_to(owner, where, ".png")
     # matplotlib's defaults, not the caller's settings
     with matplotlib.style.context(["default", STYLE]):
         figure = canvas(*size)
@@ -101,8 +143,11 @@ def panels(
         save(figure, path)
 
 
-def save(figure: Figure, path: Path, **options: Any) -> None:
+def save(figure: Figure, path: Path | Inline, **options: Any) -> None:
     """Save a PNG without time or version, so that equal figures are equal bytes."""
+    if isinstance(path, Inline) and isinstance(figure, InlineFigure):
+        path.figure, figure.options = figure, options
+        return
     options |= {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     with replacing(path) as file:
         figure.savefig(file, format="png", **options)

@@ -20,6 +20,7 @@ import numpy as np
 
 from tinygen._batch import host
 from tinygen._checks import expect, generator, whole
+from tinygen._html import table as html_table
 from tinygen._types import Array, ArrayLike, Rng
 from tinygen.metrics.classifier import Predictions
 from tinygen.metrics.distances import clouds, fid, kid, precision_recall, rows
@@ -164,7 +165,16 @@ def _values(samples: Predictions, real: Predictions) -> tuple[dict[str, float], 
     }, error
 
 
-def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
+class Table(str):
+    """Text in columns, which a notebook shows as a table of the `cells`"""
+
+    cells: list[list[str]]
+
+    def _repr_html_(self) -> str:
+        return html_table(self.cells[1:], self.cells[0])
+
+
+def table(runs: Mapping[str, Mapping[str, Score]]) -> Table:
     """The scores of runs as text: for each run its values, their intervals, and the baselines"""
     names = list(dict.fromkeys(name for scores in runs.values() for name in scores))
     lines: dict[str, Callable[[Score], str]] = {
@@ -178,10 +188,10 @@ def table(runs: Mapping[str, Mapping[str, Score]]) -> str:
         for title, show in lines.items()
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in cells
-    )
+    lines_of = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells)
+    text = Table("\n".join("  ".join(line).rstrip() for line in lines_of))
+    text.cells = cells
+    return text
 
 
 def _short(value: float) -> str:

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tinygen._checks import same_state
+from tinygen._html import table
+from tinygen._names import missing
 from tinygen._types import Array, Shape
 from tinygen.autograd import Tensor, no_grad, to_numpy, xp
 
@@ -139,14 +141,29 @@ class Module:
     def _title(self) -> str:
         return _call(type(self).__name__, vars(self))
 
-    def __repr__(self) -> str:
+    def _lines(self) -> list[tuple[str, str, str]]:
+        """For each module its name, title, and the shapes of its own parameters."""
         lines = []
         for name, module in self.named_modules():
             own = _tensors(_inside(module))
             shapes = "".join(f"  {part} {tensor.shape}" for part, tensor in own)
-            lines.append(f"{name}: {module._title()}{shapes}".removeprefix(": "))
-        total = sum(tensor.size for _, tensor in _tensors(self.named_state()))
-        return "\n".join([*lines, f"{total:,} parameters"] if total else lines)
+            lines.append((name, module._title(), shapes))
+        return lines
+
+    def _total(self) -> str:
+        return f"{sum(p.size for _, p in _tensors(self.named_state())):,} parameters"
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {title}{own}".removeprefix(": ") for name, title, own in self._lines()]
+        return "\n".join(lines if self._total() == "0 parameters" else [*lines, self._total()])
+
+    def _repr_html_(self) -> str:
+        return table([*self._lines(), ("", self._total(), "")], ("", "module", "own parameters"))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(type(self).__name__, name, self)
 
 
 def _inside(module: Module) -> Iterator[tuple[str, Any]]:

@@ -11,11 +11,12 @@ p is a parameter, g its gradient, t the step, counted from 1; all equations are 
 import abc
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from tinygen._checks import expect, same_state
+from tinygen._names import missing
 from tinygen._types import Array
 from tinygen.autograd import Tensor, as_tensor, to_numpy, xp
 from tinygen.autograd.parallel import in_place, one_blas_thread, workspace
@@ -106,6 +107,15 @@ class Optimizer(Stateful, abc.ABC):
         expect(type(self).__name__, "≥ 0", l1=l1, l2=l2, weight_decay=weight_decay)
         self.lr, self.l1, self.l2, self.weight_decay = lr, float(l1), float(l2), float(weight_decay)
 
+    def __repr__(self) -> str:
+        size = sum(p.size for p in self.params)
+        return f"{type(self).__name__}({size:,} parameters, lr={self.rate():g}, step {self.steps})"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(type(self).__name__, name, self)
+
     @abc.abstractmethod
     def _update(self, lr: float, p: Array, g: Array, *state: Array) -> None:
         """Change p and its state in place. `self.steps` already counts this step."""
@@ -116,9 +126,12 @@ class Optimizer(Stateful, abc.ABC):
         expect(f"{type(self).__name__}, step {self.steps}", "≥ 0", lr=lr)
         return float(lr)
 
-    def step(self, grads: Iterable[Tensor]) -> None:
-        """Update `params` by `grads`, in the same order; nothing changes if one is not finite."""
-        gradients, lr = self._checked(grads), self.rate()
+    def step(self, grads: Iterable[Tensor] | None = None) -> None:
+        """Update `params` by `grads`, in the same order; nothing changes if one is not finite.
+
+        Without `grads`, take those that `loss.backward()` left in `.grad`, and clear them.
+        """
+        gradients, lr = self._checked(self._own() if grads is None else grads), self.rate()
         self.steps += 1
         for p, gradient, *state in zip(self.params, gradients, *self.state.values(), strict=True):
             g = gradient.data
@@ -130,6 +143,17 @@ class Optimizer(Stateful, abc.ABC):
                 _shrink(p.data, 1 - lr * self.weight_decay)
             self._update(lr, p.data, g, *state)
             p.data = p.data  # counts as a change, so that older graphs of p are stale
+
+    def _own(self) -> list[Tensor]:
+        """The parameters' `.grad`, taken from them"""
+        for name, p in zip(self.names, self.params, strict=True):
+            if p.grad is None:
+                hint = "call loss.backward() before step(), or step(grad(loss, params))"
+                raise ValueError(f"{type(self).__name__}.step: `{name}` has no .grad; {hint}")
+        grads = [p.grad for p in self.params]
+        for p in self.params:
+            p.grad = None
+        return grads
 
     def _checked(self, grads: Iterable[Tensor]) -> list[Tensor]:
         owner = f"{type(self).__name__}.step"

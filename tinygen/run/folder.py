@@ -21,6 +21,7 @@ __all__ = ["RunError"]
 
 CONFIG = "config.json"
 MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # a run's folder has at least one of these
+LOCKED: dict[Path, IO[bytes]] = {}  # by this process
 FREE = {"backend", "epochs", "out", "resume", "samples"}  # settings that may change on resuming
 
 
@@ -70,7 +71,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def lock(folder: Path) -> IO[bytes]:
-    """A file that stays locked until it is closed or the process ends."""
+    """A file that stays locked until it is closed or the process ends.
+
+    A notebook's cell may start the run again: in the same process, it takes over the lock.
+    """
+    key = folder.resolve()
+    if key in LOCKED:
+        LOCKED.pop(key).close()
     file = open(folder / ".lock", "ab")  # noqa: SIM115 (an open file is the lock)
     try:
         if sys.platform == "win32":
@@ -86,6 +93,7 @@ def lock(folder: Path) -> IO[bytes]:
         raise RunError(f"another process is using the run in {folder}") from None
     except OSError:  # the file system has no locks
         pass
+    LOCKED[key] = file
     return file
 
 

@@ -30,6 +30,7 @@ import numpy as np
 from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._files import save_arrays
+from tinygen._html import table
 from tinygen._types import ArrayLike, PathLike
 from tinygen.data import Batches
 from tinygen.nn import Module
@@ -70,6 +71,13 @@ class Run:
         self._record: Record | None = None  # of the current step
         self._saved: int | None = None  # step of the last checkpoint
         self._asked: list[int] = []  # the signal to stop, if there was one
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, step {self.step:,})"
+
+    def _repr_html_(self) -> str:
+        values = dict(self._record or {})
+        return table([("step", self.step), ("seconds", self.seconds), *values.items()], (self, ""))
 
     def path(self, name: str) -> Path:
         """The path of a file in the run's folder."""
