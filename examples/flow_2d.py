@@ -7,8 +7,8 @@ velocity at several times; density.png, the learned density, beside the true one
 curves.png; and flow.gif.
 
     python examples/flow_2d.py
-    python examples/flow_2d.py --minibatch-ot    also a network trained with minibatch OT
-    python examples/flow_2d.py --reflow 2        also two networks, each trained on pairs from the last
+    python examples/flow_2d.py --minibatch-ot    also minibatch optimal transport
+    python examples/flow_2d.py --reflow 2        also two rounds of reflow
     python examples/flow_2d.py --data swirl
 
 With more than one network, few.png compares their samples in few steps.
