@@ -104,8 +104,8 @@ def test_invalid_options_are_rejected_before_an_older_run_is_moved(example, tmp_
     )
     before = sorted(tmp_path.rglob("*"))
     for options, complaint in {
-        "--train 1": "from 2 on",
-        "--test-images 0": "from 1 on",
+        "--train 1": "argument --train: expected",
+        "--test-images 0": "argument --test-images: expected",
         f"--data {tmp_path / 'unnamed.npz'}": "unnamed.npz has no labels",
         f"--test {tmp_path / 'unnamed.npz'}": "unnamed.npz has no labels",
         f"--test {tmp_path / 'colours.npz'}": "digits has images of shape (28, 28, 1), but",
