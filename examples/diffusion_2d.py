@@ -37,7 +37,7 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
-DECAY = 0.999  # of the moving average of the weights, which is used for sampling
+DECAY = 0.999  # of the EMA of the weights, with which samples are made
 STEPS = (4, 10, 30, 100)  # in samplers.png
 PATHS = {"ddim": 48, "ancestral": 6}  # points in paths.png
 FRAMES = 60  # of the animation
@@ -233,7 +233,7 @@ def draw_field(run: Run, model: Diffusion, test: np.ndarray) -> None:
     x, y = np.meshgrid(*[np.linspace(-2.5, 2.5, ARROWS, dtype=np.float32)] * 2)
     grid = tg.xp.asarray(np.stack([x.ravel(), y.ravel()], axis=1))
     eps = np.random.default_rng(0).standard_normal(test.shape, np.float32)
-    title = "The score, scaled by √(1−ᾱ_t), over noisy points"
+    title = "The score, scaled by the noise's standard deviation, over noisy points"
     with panels("draw_field", run.path("field.png"), (13, 4), 1, len(TIMES), title) as axes:
         for ax, t in zip(axes, TIMES, strict=True):
             ax.scatter(*model.schedule.q_sample(test, t, eps).T, s=4, color=SHADE, linewidths=0)

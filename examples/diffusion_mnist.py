@@ -24,7 +24,7 @@ from tinygen.run import Run, commandline
 
 DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
 T, STEPS, GUIDANCE = 1000, 20, 1.5
-WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
+WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # channels; fraction of labels withheld; EMA decay
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 
 # ᾱ_t, t = 0 … T: cosine schedule (Nichol and Dhariwal 2021, eq. 17; 1.016 for 1.008 keeps ᾱ_T > 0)

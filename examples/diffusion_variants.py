@@ -35,9 +35,9 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
 WIDTH, TIMES = 48, 1000
-DECAY, DROPPED = 0.999, 0.1  # of the moving average; the fraction of labels that are withheld
+DECAY, DROPPED = 0.999, 0.1  # EMA decay; fraction of labels withheld
 STEPS, GUIDANCE = 20, 1.5
-FRAMES, FILMED = 20, 40  # of the animation; images in each
+FRAMES, FILMED = 20, 40  # frames of the animation; images in each
 SHOWN, SCORED = 100, 1000  # samples in samples.png; samples for the FID
 GUIDED, COUNTS = (0.0, 1.0, 1.5, 3.0, 6.0), (3, 5, 10, 20, 50)  # weights, numbers of steps compared
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8, "steps": 3}

@@ -124,7 +124,7 @@ def parsed() -> argparse.Namespace:
     add(
         "--training",
         action="store_true",
-        help="compare with training images, which are more, instead of held-out ones",
+        help="compare with training images (there are more) instead of held-out ones",
     )
     add(
         "--real",

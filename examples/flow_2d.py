@@ -43,7 +43,7 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 4e-3
 TRAIN, TEST = 100_000, 2000
-DECAY = 0.999  # of the moving average of the weights, which is used for sampling
+DECAY = 0.999  # of the EMA of the weights, with which samples are made
 CALLS, FEW = (2, 4, 10, 40), (1, 2, 4, 8)  # network calls in solvers.png; steps in few.png
 PATHS, FRAMES = 48, 60  # points in paths.png; frames of the animation
 ARROWS, TIMES = 19, (0.1, 0.4, 0.7, 0.95)  # in field.png: arrows per side, and values of t
@@ -199,7 +199,7 @@ def evaluate(
     parameters = sum(p.size for p in network.parameters())
     run.results(**results, **first, seconds=run.seconds, parameters=parameters)
     truth = f"log p(x) {results['true_log_likelihood']:.3f}; " if target.log_density else ""
-    print(f"true distribution: {truth}energy distance {baseline:.5f}")
+    print(f"true distribution: {truth}energy distance of as many other points {baseline:.5f}")
 
 
 # --- pictures -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
 DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
-WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
+WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # channels; fraction of labels withheld; EMA decay
 STEPS, GUIDANCE = 10, 1.5
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 

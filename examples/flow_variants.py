@@ -41,13 +41,13 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
 WIDTH = 48
-DECAY, DROPPED = 0.999, 0.1  # of the moving average; the fraction of labels that are withheld
+DECAY, DROPPED = 0.999, 0.1  # EMA decay; fraction of labels withheld
 GUIDANCE, GUIDED = 1.5, (0.0, 1.0, 1.5, 3.0, 6.0)  # the second: weights in guidance.png
 STEPS, TOLERANCE = 10, 1e-3  # of the fixed-step solvers; of the adaptive one
 PAIRS, PAIR_STEPS = 4000, 8  # pairs of noise and digits for reflow; Heun's steps to make them
 REFLOW_EPOCHS, REFLOW_RATE = 15, 5e-4
 MEASURED = 50  # held-out images for log p(x)
-FRAMES, FILMED = 20, 40  # of the animation; images in each
+FRAMES, FILMED = 20, 40  # frames of the animation; images in each
 SHOWN, SCORED = 100, 1000  # samples in samples.png; samples for the FID
 COUNTS = (1, 2, 4, 10)  # numbers of steps in steps.png
 SAMPLING = ("guidance", "solver", "steps")  # may change when a run is resumed

@@ -74,11 +74,16 @@ TRAIN, EPOCHS, PAPER_EPOCHS = 100_000, 8, 400
 HIDDEN, LATENT = 64, 2
 SAMPLES = 2500  # per snapshot, always from the same noise
 SNAPSHOTS, ROWS = 40, 5  # of a run; those of them in samples.png
-SIDE, BACKGROUND = 190, 247  # a GAN's picture in the film: its side in pixels, its grey value
+SIDE, BACKGROUND = 190, 247  # of a GAN's picture in training.gif: pixels, grey value
 QUICK = {"epochs": 1, "train": 4000}
 
 DATA = {
-    "ring": (points_2d.ring, points_2d.ring_means(), 0.01, 1.4),  # sampler, μ, σ, reach of pictures
+    "ring": (
+        points_2d.ring,
+        points_2d.ring_means(),
+        0.01,
+        1.4,
+    ),  # sampler, μ, σ, extent in pictures
     "grid": (points_2d.grid, points_2d.grid_means(), 0.05, 5.2),
 }
 PUBLISHED = {  # modes and good samples by data and packing
@@ -377,7 +382,7 @@ def named_values(scores: Mapping[str, metrics.Modes]) -> dict[str, float]:
 
 
 def draw(run: Run, names: list[str], snapshots: Snapshots, real: np.ndarray, data: str) -> None:
-    """samples.png with a row for each of some steps, a column for each GAN; the film; the curves"""
+    """samples.png, with a row per step and a column per GAN; training.gif; curves.png"""
     steps, samples = snapshots.steps, snapshots.samples
     scores = [modes(names, snapshots, data, k) for k in range(len(steps))]
     last, reach = len(steps) - 1, DATA[data][3]
@@ -435,7 +440,7 @@ def dots(x: np.ndarray, real: np.ndarray, reach: float) -> np.ndarray:
 
 
 def table(scores: Mapping[str, metrics.Modes], published: tuple[str, str] | None) -> str:
-    """A line for each of the scores, and one for the published ones"""
+    """A line per GAN, and one for the published scores"""
     rows = [("", "modes", "good samples")]
     rows += [
         (name, f"{score.captured} of {len(score.counts)}", f"{score.high_quality:.1%}")

@@ -35,8 +35,8 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 20, 32, 5e-4, (0.5, 0.99)
 SIZE, SIDE, LATENT = 64, 8, 100
 CHANNELS = (128, 64, 32)  # from 8 × 8 pixels up
 GAMMA = 1.0  # R1's weight
-DECAY = 0.998  # of the moving average
-FRAMES, FILMED = 40, 36  # of the animation; images in each
+DECAY = 0.998  # of the EMA
+FRAMES, FILMED = 40, 36  # frames of the animation; images in each
 SHOWN, COMPARED, STEPS = 64, 10, 10  # images in samples.png, nearest.png, an interpolation
 QUICK = {"epochs": 1, "train": 128}
 

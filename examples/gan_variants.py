@@ -173,9 +173,7 @@ def main() -> None:
     args = commandline.parse(parser, quick=QUICK)
     recipe = RECIPES[args.loss]
     if args.smooth > 1:
-        parser.error(
-            f"argument --smooth: expected a number above 0 and at most 1, got {args.smooth}"
-        )
+        parser.error(f"--smooth: expected a number above 0 and at most 1, got {args.smooth}")
     if args.smooth != 1 and not issubclass(recipe.loss, gan.Minimax | gan.LeastSquares):
         parser.error(f"--smooth works only with losses that have targets, not with {args.loss}")
     usual = args.width == (QUICK["width"] if args.quick else WIDTH) and args.generator == "conv"

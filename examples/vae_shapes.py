@@ -35,7 +35,7 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 32, 4e-3
 SIZE, WIDTH, LATENT = 64, 16, 32
 BETA, SIGMA = 25.0, 0.1  # initial σ
 PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE, PRIOR_HIDDEN = 5000, 128, 1e-3, 512
-FRAMES, FILMED = 40, 36  # of the animation; images in each
+FRAMES, FILMED = 40, 36  # frames of the animation; images in each
 SHOWN = 64  # samples in samples.png
 ALIVE = 0.1  # a unit with more nats of KL is in use
 UNITS, REACH = 8, 2.0  # units in units.png; their range, from −REACH to REACH
@@ -264,7 +264,7 @@ def draw(
         ylabel="nats per image",
         log=False,
         xlabel="latent unit, by KL",
-        reference={"in use above": ALIVE},
+        reference={f"in use above {ALIVE} nats": ALIVE},
         title="KL of each latent unit",
     )
     values = np.linspace(-REACH, REACH, 9)

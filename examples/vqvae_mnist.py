@@ -315,7 +315,7 @@ def draw(
         run.path("codebook.png"),
         surroundings(images[:1000], codes[:1000], order),
         labels=[f"{p[k]:.1%}" for k in order],
-        title="The mean image around each code's places, and the code's frequency",
+        title="The mean image around each code, and its frequency",
     )
 
 

@@ -224,11 +224,9 @@ def test_a_front_program_samples_with_averaged_weights(module, monkeypatch, main
 
 
 @each_page
-def test_a_front_program_accepts_images_without_labels_and_of_another_size(
-    module, monkeypatch, main, tmp_path
-):
-    some = data.Labelled(generator().random((40, 12, 8, 3)).astype(np.float32), None)
-    monkeypatch.setattr(data, "load", lambda *_, **__: (some, some))
+def test_a_front_program_accepts_unlabelled_images_of_any_size(module, monkeypatch, main, tmp_path):
+    images = data.Labelled(generator().random((40, 12, 8, 3)).astype(np.float32), None)
+    monkeypatch.setattr(data, "load", lambda *_, **__: (images, images))
     main(module, tmp_path, "--data", "digits")
     assert len(rows(tmp_path)) == 1 + 1
 

@@ -407,11 +407,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(main, module, options, stops
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
-        (
-            gan_variants,
-            "--smooth 2",
-            "argument --smooth: expected a number above 0 and at most 1, got 2",
-        ),
+        (gan_variants, "--smooth 2", "--smooth: expected a number above 0 and at most 1, got 2"),
         (gan_variants, "--smooth 0", "argument --smooth: expected"),
         (
             gan_variants,
