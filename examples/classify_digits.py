@@ -2,8 +2,8 @@
 
 The training loop is a generator in plain view; `Run` adds a folder, a log, checkpoints and a
 progress bar. One training image in ten is held out for validation: early stopping, and the choice
-of the best weights. The test images are used only once, at the end. The program also shows whether
-a classifier trained on synthetic digits works on real ones.
+of the best weights. The test images are used only once, at the end. With `--test` they come from
+another data set: does a classifier trained on synthetic digits work on real ones?
 
     python examples/classify_digits.py                               MNIST, if it is available
     python examples/classify_digits.py --data digits --test mnist    train on synthetic digits

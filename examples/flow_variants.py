@@ -7,7 +7,7 @@ with the digits that the first makes of it: those lines cross less, and a few st
 
     python examples/flow_variants.py
     python examples/flow_variants.py --minibatch-ot         minibatch optimal transport
-    python examples/flow_variants.py --reflow               then a second, straighter flow
+    python examples/flow_variants.py --reflow               also a second, straighter flow
     python examples/flow_variants.py --resume --solver euler --steps 100
                                                             new samples from the trained network
 
@@ -16,7 +16,7 @@ number of steps; denoising.gif, training.gif and curves.png; and the second netw
 folder `reflow`. The FID and, for some held-out digits, −log p(x) in bits per pixel are printed. On
 two cores of an AMD EPYC, training took ten minutes, and two more with --reflow. With seed 0 the FID
 of 1,000 samples was 2.0 (real-data baseline 0.5), 3.4 by as many steps of Heun's method, and 14.9
-in one step after reflow. docs/flow.md explains the options.
+in one step after reflow. docs/flow.md explains the methods.
 
 Reading order: `dequantise`; `generate`; `learn_images`, `learn_reflow`, `learn`; `main`, `bits`,
 `draw`. The loss, the loop and reflow are in tinygen/flow/matching.py, the solvers in
@@ -246,14 +246,14 @@ def arguments() -> Any:
         type=at_least_1,
         default=PAIRS,
         metavar="N",
-        help=f"its training pairs of noise and digit (default: {PAIRS})",
+        help=f"pairs of noise and digit for reflow (default: {PAIRS})",
     )
     add(
         "--reflow-epochs",
         type=commandline.at_least(0),
         default=REFLOW_EPOCHS,
         metavar="N",
-        help=f"passes over the pairs (default: {REFLOW_EPOCHS})",
+        help=f"passes of reflow over the pairs (default: {REFLOW_EPOCHS})",
     )
     add(
         "--width",

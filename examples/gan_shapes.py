@@ -1,4 +1,4 @@
-"""A GAN learns to draw coloured shapes of 64 × 64 pixels, or pictures like your own.
+"""A GAN learns to draw coloured shapes of 64 × 64 pixels, or images like your own pictures.
 
 The generator maps 100 random numbers to 8 × 8 × 128, and doubles the sides to 64 × 64 × 3; the
 discriminator halves them again. The loss is the non-saturating one with the R1 penalty on the

@@ -1,9 +1,9 @@
-"""A convolutional VAE learns to draw coloured shapes of 64 × 64 pixels, or pictures like your own.
+"""A convolutional VAE of coloured shapes of 64 × 64 pixels, or of your own pictures.
 
-p(x|z) is Gaussian, with a learned σ. Beside an image's 12,288 numbers the KL term weighs little,
-even with a factor of 25. So the codes of all images together are distributed far from N(0, I), and
-decoded samples of N(0, I) are no shapes. Therefore a second, small VAE learns the distribution of
-the codes, and new images are decoded from its samples (Dai and Wipf 2019). priors.png shows both.
+p(x|z) is Gaussian, with a learned σ. Compared with 12,288 pixel terms the KL term is small,
+even times 25. So the codes of all images together are distributed far from N(0, I), and decoding
+samples of N(0, I) gives no shapes. Therefore a second, small VAE learns the distribution of the
+codes, and new images are decoded from its samples (Dai and Wipf 2019). priors.png shows both.
 
     python examples/vae_shapes.py
     python examples/vae_shapes.py --beta 100                     simpler codes, blurred images
