@@ -77,13 +77,8 @@ SNAPSHOTS, ROWS = 40, 5  # of a run; those of them in samples.png
 SIDE, BACKGROUND = 190, 247  # of a GAN's picture in training.gif: pixels, grey value
 QUICK = {"epochs": 1, "train": 4000}
 
-DATA = {
-    "ring": (
-        points_2d.ring,
-        points_2d.ring_means(),
-        0.01,
-        1.4,
-    ),  # sampler, μ, σ, extent in pictures
+DATA = {  # sampler, μ, σ, extent in pictures
+    "ring": (points_2d.ring, points_2d.ring_means(), 0.01, 1.4),
     "grid": (points_2d.grid, points_2d.grid_means(), 0.05, 5.2),
 }
 PUBLISHED = {  # modes and good samples by data and packing
