@@ -1,23 +1,21 @@
-"""How fast tinygen is, beside PyTorch where that is installed, at the same work on this machine.
+"""Times tinygen beside PyTorch, if that is installed, on the same work and machine.
 
-Each workload is run by both in turn, A B A B, on the same shapes, dtype and number of threads:
-operations in one process, whole training steps in a process for each side, that waits while the
-other runs. What is printed are medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is the
-faster. The floor is the time that the multiplications of the matrix products alone take, at the
-speed that one large product reaches. Memory is the most that a side's process had, and in brackets
-how much of that came on top of what was there before the first step.
+The two libraries run each workload alternately, on the same shapes, dtype and number of threads.
+Operations run in this process; whole training steps run in a process of each library, which waits
+while the other works. The table has medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is
+faster. The lower bound is the time of the matrix products' multiplications alone, at the speed of
+one large product. Memory is each process's peak and, in brackets, its growth during the steps.
 
-    python examples/benchmark.py                 all of it, some minutes
+    python examples/benchmark.py                 everything, in a few minutes
     python examples/benchmark.py --only conv     one group
-    python examples/benchmark.py --json          the same for machines, on standard output
+    python examples/benchmark.py --json          JSON on standard output
 
-Two things would make the comparison unfair, and are taken care of: PyTorch's threads go on spinning
-for a moment after they have finished, so each turn begins with a pause and a run that is not
-counted; and OPENBLAS_CORETYPE, which may hold NumPy's matrix product to an older processor's
-instructions while PyTorch uses all that there are, is ignored.
+Two effects would bias the comparison. PyTorch's threads spin for a moment after they finish, so
+each turn begins with a pause and an uncounted run. And OPENBLAS_CORETYPE is ignored, because it may
+restrict NumPy's matrix product to an older processor's instructions.
 
-Reading order: `compare`, the measurement; the workloads (whole training steps stand in the folder
-workloads, once in tinygen and once in PyTorch); below them, only printing.
+Reading order: `compare`, the measurement; the workloads (the training steps are in the folder
+workloads, in tinygen and in PyTorch); the printing.
 """
 
 from __future__ import annotations
@@ -48,12 +46,12 @@ try:
 except ImportError:
     torch = None
 
-ROUNDS, RUNS = 5, 5  # turns of each side, and counted runs in each turn
+ROUNDS, RUNS = 5, 5  # turns of each library, and counted runs in each turn
 PAUSE = 0.05  # seconds before a turn
-TURN = 0.5  # seconds that the counted steps of a turn take, or one step if that takes longer
+TURN = 0.5  # seconds of counted steps in a turn; at least one step
 BATCH = 128
 BATCHES = [16, 32, 64, 128, 256, 512]
-CHAIN = 1000  # operations in a chain that is timed
+CHAIN = 1000  # operations in a timed chain
 
 # N, H = W, C, K = L, O, stride, padding
 CONVOLUTIONS = [
@@ -71,7 +69,7 @@ Row = dict[str, Any]
 def compare(
     ours: Callable[[], Any], theirs: Callable[[], Any] | None, runs: int = RUNS
 ) -> tuple[float, float]:
-    """The median seconds of both, by turns; NaN for theirs if there is none."""
+    """The median seconds of both, run alternately; NaN if `theirs` is None."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for run, kept in zip((ours, theirs), times, strict=True):
@@ -89,7 +87,7 @@ def compare(
 
 
 def finish() -> None:
-    """Wait for the GPU, if there is one, to have done what it was asked."""
+    """Wait until the GPU, if one is used, has finished."""
     if backend.name == "cupy":
         tg.xp.cuda.Device().synchronize()
         if torch is not None and torch.cuda.is_available():
@@ -103,11 +101,11 @@ def gemm_speed() -> float:
     return 2048**3 / compare(lambda: parallel.product(a, b), None)[0]
 
 
-# --- the workloads: each yields rows of a name, seconds, and PyTorch's seconds --------------------
+# --- the workloads: each yields rows of the table -------------------------------------------------
 
 
 def overhead(_: np.random.Generator) -> Iterator[Row]:
-    """What one operation costs beside its arithmetic: chains of products of 4 numbers."""
+    """The cost of one operation apart from its arithmetic: chains of products of 4 numbers."""
     x = tg.Tensor(np.ones(4, "f4"), requires_grad=True)
     t = None if torch is None else on_device(np.ones(4, "f4"))
 
@@ -147,13 +145,13 @@ def conv(rng: np.random.Generator) -> Iterator[Row]:
             def theirs(px: Any = px, pw: Any = pw, pg: Any = pg, s: int = s, p: int = p) -> Any:
                 return torch.autograd.grad(torch.conv2d(px, pw, stride=s, padding=p), [px, pw], pg)
 
-        floor = 3 * g.size * K * K * C / speed
+        lower_bound = 3 * g.size * K * K * C / speed
         name = f"{N}×{H}×{H}×{C}, {K}×{K}→{O}, stride {s}"
-        yield row("conv", name, *compare(ours, theirs), floor=floor)
+        yield row("conv", name, *compare(ours, theirs), lower_bound)
 
 
 def adam(rng: np.random.Generator) -> Iterator[Row]:
-    """One update of a million parameters; and of PyTorch's, both as it comes and fused."""
+    """One update of a million parameters, beside PyTorch's default and fused Adam."""
     p = tg.Tensor(rng.normal(size=1_000_000).astype("f4"), requires_grad=True)
     g = tg.Tensor(rng.normal(size=1_000_000).astype("f4"))
     ours = optim.Adam([p])
@@ -168,7 +166,7 @@ def adam(rng: np.random.Generator) -> Iterator[Row]:
 
 
 def step(workload: str, name: str) -> Callable[[np.random.Generator], Iterator[Row]]:
-    """A group with one row: a step of what the folder workloads has under this name."""
+    """A group with one row: a step of this function of the folder workloads."""
 
     def group(rng: np.random.Generator) -> Iterator[Row]:
         batch = min(BATCH, 64) if workload == "sampling" else BATCH
@@ -182,24 +180,24 @@ def step_row(rng: np.random.Generator, workload: str, name: str, batch: int) -> 
     libraries = ["tinygen"] if torch is None else ["tinygen", "pytorch"]
     workers = {library: Worker(library, workload, batch, seed) for library in libraries}
     sizes = {worker.setup[0] for worker in workers.values()}
-    assert len(sizes) == 1, f"{workload}: networks of {sizes} parameters are not the same"
+    assert len(sizes) == 1, f"{workload}: the networks' numbers of parameters differ: {sizes}"
     times: dict[str, list[float]] = {library: [] for library in libraries}
     for _ in range(ROUNDS):
         for library, worker in workers.items():
             time.sleep(PAUSE)
-            worker.run(1)  # what is in cache is the other's
+            worker.run(1)  # uncounted: the cache holds the other library's data
             times[library] += worker.run(max(1, int(TURN / worker.run(1)[0])))
-    medians = {library: float(np.median(found)) for library, found in times.items()}
-    floor = workers["tinygen"].setup[1] / gemm_speed()
-    found = row(workload, name, medians["tinygen"], medians.get("pytorch", float("nan")), floor)
-    found["batch"] = batch
+    medians = {library: float(np.median(seconds)) for library, seconds in times.items()}
+    bound = workers["tinygen"].setup[1] / gemm_speed()
+    result = row(workload, name, medians["tinygen"], medians.get("pytorch", float("nan")), bound)
+    result["batch"] = batch
     for library, worker in workers.items():
-        found[f"{library}_bytes"] = {"before": worker.setup[2], "peak": worker.close()}
-    return found
+        result[f"{library}_bytes"] = {"before": worker.setup[2], "peak": worker.close()}
+    return result
 
 
 def growth(rng: np.random.Generator) -> Iterator[Row]:
-    """The DCGAN's step from small batches to large."""
+    """The DCGAN's step by batch size."""
     for batch in BATCHES:
         yield step_row(rng, "dcgan", f"DCGAN step, batch {batch}", batch) | {"group": "growth"}
 
@@ -216,30 +214,30 @@ WORKLOADS = {
 }
 
 
-def row(group: str, name: str, ours: float, theirs: float, floor: float | None = None) -> Row:
-    found: Row = {"group": group, "name": name, "tinygen_s": ours, "floor_s": floor}
+def row(group: str, name: str, ours: float, theirs: float, bound: float | None = None) -> Row:
+    result: Row = {"group": group, "name": name, "tinygen_s": ours, "lower_bound_s": bound}
     if np.isfinite(theirs):
-        found |= {"pytorch_s": theirs, "ratio": ours / theirs}
-    return found
+        result |= {"pytorch_s": theirs, "ratio": ours / theirs}
+    return result
 
 
 def on_device(array: np.ndarray) -> Any:
-    """The array as a PyTorch tensor that requires gradients, where tinygen's arrays are."""
-    where = "cuda" if backend.name == "cupy" and torch.cuda.is_available() else "cpu"
-    return torch.tensor(np.ascontiguousarray(array), device=where, requires_grad=True)
+    """The array as a PyTorch tensor that requires gradients, on the device of tinygen's arrays."""
+    device = "cuda" if backend.name == "cupy" and torch.cuda.is_available() else "cpu"
+    return torch.tensor(np.ascontiguousarray(array), device=device, requires_grad=True)
 
 
 # --- printing ------------------------------------------------------------------------------------
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """The processor and the versions of both libraries."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), cpu)
-    peer = "not installed" if torch is None else f"{torch.__version__}, eager"
-    return {"processor": cpu, "tinygen": tg.describe(), "PyTorch": peer}
+    version = "not installed" if torch is None else f"{torch.__version__}, eager"
+    return {"processor": cpu, "tinygen": tg.describe(), "PyTorch": version}
 
 
 def seconds(s: float | None) -> str:
@@ -247,16 +245,16 @@ def seconds(s: float | None) -> str:
 
 
 def megabytes(r: Row, library: str) -> str:
-    found = r.get(f"{library}_bytes")
-    if not found or found["peak"] is None:
+    memory = r.get(f"{library}_bytes")
+    if not memory or memory["peak"] is None:
         return ""
-    return f"{found['peak'] / 1e6:.0f} ({(found['peak'] - found['before']) / 1e6:.0f})"
+    return f"{memory['peak'] / 1e6:.0f} ({(memory['peak'] - memory['before']) / 1e6:.0f})"
 
 
 def table(rows: list[Row]) -> Iterator[str]:
     with_memory = any(r.get("tinygen_bytes") for r in rows)
     yield (
-        "| workload | tinygen | PyTorch | ratio | floor |"
+        "| workload | tinygen | PyTorch | ratio | lower bound |"
         + (" MB tinygen | MB PyTorch |" if with_memory else "")
     )
     yield "|---|---|---|---|---|" + ("---|---|" if with_memory else "")
@@ -264,7 +262,7 @@ def table(rows: list[Row]) -> Iterator[str]:
         ratio = f"{r['ratio']:.2f}" if "ratio" in r else ""
         yield (
             f"| {r['name']} | {seconds(r['tinygen_s'])} | {seconds(r.get('pytorch_s'))} "
-            f"| {ratio} | {seconds(r['floor_s'])} |"
+            f"| {ratio} | {seconds(r['lower_bound_s'])} |"
             + (f" {megabytes(r, 'tinygen')} | {megabytes(r, 'pytorch')} |" if with_memory else "")
         )
     ratios = [r["ratio"] for r in rows if r["group"] == "conv" and "ratio" in r]
@@ -275,49 +273,44 @@ def table(rows: list[Row]) -> Iterator[str]:
         )
 
 
-STYLES = {"tinygen": ("#0072b2", "o"), "pytorch": ("#e69f00", "s"), "floor": ("#8a8a8a", "|")}
+STYLES = {"tinygen": ("#0072b2", "o"), "pytorch": ("#e69f00", "s"), "lower_bound": ("#8a8a8a", "|")}
+LABELS = {"pytorch": "PyTorch", "lower_bound": "lower bound"}
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Milliseconds of everything that has a floor; and how the DCGAN's grow with the batch."""
-    steps = [r for r in rows if r["floor_s"] and r["group"] != "growth"][::-1]
-    grown = [r for r in rows if r["group"] == "growth"]
-    panels = [p for p in (steps, grown) if p]
+    """Milliseconds of the workloads with a lower bound, and of the DCGAN's step by batch size."""
+    steps = [r for r in rows if r["lower_bound_s"] and r["group"] != "growth"][::-1]
+    by_batch = [r for r in rows if r["group"] == "growth"]
+    panels = [p for p in (steps, by_batch) if p]
     figure = Figure(
         figsize=(6.5 * len(panels) + 1.5, max(4, 0.5 * len(steps))), layout="constrained"
     )
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, panel in zip(axes, panels, strict=True):
-        for side, (colour, marker) in STYLES.items():
+        for series, (colour, marker) in STYLES.items():
             points = [
-                (r["batch"] if panel is grown else i, 1e3 * r[f"{side}_s"])
+                (r["batch"] if panel is by_batch else i, 1e3 * r[f"{series}_s"])
                 for i, r in enumerate(panel)
-                if r.get(f"{side}_s")
+                if r.get(f"{series}_s")
             ]
             if not points:
                 continue
             xs, ys = zip(*points, strict=True)
-            label = {"pytorch": "PyTorch"}.get(side, side)
-            if panel is grown:
+            label = LABELS.get(series, series)
+            if panel is by_batch:
                 ax.plot(xs, ys, c=colour, marker=marker, label=label)
             else:
                 ax.scatter(ys, xs, c=colour, marker=marker, s=60, label=label, zorder=2)
-        if panel is grown:
-            ax.set(
-                xscale="log",
-                yscale="log",
-                xlabel="batch",
-                ylabel="milliseconds",
-                title="a DCGAN training step",
-            )
-            ax.set_xticks([r["batch"] for r in grown], [r["batch"] for r in grown])
+        if panel is by_batch:
+            ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="milliseconds")
+            ax.set_title("DCGAN training step")
+            ax.set_xticks([r["batch"] for r in by_batch], [r["batch"] for r in by_batch])
+            ax.minorticks_off()
         else:
             ax.set_yticks(range(len(panel)), [r["name"] for r in panel], size=8)
             ax.set(xscale="log", xlabel="milliseconds")
-        ax.minorticks_off() if panel is grown else None
-        ax.grid(
-            axis="both" if panel is grown else "x", which="both", color="#e6e6e6", linewidth=0.6
-        )
+        axis = "both" if panel is by_batch else "x"
+        ax.grid(axis=axis, which="both", color="#e6e6e6", linewidth=0.6)
         ax.spines[:].set_visible(False)
         ax.legend(frameon=False)
     return figure
@@ -326,16 +319,19 @@ def draw(rows: list[Row]) -> Figure:
 def main() -> None:
     global ROUNDS, RUNS, TURN, BATCH, BATCHES
     parser = argparse.ArgumentParser(description="Time tinygen beside PyTorch.")
-    parser.add_argument("--quick", action="store_true", help="one run of each, to see that it runs")
-    parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--backend", help='"numpy" or "cupy"')
-    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
-    parser.add_argument("--seed", type=int, default=0, help="for the entries of the arrays")
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
+    add = parser.add_argument
+    add("--quick", action="store_true", help="smoke test: one run of each workload")
+    groups = list(WORKLOADS)
+    add("--only", nargs="+", choices=groups, default=groups, help="groups to run (default: all)")
+    add("--backend", help='"numpy" or "cupy"')
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add("--seed", type=int, default=0, help="random seed of the arrays (default: 0)")
+    out = Path("runs/benchmark")
+    add("--out", type=Path, default=out, help="output folder of the plot (default: runs/benchmark)")
     args = parser.parse_args()
     tg.keep_memory()  # as the examples' command line does
     if args.backend:
-        os.environ["TINYGEN_BACKEND"] = args.backend  # for pytorch_steps
+        os.environ["TINYGEN_BACKEND"] = args.backend  # read by pytorch_steps
         tg.use(args.backend)
     if args.quick:
         ROUNDS = RUNS = 1
@@ -345,8 +341,8 @@ def main() -> None:
 
     rows = []
     for group in args.only:
-        for found in WORKLOADS[group](np.random.default_rng(args.seed)):
-            rows.append(found)
+        for result in WORKLOADS[group](np.random.default_rng(args.seed)):
+            rows.append(result)
             print(".", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
 
@@ -355,12 +351,12 @@ def main() -> None:
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
         print(*(f"{k}: {v}" for k, v in report["machine"].items()), "", *table(rows), sep="\n")
-    if any(r["floor_s"] for r in rows):
+    if any(r["lower_bound_s"] for r in rows):
         args.out.mkdir(parents=True, exist_ok=True)
         part, path = args.out / "benchmark.part.png", args.out / "benchmark.png"
         draw(rows).savefig(part, dpi=150)
         os.replace(part, path)
-        print(f"\nDrawn: {path}", file=sys.stderr if args.json else sys.stdout)
+        print(f"\nsee {path}", file=sys.stderr if args.json else sys.stdout)
 
 
 if __name__ == "__main__":

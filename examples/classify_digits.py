@@ -1,19 +1,18 @@
-"""A network that reads digits: a whole run, from the data to the results, on one page.
+"""A classifier of digits: a whole run on one page, from the data to the results.
 
-It shows how a larger program is made. The training loop is a generator in plain view. `Run` adds
-a folder, a log, checkpoints and progress. One training image in ten is held out to say when
-to stop, and with which weights; the test images are for the very end, for what is chosen by them is
-no longer judged by them. It also answers a question: does what is learnt from the built-in digits
-hold for real ones?
+The training loop is a generator in plain view; `Run` adds a folder, a log, checkpoints and a
+progress bar. One training image in ten is held out for validation: early stopping, and the choice
+of the best weights. The test images are used only once, at the end. With `--test` they come from
+another data set: does a classifier trained on synthetic digits work on real ones?
 
-    python examples/classify_digits.py                               MNIST, where it can be had
-    python examples/classify_digits.py --data digits --test mnist    learn from drawn ones
+    python examples/classify_digits.py                               MNIST, if it is available
+    python examples/classify_digits.py --data digits --test mnist    train on synthetic digits
     python examples/classify_digits.py --data my/pictures            a sub-folder for each class
 
-In runs/classify_digits are then curves.png, mistakes.png, log, results, the last checkpoint and the
-best one.
+The run's folder, runs/classify_digits, holds curves.png, mistakes.png, the log, the results, and
+the last and the best checkpoint.
 
-Reading order: `network`, `train`, `predict`, `main`, which ends in `judge`.
+Reading order: `network`, `train`, `predict`, `main`, `evaluate`.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ from tinygen.run import EarlyStopping, Run, checkpoint, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 4, 128, 2e-3
 CHANNELS, HIDDEN = (16, 32), 128
-SHIFT, ROTATION = 2, 10  # at most so many pixels and degrees
-PATIENCE = 3  # epochs without a smaller held-out loss, after which to stop
-HELD_OUT, AT_MOST = 10, 5000  # one training image in so many, but no more than so many
+SHIFT, ROTATION = 2, 10  # augmentation: at most, in pixels and degrees
+PATIENCE = 3  # epochs without a smaller validation loss before training stops
+HELD_OUT, AT_MOST = 10, 5000  # one training image in 10 for validation, at most 5000
 QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
-SHOWN = 50  # mistakes
+SHOWN = 50  # misclassified images in mistakes.png
 
 
 def network(image_shape: tuple[int, ...], classes: int, rng: np.random.Generator) -> nn.Module:
-    """Two convolutions, each of which halves the sides, and two dense layers."""
+    """Two convolutions with stride 2, then two dense layers."""
     H, W, C = image_shape
     a, b = CHANNELS
     return nn.Sequential(
@@ -59,31 +58,31 @@ def network(image_shape: tuple[int, ...], classes: int, rng: np.random.Generator
 def train(
     model: nn.Module, batches: data.Batches, optimizer: optim.Adam
 ) -> Iterator[dict[str, tg.Tensor]]:
-    """The loop, as it is: a batch, the loss, its gradient, a step."""
+    """The training loop: a batch, the loss, its gradient, a step."""
     for x, labels in batches:
-        scores = model(x)
-        loss = cross_entropy(scores, labels)
+        logits = model(x)
+        loss = cross_entropy(logits, labels)
         optimizer.step(tg.grad(loss, optimizer.params))
-        right = scores.data.argmax(axis=1) == labels.data
-        yield {"loss": loss, "accuracy": right.mean()}
+        correct = logits.data.argmax(axis=1) == labels.data
+        yield {"loss": loss, "accuracy": correct.mean()}
 
 
 def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
-    """The scores of each class, (N, classes), in evaluation mode."""
+    """The logits, (N, classes), in evaluation mode."""
     with nn.evaluating(model):
-        scores = [
+        logits = [
             tg.to_numpy(model(tg.xp.asarray(images[i : i + 500])).data)
             for i in range(0, len(images), 500)
         ]
-    return np.concatenate(scores)
+    return np.concatenate(logits)
 
 
-def jittered(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+def augment(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return data.shift(data.rotate(x, ROTATION, rng=rng), SHIFT, rng=rng)
 
 
 def held_out(train: data.Labelled) -> tuple[data.Labelled, data.Labelled]:
-    """The images to learn from, and those that say when to stop: always the same ones."""
+    """The training images split into training and validation sets, always the same way."""
     order = np.random.default_rng(0).permutation(len(train.images))
     count = min(max(1, len(order) // HELD_OUT), AT_MOST)
     parts = order[count:], order[:count]
@@ -96,14 +95,10 @@ def main() -> None:
         __doc__, out="runs/classify_digits", epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE
     )
     add, at_least = parser.add_argument, commandline.at_least
-    add(
-        "--test",
-        metavar="SET",
-        help="judge by the test images of this set (default: those of --data)",
-    )
-    # one to learn from, one to say when to stop
-    add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least(1), metavar="N", help="judge by so many at most")
+    add("--test", metavar="SET", help="data set of the test images (default: that of --data)")
+    # at least one image for training and one for validation
+    add("--train", type=at_least(2), metavar="N", help="training images, at most (default: all)")
+    add("--test-images", type=at_least(1), metavar="N", help="test images, at most (default: all)")
     args = commandline.parse(parser, quick=QUICK)
     train_set, test_set = data.load(
         args.data, train=args.train, test=args.test_images, size=28, progress=True
@@ -112,13 +107,13 @@ def main() -> None:
         test_set = data.load(args.test, train=0, test=args.test_images, size=28, progress=True)[1]
     for name, labels in ((args.data, train_set.labels), (args.test, test_set.labels)):
         if labels is None:
-            parser.error(f"{name} has no sub-folders, and so no classes to tell apart")
+            parser.error(f"{name} has no labels: expected a sub-folder for each class")
     if len(train_set.images) < 2:
-        parser.error(f"{args.data} has one image to learn from; at least 2 are needed")
+        parser.error(f"{args.data} has one training image; expected at least 2")
     if train_set.images.shape[1:] != test_set.images.shape[1:]:
         parser.error(
-            f"{args.data} has images of {train_set.images.shape[1:]}, and {args.test} of "
-            f"{test_set.images.shape[1:]}"
+            f"{args.data} has images of shape {train_set.images.shape[1:]}, but {args.test} of "
+            f"shape {test_set.images.shape[1:]}"
         )
     classes = 1 + int(max(train_set.labels.max(), test_set.labels.max()))
     train_set, valid_set = held_out(train_set)
@@ -138,62 +133,61 @@ def main() -> None:
             labels=train_set.labels,
             rng=rng,
             epochs=args.epochs,
-            transform=jittered,
+            transform=augment,
         )
         rate = schedules.cosine(args.lr, max(1, batches.steps or 1))
         optimizer = optim.Adam(dict(model.named_parameters()), rate)
         stop = EarlyStopping(PATIENCE)
         run.keep(model=model, batches=batches, optimizer=optimizer, stop=stop, rng=rng)
 
-        for record in run.track(train(model, batches, optimizer)):  # it ends when `stop` says so
+        for record in run.track(train(model, batches, optimizer)):  # `stop` may end it early
             if record.step % batches.per_epoch == 0:
-                scores = predict(model, valid_set.images)
-                loss = cross_entropy(tg.Tensor(scores), tg.Tensor(valid_set.labels))
-                right = scores.argmax(axis=1) == valid_set.labels
-                run.log(valid_loss=loss, valid_accuracy=right.mean())
+                logits = predict(model, valid_set.images)
+                loss = cross_entropy(tg.Tensor(logits), tg.Tensor(valid_set.labels))
+                correct = logits.argmax(axis=1) == valid_set.labels
+                run.log(valid_loss=loss, valid_accuracy=correct.mean())
                 stop(loss)
                 if stop.improved:
                     run.save("best.npz")
 
         if run.step:
-            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Reading digits")
+            title = "Digit classification"
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title=title)
         if run.path("best.npz").exists():
             _, arrays = checkpoint.read(run.path("best.npz"))
-            best = network(train_set.images.shape[1:], classes, np.random.default_rng(0))
-            best.load_state_dict(
-                {
-                    name.removeprefix("model/"): array
-                    for name, array in arrays.items()
-                    if name.startswith("model/")
-                }
-            )
-            model = best
-        judge(run, model, test_set, args.samples)
+            weights = {
+                name.removeprefix("model/"): array
+                for name, array in arrays.items()
+                if name.startswith("model/")
+            }
+            model = network(train_set.images.shape[1:], classes, np.random.default_rng(0))
+            model.load_state_dict(weights)
+        evaluate(run, model, test_set, args.samples)
 
 
-def judge(run: Run, model: nn.Module, test: data.Labelled, samples: int) -> None:
-    """What is right of the test images; and what is wrong, the surest mistakes first."""
-    scores = predict(model, test.images)
-    guess = scores.argmax(axis=1)
-    right = (guess == test.labels).mean()
+def evaluate(run: Run, model: nn.Module, test: data.Labelled, samples: int) -> None:
+    """The test accuracy, and the misclassified images, those with the largest logits first."""
+    logits = predict(model, test.images)
+    predicted = logits.argmax(axis=1)
+    accuracy = (predicted == test.labels).mean()
     run.results(
-        test_accuracy=right,
-        test_images=len(guess),
+        test_accuracy=accuracy,
+        test_images=len(predicted),
         parameters=sum(p.size for p in model.parameters()),
     )
-    wrong = np.flatnonzero(guess != test.labels)
-    wrong = wrong[np.argsort(-scores[wrong].max(axis=1))][:SHOWN]
+    wrong = np.flatnonzero(predicted != test.labels)
+    wrong = wrong[np.argsort(-logits[wrong].max(axis=1))][:SHOWN]
     if len(wrong):
         image.grid(
             run.path("mistakes.png"),
             test.images[wrong],
             columns=10,
-            labels=[f"{test.labels[k]}, not {guess[k]}" for k in wrong],
-            title="The surest mistakes: what it is, not what was read",
+            labels=[f"{test.labels[k]}, not {predicted[k]}" for k in wrong],
+            title="Most confident mistakes: label, not prediction",
         )
     if samples:
-        run.samples(test.images[:samples], guess[:samples])
-    print(f"{right:.2%} of {len(guess)} test images are read right; see {run.folder}")
+        run.samples(test.images[:samples], predicted[:samples])
+    print(f"test accuracy {accuracy:.2%} on {len(predicted)} images; see {run.folder}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A diffusion model learns to denoise digits, and so to draw them: all of it on one page.
 
-Noise turns an image x_0 into x_t; at t = T nothing of it is left. A network learns to tell noise
-from image (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new digit. The
-network is also given the label, but not always, so that samples can be guided to a class.
+Noise is added to an image x_0 until, at t = T, nothing of it is left. A network learns to separate
+image and noise (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new
+digit. It is usually also given the label, so that samples can be guided to a class.
 
     python examples/diffusion_mnist.py              five epochs, ten minutes on two cores
     python examples/diffusion_mnist.py --quick      a smoke test, in seconds
@@ -24,7 +24,7 @@ from tinygen.run import Run, commandline
 
 DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
 T, STEPS, GUIDANCE = 1000, 20, 1.5
-WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
+WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # channels; fraction of labels withheld; EMA decay
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 
 # ᾱ_t, t = 0 … T: cosine schedule (Nichol and Dhariwal 2021, eq. 17; 1.016 for 1.008 keeps ᾱ_T > 0)

@@ -1,22 +1,22 @@
-"""Diffusion of digits in all its variants: schedules, predictions, weights, samplers, guidance.
+"""Diffusion models of digits: other schedules, predictions, loss weights and samplers.
 
 diffusion_mnist.py shows one recipe on one page; here each part of it can be changed.
 
     python examples/diffusion_variants.py
-    python examples/diffusion_variants.py --epochs 18         for longer
+    python examples/diffusion_variants.py --epochs 18         longer training
     python examples/diffusion_variants.py --predicts eps --schedule linear
-                                                              as Ho et al. (2020) had it
+                                                              as in Ho et al. (2020)
     python examples/diffusion_variants.py --resume --sampler ddim --steps 50
                                                               new samples from the trained model
     python examples/diffusion_variants.py --backend cupy      the same on a GPU
 
 The run's folder, runs/diffusion_variants, holds samples.png; guidance.png, samples by guidance
 weight; steps.png, by sampler and number of steps; denoising.gif, training.gif and curves.png.
-inpaint_mnist.py and superres_mnist.py take the trained model by --model runs/diffusion_variants.
-docs/diffusion.md explains it. On two cores of an AMD EPYC it took eleven minutes, ten of them for
-training; with seed 0 the FID of 1,000 samples was then 2.5 (of as many real images 0.5).
+inpaint_mnist.py and superres_mnist.py use the trained model with --model runs/diffusion_variants.
+docs/diffusion.md explains the methods. On two cores of an AMD EPYC the run took eleven minutes, ten
+of them for training; with seed 0 the FID of 1,000 samples was 2.5 (real-data baseline 0.5).
 
-Reading order: `SAMPLERS`, `drawn`; `main`, `learn`, `draw`. The loss and the loop are in
+Reading order: `SAMPLERS`, `generate`; `main`, `learn`, `draw`. The loss and the loop are in
 tinygen/diffusion/model.py, the samplers in tinygen/diffusion/samplers.py.
 """
 
@@ -35,20 +35,20 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 64, 1e-3
 WIDTH, TIMES = 48, 1000
-DECAY, DROPPED = 0.999, 0.1  # of the average; the share of labels that are withheld
+DECAY, DROPPED = 0.999, 0.1  # EMA decay; fraction of labels withheld
 STEPS, GUIDANCE = 20, 1.5
-FRAMES, FILMED = 20, 40  # of the animation, and how many images it shows
-SHOWN, JUDGED = 100, 1000  # samples that are shown, and at most judged: drawing takes long
-GUIDED, COUNTS = (0.0, 1.0, 1.5, 3.0, 6.0), (3, 5, 10, 20, 50)  # what is compared
+FRAMES, FILMED = 20, 40  # frames of the animation; images in each
+SHOWN, SCORED = 100, 1000  # samples in samples.png; samples for the FID
+GUIDED, COUNTS = (0.0, 1.0, 1.5, 3.0, 6.0), (3, 5, 10, 20, 50)  # weights, numbers of steps compared
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8, "steps": 3}
 
-DRAWING = ("guidance", "sampler", "steps")  # what may change when a run is resumed
+SAMPLING = ("guidance", "sampler", "steps")  # may change when a run is resumed
 
 SCHEDULES = {"cosine": diffusion.cosine, "linear": diffusion.linear}
 WEIGHTS = {"min-snr": diffusion.min_snr, "simple": diffusion.simple, "snr": diffusion.snr}
 
 
-# --- how it draws ---------------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 
 SAMPLERS: dict[str, Any] = {
     "ancestral": samplers.ancestral,
@@ -58,7 +58,7 @@ SAMPLERS: dict[str, Any] = {
 }
 
 
-def drawn(
+def generate(
     model: diffusion.Diffusion,
     n: int,
     shape: tuple[int, ...],
@@ -68,18 +68,17 @@ def drawn(
     seed: int,
     **changed: Any,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """n images from 0 to 1, and their labels: as `args` say, except for what is `changed`"""
-    how = {name: getattr(args, name) for name in DRAWING} | changed
+    """n images from 0 to 1, and their labels; `changed` options replace those of `args`"""
+    options = {name: getattr(args, name) for name in SAMPLING} | changed
     rng = np.random.default_rng(seed)
     noise, labels = start(n, shape, null, rng)
-    options = {"rng": rng} if how["sampler"] == "ancestral" else {}
     x = samplers.sample(
-        guided(model, how["guidance"], null),
+        guided(model, options["guidance"], null),
         noise,
         labels,
-        steps=how["steps"],
-        sampler=SAMPLERS[how["sampler"]],
-        **options,
+        steps=options["steps"],
+        sampler=SAMPLERS[options["sampler"]],
+        **({"rng": rng} if options["sampler"] == "ancestral" else {}),
     )
     return as_images(x), labels
 
@@ -87,7 +86,7 @@ def drawn(
 def start(
     n: int, shape: tuple[int, ...], null: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The noise to start from, and the labels of what it is to become"""
+    """Noise, and the labels of the images to make of it"""
     noise = rng.standard_normal((n, *shape), np.float32)
     return noise, None if null is None else np.arange(n) % null
 
@@ -117,29 +116,29 @@ def arguments() -> Any:
         "--predicts",
         choices=["eps", "x_0", "v"],
         default="v",
-        help="what the network predicts: the noise, the image, or v (default: v)",
+        help="prediction of the network: the noise, the image, or v (default: v)",
     )
     add(
         "--schedule",
         choices=list(SCHEDULES),
         default="cosine",
-        help="how noise is added (default: cosine)",
+        help="noise schedule (default: cosine)",
     )
     add(
         "--weight",
         choices=list(WEIGHTS),
         default="simple",
-        help="of the error at each time (default: simple)",
+        help="weight of the loss at each time (default: simple)",
     )
     add("--unconditional", action="store_true", help="do not condition the network on the digit")
     add(
         "--sampler",
         choices=list(SAMPLERS),
         default="multistep",
-        help="how samples are drawn (default: multistep)",
+        help="sampler (default: multistep)",
     )
     add(
-        "--steps", type=steps, default=STEPS, metavar="N", help=f"of the sampler (default: {STEPS})"
+        "--steps", type=steps, default=STEPS, metavar="N", help=f"sampling steps (default: {STEPS})"
     )
     add(
         "--guidance",
@@ -152,7 +151,7 @@ def arguments() -> Any:
         "--width",
         type=commandline.at_least(1),
         default=WIDTH,
-        help=f"channels of the first level (default: {WIDTH})",
+        help=f"channels of the U-Net's first level (default: {WIDTH})",
     )
     commandline.add_subsets(parser)
     return commandline.parse(parser, quick=QUICK)
@@ -161,9 +160,8 @@ def arguments() -> Any:
 def steps(text: str) -> int:
     n = commandline.at_least(2)(text)
     if n > TIMES:
-        raise argparse.ArgumentTypeError(
-            f"expected at most {TIMES}, the times in training, got {text!r}"
-        )
+        message = f"expected at most {TIMES}, the number of training times, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
     return n
 
 
@@ -174,20 +172,14 @@ def main() -> None:
     shape, null = train.images.shape[1:], None
     if not args.unconditional:
         null = 1 + int(train.labels.max())  # the label "any digit"
-    with Run(args.out, vars(args), resume=args.resume, free=DRAWING) as run:
+    with Run(args.out, vars(args), resume=args.resume, free=SAMPLING) as run:
         net = models.small_unet(shape, args.width, null, rng=np.random.default_rng(args.seed))
         model = diffusion.Diffusion(net, SCHEDULES[args.schedule](TIMES), args.predicts, clip=1.0)
         learn(run, model, args, train, null)
         draw(run, model, shape, args, null)
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
-        verdict = judge(
-            run,
-            args,
-            lambda n: drawn(model, n, shape, args, null, seed=3),
-            test.images,
-            most=JUDGED,
-        )
-        if verdict:
+        images = functools.partial(generate, model, shape=shape, args=args, null=null, seed=3)
+        if verdict := judge(run, args, images, test.images, most=SCORED):
             print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
@@ -195,7 +187,7 @@ def main() -> None:
 def learn(
     run: Run, model: diffusion.Diffusion, args: Any, train: data.Labelled, null: int | None
 ) -> None:
-    """Train the model, and put the average of its weights into it"""
+    """Train the model, and give it the moving average of its weights"""
     rng = np.random.default_rng(args.seed)
     batches = data.Batches(
         2 * train.images - 1,
@@ -216,7 +208,7 @@ def learn(
     for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
         if record.step % every == 0 or record.step == 1:
             with ema.applied():
-                frame, _ = drawn(
+                frame, _ = generate(
                     model,
                     FILMED,
                     train.images.shape[1:],
@@ -229,7 +221,7 @@ def learn(
                 )
             film.append(frame, f"step {record.step}")
     if run.step:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The error")
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Denoising loss")
         film.save(run.path("training.gif"), title="Samples through training")
     ema.copy_to_params()
 
@@ -237,18 +229,20 @@ def learn(
 def draw(
     run: Run, model: diffusion.Diffusion, shape: tuple[int, ...], args: Any, null: int | None
 ) -> None:
-    """All pictures; each from the same noise, so that one sees what else differs"""
-    samples, _ = drawn(model, SHOWN, shape, args, null, seed=2)
+    """All pictures; the rows of each comparison start from the same noise"""
+    samples, _ = generate(model, SHOWN, shape, args, null, seed=2)
     image.grid(run.path("samples.png"), samples, columns=10, title="Samples")
-    row = functools.partial(drawn, model, 10, shape, args, null, seed=4)
+    row = functools.partial(generate, model, 10, shape, args, null, seed=4)
     if null is not None:
         rows = {f"guidance {w:g}": row(guidance=w)[0] for w in GUIDED}
-        image.strip(run.path("guidance.png"), rows, ends=False, title="The same noise, guided")
+        title = "The same noise by guidance weight"
+        image.strip(run.path("guidance.png"), rows, ends=False, title=title)
     counts = [n for n in COUNTS if n <= max(args.steps, 2) * 2.5]
     rows = {
         f"{name}, {n} steps": row(sampler=name, steps=n)[0] for name in SAMPLERS for n in counts
     }
-    image.strip(run.path("steps.png"), rows, ends=False, title="The same noise, in other steps")
+    title = "The same noise by sampler and number of steps"
+    image.strip(run.path("steps.png"), rows, ends=False, title=title)
 
     rng, film = np.random.default_rng(5), image.Animation(60)
     noise, labels = start(FILMED, shape, null, rng)
@@ -256,7 +250,7 @@ def draw(
     for step in samplers.ancestral(
         guided(model, args.guidance, null), noise, labels, rng=rng, steps=min(5 * args.steps, TIMES)
     ):
-        film.append((step.x.clip(-1, 1) + 1) / 2, f"t = {step.t:.0f}")
+        film.append(as_images(step.x), f"t = {step.t:.0f}")
     film.save(run.path("denoising.gif"), title="From noise to images")
 
 

@@ -1,17 +1,17 @@
-"""Flow matching learns how to move noise so that it becomes digits: all of it on one page.
+"""Flow matching learns to move noise so that it becomes digits: all of it on one page.
 
 A straight line leads from noise z to an image x, with velocity x − z. A network learns the
 velocity at each point x_t of such lines (Lipman et al. 2023; Liu et al. 2023). Following it from
-t = 0 to 1, pure noise becomes a new digit. The network is also given the label, but not always, so
-that samples can be guided to it.
+t = 0 to 1, pure noise becomes a new digit. The network is usually also given the label, so that
+samples can be guided to a class.
 
     python examples/flow_mnist.py              five epochs, ten minutes on two cores
     python examples/flow_mnist.py --quick      a smoke test, in seconds
     python examples/flow_mnist.py --resume     continue a run that was stopped
 
 The run's folder, runs/flow_mnist, holds samples.png, denoising.gif, curves.png and a checkpoint.
-docs/flow.md derives the loss. flow_variants.py has other solvers, pairs noise with images that are
-near, straightens the flow so that one step is enough, and estimates log p(x).
+docs/flow.md derives the loss. flow_variants.py has other solvers, minibatch optimal transport,
+reflow, which straightens the flow so that one step is enough, and estimates of log p(x).
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
 DEFAULTS = {"epochs": 5, "batch_size": 64, "lr": 1e-3}
-WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # DROPPED: labels withheld; DECAY: of the average
+WIDTH, DROPPED, DECAY = 48, 0.1, 0.999  # channels; fraction of labels withheld; EMA decay
 STEPS, GUIDANCE = 10, 1.5
 QUICK = {"epochs": 1, "train": 256, "test_images": 140, "width": 8}
 

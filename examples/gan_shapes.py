@@ -1,20 +1,20 @@
-"""A GAN paints coloured shapes of 64 × 64 pixels, or learns from pictures of your own.
+"""A GAN learns to draw coloured shapes of 64 × 64 pixels, or images like your own pictures.
 
-The generator makes 8 × 8 × 128 of a hundred random numbers, and doubles the sides until there are
-64 × 64 × 3; the discriminator halves them again. The game is the non-saturating one with R1, a price on
-the discriminator's slope at real images, which lets the game settle (Mescheder et al. 2018). The images
-shown are of the average generator of the last steps, an EMA of its weights.
+The generator maps 100 random numbers to 8 × 8 × 128, and doubles the sides to 64 × 64 × 3; the
+discriminator halves them again. The loss is the non-saturating one with the R1 penalty on the
+discriminator's gradient at real images, which lets training converge (Mescheder et al. 2018). The
+samples are those of an exponential moving average (EMA) of the generator's weights.
 
-The 6,240 steps took 28 minutes of one core of an AMD EPYC. After a fifth of them there are glowing
-patches, in the end mostly one body with a clean edge, shaded, on a ground that is shaded too;
-corners, and the arms of stars and crosses, are still round.
+The 6,240 steps took 28 minutes on one core of an AMD EPYC. After a fifth of them the samples are
+glowing patches; in the end mostly one shape with a clean edge, on a shaded background. Corners, and
+the arms of stars and crosses, are still round.
 
     python examples/gan_shapes.py
     python examples/gan_shapes.py --data my/pictures --epochs 200
-    python examples/gan_shapes.py --classic             the networks of a textbook: wide, and slow
+    python examples/gan_shapes.py --classic             a textbook's networks: wide and slow
 
-In runs/gan_shapes are then samples.png, nearest.png, samples beside the training images that are
-most like them, ways.png from sample to sample, curves.png and training.gif.
+The run's folder, runs/gan_shapes, holds samples.png; nearest.png, samples beside the most similar
+training images; interpolations.png; curves.png; and training.gif.
 
 Reading order: `networks`, `main`, `nearest`; the losses are in tinygen/gan/losses.py, the loop in
 tinygen/gan/training.py.
@@ -35,17 +35,17 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 20, 32, 5e-4, (0.5, 0.99)
 SIZE, SIDE, LATENT = 64, 8, 100
 CHANNELS = (128, 64, 32)  # from 8 × 8 pixels up
 GAMMA = 1.0  # R1's weight
-DECAY = 0.998  # of the average of the generators
-FRAMES, FILMED = 40, 36  # of the animation, and how many images it shows
-SHOWN, COMPARED, STEPS = 64, 10, 10
+DECAY = 0.998  # of the EMA
+FRAMES, FILMED = 40, 36  # frames of the animation; images in each
+SHOWN, COMPARED, STEPS = 64, 10, 10  # images in samples.png, nearest.png, an interpolation
 QUICK = {"epochs": 1, "train": 128}
 
 
 def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """Generator, to values from −1 to 1, and discriminator
+    """A generator of values from −1 to 1, and a discriminator
 
-    No batch norm in the discriminator: with it, R1 would not be each image's own. Its last convolution
-    sees 46 × 46 pixels at once, whole shapes; without it there were blobs of any form.
+    The discriminator has no batch norm, with which D(x), and so R1, would depend on other images.
+    Its last convolution sees 46 × 46 pixels, whole shapes; without it there were only blobs.
     """
     a, b, c = CHANNELS
     init = nn.he_normal
@@ -82,7 +82,7 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
 
 
 def classic(_: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """`classics.dcgan_64`, whose images are from 0 to 1, as one from −1 to 1"""
+    """`classics.dcgan_64`, its images rescaled from [0, 1] to [−1, 1]"""
     generator, discriminator = classics.dcgan_64(rng=rng)
     return nn.Sequential(*generator.layers, lambda x: 2 * x - 1), discriminator
 
@@ -98,23 +98,23 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--gamma", type=commandline.positive, default=GAMMA, help=f"R1's weight (default: {GAMMA})")
-    add("--classic", action="store_true", help="the networks of `classics.dcgan_64`")
-    add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
+    add("--classic", action="store_true", help="use the networks of `classics.dcgan_64`")
+    add("--train", type=commandline.at_least(1), metavar="N", help="training images, at most")
     args = commandline.parse(parser, quick=QUICK)
     train, _ = data.load(args.data, train=args.train, test=0, size=SIZE, progress=True)
     images = train.images
     if images.shape[1:3] != (SIZE, SIZE):
         images = data.resize(images, SIZE)
     if args.classic and images.shape[3] != 3:
-        parser.error(f"--classic networks are made for colours, and those of {args.data} are grey")
+        parser.error(f"--classic networks take colour images, but those of {args.data} are grey")
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
         build = classic if args.classic else networks
         model = gan.GAN(*build(images.shape[3], rng), LATENT)
         optimizers = [
-            optim.Adam(dict(player.named_parameters()), args.lr, BETAS)
-            for player in (model.generator, model.discriminator)
+            optim.Adam(dict(network.named_parameters()), args.lr, BETAS)
+            for network in (model.generator, model.discriminator)
         ]
         average = optim.EMA(dict(model.generator.named_parameters()), DECAY)
         batches = data.Batches(
@@ -137,7 +137,7 @@ def main() -> None:
             rng=rng,
         )
 
-        def painted(z: Any) -> np.ndarray:
+        def generate(z: Any) -> np.ndarray:
             with average.applied():
                 return (model.images(z) + 1) / 2
 
@@ -145,39 +145,38 @@ def main() -> None:
         for record in run.track(gan.train(model, batches, *optimizers, rng=rng, penalty=penalty)):
             average.update()
             if record.step % every == 0 or record.step == 1:
-                film.append(painted(noise[:FILMED]), f"step {record.step}")
+                film.append(generate(noise[:FILMED]), f"step {record.step}")
 
-        samples = painted(noise)
+        samples = generate(noise)
         image.grid(run.path("samples.png"), samples, title="Samples")
         rows = {"sample": samples[:COMPARED], "nearest": nearest(samples[:COMPARED], images)}
-        image.compare(
-            run.path("nearest.png"), rows, title="Samples, and the training images most like them"
-        )
+        title = "Samples, and the nearest training images"
+        image.compare(run.path("nearest.png"), rows, title=title)
         ends = noise.numpy()[:12].reshape(6, 2, 1, LATENT)
         t = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
-        between = on_sphere(ends[:, 0], ends[:, 1], t).reshape(-1, LATENT)
-        ways = painted(between).reshape(6, STEPS, *images.shape[1:])
-        image.strip(run.path("ways.png"), ways, title="From one sample to another")
+        between = interpolate(ends[:, 0], ends[:, 1], t).reshape(-1, LATENT)
+        rows = generate(between).reshape(6, STEPS, *images.shape[1:])
+        image.strip(run.path("interpolations.png"), rows, title="Interpolations between samples")
         if run.step:
-            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The game")
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="GAN losses")
         if len(film):
             film.save(run.path("training.gif"), title="Samples through training")
         run.results(seconds=run.seconds, parameters=sum(p.size for p in model.parameters()))
         if args.samples:
-            with_rng = np.random.default_rng([args.seed, 1])
-            run.samples(painted(model.noise(args.samples, rng=with_rng)).clip(0, 1))
+            sample_rng = np.random.default_rng([args.seed, 1])
+            run.samples(generate(model.noise(args.samples, rng=sample_rng)).clip(0, 1))
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
-def on_sphere(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """√(1 − t) a + √t b: for Gaussian a and b this is Gaussian at every t, on the straight not"""
+def interpolate(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """√(1 − t) a + √t b, which is N(0, I) at every t if a and b are; (1 − t) a + t b is not"""
     return np.sqrt(1 - t) * a + np.sqrt(t) * b
 
 
 def nearest(samples: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """For each sample the image with the smallest squared distance: was it learnt by heart?"""
-    rows, known = (x.reshape(len(x), -1) for x in (samples, images))
-    square = (known**2).sum(axis=1) - 2 * rows @ known.T  # less ‖sample‖², which is each row's own
+    """For each sample the image with the smallest squared distance, to see memorised images"""
+    a, b = (x.reshape(len(x), -1) for x in (samples, images))
+    square = (b**2).sum(axis=1) - 2 * a @ b.T  # ‖a − b‖² − ‖a‖²
     return images[square.argmin(axis=1)]
 
 

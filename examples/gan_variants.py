@@ -2,10 +2,10 @@
 
 The defaults are those of gan_mnist.py: DCGAN's networks and the non-saturating loss. With seed 0
 the five epochs took three and a half minutes on two cores; the FID of 5,000 samples was then 17.5
-(of as many real images 0.3). docs/gan.md explains every option.
+(real-data baseline 0.3). docs/gan.md explains every option.
 
     python examples/gan_variants.py --loss wgan-gp          one of seven losses, with its own recipe
-    python examples/gan_variants.py --conditional           draws the digit that it is asked for
+    python examples/gan_variants.py --conditional           class-conditional digits
     python examples/gan_variants.py --packing 2             D sees two images at once
     python examples/gan_variants.py --smooth 0.9            one-sided label smoothing
     python examples/gan_variants.py --generator dense       no convolutions in the generator
@@ -16,10 +16,10 @@ and the networks of three well-known tutorials, which tinygen/models/classics.py
     python examples/gan_variants.py --classic dense-gan        100-256-512-512-784; 64-128, dropout
     python examples/gan_variants.py --classic dcgan-28         100-7·7·128-14-28; 64-128, dropout
 
-one-layer-gan's generator is a single layer: after three epochs it paints strokes, but no digits.
+one-layer-gan's generator is a single layer: after three epochs it draws strokes, but no digits.
 
 The run's folder, runs/gan_variants, holds samples.png, curves.png, training.gif and balance.png,
-which shows how often each digit is drawn.
+which shows how often each digit is generated.
 
 Reading order: `RECIPES`, `networks`, `main`, `draw_balance`. The losses are in
 tinygen/gan/losses.py, the loop in tinygen/gan/training.py.
@@ -63,7 +63,7 @@ RECIPES = {
     "least-squares": Recipe(gan.LeastSquares),
     "hinge": Recipe(gan.Hinge, norm="spectral"),
     "wasserstein": Recipe(gan.Wasserstein, optim.RMSprop, 5e-5, 5, clip_at=0.01),
-    # the paper has five steps of the discriminator at 1e-4; here the generator then makes too few steps
+    # the paper's five discriminator steps at 1e-4 would leave the generator too few steps here
     "wgan-gp": Recipe(
         gan.Wasserstein,
         functools.partial(optim.Adam, betas=(0.5, 0.9)),
@@ -100,8 +100,8 @@ def networks(
         generator = nn.Sequential(dense, nn.Reshape(*shape))
     else:
         generator = models.dcgan_generator(shape, inputs, args.width, rng=rng)
-    seen = (H, W, args.packing * (C + classes))
-    return generator, models.dcgan_discriminator(seen, args.width, rng=rng, norm=norm), LATENT
+    pack = (H, W, args.packing * (C + classes))
+    return generator, models.dcgan_discriminator(pack, args.width, rng=rng, norm=norm), LATENT
 
 
 def scaled(images: np.ndarray, args: Any) -> np.ndarray:
@@ -128,9 +128,9 @@ def main() -> None:
         "--generator",
         choices=["conv", "dense"],
         default="conv",
-        help="DCGAN's, or dense layers (default: conv)",
+        help="generator: DCGAN's or dense layers (default: conv)",
     )
-    add("--classic", choices=list(CLASSICS), help="both networks of a well-known tutorial")
+    add("--classic", choices=list(CLASSICS), help="use both networks of a well-known tutorial")
     add("--conditional", action="store_true", help="condition both networks on the digit")
     add(
         "--packing",
@@ -144,7 +144,7 @@ def main() -> None:
         type=commandline.positive,
         default=1.0,
         metavar="S",
-        help="label smoothing: target for real images, 0.9 say (default: 1, none)",
+        help="label smoothing: target for real images, such as 0.9 (default: 1, no smoothing)",
     )
     add(
         "--lr",
@@ -173,9 +173,9 @@ def main() -> None:
     args = commandline.parse(parser, quick=QUICK)
     recipe = RECIPES[args.loss]
     if args.smooth > 1:
-        parser.error(f"argument --smooth: expected a number above 0, 1 at most, got {args.smooth}")
+        parser.error(f"--smooth: expected a number above 0 and at most 1, got {args.smooth}")
     if args.smooth != 1 and not issubclass(recipe.loss, gan.Minimax | gan.LeastSquares):
-        parser.error(f"--smooth works only with losses of probabilities, not with {args.loss}")
+        parser.error(f"--smooth works only with losses that have targets, not with {args.loss}")
     usual = args.width == (QUICK["width"] if args.quick else WIDTH) and args.generator == "conv"
     if args.classic and (args.conditional or args.packing > 1 or not usual):
         parser.error("--classic takes no --width, --generator, --conditional or --packing")
@@ -260,8 +260,7 @@ def main() -> None:
             digits = np.arange(n) % classes if classes else None
             return as_images(model.sample(n, digits, rng=np.random.default_rng(1)), args), digits
 
-        verdict = judge(run, args, sampled, test.images)
-        if verdict is not None:
+        if verdict := judge(run, args, sampled, test.images):
             print(verdict)
             draw_balance(run, verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")

@@ -1,20 +1,20 @@
-"""The missing part of a digit is filled in by a diffusion model that was trained on whole digits.
+"""Inpainting: a diffusion model trained on whole digits fills in missing parts of digits.
 
 A diffusion model goes from noise to an image in many steps. After each step the known pixels are
-put in, with the noise that belongs to that time, and the rest is drawn to fit. To fit well, each
-stretch of the way is repeated several times (RePaint: Lugmayr et al. 2022). Other noise leads to
-another completion; where little is known they differ much.
+inserted, with the noise of that time, and the model fits the rest to them. For a good fit each part
+of the way is repeated several times (RePaint: Lugmayr et al. 2022). Different noise gives different
+completions, which differ most where little is known.
 
     python examples/diffusion_mnist.py                      first: train the model
     python examples/inpaint_mnist.py
     python examples/inpaint_mnist.py --steps 100 --resample 10
     python examples/inpaint_mnist.py --model runs/my_digits
 
-The run's folder, runs/inpaint_mnist, holds half.png, square.png and pixels.png, by what is missing,
-and half.gif. Printed is how often a classifier finds in a completion the digit that it was, which
-the model is not given.
+The run's folder, runs/inpaint_mnist, holds half.png, square.png and pixels.png, named after the
+missing part, and half.gif. The accuracy of a classifier on the completions is printed; the model is
+not given the labels.
 
-Reading order: `masks`, `completed`; `main`, `draw`; `trained`, which opens the model's run. The
+Reading order: `masks`, `complete`; `main`, `draw`; `trained`, which opens the model's run. The
 method is `repaint`, in tinygen/diffusion/editing.py.
 """
 
@@ -29,7 +29,7 @@ import numpy as np
 from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing
-from tinygen.metrics import classifier
+from tinygen.metrics.classifier import SETS, pretrained
 from tinygen.run import Run, RunError, checkpoint, commandline
 from tinygen.run.folder import read_config
 
@@ -41,17 +41,17 @@ UNTRAINED = {
     "width": 8,
     "predicts": "v",
     "schedule": "cosine",
-}  # of --quick, unless it names a model
+}  # settings of the model of --quick without --model
 STEPS, RESAMPLE = 40, 4
-COUNT, TIMES = 40, 3  # images, and how often each is completed
-SHOWN, FILMED, FRAMES = 10, 40, 100  # of them; of the animation
-KNOWN = 0.25  # the share of pixels that are known where they are chosen at random
-FREE = ("count", "model", "resample", "steps")  # what may change when a run is resumed
+COUNT, TIMES = 40, 3  # images; completions of each
+SHOWN, FILMED, FRAMES = 10, 40, 100  # images in the pictures and in the animation; its frames
+KNOWN = 0.25  # fraction of known pixels in the random mask
+FREE = ("count", "model", "resample", "steps")  # may change when a run is resumed
 QUICK = {"steps": 5, "resample": 2, "count": 10}
 
 
 def masks(shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """What is known of an image: 1 there, else 0, (H, W, 1)"""
+    """Masks (H, W, 1) by name: 1 where a pixel is known, otherwise 0"""
     H, W, _ = shape
     half, square = np.zeros((H, W, 1), np.float32), np.ones((H, W, 1), np.float32)
     half[: H // 2] = 1
@@ -60,7 +60,7 @@ def masks(shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, np.ndar
     return {"half": half, "square": square, "pixels": pixels}
 
 
-def completed(
+def complete(
     model: diffusion.Diffusion,
     null: int | None,
     x: np.ndarray,
@@ -69,7 +69,7 @@ def completed(
     rng: np.random.Generator,
     film: image.Animation | None = None,
 ) -> np.ndarray:
-    """A completion of each image x, from 0 to 1, of which the pixels under the mask are known"""
+    """A completion of each image x, from 0 to 1, given its pixels where the mask is 1"""
     noise = rng.standard_normal(x.shape, np.float32)
     known, rows = 2 * x - 1, np.broadcast_to(mask, (len(x), *mask.shape))
     any_digit = None if null is None else np.full(len(x), null)
@@ -96,22 +96,22 @@ def main() -> None:
         "--model",
         type=Path,
         metavar="RUN",
-        help=f"a run of diffusion_mnist.py or diffusion_variants.py, whose model is used (default: "
-        f"{MODEL}; with --quick a model without training)",
+        help=f"run of diffusion_mnist.py or diffusion_variants.py whose model is used (default: "
+        f"{MODEL}; with --quick an untrained model)",
     )
     add(
         "--steps",
         type=commandline.at_least(2),
         default=STEPS,
         metavar="N",
-        help=f"from noise to an image (default: {STEPS})",
+        help=f"sampling steps (default: {STEPS})",
     )
     add(
         "--resample",
         type=at_least_1,
         default=RESAMPLE,
         metavar="N",
-        help=f"how often each step is made (default: {RESAMPLE})",
+        help=f"repetitions of each step (default: {RESAMPLE})",
     )
     add(
         "--count",
@@ -125,43 +125,42 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(len(test.images))[: args.count]
     x, labels = test.images[chosen], None if test.labels is None else test.labels[chosen]
     with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
-        network = classifier.pretrained(source) if source in classifier.SETS else None
+        classifier = pretrained(source) if source in SETS else None
         rng = np.random.default_rng(args.seed)
-        everything = []
+        completions = []
         for name, mask in masks(x.shape[1:], rng).items():
             film = image.Animation(FRAMES, columns=SHOWN) if name == "half" else None
-            found = completed(model, null, np.tile(x, (TIMES, 1, 1, 1)), mask, args, rng, film)
-            found = found.reshape(TIMES, *x.shape)
-            everything.append(found)
+            x_hat = complete(model, null, np.tile(x, (TIMES, 1, 1, 1)), mask, args, rng, film)
+            x_hat = x_hat.reshape(TIMES, *x.shape)
+            completions.append(x_hat)
             if film is not None:
-                film.save(run.path(f"{name}.gif"), fps=15, title="From noise, to fit what is known")
-            draw(run, name, x[:SHOWN], mask, found[:, :SHOWN])
-            kept, differ = abs(mask * (found - x)).max(), found.std(axis=0)[:, mask[..., 0] == 0]
+                film.save(run.path(f"{name}.gif"), fps=15, title="From noise to completions")
+            draw(run, name, x[:SHOWN], mask, x_hat[:, :SHOWN])
+            error, std = abs(mask * (x_hat - x)).max(), x_hat.std(axis=0)[:, mask[..., 0] == 0]
             print(
-                f"{name}: what is known is kept to {kept:.4f}, the rest differs by "
-                f"{differ.mean():.3f} from one completion to the next"
+                f"{name}: largest error of a known pixel {error:.4f}; standard deviation of the "
+                f"missing pixels over completions {std.mean():.3f}"
             )
-            if network is not None:
-                sets = {"completions": found.reshape(-1, *x.shape[1:]), "alone": mask * x, "all": x}
-                right = {
-                    k: float((network.labels(images) == np.resize(labels, len(images))).mean())
+            if classifier is not None:
+                sets = {"completed": x_hat.reshape(-1, *x.shape[1:]), "masked": mask * x, "all": x}
+                accuracy = {
+                    k: float((classifier.labels(images) == np.resize(labels, len(images))).mean())
                     for k, images in sets.items()
                 }
                 print(
-                    f"  classified correctly: {right['completions']:.0%} of the completions, "
-                    f"{right['alone']:.0%} of the images with empty holes, {right['all']:.0%} of "
-                    f"the whole images"
+                    f"  classifier accuracy: completions {accuracy['completed']:.0%}, "
+                    f"masked images {accuracy['masked']:.0%}, whole images {accuracy['all']:.0%}"
                 )
-                run.results(**{f"{name}_{k}": share for k, share in right.items()})
+                run.results(**{f"{name}_{k}": share for k, share in accuracy.items()})
         if args.samples:
-            run.samples(np.concatenate(everything).reshape(-1, *x.shape[1:])[: args.samples])
+            run.samples(np.concatenate(completions).reshape(-1, *x.shape[1:])[: args.samples])
         print(f"see {run.path('half.png')} and the other pictures there")
 
 
-def draw(run: Run, name: str, x: np.ndarray, mask: np.ndarray, found: np.ndarray) -> None:
-    """In each column an image, what is known of it, grey where nothing is, and its completions"""
+def draw(run: Run, name: str, x: np.ndarray, mask: np.ndarray, completions: np.ndarray) -> None:
+    """In each column an image, its known pixels (the others grey), and its completions"""
     rows = {"image": x, "known": mask * x + (1 - mask) / 2}
-    rows |= {f"completion {k}": each for k, each in enumerate(found, 1)}
+    rows |= {f"completion {k}": row for k, row in enumerate(completions, 1)}
     image.compare(run.path(f"{name}.png"), rows, title="Held-out images, completed")
 
 
@@ -169,20 +168,20 @@ def draw(run: Run, name: str, x: np.ndarray, mask: np.ndarray, found: np.ndarray
 
 
 def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
-    """The model of the run `--model`, with the average of its weights, its label "any digit", and
-    the data that it learned from: the name, training and held-out images"""
+    """The model of the run `--model`, with averaged weights, its label "any digit", and its data:
+    the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
         if not (folder / "checkpoint.npz").exists():
             raise RunError(
-                f"there is no trained model in {folder}; this makes one:\n  python "
+                f"there is no trained model in {folder}; to train one:\n  python "
                 f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
             )
         settings = read_config(folder)["settings"]
         if "schedule" not in settings:
             raise RunError(
                 f"expected {folder} to be a run of diffusion_mnist.py or "
-                f"diffusion_variants.py, got another program's"
+                f"diffusion_variants.py, got a run of another program"
             )
     train, test = data.load(
         settings["data"], train=settings["train"], test=settings["test_images"], size=28

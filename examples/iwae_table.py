@@ -1,31 +1,29 @@
-"""A published table again: how well a VAE and an IWAE come to know MNIST.
+"""Reproduces a published table: −log p(x) of MNIST under VAEs and IWAEs.
 
-Burda, Grosse and Salakhutdinov (2016) trained the same networks, 784-200-200-50-200-200-784, to
-raise one of two bounds, each from k draws: the mean of k ELBOs ("VAE") or the importance-weighted
-one ("IWAE"). Table 1 of theirs says how improbable, −log p(x) in nats, they then find new digits.
-Here it is done as in the authors' program: pixels drawn black or white anew each time, 20 images in
-a batch, always in MNIST's own order, each layer's weights from one seed, Adam with ε = 1e-4, and
-eight stages of 1, 3, 9, … 2187 epochs, each at a lower rate. (But Adam has the usual β₁ = 0.9 and
-begins with v = 0; theirs has 0.99 and 1.) At the end of a stage −log p(x) is measured.
+Burda, Grosse and Salakhutdinov (2016) trained the same networks, 784-200-200-50-200-200-784, on two
+bounds with k samples of z each: the mean of k ELBOs ("VAE") or the importance-weighted bound
+("IWAE"). Their Table 1 has −log p(x) of test images in nats. The recipe here is that of the
+authors' program: pixels binarised at random each time, 20 images in a batch, always in MNIST's own
+order, the weights of every layer from one random seed, Adam with ε = 1e-4, and eight stages of 1,
+3, 9, … 2187 epochs, each at a lower learning rate. (Except that Adam has the usual β₁ = 0.9 and
+starts with v = 0; theirs has 0.99 and 1.) −log p(x) is estimated at the end of each stage.
 
     python examples/iwae_table.py                                    IWAE, k = 5, all stages
     python examples/iwae_table.py --stages 3                         the first 13 of 3,280 epochs
     python examples/iwae_table.py --objective vae --k 1 --stages 3
 
-It may be stopped at any time, and goes on with --resume. What was found after so many epochs, with
-seed 0, on two cores of an AMD EPYC, and in brackets by an earlier program:
+The run can be stopped at any time and continued with --resume. Results after 1, 4 and 13 epochs,
+with seed 0, on two cores of an AMD EPYC; in brackets those of an earlier program:
 
-                        1                  4                 13            an epoch takes
+                        1                  4                 13            time per epoch
     VAE, k = 1     119.00 (118.45)    103.74 (103.53)    96.71 (96.98)          7 s
     IWAE, k = 5    115.15 (114.65)    101.89 (102.62)    95.46 (95.33)         10 s
 
-With seed 1 IWAE came to 116.14, 102.45 and 95.54: the first hangs on the seed most. Where images
-come in a new order each epoch, and each layer draws weights of its own, VAE learns faster: 113.5
-after one epoch, 102.3 after four.
+With seed 1 IWAE reached 116.14, 102.45 and 95.54: the first depends most on the seed. With shuffled
+images and different initial weights in each layer, VAE learns faster: 113.5 after one epoch, 102.3
+after four. Three stages take two minutes, and all eight would take six to nine hours.
 
-So three stages take two minutes, and all eight would take six to nine hours.
-
-Reading order: the constants; `from_one_seed`, `Recognition`, `networks`; `mean_elbo`; `ends` and
+Reading order: the constants; `from_one_seed`, `Encoder`, `networks`; `mean_elbo`; `ends` and
 `rate`, the stages; `adam`, `train`; `main`. The importance-weighted bound is in
 tinygen/vae/bounds.py.
 """
@@ -46,17 +44,17 @@ from tinygen.run import Run, commandline
 
 STAGES, BATCH_SIZE, BETAS, EPSILON = 8, 20, (0.9, 0.999), 1e-4
 LATENT, HIDDEN = 50, 200
-TRAIN = 59_600  # the authors kept MNIST's last 400 back, to choose settings by
+TRAIN = 59_600  # the authors kept MNIST's last 400 for validation
 CHUNK = 149 * BATCH_SIZE  # a twentieth of an epoch: a row of the log
-JUDGED, DRAWS = 2000, 500  # test images, and draws for each; the paper has 10,000 and 5,000
-ACTIVE = 0.01  # a unit is, if its mean varies more than this from image to image (section 5)
+TEST, DRAWS = 2000, 500  # test images, and samples of z for each; the paper has 10,000 and 5,000
+ACTIVE = 0.01  # a unit is active if the variance of its mean over images is larger (section 5)
 SHOWN = 100
 QUICK = {"stages": 2, "train": 400, "test_images": 50}
 
-# −log p(x) by k in the paper's Table 1, for one stochastic layer; and after so many epochs what
-# the same schedule came to in an earlier program, one seed, measured as it is here
+# −log p(x) by k in the paper's Table 1, for one stochastic layer; and by epochs in an earlier
+# program with the same schedule, one seed, measured in the same way
 TABLE_1 = {"vae": {1: 86.76, 5: 86.47, 50: 86.35}, "iwae": {1: 86.76, 5: 85.54, 50: 84.78}}
-SHORTER = {
+EARLIER = {
     ("vae", 1): {1: 118.45, 4: 103.53, 13: 96.98, 40: 92.66},
     ("iwae", 5): {1: 114.65, 4: 102.62, 13: 95.33, 40: 91.55},
 }
@@ -66,15 +64,15 @@ SHORTER = {
 
 
 def from_one_seed(_: Any, shape: tuple[int, ...], fan_in: float, fan_out: float) -> np.ndarray:
-    """Glorot's U(±√(6/(n + m))), in the authors' very numbers: layers of one shape begin alike"""
+    """Glorot's U(±√(6/(n + m))), with the authors' seed: layers of one shape start alike"""
     limit = math.sqrt(6 / (fan_in + fan_out))
     return np.random.RandomState(123).uniform(-limit, limit, shape)
 
 
-class Recognition(nn.Module):
-    """q(z|x) = N(μ, σ²): two layers of tanh, and from them μ and log σ
+class Encoder(nn.Module):
+    """q(z|x) = N(μ, σ²): two tanh layers, and from them μ and log σ
 
-    What is wanted here is log σ², twice that: so weights and gradients are the authors'.
+    The output log σ² is twice log σ, so that weights and gradients are as in the authors' program.
     """
 
     def __init__(self, pixels: int, rng: np.random.Generator) -> None:
@@ -93,14 +91,14 @@ def tanh_layers(inputs: int, rng: np.random.Generator) -> list[nn.Module]:
 
 
 def networks(images: np.ndarray, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """Encoder and decoder. The last bias is what makes the decoder begin at the mean image."""
+    """An encoder, and a decoder whose last bias makes it start at the mean image"""
     shape = images.shape[1:]
     pixels = int(np.prod(shape))
     last = nn.Dense(HIDDEN, pixels, rng=rng, init=from_one_seed)
     p = images.mean(axis=0).clip(0.001, 0.999).ravel()
     last.bias.data = tg.xp.asarray(np.log(p / (1 - p)), "f4")
     decoder = nn.Sequential(*tanh_layers(LATENT, rng), last, nn.Reshape(*shape))
-    return Recognition(pixels, rng), decoder
+    return Encoder(pixels, rng), decoder
 
 
 # --- the objective, the schedule, the loop --------------------------------------------------------
@@ -109,18 +107,18 @@ def networks(images: np.ndarray, rng: np.random.Generator) -> tuple[nn.Module, n
 def mean_elbo(
     model: vae.VAE, x: Any, labels: Any = None, *, k: int, rng: np.random.Generator
 ) -> vae.Bound:
-    """−1/k Σ log wᵢ: the mean of k ELBOs, with a KL that is estimated from the same draws"""
+    """−1/k Σ log wᵢ: the mean of k ELBOs, with a KL estimated from the same samples"""
     log_w, given_z, kl = vae.log_weights(model, x, labels, k=k, rng=rng)
     return vae.Bound(-tg.mean(log_w), -tg.mean(given_z), tg.mean(tg.sum(kl, axis=1)))
 
 
 def ends(stage: int) -> int:
-    """How many epochs there are before this stage: 1 + 3 + 9 + … = (3ˢ − 1) / 2"""
+    """The number of epochs before this stage: 1 + 3 + 9 + … = (3ˢ − 1) / 2"""
     return (3**stage - 1) // 2
 
 
 def rate(per_epoch: int) -> Callable[[int], float]:
-    """1e-4 · 10^(1 − s/7) in stage s, its factor rounded as the authors do: 10, 7.2, 5.2, … 1"""
+    """1e-4 · 10^(1 − s/7) in stage s, the power rounded as by the authors: 10, 7.2, 5.2, … 1"""
 
     def at(step: int) -> float:
         stage = next(s for s in range(STAGES) if step < ends(s + 1) * per_epoch)
@@ -130,14 +128,14 @@ def rate(per_epoch: int) -> Callable[[int], float]:
 
 
 def adam(model: vae.VAE, lr: Callable[[int], float]) -> optim.Adam:
-    """Adam, for means of a batch where the authors add up: ε is made a twentieth with them"""
+    """Adam for batch means; the authors' batch sums are 20 times as large, and so is their ε"""
     return optim.Adam(dict(model.named_parameters()), lr, BETAS, EPSILON / BATCH_SIZE)
 
 
 def train(
     model: vae.VAE, chunks: data.Batches, optimizer: optim.Adam, **options: Any
 ) -> Iterator[dict[str, float]]:
-    """`vae.train` in batches of 20. Ten million losses are too many: it yields means of 149."""
+    """`vae.train` in batches of 20; yields means over 149 batches, to keep the log short."""
     for chunk in chunks:
         batches = (chunk[i : i + BATCH_SIZE] for i in range(0, len(chunk), BATCH_SIZE))
         rows = [
@@ -151,36 +149,35 @@ def main() -> None:
     parser = commandline.parser(__doc__, out="runs/iwae_table")
     add = parser.add_argument
     add("--objective", choices=["vae", "iwae"], default="iwae", help="the bound (default: iwae)")
-    add("--k", type=commandline.at_least(1), default=5, help="draws for each image (default: 5)")
+    add("--k", type=commandline.at_least(1), default=5, help="samples of z per image (default: 5)")
     add(
         "--stages",
         type=int,
         choices=range(1, STAGES + 1),
         default=STAGES,
         metavar="S",
-        help="how many of the eight: they end after 1, 4, 13, 40, 121, 364, 1093 and 3280 epochs "
-        "(default: 8)",
+        help="stages, which end after 1, 4, 13, 40, 121, 364, 1093 and 3280 epochs (default: 8)",
     )
     add(
         "--train",
         type=commandline.at_least(1),
         default=TRAIN,
         metavar="N",
-        help=f"learn from so many images (default: {TRAIN})",
+        help=f"training images (default: {TRAIN})",
     )
     add(
         "--test-images",
         type=commandline.at_least(1),
-        default=JUDGED,
+        default=TEST,
         metavar="N",
-        help=f"measure −log p(x) of so many (default: {JUDGED})",
+        help=f"test images whose −log p(x) is estimated (default: {TEST})",
     )
     add(
         "--draws",
         type=commandline.at_least(1),
         default=DRAWS,
         metavar="N",
-        help=f"estimate each from so many draws (default: {DRAWS})",
+        help=f"samples of z for each estimate (default: {DRAWS})",
     )
     args = commandline.parse(parser, quick=QUICK)
 
@@ -205,8 +202,8 @@ def main() -> None:
         stages = {ends(s) * chunks.per_epoch: ends(s) for s in range(1, STAGES + 1)}
         for record in run.track(train(model, chunks, optimizer, rng=rng, bound=bound)):
             if record.step in stages:
-                judge = np.random.default_rng(1)  # the same draws at each stage
-                nll = -vae.log_likelihood(model, test, k=args.draws, rng=judge).mean()
+                test_rng = np.random.default_rng(1)  # the same noise at each stage
+                nll = -vae.log_likelihood(model, test, k=args.draws, rng=test_rng).mean()
                 run.log(nll=nll)
                 run.results(**{f"nll_{stages[record.step]}": nll})
 
@@ -232,17 +229,17 @@ def main() -> None:
         )
 
 
-def table(args: Any, found: dict[str, Any]) -> str:
-    """−log p(x) after each stage here, and elsewhere: at the end of all that is the paper's."""
-    elsewhere = SHORTER.get((args.objective, args.k), {})
+def table(args: Any, results: dict[str, Any]) -> str:
+    """−log p(x) after each stage, beside the earlier program's and, in the last row, the paper's"""
+    reference = EARLIER.get((args.objective, args.k), {})
     if args.k in TABLE_1[args.objective]:
-        elsewhere = elsewhere | {ends(STAGES): TABLE_1[args.objective][args.k]}
+        reference = reference | {ends(STAGES): TABLE_1[args.objective][args.k]}
     settings = (args.data, args.train, args.test_images, args.draws)
-    if settings != ("mnist", TRAIN, JUDGED, DRAWS):  # of others nothing is known
-        elsewhere = {}
-    rows = [f"{f'{args.objective.upper()}, k = {args.k}':15} epochs      here   elsewhere"]
+    if settings != ("mnist", TRAIN, TEST, DRAWS):  # not comparable
+        reference = {}
+    rows = [f"{f'{args.objective.upper()}, k = {args.k}':15} epochs      here   reference"]
     for epochs in (ends(stage) for stage in range(1, STAGES + 1)):
-        here, there = found.get(f"nll_{epochs}"), elsewhere.get(epochs)
+        here, there = results.get(f"nll_{epochs}"), reference.get(epochs)
         if here or there:
             numbers = (f"{x:.2f}" if x else "–" for x in (here, there))
             rows.append("{:22,} {:>9} {:>11}".format(epochs, *numbers))

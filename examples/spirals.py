@@ -1,13 +1,13 @@
-"""Three spiral arms, told apart by a small network: what `tinygen.grad` is for, on one page.
+"""A small network classifies points on three spiral arms: `tinygen.grad` in use, on one page.
 
 Each point of the plane belongs to one of three arms, and a network 2 → 64 → 64 → 3 learns which.
-Layers, loss and optimiser are all written out here; from tinygen come Tensors, their operations
-and gradients. Some seconds later `runs/spirals/spirals.png` shows what the network makes of the
-plane, and how it came to that.
+Layers, loss and optimiser are all written out here; tinygen provides Tensors, their operations and
+gradients. After a few seconds, runs/spirals/spirals.png shows the network's predictions all over
+the plane, during training and at its end.
 
     python examples/spirals.py
 
-Reading order: the constants, `spirals`, `scores`, `train`; below them, only drawing.
+Reading order: the constants, `spirals`, `logits`, `train`; below them, only plotting.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from tqdm import tqdm
 import tinygen as tg
 
 ARMS, TURNS, NOISE = 3, 1.25, 0.3  # the noise is in radians
-POINTS = 1200  # to learn from, and as many fresh ones to be judged by
+POINTS = 1200  # training points, and as many test points
 HIDDEN = 64
 STEPS, QUICK_STEPS = 2000, 100
 LEARNING_RATE, BETA1, BETA2, EPSILON = 0.01, 0.9, 0.999, 1e-8
-MOMENTS = (0.025, 0.05, 0.1, 1.0)  # when the plane is drawn, in parts of the training
+MOMENTS = (0.025, 0.05, 0.1, 1.0)  # when the plane is plotted, as fractions of the training
 
-EXTENT = 1.15  # the plane is drawn from −EXTENT to EXTENT
-COLOURS = np.array([[0, 114, 178], [230, 159, 0], [0, 158, 115]]) / 255  # Okabe and Ito's
+EXTENT = 1.15  # the plane is plotted from −EXTENT to EXTENT
+COLOURS = np.array([[0, 114, 178], [230, 159, 0], [0, 158, 115]]) / 255  # of Okabe and Ito
 INK, GREY = "#333333", "#8a8a8a"
 
 Layers = list[tuple[tg.Tensor, tg.Tensor]]
 
 
 def spirals(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`count` points (count, 2) and the number of the arm that each lies on (count,)."""
+    """`count` points (count, 2), and the number of each point's arm (count,)."""
     arms = np.arange(count) % ARMS
     r = np.sqrt(rng.uniform(0.01, 1, count))
     angle = 2 * np.pi * (arms / ARMS + TURNS * r) + rng.normal(0, NOISE, count)
@@ -54,7 +54,7 @@ def spirals(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def network(rng: np.random.Generator) -> Layers:
-    """Weights of variance 2 / (inputs + outputs) (Glorot and Bengio, 2010), biases of 0."""
+    """Weights with variance 2 / (inputs + outputs) (Glorot and Bengio, 2010), biases 0."""
 
     def parameter(array: np.ndarray) -> tg.Tensor:
         return tg.Tensor(array.astype(np.float32), requires_grad=True)
@@ -65,8 +65,8 @@ def network(rng: np.random.Generator) -> Layers:
     ]
 
 
-def scores(layers: Layers, x: tg.Tensor) -> tg.Tensor:
-    """h = tanh(h W + b) through all layers but the last, which is h W + b."""
+def logits(layers: Layers, x: tg.Tensor) -> tg.Tensor:
+    """h = tanh(h W + b) in every layer except the last, which is h W + b."""
     *hidden, (w_out, b_out) = layers
     for w, b in hidden:
         x = tg.tanh(x @ w + b)
@@ -83,7 +83,7 @@ def train(layers: Layers, points: np.ndarray, arms: np.ndarray, steps: int) -> I
     ms, vs = [0 * p.data for p in params], [0 * p.data for p in params]
 
     for t in range(1, steps + 1):
-        log_p = tg.log_softmax(scores(layers, x))
+        log_p = tg.log_softmax(logits(layers, x))
         loss = -tg.mean(log_p[rows, arms])
         gs = tg.grad(loss, params)
 
@@ -99,11 +99,11 @@ def train(layers: Layers, points: np.ndarray, arms: np.ndarray, steps: int) -> I
 @tg.no_grad()
 def probabilities(layers: Layers, points: np.ndarray) -> np.ndarray:
     """p(arm | point), one row for each point."""
-    return tg.softmax(scores(layers, tg.Tensor(points))).numpy()
+    return tg.softmax(logits(layers, tg.Tensor(points))).numpy()
 
 
 def plane(layers: Layers, side: int) -> np.ndarray:
-    """The probabilities all over the plane, (side, side, ARMS)."""
+    """The probabilities on a grid over the plane, (side, side, ARMS)."""
     at = np.linspace(-EXTENT, EXTENT, side, dtype=np.float32)
     points = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
     return probabilities(layers, points).reshape(side, side, ARMS)
@@ -113,7 +113,7 @@ def plane(layers: Layers, side: int) -> np.ndarray:
 
 
 def draw_plane(ax: Axes, p: np.ndarray) -> None:
-    """Each place in its arm's colour, the paler the less certain."""
+    """The colour of the predicted arm at each place, paler where it is less certain."""
     certainty = (p.max(axis=-1, keepdims=True) - 1 / ARMS) / (1 - 1 / ARMS)
     image = 1 - 0.45 * certainty * (1 - p @ COLOURS)
     box = (-EXTENT, EXTENT, -EXTENT, EXTENT)
@@ -127,9 +127,9 @@ def draw(
     arms: np.ndarray,
     losses: list[float],
     surfaces: dict[int, np.ndarray],
-    right: int,
+    accuracy: float,
 ) -> Figure:
-    """The plane at the end with the data on it; the loss; the plane at the moments before."""
+    """The plane after training, with the training points; the loss; the plane at MOMENTS."""
     columns = len(MOMENTS)
     figure = Figure(figsize=(10, 5), layout="constrained")
     grid = figure.add_gridspec(2, 2 * columns, height_ratios=(2, 1))
@@ -137,13 +137,13 @@ def draw(
     ax = figure.add_subplot(grid[:, :columns])
     draw_plane(ax, surfaces[len(losses)])
     ax.scatter(*points.T, c=COLOURS[arms], s=12, linewidths=0.4, edgecolors="white")
-    ax.set_title(f"{right} of {POINTS} fresh points put on their arm", size=10, color=INK)
+    ax.set_title(f"Predictions after training: test accuracy {accuracy:.1%}", size=10, color=INK)
 
     ax = figure.add_subplot(grid[0, columns:])
     ax.plot(range(1, len(losses) + 1), losses, color=INK, linewidth=1.2)
     ax.plot(list(surfaces), [losses[step - 1] for step in surfaces], "o", color=INK, markersize=4)
     ax.set(xscale="log", yscale="log")
-    ax.set_title("cross-entropy at each step", size=10, color=INK)
+    ax.set_title("Cross-entropy by step", size=10, color=INK)
     ax.grid(color="#e6e6e6", linewidth=0.6)
     ax.tick_params(which="both", length=0, colors=GREY, labelsize=8)
     ax.spines[:].set_visible(False)
@@ -156,7 +156,7 @@ def draw(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture beside its place, then move it there: nobody ever finds half a file."""
+    """Write the picture to a temporary file, then rename it, so that it is never incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
@@ -167,28 +167,28 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train a network to tell spiral arms apart.")
-    parser.add_argument("--quick", action="store_true", help=f"only {QUICK_STEPS} steps")
+    parser = argparse.ArgumentParser(description="Train a network to classify spiral arms.")
+    parser.add_argument("--quick", action="store_true", help=f"smoke test: {QUICK_STEPS} steps")
     parser.add_argument("--backend", help='"numpy" or "cupy"')
-    parser.add_argument("--out", type=Path, default=Path("runs/spirals"), help="the folder to fill")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/spirals"), help="output folder")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     args = parser.parse_args()
     if args.backend:
         tg.use(args.backend)
 
     rng = np.random.default_rng(args.seed)
     points, arms = spirals(POINTS, rng)
-    fresh_points, fresh_arms = spirals(POINTS, rng)
+    test_points, test_arms = spirals(POINTS, rng)
     layers = network(rng)
 
     steps = QUICK_STEPS if args.quick else STEPS
-    moments = {max(1, round(part * steps)) for part in MOMENTS}
+    moments = {max(1, round(fraction * steps)) for fraction in MOMENTS}
     losses: list[float] = []
     surfaces: dict[int, np.ndarray] = {}
     stopped = False
     try:
         with (
-            threadpool_limits(1, "blas"),  # matrices as small as these are not worth sharing out
+            threadpool_limits(1, "blas"),  # the matrices are too small for more threads
             tqdm(train(layers, points, arms, steps), total=steps, unit=" steps") as bar,
         ):
             for loss in bar:
@@ -203,15 +203,15 @@ def main() -> int:
             return 130
         surfaces[len(losses)] = plane(layers, 300)
 
-    right = int((probabilities(layers, fresh_points).argmax(axis=1) == fresh_arms).sum())
+    accuracy = float((probabilities(layers, test_points).argmax(axis=1) == test_arms).mean())
     path = args.out / "spirals.png"
-    save(draw(points, arms, losses, surfaces, right), path)
-    print(f"{right} of {POINTS} fresh points put on their arm; see {path}")
+    save(draw(points, arms, losses, surfaces, accuracy), path)
+    print(f"test accuracy {accuracy:.1%} on {POINTS} points; see {path}")
     return 130 if stopped else 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # while drawing
+    except KeyboardInterrupt:  # while plotting
         sys.exit(130)

@@ -1,9 +1,9 @@
-"""Digits of 7 × 7 pixels become digits of 28 × 28, by a model that learned only to draw them.
+"""Super-resolution of digits from 7 × 7 to 28 × 28 pixels, by an unconditional diffusion model.
 
-A small image gives the mean of each 4 × 4 pixels, and no more. Many large ones fit it, most of
-them no digits: to know digits takes a model. In each step from noise to an image, the prediction of
-diffusion_mnist.py's model is made to fit the small image exactly (DDNM: Wang et al. 2023). Other
-noise leads to another image that fits.
+A pixel of the small image is the mean of 4 × 4 pixels. Many large images fit these means, and few
+of them are digits, so a model of digits must choose. At each step from noise to an image, the
+prediction of diffusion_mnist.py's model is projected onto the images that fit the small one exactly
+(DDNM: Wang et al. 2023). Different noise gives a different image.
 
 With --conditional another network is trained, which sees the small image beside the noise (Saharia
 et al. 2022). It serves this one task only, and nothing makes its images fit exactly.
@@ -13,14 +13,12 @@ et al. 2022). It serves this one task only, and nothing makes its images fit exa
     python examples/superres_mnist.py --factor 2            from 14 × 14
     python examples/superres_mnist.py --conditional
 
-The run's folder, runs/superres_mnist, holds enlarged.png, enlarging.gif and, of the network that
-was trained, training.gif and curves.png. Printed are the signal-to-noise ratio, how often a
-classifier finds the digit that it was, and how far the image made small again is from the small
-one.
+The run's folder, runs/superres_mnist, holds enlarged.png, enlarging.gif and, for the conditional
+network, training.gif and curves.png. Printed are the peak signal-to-noise ratio (PSNR), the RMS
+difference between the small image and the large one downsampled, and a classifier's accuracy.
 
-Reading order: `consistent`; `learn_pairs`, `conditioned`; `main`, `measured`; `trained`, which
-opens the model's run. The methods, `super_resolve` and `Beside`, are in
-tinygen/diffusion/editing.py.
+Reading order: `ddnm`; `learn_conditional`, `conditional`; `main`, `measure`; `trained`, which opens
+the model's run. The methods, `super_resolve` and `Beside`, are in tinygen/diffusion/editing.py.
 """
 
 from __future__ import annotations
@@ -34,13 +32,13 @@ import numpy as np
 from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing, samplers
-from tinygen.metrics import classifier
+from tinygen.metrics.classifier import SETS, pretrained
 from tinygen.run import Run, RunError, checkpoint, commandline
 from tinygen.run.folder import read_config
 
 STEPS, RESAMPLE, COUNT = 50, 2, 50
-CONDITIONED_STEPS = 20  # of `multistep`, with the network that sees the small image
-TIMES = 3  # how often each image is enlarged
+CONDITIONAL_STEPS = 20  # of `multistep`, with the conditional network
+TIMES = 3  # large images per small image
 SHOWN, FILMED, FRAMES = 10, 40, 60
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WIDTH, DECAY = 5, 64, 1e-3, 48, 0.999  # with --conditional
 MODEL = Path("runs/diffusion_mnist")
@@ -51,15 +49,15 @@ UNTRAINED = {
     "width": 8,
     "predicts": "v",
     "schedule": "cosine",
-}  # of --quick, unless it names a model
+}  # settings of the model of --quick without --model
 FREE = ("conditional", "count", "model", "resample", "steps")  # may change when a run is resumed
 QUICK = {"steps": 5, "resample": 2, "count": 10, "epochs": 1, "width": 8, "conditional": True}
 
 
-# --- a model that never saw small images ----------------------------------------------------------
+# --- DDNM, with an unconditional model ------------------------------------------------------------
 
 
-def consistent(
+def ddnm(
     model: diffusion.Diffusion,
     null: int | None,
     small: np.ndarray,
@@ -67,7 +65,7 @@ def consistent(
     rng: np.random.Generator,
     film: image.Animation | None = None,
 ) -> np.ndarray:
-    """For each small image a large one that fits, all from 0 to 1; what is beyond is cut off"""
+    """For each small image a large one that fits; all from 0 to 1, to which values are clipped"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
     any_digit = None if null is None else np.full(N, null)
@@ -84,12 +82,16 @@ def as_images(x: Any) -> Any:
     return (x.clip(-1, 1) + 1) / 2
 
 
-# --- a model that is conditioned on them ----------------------------------------------------------
+# --- a conditional model --------------------------------------------------------------------------
 
 
-def learn_pairs(run: Run, args: Any, images: np.ndarray, shown: np.ndarray) -> diffusion.Diffusion:
-    """A U-Net for twice the channels, trained to make images of the noise in one half of them, and
-    of the small image, enlarged, in the other; `shown` are the small images of the animation"""
+def learn_conditional(
+    run: Run, args: Any, images: np.ndarray, shown: np.ndarray
+) -> diffusion.Diffusion:
+    """A U-Net whose input channels are half noise, half the enlarged small image
+
+    `shown` are the small images of the animation.
+    """
     H, W, C = images.shape[1:]
     rng = np.random.default_rng(args.seed)
     net = editing.Beside(models.small_unet((H, W, 2 * C), args.width, rng=rng))
@@ -114,22 +116,22 @@ def learn_pairs(run: Run, args: Any, images: np.ndarray, shown: np.ndarray) -> d
     for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
         if record.step % every == 0 or record.step == 1:
             with ema.applied():
-                frame = conditioned(model, shown, args, np.random.default_rng(1))
+                frame = conditional(model, shown, args, np.random.default_rng(1))
             film.append(frame, f"step {record.step}")
     if run.step:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="The error")
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Denoising loss")
         film.save(run.path("training.gif"), title="Samples through training")
     ema.copy_to_params()
     return model
 
 
-def conditioned(
+def conditional(
     model: diffusion.Diffusion, small: np.ndarray, args: Any, rng: np.random.Generator
 ) -> np.ndarray:
     """For each small image a large one, all from 0 to 1"""
     N, h, w, C = small.shape
     noise = rng.standard_normal((N, h * args.factor, w * args.factor, C), np.float32)
-    steps = min(CONDITIONED_STEPS, args.steps)
+    steps = min(CONDITIONAL_STEPS, args.steps)
     return as_images(samplers.sample(model, noise, 2 * small - 1, steps=steps))
 
 
@@ -150,22 +152,22 @@ def main() -> None:
         "--model",
         type=Path,
         metavar="RUN",
-        help=f"a run of diffusion_mnist.py or diffusion_variants.py, whose model is used (default: "
-        f"{MODEL}; with --quick a model without training)",
+        help=f"run of diffusion_mnist.py or diffusion_variants.py whose model is used (default: "
+        f"{MODEL}; with --quick an untrained model)",
     )
     add(
         "--steps",
         type=commandline.at_least(2),
         default=STEPS,
         metavar="N",
-        help=f"from noise to an image (default: {STEPS})",
+        help=f"sampling steps (default: {STEPS})",
     )
     add(
         "--resample",
         type=at_least_1,
         default=RESAMPLE,
         metavar="N",
-        help=f"how often each step is made (default: {RESAMPLE})",
+        help=f"repetitions of each step (default: {RESAMPLE})",
     )
     add(
         "--count",
@@ -179,14 +181,14 @@ def main() -> None:
         type=int,
         choices=[2, 4, 7],
         default=4,
-        help="how many times higher and wider (default: 4)",
+        help="enlargement of each side (default: 4)",
     )
     add("--conditional", action="store_true", help="also train a network that sees the small image")
     add(
         "--width",
         type=at_least_1,
         default=WIDTH,
-        help=f"channels of its first level (default: {WIDTH})",
+        help=f"channels of that U-Net's first level (default: {WIDTH})",
     )
     args = commandline.parse(parser, quick=QUICK)
     model, null, source, train, test = trained(args)
@@ -198,57 +200,55 @@ def main() -> None:
         side, film = f"{small.shape[1]} × {small.shape[2]}", image.Animation(FRAMES, columns=SHOWN)
         sets = {
             f"{side} pixels": small.repeat(args.factor, axis=1).repeat(args.factor, axis=2),
-            "straight lines": data.resize(small, x.shape[1:3]),
-            "made to fit": consistent(model, null, many, args, rng, film),
+            "bilinear": data.resize(small, x.shape[1:3]),
+            "DDNM": ddnm(model, null, many, args, rng, film),
         }
         if args.conditional:
-            second = learn_pairs(run, args, train.images, small[:FILMED])
-            sets["conditional"] = conditioned(second, many, args, rng)
+            second = learn_conditional(run, args, train.images, small[:FILMED])
+            sets["conditional"] = conditional(second, many, args, rng)
 
-        film.save(run.path("enlarging.gif"), fps=15, title="From noise, to fit the small image")
+        film.save(run.path("enlarging.gif"), fps=15, title="From noise to images that fit")
         rows = {}
-        for name, found in sets.items():
-            for k, some in enumerate(np.split(found, len(found) // len(x)), 1):
-                rows[name if len(found) == len(x) else f"{name}, {k}"] = some[:SHOWN]
+        for name, large in sets.items():
+            for k, part in enumerate(np.split(large, len(large) // len(x)), 1):
+                rows[name if len(large) == len(x) else f"{name}, {k}"] = part[:SHOWN]
         image.compare(
             run.path("enlarged.png"),
-            rows | {"the image": x[:SHOWN]},
+            rows | {"original": x[:SHOWN]},
             title=f"Held-out images, from {side} pixels",
         )
-        network = classifier.pretrained(source) if source in classifier.SETS else None
-        print(f"{'':16}{'ratio':>8}  off by  classified correctly")
-        for name, found in sets.items():
-            scores = measured(found, x, labels, small, network)
+        classifier = pretrained(source) if source in SETS else None
+        print(f"{'':16}{'PSNR':>8}  RMS difference  accuracy")
+        for name, large in sets.items():
+            scores = measure(large, x, labels, small, classifier)
             run.results(**{f"{name}, {k}": score for k, score in scores.items()})
             print(
-                f"{name:16}{scores['ratio']:5.1f} dB  {scores['off']:6.4f}  "
-                + (f"{scores['right']:10.0%}" if "right" in scores else "")
+                f"{name:16}{scores['psnr']:5.1f} dB  {scores['rms_difference']:14.4f}"
+                + (f"{scores['accuracy']:10.0%}" if "accuracy" in scores else "")
             )
-        if network is not None:
-            print(
-                f"Of the images themselves {(network.labels(x) == labels).mean():.0%} are "
-                f"classified correctly."
-            )
+        if classifier is not None:
+            print(f"accuracy on the originals: {(classifier.labels(x) == labels).mean():.0%}")
         if args.samples:
-            run.samples(sets["made to fit"][: args.samples])
+            run.samples(sets["DDNM"][: args.samples])
         print(f"see {run.path('enlarged.png')} and the other pictures there")
 
 
-def measured(
-    found: np.ndarray, x: np.ndarray, labels: np.ndarray | None, small: np.ndarray, network: Any
+def measure(
+    large: np.ndarray, x: np.ndarray, labels: np.ndarray | None, small: np.ndarray, classifier: Any
 ) -> dict[str, float]:
-    """The images found, one or more for each x, beside x and the small ones
+    """Scores of large images, one or more for each original x
 
-    `ratio` is 10 log₁₀ 1/mse in decibels, a mean over images; `off` the root of the mean square by
-    which they differ from the small ones when made small; `right` the classifier's accuracy.
+    `psnr` is 10 log₁₀ 1/mse in decibels, a mean over images; `rms_difference` that of the large
+    images, downsampled, from the small ones; `accuracy` the classifier's.
     """
-    truth, was = np.resize(x, found.shape), np.resize(small, (len(found), *small.shape[1:]))
-    mse = ((found - truth) ** 2).mean(axis=(1, 2, 3))
-    off = editing.downsample(found, x.shape[1] // small.shape[1]) - was
-    scores = {"ratio": float((-10 * np.log10(mse)).mean()), "off": float((off**2).mean() ** 0.5)}
-    if network is not None:
-        right = network.labels(found.clip(0, 1)) == np.resize(labels, len(found))
-        scores["right"] = float(right.mean())
+    original, given = np.resize(x, large.shape), np.resize(small, (len(large), *small.shape[1:]))
+    mse = ((large - original) ** 2).mean(axis=(1, 2, 3))
+    difference = editing.downsample(large, x.shape[1] // small.shape[1]) - given
+    scores = {"psnr": float((-10 * np.log10(mse)).mean())}
+    scores["rms_difference"] = float((difference**2).mean() ** 0.5)
+    if classifier is not None:
+        correct = classifier.labels(large.clip(0, 1)) == np.resize(labels, len(large))
+        scores["accuracy"] = float(correct.mean())
     return scores
 
 
@@ -256,20 +256,20 @@ def measured(
 
 
 def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Labelled, data.Labelled]:
-    """The model of the run `--model`, with the average of its weights, its label "any digit", and
-    the data that it learned from: the name, training and held-out images"""
+    """The model of the run `--model`, with averaged weights, its label "any digit", and its data:
+    the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
         if not (folder / "checkpoint.npz").exists():
             raise RunError(
-                f"there is no trained model in {folder}; this makes one:\n  python "
+                f"there is no trained model in {folder}; to train one:\n  python "
                 f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
             )
         settings = read_config(folder)["settings"]
         if "schedule" not in settings:
             raise RunError(
                 f"expected {folder} to be a run of diffusion_mnist.py or "
-                f"diffusion_variants.py, got another program's"
+                f"diffusion_variants.py, got a run of another program"
             )
     train, test = data.load(
         settings["data"], train=settings["train"], test=settings["test_images"], size=28

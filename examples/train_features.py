@@ -1,18 +1,17 @@
-"""The network that judges samples: how the weights that come with the package were made.
+"""Trains the classifier whose features the FID uses; its weights for MNIST come with the package.
 
-It learns to tell the classes of a set apart, from images turned by up to 10° and shifted by up to 2
-pixels, for a number of epochs that was settled beforehand: the test images say how well it reads,
-and nothing else. In the run's folder are then classifier.npz, which `classifier.load` reads, with
-its SHA-256; curves.png; and, of up to ten classes, features.png, which shows the features of test
-images in the plane in which they vary most. It took five and a half minutes on two cores that had
-other work too.
+The training images are rotated by up to 10° and shifted by up to 2 pixels. The number of epochs was
+fixed in advance, so the test images only measure the accuracy. The run's folder holds
+classifier.npz, for `classifier.load`; curves.png; and, for up to ten classes, features.png: the
+first two principal components of the features of test images. It took five and a half minutes on
+two cores, beside other work.
 
     python examples/train_features.py                        MNIST
     python examples/train_features.py --data fashion
     python examples/train_features.py --data my/pictures     a sub-folder for each class
 
-The same command gives the same file on the same machine; elsewhere sums are added up in another
-order, and the last digits of the weights are others. The first command made
+The same command gives the same file on the same machine; on another one, sums are computed in
+another order, and the last digits of the weights differ. The first command made
 tinygen/metrics/weights/mnist.npz.
 
 Reading order: `main`; the network and the loop are in tinygen/metrics/classifier.py.
@@ -31,7 +30,7 @@ from tinygen.optim import schedules
 from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 128, 3e-3
-SHOWN, COLOURS = 2000, 10  # points in the plane, and in how many colours they can be
+SHOWN, COLOURS = 2000, 10  # points in features.png; available colours
 QUICK = {"epochs": 1, "train": 1280, "test_images": 500}
 
 
@@ -45,18 +44,16 @@ def main() -> None:
         type=at_least(1),
         default=28,
         metavar="PIXELS",
-        help="the side of shapes and of pictures of your own (default: 28)",
+        help="side of the images, for shapes and your own pictures (default: 28)",
     )
-    add("--train", type=at_least(2), metavar="N", help="learn from so many images at most")
-    add("--test-images", type=at_least(2), metavar="N", help="judge by so many at most")
+    add("--train", type=at_least(2), metavar="N", help="training images, at most (default: all)")
+    add("--test-images", type=at_least(2), metavar="N", help="test images, at most (default: all)")
     args = commandline.parse(parser, quick=QUICK)
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=args.size)
     if train.labels is None:
-        parser.error(f"{args.data} has no sub-folders, and so no classes to tell apart")
+        parser.error(f"{args.data} has no labels: expected a sub-folder for each class")
     if min(len(train.images), len(test.images)) < 2:
-        parser.error(
-            f"{args.data} has too few images: 2 to learn from and 2 to be judged by are needed"
-        )
+        parser.error(f"{args.data} has too few images: expected 2 for training and 2 for testing")
     if args.batch_size > len(train.images):
         args.batch_size = len(train.images)
         print(
@@ -87,35 +84,31 @@ def main() -> None:
         path = run.path("classifier.npz")
         classifier.save(path, model)
         if run.step:
-            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Learning to read")
-        read = model.predict(test.images)
-        right = (read.labels == test.labels).mean()
+            image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Classification")
+        predictions = model.predict(test.images)
+        accuracy = (predictions.labels == test.labels).mean()
         if classes <= COLOURS:
-            draw(run, read.features[:SHOWN], test.labels[:SHOWN])
+            draw(run, predictions.features[:SHOWN], test.labels[:SHOWN])
         if args.samples:
-            run.samples(test.images[: args.samples], read.labels[: args.samples])
+            run.samples(test.images[: args.samples], predictions.labels[: args.samples])
         run.results(
-            test_accuracy=right,
+            test_accuracy=accuracy,
             test_images=len(test.images),
             seconds=run.seconds,
             parameters=sum(p.size for p in model.parameters()),
         )
         print(
-            f"{right:.2%} of {len(test.images)} test images are read right; {path} has "
+            f"test accuracy {accuracy:.2%} on {len(test.images)} images; {path} has "
             f"{path.stat().st_size:,} bytes, SHA-256\n"
             f"{hashlib.sha256(path.read_bytes()).hexdigest()}\nsee {run.folder}"
         )
 
 
-def draw(run: Run, found: np.ndarray, labels: np.ndarray) -> None:
-    """The features in the plane in which they vary most, coloured by class."""
-    _, _, axes = np.linalg.svd(found - found.mean(axis=0), full_matrices=False)
-    image.plane(
-        run.path("features.png"),
-        found @ axes[:2].T,
-        labels,
-        title="Features of test images, from where they are widest",
-    )
+def draw(run: Run, features: np.ndarray, labels: np.ndarray) -> None:
+    """The first two principal components of the features, coloured by class."""
+    _, _, axes = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    title = "Features of test images: two principal components"
+    image.plane(run.path("features.png"), features @ axes[:2].T, labels, title=title)
 
 
 if __name__ == "__main__":

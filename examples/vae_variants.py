@@ -5,14 +5,14 @@ epochs take about half a minute on two cores. docs/vae.md explains every option.
 
     python examples/vae_variants.py --latent 2                 a plane of digits: manifold.png
     python examples/vae_variants.py --net conv --epochs 20     convolutions; about four minutes
-    python examples/vae_variants.py --conditional              draws the digit that it is asked for
+    python examples/vae_variants.py --conditional              class-conditional digits
     python examples/vae_variants.py --beta 4                   simpler codes, blurred images
     python examples/vae_variants.py --free-bits 0.5            0.5 nats of each unit's KL are free
     python examples/vae_variants.py --k 5                      the importance-weighted bound
-    python examples/vae_variants.py --likelihood learned       Gaussian pixels, σ is learned
+    python examples/vae_variants.py --likelihood learned       Gaussian pixels with a learned σ
 
-The run's folder, runs/vae_variants, holds samples.png, reconstructions.png, ways.png (from digit to
-digit), curves.png, latent.png (the held-out digits in the latent space) and training.gif.
+The run's folder, runs/vae_variants, holds samples.png, reconstructions.png, interpolations.png,
+curves.png, latent.png (the held-out digits in the latent space) and training.gif.
 
 Reading order: `networks`, `main`, `draw`. The bounds and the loop are in tinygen/vae/bounds.py.
 """
@@ -33,8 +33,8 @@ from tinygen.run import Run, commandline
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 128, 1e-3
 LATENT, HIDDEN, WIDTH = 20, 400, 32
 FRAMES, FILMED = 40, 49  # frames of the animation, and images in each
-SHOWN, WAYS = 100, 6  # samples in samples.png; interpolations in ways.png
-JUDGED, DRAWS = 500, 100  # test images whose log p(x) is estimated; draws of z for each
+SHOWN, INTERPOLATIONS = 100, 6  # samples in samples.png; rows of interpolations.png
+MEASURED, DRAWS = 500, 100  # test images whose log p(x) is estimated; samples of z for each
 QUICK = {"epochs": 1, "train": 2000, "test_images": 300}
 
 
@@ -59,7 +59,7 @@ def networks(
         head = nn.Dense(HIDDEN + classes, outputs, rng=rng)
         decoder = models.conv_decoder(shape, latent + classes, WIDTH, rng=rng)
         return Conditioned(features, head), decoder
-    init = nn.pytorch_uniform  # the published test loss is of this initialisation
+    init = nn.pytorch_uniform  # the initialisation behind the published test loss
     encoder = models.mlp([pixels + classes, HIDDEN, outputs], rng=rng, init=init)
     decoder = models.mlp([latent + classes, HIDDEN, pixels], rng=rng, init=init)
     return Conditioned(nn.Flatten(), encoder), nn.Sequential(decoder, nn.Reshape(*shape))
@@ -76,7 +76,7 @@ def main() -> None:
         type=at_least_1,
         default=LATENT,
         metavar="D",
-        help=f"latent units; 2 also draw the latent plane (default: {LATENT})",
+        help=f"latent units; with 2 the latent plane is plotted (default: {LATENT})",
     )
     add(
         "--beta",
@@ -95,13 +95,13 @@ def main() -> None:
         "--k",
         type=at_least_1,
         default=1,
-        help="draws in the importance-weighted bound (default: 1)",
+        help="samples of z in the importance-weighted bound (default: 1, the ELBO)",
     )
     add(
         "--likelihood",
         choices=["bernoulli", "gaussian", "learned"],
         default="bernoulli",
-        help="of a pixel: Bernoulli, Gaussian with σ = 0.2, or Gaussian with a learned σ "
+        help="p(x|z) of a pixel: Bernoulli, Gaussian with σ = 0.2, or Gaussian with a learned σ "
         "(default: bernoulli)",
     )
     add("--conditional", action="store_true", help="condition both networks on the digit")
@@ -153,7 +153,7 @@ def main() -> None:
         run.keep(model=model, optimizer=optimizer, batches=batches, film=film, rng=rng)
 
         def held_out() -> dict[str, float]:
-            # the same noise each time, drawn apart from that of training
+            # the same noise each time, independent of the training's
             return vae.evaluate(model, *test, rng=np.random.default_rng(1), bound=bound)
 
         for record in run.track(vae.train(model, batches, optimizer, rng=rng, bound=bound)):
@@ -164,8 +164,8 @@ def main() -> None:
 
         draw(run, model, test, film, noise, labels)
         bounds = held_out()
-        some = test.images[:JUDGED], None if test.labels is None else test.labels[:JUDGED]
-        nll = -vae.log_likelihood(model, *some, k=DRAWS, rng=np.random.default_rng(2)).mean()
+        part = test.images[:MEASURED], None if test.labels is None else test.labels[:MEASURED]
+        nll = -vae.log_likelihood(model, *part, k=DRAWS, rng=np.random.default_rng(2)).mean()
         alive = int((vae.unit_kl(model, *test) > 0.1).sum())
         run.results(
             test_loss=bounds["loss"],
@@ -178,8 +178,8 @@ def main() -> None:
         )
         print(
             f"held-out loss {bounds['loss']:.2f} nats per image (reconstruction "
-            f"{bounds['reconstruction']:.2f}, KL {bounds['kl']:.2f}); −log p(x) ≈ {nll:.2f} from "
-            f"{DRAWS} draws; {alive} of {args.latent} latent units in use"
+            f"{bounds['reconstruction']:.2f}, KL {bounds['kl']:.2f}); −log p(x) ≈ {nll:.2f} with "
+            f"{DRAWS} samples of z; {alive} of {args.latent} latent units in use"
         )
 
         def sampled(n: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -197,24 +197,24 @@ def draw(
     test: data.Labelled,
     film: image.Animation,
     noise: np.ndarray,
-    asked: np.ndarray | None,
+    sample_labels: np.ndarray | None,
 ) -> None:
-    """Write every picture that the data and the model allow; samples have the labels `asked`."""
+    """All pictures that the data and the model allow"""
     labels = test.labels
-    image.grid(run.path("samples.png"), model.generate(noise, asked), title="Samples")
-    some = test.images[:20], None if labels is None else labels[:20]
+    image.grid(run.path("samples.png"), model.generate(noise, sample_labels), title="Samples")
+    shown = test.images[:20], None if labels is None else labels[:20]
     image.compare(
         run.path("reconstructions.png"),
         title="Held-out images and reconstructions",
-        rows={"image": some[0], "reconstruction": model.reconstruct(*some)},
+        rows={"image": shown[0], "reconstruction": model.reconstruct(*shown)},
         columns=10,
     )
     a, b = pairs(labels if model.classes else np.zeros(len(test.images), int))
     if len(a):
-        ways = model.interpolate(
-            test.images[a], test.images[b], 10, labels[a] if model.classes else None
-        )
-        image.strip(run.path("ways.png"), ways, title="Interpolations in the latent space")
+        classes = labels[a] if model.classes else None
+        rows = model.interpolate(test.images[a], test.images[b], 10, classes)
+        title = "Interpolations in the latent space"
+        image.strip(run.path("interpolations.png"), rows, title=title)
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Nats per image")
     if len(film):
@@ -222,33 +222,26 @@ def draw(
     means = model.means(*test)[:5000]
     if model.latent == 2 and not model.classes:
         image.manifold(run.path("manifold.png"), model.generate, title="The plane of z, decoded")
-    ten = labels is not None and labels.max() < 10  # there are ten colours
-    if ten and model.latent >= 2 and len(means) > 1:
-        # the plane of the two directions in which the means vary most
-        _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
-        flat = means if model.latent == 2 else means @ axes[:2].T
-        image.plane(
-            run.path("latent.png"),
-            flat,
-            labels[:5000],
-            title=(
-                "Held-out images in the latent space"
-                + (": two principal components" if model.latent > 2 else "")
-            ),
-        )
+    colours = labels is not None and labels.max() < 10  # there are ten colours
+    if colours and model.latent >= 2 and len(means) > 1:
+        title = "Held-out images in the latent space"
+        if model.latent > 2:
+            _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
+            means, title = means @ axes[:2].T, f"{title}: two principal components"
+        image.plane(run.path("latent.png"), means, labels[:5000], title=title)
 
 
 def pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first and last images of the interpolations: both of one class, each image used once
+    """The first and last images of the interpolations: of the same class, each image used once
 
     The pairs alternate between the classes. (A conditional model's z does not hold the class.)
     """
     ranked = []  # (place in its class, first image, last image)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        half = min(WAYS, len(own) // 2)
+        half = min(INTERPOLATIONS, len(own) // 2)
         ranked += list(zip(range(half), own[:half], own[half : 2 * half], strict=True))
-    ranked = sorted(ranked)[:WAYS]
+    ranked = sorted(ranked)[:INTERPOLATIONS]
     return np.array([a for _, a, _ in ranked], int), np.array([b for _, _, b in ranked], int)
 
 

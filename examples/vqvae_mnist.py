@@ -1,24 +1,24 @@
-"""Digits as 7 × 7 numbers, and a model of such numbers that draws new ones: a VQ-VAE.
+"""A VQ-VAE: digits as 7 × 7 discrete codes, and an autoregressive model that samples new codes.
 
-The first stage learns a codebook. An encoder makes a vector for each 4 × 4 pixels, the nearest of
-64 codes takes its place, and a decoder makes the image of those. The second stage sees no pixel any
-more: it learns how probable a code is after those above it and to its left,
+The first stage learns a codebook. An encoder maps each 4 × 4 pixels to a vector, which is replaced
+by the nearest of 64 codes, and a decoder maps the codes to an image. The second stage learns the
+probability of each code given those above it and to its left,
 
     p(c) = Π p(cᵢ | c₁ … cᵢ₋₁)                                                           the prior
 
-so that new codes can be drawn one after the other, and be decoded. (van den Oord et al. 2017)
+so that new codes can be sampled one after the other, and decoded (van den Oord et al. 2017).
 
     python examples/vqvae_mnist.py
-    python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, sooner learnt
-    python examples/vqvae_mnist.py --codebook loss          a codebook that learns by gradients
+    python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, learned faster
+    python examples/vqvae_mnist.py --codebook loss          a codebook trained by gradients
 
-It takes two minutes on two cores of an AMD EPYC; the FID of 5,000 samples, with seed 0, was then
-7.6 (of as many real images 0.3). In runs/vqvae_mnist are samples.png, priors.png, which shows what
-the prior is good for, codebook.png, reconstructions.png and curves.png, and in the folder `prior`
-there the second stage's run. --resume goes on in either stage.
+It takes two minutes on two cores of an AMD EPYC; with seed 0 the FID of 5,000 samples was 7.6
+(real-data baseline 0.3). The run's folder, runs/vqvae_mnist, holds samples.png; priors.png, samples
+with and without the prior; codebook.png; reconstructions.png; and curves.png. The second stage's
+run is in the folder `prior` in it; --resume continues either stage.
 
 Reading order: `networks`, `Causal`, `Prior`; `learn_codes` and `learn_prior`, the two stages;
-`draw_codes`; `main`. The codebook and its loss are in tinygen/vae/vq.py.
+`sample`; `main`. The codebook and its loss are in tinygen/vae/vq.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tinygen.vae import vq
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 128, 1e-3
 PRIOR_EPOCHS, PRIOR_RATE = 3, 2e-3
 CODES, FEATURES, WIDTH = 64, 16, 32
-DECAY, RESTART = 0.99, 50  # of the running means; steps from one look for unused codes to the next
+DECAY, RESTART = 0.99, 50  # of the running means; steps between restarts of unused codes
 PRIOR_WIDTH, PRIOR_DEPTH = 64, 4
 SHOWN = 100
 QUICK = {"epochs": 1, "prior_epochs": 1, "train": 1000, "test_images": 200}
@@ -48,7 +48,7 @@ QUICK = {"epochs": 1, "prior_epochs": 1, "train": 1000, "test_images": 200}
 
 
 def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """Encoder (N, H, W, C) → (N, H/4, W/4, FEATURES), and a decoder back"""
+    """An encoder (N, H, W, C) → (N, H/4, W/4, FEATURES), and a decoder back"""
     a, b, relu_next = WIDTH, 2 * WIDTH, {"rng": rng, "init": nn.he_normal}
     encoder = nn.Sequential(
         nn.Conv2d(channels, a, 4, 2, 1, **relu_next),
@@ -68,8 +68,8 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
 
 
 class Causal(nn.Conv2d):
-    """A convolution that sees only what comes before in reading order, and with `own` the place
-    itself: all other weights are multiplied by 0."""
+    """A masked convolution, which sees only the places before in raster order, and with `own` the
+    place itself"""
 
     def __init__(
         self,
@@ -89,12 +89,11 @@ class Causal(nn.Conv2d):
 
 
 class Prior(nn.Module):
-    """Codes (N, h, w) → (N, h, w, K): at each place log p(code | those before), up to a constant
+    """Codes (N, h, w) → (N, h, w, K): the logits of p(code | codes before) at each place
 
-    A PixelCNN, of codes instead of pixels (van den Oord et al. 2016). Only the first layer must not
-    see the place itself; what later layers see there is no more than the first saw. It is so wide
-    that from one end of a row of seven it sees the other, for what is to the right of a place later
-    layers would never find.
+    A PixelCNN of codes instead of pixels (van den Oord et al. 2016). Only the first layer must not
+    see the place itself; later layers see the first one's output there. Its filters span a row of
+    seven to either side, because later layers have a blind spot above and to the right.
     """
 
     def __init__(self, codes: int, side: tuple[int, ...], rng: np.random.Generator) -> None:
@@ -106,14 +105,14 @@ class Prior(nn.Module):
         self.last = nn.Dense(n, codes, rng=rng)
 
     def forward(self, codes: Any) -> tg.Tensor:
-        """The last rows may be missing: nothing above depends on them."""
+        """The last rows may be missing: the others do not depend on them."""
         h = self.first(self.embedding(codes)) + self.place[: codes.shape[1]]  # (N, h, w, n)
         for layer in self.layers:
             h = h + layer(tg.relu(h))
         return self.last(tg.relu(h))
 
-    def surprise(self, codes: Any) -> tg.Tensor:
-        """−log p(c) = −Σ log p(cᵢ | c₁ … cᵢ₋₁) of each image: all places at once"""
+    def nll(self, codes: Any) -> tg.Tensor:
+        """−log p(c) = −Σ log p(cᵢ | c₁ … cᵢ₋₁) of each image"""
         log_p = tg.log_softmax(self(codes))  # (N, h, w, K)
         chosen = tg.as_tensor(codes).data[..., None] == tg.xp.arange(log_p.shape[-1])
         return -tg.sum(log_p * chosen, axis=(1, 2, 3))
@@ -123,7 +122,7 @@ class Prior(nn.Module):
 
 
 def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool]:
-    """The first stage: the model, and whether it has learnt anything now."""
+    """The first stage: the model, and whether it made any steps in this run."""
     rng = np.random.default_rng(args.seed)
     decay = DECAY if args.codebook == "mean" else None
     encoder, decoder = networks(images.shape[3], rng)
@@ -131,12 +130,12 @@ def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool
     model = vq.VQVAE(encoder, quantiser, decoder)
 
     def restart(**options: float) -> None:
-        some = tg.xp.asarray(rng.choice(images, BATCH_SIZE))
+        batch = tg.xp.asarray(rng.choice(images, BATCH_SIZE))
         with tg.no_grad():
-            quantiser.restart(encoder(tg.Tensor(some)), rng=rng, **options)
+            quantiser.restart(encoder(tg.Tensor(batch)), rng=rng, **options)
 
-    restart(below=np.inf)  # all codes begin where vectors are
-    size = min(args.batch_size, len(images))  # of your own pictures there may be few
+    restart(below=np.inf)  # initialise all codes with vectors of the encoder
+    size = min(args.batch_size, len(images))
     batches = data.Batches(images, size, rng=rng, epochs=args.epochs)
     optimizer = optim.Adam(dict(model.named_parameters()), args.lr)
     run.keep(model=model, optimizer=optimizer, batches=batches, rng=rng)
@@ -149,7 +148,7 @@ def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool
 
 
 def learn_prior(run: Run, args: Any, codes: np.ndarray) -> Prior:
-    """The second stage, of codes alone."""
+    """The second stage: a model of the codes."""
     rng = np.random.default_rng([args.seed, 1])
     prior = Prior(args.codes, codes.shape[1:], rng)
     size = min(args.batch_size, len(codes))
@@ -166,16 +165,16 @@ def train_prior(
     prior: Prior, batches: data.Batches, optimizer: optim.Adam
 ) -> Iterator[dict[str, tg.Tensor]]:
     for codes in batches:
-        loss = tg.mean(prior.surprise(codes))
+        loss = tg.mean(prior.nll(codes))
         optimizer.step(tg.grad(loss, optimizer.params))
         yield {"loss": loss}
 
 
-# --- what comes of them ---------------------------------------------------------------------------
+# --- sampling, and the program --------------------------------------------------------------------
 
 
 def in_parts(function: Callable[[Any], Any], x: np.ndarray, size: int = 500) -> np.ndarray:
-    """function(x), of so many rows at a time, without a graph and on the host"""
+    """function(x), `size` rows at a time, without a graph, as a NumPy array"""
     parts = []
     for i in range(0, len(x), size):
         with tg.no_grad():
@@ -184,12 +183,12 @@ def in_parts(function: Callable[[Any], Any], x: np.ndarray, size: int = 500) -> 
     return np.concatenate(parts)
 
 
-def draw_codes(prior: Prior, n: int, side: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """c ~ p(c): place after place, each given those before
+def sample(prior: Prior, n: int, side: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """c ~ p(c), place by place
 
-    The largest of log p plus Gumbel noise is a draw from p. (Gumbel 1954)
+    The argmax of log p plus Gumbel noise is a sample from p (Gumbel 1954).
     """
-    codes = np.zeros((n, *side), np.int64)  # what is not drawn yet has no influence
+    codes = np.zeros((n, *side), np.int64)  # places not sampled yet have no influence
     for i, j in np.ndindex(*side):
         log_p = in_parts(prior, codes[:, : i + 1])[:, i, j]  # (n, K)
         codes[:, i, j] = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)
@@ -206,78 +205,78 @@ def main() -> None:
         type=commandline.at_least(0),
         default=PRIOR_EPOCHS,
         metavar="N",
-        help=f"how often the prior sees the codes of all images (default: {PRIOR_EPOCHS})",
+        help=f"passes of the prior over the codes of the images (default: {PRIOR_EPOCHS})",
     )
     add(
         "--codes",
         type=commandline.at_least(2),
         default=CODES,
         metavar="K",
-        help=f"how many there are to choose from (default: {CODES})",
+        help=f"size of the codebook (default: {CODES})",
     )
     add(
         "--codebook",
         choices=["mean", "loss"],
         default="mean",
-        help="how it learns: as running means, or by a loss of its own (default: mean)",
+        help="training of the codebook: as running means or by a loss (default: mean)",
     )
-    add("--train", type=commandline.at_least(1), metavar="N", help="learn from so many at most")
-    add("--test-images", type=commandline.at_least(1), metavar="N", help="judge by so many at most")
+    add("--train", type=commandline.at_least(1), metavar="N", help="training images, at most")
+    add("--test-images", type=commandline.at_least(1), metavar="N", help="held-out images, at most")
     args = commandline.parse(parser, quick=QUICK)
 
     train, test = data.load(args.data, train=args.train, test=args.test_images, size=28)
 
     with Run(args.out, vars(args), resume=args.resume) as run:
-        model, more = learn_codes(run, args, train.images)
+        model, changed = learn_codes(run, args, train.images)
         codes = in_parts(model.codes, train.images)
         folder = run.path("prior")
-        # if codes have changed since, the prior begins again
-        resume = args.resume and not more and (folder / "config.json").exists()
+        # if the codes have changed, the prior is trained from the start
+        resume = args.resume and not changed and (folder / "config.json").exists()
         with Run(folder, vars(args) | {"out": folder}, resume=resume) as second:
             prior = learn_prior(second, args, codes)
         image.curves_of(
             run.path("curves.png"),
             run.path("log.csv"),
-            title="The first stage",
+            title="First stage",
             names=["loss", "reconstruction", "commitment", "perplexity"],
         )
         image.curves_of(
             second.path("curves.png"),
             second.path("log.csv"),
-            title="Second stage: nats per image, for its codes",
+            title="Second stage: nats per image for its codes",
         )
 
         codes = in_parts(model.codes, test.images)
         draw(run, model, prior, test.images, codes, np.random.default_rng([args.seed, 2]))
-        found = vae.evaluate(model, test.images, rng=np.random.default_rng(0), bound=vq.vq_loss)
-        nats = in_parts(prior.surprise, codes).mean()
-        p = shares(codes, args.codes)
+        terms = vae.evaluate(model, test.images, rng=np.random.default_rng(0), bound=vq.vq_loss)
+        nats = in_parts(prior.nll, codes).mean()
+        p = frequencies(codes, args.codes)
         perplexity = np.exp(-(p[p > 0] * np.log(p[p > 0])).sum())
         run.results(
-            reconstruction=found["reconstruction"],
+            reconstruction=terms["reconstruction"],
             prior=nats,
             perplexity=perplexity,
             codes_in_use=(p > 0).sum(),
             seconds=run.seconds + second.seconds,
-            parameters=sum(each.size for part in (model, prior) for each in part.parameters()),
+            parameters=sum(w.size for part in (model, prior) for w in part.parameters()),
         )
         print(
-            f"held-out images: {found['reconstruction']:.2f} nats given their codes, "
+            f"held-out images: {terms['reconstruction']:.2f} nats given their codes, "
             f"{nats:.2f} for the codes; {(p > 0).sum()} of {args.codes} codes in use, with a "
             f"perplexity of {perplexity:.1f}"
         )
 
         def sampled(n: int) -> np.ndarray:
-            drawn = draw_codes(prior, n, codes.shape[1:], np.random.default_rng([args.seed, 3]))
-            return in_parts(model.images, drawn)
+            rng = np.random.default_rng([args.seed, 3])
+            return in_parts(model.images, sample(prior, n, codes.shape[1:], rng))
 
         if verdict := judge(run, args, sampled, test.images):
             print(verdict)
         print(f"see {run.path('samples.png')} and the other pictures there")
 
 
-def shares(codes: np.ndarray, count: int) -> np.ndarray:
-    """How often each code comes, as a share of all places"""
+def frequencies(codes: np.ndarray, count: int) -> np.ndarray:
+    """The relative frequency of each code"""
     return np.bincount(codes.ravel(), minlength=count) / codes.size
 
 
@@ -289,34 +288,34 @@ def draw(
     codes: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """All pictures of images."""
+    """All pictures except the curves"""
 
-    def decode(some: np.ndarray) -> np.ndarray:
-        return in_parts(model.images, some).clip(0, 1)
+    def decode(codes: np.ndarray) -> np.ndarray:
+        return in_parts(model.images, codes).clip(0, 1)
 
     K, side = len(model.quantiser.chosen), codes.shape[1:]
-    samples = decode(draw_codes(prior, SHOWN, side, rng))
-    image.grid(run.path("samples.png"), samples, title="Samples: codes drawn one after the other")
-    # at each place the code of some image or other
-    apart = codes[(rng.integers(len(codes), size=(10, *side)), *np.indices(side))]
+    samples = decode(sample(prior, SHOWN, side, rng))
+    image.grid(run.path("samples.png"), samples, title="Samples of the prior, decoded")
+    # at each place the code of a random image
+    independent = codes[(rng.integers(len(codes), size=(10, *side)), *np.indices(side))]
     rows = {
-        "each given those before": samples[:10],
-        "each place by itself": decode(apart),
-        "any code anywhere": decode(rng.integers(K, size=(10, *side))),
+        "the prior": samples[:10],
+        "independent places": decode(independent),
+        "uniform codes": decode(rng.integers(K, size=(10, *side))),
     }
-    image.compare(run.path("priors.png"), rows, title="Codes from the prior, and without one")
+    image.compare(run.path("priors.png"), rows, title="Codes from the prior, and without it")
     image.compare(
         run.path("reconstructions.png"),
-        title="Held-out images, and from their codes",
-        rows={"image": images[:20], "7 × 7 codes": decode(codes[:20])},
+        title="Held-out images and reconstructions",
+        rows={"image": images[:20], "from 7 × 7 codes": decode(codes[:20])},
     )
-    p = shares(codes, K)
+    p = frequencies(codes, K)
     order = [k for k in np.argsort(-p, kind="stable") if p[k]]
     image.grid(
         run.path("codebook.png"),
         surroundings(images[:1000], codes[:1000], order),
         labels=[f"{p[k]:.1%}" for k in order],
-        title="What is where each code is chosen, and how often it is",
+        title="The mean image around each code, and its frequency",
     )
 
 
@@ -325,10 +324,10 @@ def surroundings(images: np.ndarray, codes: np.ndarray, which: list[int]) -> np.
     padded = np.pad(images, [(0, 0), (4, 4), (4, 4), (0, 0)])
     means = []
     for k in which:
-        found = [
+        patches = [
             padded[n, 4 * i : 4 * i + 12, 4 * j : 4 * j + 12] for n, i, j in np.argwhere(codes == k)
         ]
-        means.append(np.mean(found, axis=0) if found else np.zeros_like(padded[0, :12, :12]))
+        means.append(np.mean(patches, axis=0) if patches else np.zeros_like(padded[0, :12, :12]))
     return np.stack(means)
 
 

@@ -1,4 +1,4 @@
-"""The workloads in PyTorch, eager: the functions of tinygen_steps.py, on the same networks."""
+"""The workloads of tinygen_steps.py in eager PyTorch, with the same networks."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Bottom(nn.Module):
 
 
 class UNet(nn.Module):
-    """tinygen.models.UNet as it comes: 32, 64 and 64 channels, attention at 7 × 7."""
+    """tinygen.models.UNet with its defaults: 32, 64 and 64 channels, attention at 7 × 7."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The workloads in tinygen. Each function sets one up, and returns a step of it to be run.
+"""The workloads in tinygen. Each function returns a step, its number of parameters, and its number
+of multiplications in matrix products.
 
-With it come the number of parameters, and of multiplications in the step's matrix products.
 pytorch_steps.py has the same functions with the same networks, losses and updates.
 """
 
@@ -15,11 +15,11 @@ import tinygen as tg
 from tinygen import models, nn, optim
 from tinygen.autograd import backend
 
-tg.keep_memory()  # for the whole process, as the examples' command line does
+tg.keep_memory()  # as the examples' command line does
 
 Step = Callable[[], Any]
 IMAGE = (28, 28, 1)
-EVALUATIONS = 50  # of the network, for one batch of samples
+EVALUATIONS = 50  # of the network per batch of samples
 
 
 def _random(rng: np.random.Generator, *shape: int) -> tg.Tensor:
@@ -47,7 +47,7 @@ def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
         return loss
 
     weights = 784 * 400 + 2 * 400 * 20 + 20 * 400 + 400 * 784
-    # three products for each weight, but for the first layer's gradient with respect to x
+    # three products per weight, except the first layer's gradient with respect to x
     return step, sum(p.size for p in parameters), batch * (3 * weights - 784 * 400)
 
 
@@ -68,14 +68,14 @@ def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
         g_optimizer.step(tg.grad(g_loss, g))
         return d_loss + g_loss
 
-    # G once there and twice back, less its first layer's x̄; D on both batches likewise, then on
-    # the fakes again, there and once back
+    # G: one product forward and two backward, except its first layer's x̄. D: the same for the real
+    # and the generated batch, then for the generator one forward and one backward
     G_1 = batch * 100 * 7 * 7 * 128
     D_1 = batch * 14 * 14 * 64 * 4 * 4
     G_all = G_1 + batch * (7 * 7 * 128 * 64 + 14 * 14 * 64) * 4 * 4
     D_all = D_1 + batch * (7 * 7 * 128 * 4 * 4 * 64 + 7 * 7 * 128)
-    floor = 3 * G_all - G_1 + 2 * (3 * D_all - D_1) + 2 * D_all
-    return step, sum(p.size for p in g + d), floor
+    multiply_adds = 3 * G_all - G_1 + 2 * (3 * D_all - D_1) + 2 * D_all
+    return step, sum(p.size for p in g + d), multiply_adds
 
 
 def unet(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
@@ -92,12 +92,12 @@ def unet(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
         optimizer.step(tg.grad(loss, parameters))
         return loss
 
-    count, forward = nn.cost(net, x_t[:1], t[:1])  # of one image: a batch's memory would stay
+    count, forward = nn.cost(net, x_t[:1], t[:1])  # one image: a batch would keep its memory
     return step, count, batch * (3 * forward - 28 * 28 * 9 * 32)
 
 
 def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
-    """A batch of images from noise, deterministically, in so many evaluations of the U-Net."""
+    """A batch of images from noise by DDIM."""
     net = models.UNet(IMAGE, rng=rng)
     noise = _random(rng, batch, *IMAGE)
     alpha_bar = np.linspace(0.001, 0.999, EVALUATIONS + 1)
@@ -109,7 +109,7 @@ def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
             a, b = float(alpha_bar[i]), float(alpha_bar[i + 1])
             eps = net(x, tg.Tensor(np.full(batch, 1000 * (1 - a), np.float32)))
             x_0 = (x - (1 - a) ** 0.5 * eps) * a**-0.5
-            x = b**0.5 * x_0 + (1 - b) ** 0.5 * eps  # DDIM
+            x = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
         return x
 
     count, forward = nn.cost(net, noise[:1], tg.Tensor(np.zeros(1, np.float32)))
@@ -117,6 +117,6 @@ def sampling(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
 
 
 def finish() -> None:
-    """Wait for the GPU, if there is one, to have done what it was asked."""
+    """Wait until the GPU, if one is used, has finished."""
     if backend.name == "cupy":
         tg.xp.cuda.Device().synchronize()

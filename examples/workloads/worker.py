@@ -1,8 +1,7 @@
-"""A process of its own for one workload of one library, that runs steps when it is told to.
+"""A process for one workload of one library, which runs steps on request.
 
-Two libraries in one process would share a heap, a garbage collector, and cores on which the one's
-threads still spin while the other is timed. `Worker` is the end that tells; the end that runs is
-this file as a script.
+In one process the two libraries would share a heap and a garbage collector, and the threads of one
+would spin while the other is timed. `Worker` starts this file as a script and sends it requests.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ except ImportError:  # Windows
 
 
 class Worker:
-    """`library` is "tinygen" or "pytorch", `workload` the name of a function in its steps."""
+    """`library` is "tinygen" or "pytorch", `workload` a function of its steps file."""
 
     def __init__(self, library: str, workload: str, batch: int, seed: int) -> None:
         self.process = subprocess.Popen(
@@ -40,17 +39,17 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a worker ended: {self.process.args}")
+            raise RuntimeError(f"a worker process ended: {self.process.args}")
         return json.loads(line)
 
     def run(self, steps: int) -> list[float]:
-        """The seconds of each of so many steps."""
+        """The seconds of each step."""
         assert self.process.stdin is not None
         print(steps, file=self.process.stdin, flush=True)
         return list(self._answer())
 
     def close(self) -> int | None:
-        """End it; the most bytes that it had in memory, if they can be known."""
+        """End the process; its peak memory in bytes, None if unknown."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         peak = self._answer()
@@ -59,14 +58,14 @@ class Worker:
 
 
 def resident(peak: bool = False) -> int | None:
-    """Bytes of this process that are in memory now, or were at most; None if nothing tells."""
+    """This process's memory in bytes, now or at its peak; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(
             x for x in status.read_text().splitlines() if x.startswith("VmHWM" if peak else "VmRSS")
         )
         return int(line.split()[1]) * 1024
-    # without /proc only the peak is known: before the first step, that is what there was
+    # without /proc only the peak is known, which before the first step is the current size
     return None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -89,5 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # the other end says so
+    with contextlib.suppress(KeyboardInterrupt):  # the parent process reports it
         main()

@@ -21,13 +21,39 @@ def as_tensors(inputs, dtype):
 
 
 @every_operation
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @given(data=st.data())
-def test_values_are_those_of_an_independent_reference(operation: Operation, data):
+def test_values_are_those_of_an_independent_reference(operation: Operation, dtype, data):
     inputs = data.draw(operation.inputs)
-    expected = operation.reference(*inputs)
-    z = operation.call(*as_tensors(inputs, np.float64))
+    rounded = [x.astype(dtype) if isinstance(x, np.ndarray) else x for x in inputs]
+    doubles = [x.astype(float) if isinstance(x, np.ndarray) else x for x in rounded]
+    expected = operation.reference(*doubles)
+    z = operation.call(*as_tensors(rounded, dtype))
     assert z.shape == expected.shape
-    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-12, atol=1e-13)
+    size = abs(expected).max(initial=1.0)
+    rtol, atol = (1e-12, 1e-13) if dtype == "float64" else (1e-4, 1e-5 * size)
+    np.testing.assert_allclose(z.numpy(), expected, rtol=rtol, atol=atol)
+
+
+@every_operation
+@settings(max_examples=10)
+@given(data=st.data())
+def test_gradients_in_float32_are_those_in_float64(operation: Operation, data):
+    inputs = [
+        x.astype("f4") if isinstance(x, np.ndarray) else x for x in data.draw(operation.inputs)
+    ]
+    found = []
+    for dtype in ("float32", "float64"):
+        xs = as_tensors(inputs, dtype)
+        live = [x for x in xs if isinstance(x, Tensor)]
+        for x in live:
+            x.requires_grad = True
+        z = operation.call(*xs)
+        weights = tg.xp.asarray(np.linspace(1, 2, z.size).reshape(z.shape), dtype)
+        found.append([g.numpy() for g in tg.grad((z * weights).sum(), live)])
+    for single, double in zip(*found, strict=True):
+        size = abs(double).max(initial=1.0)
+        np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4 * size)
 
 
 @every_operation
@@ -101,6 +127,16 @@ def test_saturating_functions_are_exact_from_minus_1000_to_1000(name, dtype):
     for each in (derivative, tg.grad(z.sum(), x)):  # the second may use a fused formula
         np.testing.assert_allclose(each.numpy(), [grads[i] for i in kept], rtol=rtol, atol=1e-30)
     assert np.isfinite(tg.grad(derivative.sum(), x).numpy()).all()
+
+
+def test_the_sigmoid_family_has_all_its_digits_as_far_as_the_dtype_reaches():
+    x = np.array([-700.0, -300, -100, -88, -20, 20, 100, 700])
+    np.testing.assert_allclose(tg.log(tg.sigmoid(x[1:5])).numpy(), -np.logaddexp(0, -x[1:5]), 1e-14)
+    for f in (tg.sigmoid, tg.softplus, tg.silu, tg.tanh, tg.gelu, tg.elu):
+        for value in x:
+            assert gradcheck(f, np.array([value]))
+    single = tg.sigmoid(x.astype("f4")).numpy()
+    np.testing.assert_allclose(single, 1 / (1 + np.exp(-x)), rtol=1e-6, atol=1e-38)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,4 +1,4 @@
-"""The example that reads digits: test images decide nothing, and the best weights are judged."""
+"""The digit classifier: test images change nothing in training; the best weights are evaluated."""
 
 import json
 import math
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "classify_digits.py
 
 @pytest.fixture
 def example(monkeypatch, tmp_path):
-    """`example(options)` runs it on a few drawn digits; with keywords for its constants."""
+    """`example(options)` runs it on a few synthetic digits; keywords replace its constants."""
 
     def run(options, out="run", **constants):
         parts = runpy.run_path(str(EXAMPLE))
@@ -36,7 +36,7 @@ def rows_of(n):
 
 
 @pytest.mark.parametrize(("n", "count"), [(2, 1), (19, 1), (20, 2), (60_000, 5000)])
-def test_a_tenth_of_the_training_images_is_held_out_always_the_same(n, count):
+def test_the_same_tenth_of_the_training_images_is_always_held_out(n, count):
     held_out = runpy.run_path(str(EXAMPLE))["held_out"]
     kept, out = held_out(rows_of(n))
     assert len(out.images) == count
@@ -46,7 +46,7 @@ def test_a_tenth_of_the_training_images_is_held_out_always_the_same(n, count):
     np.testing.assert_array_equal(held_out(rows_of(n))[1].images, out.images)
 
 
-def test_other_test_images_change_no_weight_and_no_row_of_the_log(example):
+def test_the_test_images_do_not_affect_the_weights_or_the_log(example):
     folders = [example(f"--test-images {n} --epochs 3", str(n)) for n in (5, 30)]
     logs = [logbook.read(folder / "log.csv")[1] for folder in folders]
     for row in (*logs[0], *logs[1]):
@@ -58,13 +58,13 @@ def test_other_test_images_change_no_weight_and_no_row_of_the_log(example):
 
 
 class NothingIsBetter(EarlyStopping):
-    """The first loss is the best for ever."""
+    """No loss after the first is an improvement."""
 
     def __call__(self, value):
         return super().__call__(value if self.best == math.inf else math.inf)
 
 
-def test_it_stops_when_patience_is_at_an_end_and_judges_the_best_weights(example):
+def test_training_stops_after_the_patience_and_the_best_weights_are_evaluated(example):
     options = "--epochs 8 --batch-size 20 --samples 30"
     constants = {"PATIENCE": 2, "EarlyStopping": NothingIsBetter}
     folder = example(options, **constants)
@@ -73,28 +73,28 @@ def test_it_stops_when_patience_is_at_an_end_and_judges_the_best_weights(example
     }
     assert steps == {"best.npz": 6, "checkpoint.npz": 18}  # an epoch is 6
     with np.load(folder / "samples.npz") as samples:
-        guess = samples["labels"]
+        predicted = samples["labels"]
     parts = runpy.run_path(str(EXAMPLE))
     model = parts["network"]((28, 28, 1), 10, np.random.default_rng(5))
     for name, same in (("best.npz", True), ("checkpoint.npz", False)):
         arrays = checkpoint.read(folder / name)[1]
         model.load_state_dict({k[6:]: a for k, a in arrays.items() if k[:6] == "model/"})
         test = parts["data"].load("digits", train=0, test=30)[1]
-        assert (parts["predict"](model, test.images).argmax(axis=1) == guess).all() == same
-    # to go on with it does not go on
+        assert (parts["predict"](model, test.images).argmax(axis=1) == predicted).all() == same
+    # resuming does not continue the training
     before = json.loads((folder / "results.json").read_text("utf-8"))
     example(f"{options} --resume", **constants)
     assert checkpoint.read(folder / "checkpoint.npz")[0]["step"] == steps["checkpoint.npz"]
     assert json.loads((folder / "results.json").read_text("utf-8")) == before
 
 
-def test_without_an_epoch_the_network_is_judged_as_it_begins(example):
+def test_without_an_epoch_the_initial_network_is_evaluated(example):
     folder = example("--epochs 0")
     assert json.loads((folder / "results.json").read_text("utf-8"))["test_images"] == 30
     assert not (folder / "curves.png").exists()
 
 
-def test_what_it_can_not_do_is_refused_before_an_older_run_is_moved(example, tmp_path, capsys):
+def test_invalid_options_are_rejected_before_an_older_run_is_moved(example, tmp_path, capsys):
     example("--epochs 0")
     np.savez(tmp_path / "unnamed.npz", images=np.zeros((9, 28, 28), np.float32))
     np.savez(
@@ -104,11 +104,11 @@ def test_what_it_can_not_do_is_refused_before_an_older_run_is_moved(example, tmp
     )
     before = sorted(tmp_path.rglob("*"))
     for options, complaint in {
-        "--train 1": "from 2 on",
-        "--test-images 0": "from 1 on",
-        f"--data {tmp_path / 'unnamed.npz'}": "unnamed.npz has no sub-folders",
-        f"--test {tmp_path / 'unnamed.npz'}": "unnamed.npz has no sub-folders",
-        f"--test {tmp_path / 'colours.npz'}": "digits has images of (28, 28, 1), and",
+        "--train 1": "argument --train: expected",
+        "--test-images 0": "argument --test-images: expected",
+        f"--data {tmp_path / 'unnamed.npz'}": "unnamed.npz has no labels",
+        f"--test {tmp_path / 'unnamed.npz'}": "unnamed.npz has no labels",
+        f"--test {tmp_path / 'colours.npz'}": "digits has images of shape (28, 28, 1), but",
     }.items():
         with pytest.raises(SystemExit):
             example(options)

@@ -1,4 +1,4 @@
-"""The diffusion and flow examples: equations on the page, drawing, resuming, a trained model."""
+"""The diffusion and flow examples: equations on the page, sampling, resuming, a trained model."""
 
 import argparse
 import json
@@ -39,7 +39,7 @@ def host(x):
 
 
 def random_weights(module, size=0.1):
-    """The module, with random weights also where they begin as zeros."""
+    """The module with random weights, also where the initial ones are zeros."""
     for i, p in enumerate(module.parameters()):
         p.data = tg.xp.asarray(generator(i).normal(0, size, p.shape), "f4")
     return module
@@ -60,7 +60,7 @@ def settings(**options):
 
 @pytest.fixture
 def main(monkeypatch):
-    """`main(module, folder, *options)` is its program, without the pictures, which take long"""
+    """`main(module, folder, *options)` runs a program without its pictures, which take long"""
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     monkeypatch.setattr(image, "compare", lambda *_, **__: None)
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
@@ -83,7 +83,7 @@ def main(monkeypatch):
 
 
 def rows(folder):
-    """The log, but for the seconds"""
+    """The log without the seconds"""
     lines = (folder / "log.csv").read_text("utf-8").splitlines()
     return [line.split(",")[:2] + line.split(",")[3:] for line in lines]
 
@@ -112,7 +112,7 @@ def stopped_at(monkeypatch, module, step):
     monkeypatch.setattr(module, "train", interrupted)
 
 
-# --- diffusion_mnist and flow_mnist, which write their equations out ------------------------------
+# --- diffusion_mnist and flow_mnist: their own losses and samplers --------------------------------
 
 each_page = pytest.mark.parametrize("module", [page, flow_page], ids=lambda m: m.__name__)
 
@@ -128,18 +128,18 @@ def assert_same_loss(found, expected, params):
         np.testing.assert_allclose(host(ours), host(theirs), rtol=1e-4, atol=1e-6)
 
 
-def test_the_diffusion_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise():
+def test_the_diffusion_loss_on_the_page_equals_the_librarys_for_the_same_times_and_noise():
     net, x, labels = unet(3), images(), np.array([0, 1, 2, 3, 0, 3])
     known = diffusion.Diffusion(net, diffusion.cosine(1000), "v")
     expected = diffusion.denoising_loss(known, x, labels, rng=generator(1)).loss
-    rng = generator(1)  # the same draws, in the library's order
+    rng = generator(1)  # the same random numbers, in the library's order
     t = rng.integers(1, 1001, 6)
     eps = tg.xp.asarray(rng.standard_normal(x.shape, np.float32))
     found = page.denoising_loss(net, x, tg.xp.asarray(labels), t, eps)
     assert_same_loss(found, expected, net.parameters())
 
 
-def test_the_flow_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise():
+def test_the_flow_loss_on_the_page_equals_the_librarys_for_the_same_times_and_noise():
     net, x, labels = unet(3), images(), tg.xp.asarray([0, 1, 2, 3, 0, 3])
     expected = flow.flow_loss(flow.UnitTime(net), x, labels, rng=generator(1))
     rng = generator(1)
@@ -148,7 +148,7 @@ def test_the_flow_loss_on_the_page_is_the_librarys_for_the_same_times_and_noise(
     assert_same_loss(flow_page.flow_loss(net, x, labels, t, z), expected, net.parameters())
 
 
-def test_the_sampler_on_the_diffusion_page_is_the_librarys_ddim():
+def test_the_sampler_on_the_diffusion_page_equals_the_librarys_ddim():
     net, noise, labels = (
         unet(3),
         generator(2).standard_normal((5, *SHAPE), np.float32),
@@ -164,7 +164,7 @@ def test_the_sampler_on_the_diffusion_page_is_the_librarys_ddim():
     assert np.abs(host(found) - noise).max() > 0.5
 
 
-def test_the_solver_on_the_flow_page_is_the_librarys_midpoint_method():
+def test_the_solver_on_the_flow_page_equals_the_librarys_midpoint_method():
     net, noise, labels = (
         unet(3),
         generator(2).standard_normal((5, *SHAPE), np.float32),
@@ -182,7 +182,7 @@ def test_the_solver_on_the_flow_page_is_the_librarys_midpoint_method():
 
 @each_page
 @pytest.mark.parametrize("step", [1, 3])
-def test_a_front_program_that_is_resumed_is_as_if_never_stopped(
+def test_a_resumed_front_program_ends_as_an_uninterrupted_one(
     module, step, monkeypatch, main, tmp_path
 ):
     options = ["--data", "digits", "--train", "64", "--epochs", "3"]
@@ -207,28 +207,26 @@ def test_a_front_program_that_is_resumed_is_as_if_never_stopped(
 
 
 @each_page
-def test_a_front_program_draws_with_the_average_of_its_weights(module, monkeypatch, main, tmp_path):
-    drawn_with = []
+def test_a_front_program_samples_with_averaged_weights(module, monkeypatch, main, tmp_path):
+    weights = []
 
     def watched(network, x, *_):
-        drawn_with.append(network.state_dict())
+        weights.append(network.state_dict())
         return x
 
     monkeypatch.setattr(module, "ddim" if module is page else "midpoint", watched, raising=True)
     main(module, tmp_path, "--data", "digits", "--train", "64")
     saved = parts(tmp_path)
     last = "denoiser" if module is page else "velocity"
-    for name, array in drawn_with[0].items():
+    for name, array in weights[0].items():
         np.testing.assert_array_equal(array, saved[f"ema/average.{name}"])
-    assert any((array != saved[f"{last}/{name}"]).any() for name, array in drawn_with[0].items())
+    assert any((array != saved[f"{last}/{name}"]).any() for name, array in weights[0].items())
 
 
 @each_page
-def test_a_front_program_learns_from_images_without_labels_and_of_another_size(
-    module, monkeypatch, main, tmp_path
-):
-    some = data.Labelled(generator().random((40, 12, 8, 3)).astype(np.float32), None)
-    monkeypatch.setattr(data, "load", lambda *_, **__: (some, some))
+def test_a_front_program_accepts_unlabelled_images_of_any_size(module, monkeypatch, main, tmp_path):
+    images = data.Labelled(generator().random((40, 12, 8, 3)).astype(np.float32), None)
+    monkeypatch.setattr(data, "load", lambda *_, **__: (images, images))
     main(module, tmp_path, "--data", "digits")
     assert len(rows(tmp_path)) == 1 + 1
 
@@ -236,30 +234,30 @@ def test_a_front_program_learns_from_images_without_labels_and_of_another_size(
 # --- diffusion_variants ---------------------------------------------------------------------------
 
 
-def test_what_is_beyond_black_and_white_is_cut_off():
+def test_values_beyond_black_and_white_are_clipped():
     found = variants.as_images(np.array([-3.0, -1.0, 0.0, 1.0, 2.0]))
     assert found.tolist() == [0, 0, 0.5, 1, 1]
 
 
-def test_a_guidance_of_1_is_the_model_that_is_told_the_class():
-    found, labels = variants.drawn(model(3), 5, SHAPE, settings(guidance=1.0), 3, seed=1)
+def test_a_guidance_weight_of_1_samples_from_the_class_conditional_model():
+    found, labels = variants.generate(model(3), 5, SHAPE, settings(guidance=1.0), 3, seed=1)
     noise = generator(1).standard_normal((5, *SHAPE), np.float32)
-    told = samplers.last(samplers.ddim(model(3), noise, labels, steps=4))
-    np.testing.assert_allclose(found, (told.clip(-1, 1) + 1) / 2, atol=1e-6)
-    more, _ = variants.drawn(model(3), 5, SHAPE, settings(guidance=3.0), 3, seed=1)
+    expected = samplers.last(samplers.ddim(model(3), noise, labels, steps=4))
+    np.testing.assert_allclose(found, (expected.clip(-1, 1) + 1) / 2, atol=1e-6)
+    more, _ = variants.generate(model(3), 5, SHAPE, settings(guidance=3.0), 3, seed=1)
     assert np.abs(more - found).max() > 1e-3
 
 
-def test_a_guidance_of_0_is_the_model_that_is_told_any_class():
-    found, _ = variants.drawn(model(3), 5, SHAPE, settings(guidance=0.0), 3, seed=1)
+def test_a_guidance_weight_of_0_samples_from_the_unconditional_model():
+    found, _ = variants.generate(model(3), 5, SHAPE, settings(guidance=0.0), 3, seed=1)
     noise = generator(1).standard_normal((5, *SHAPE), np.float32)
-    told = samplers.last(samplers.ddim(model(3), noise, np.full(5, 3), steps=4))
-    np.testing.assert_allclose(found, (told.clip(-1, 1) + 1) / 2, atol=1e-6)
+    expected = samplers.last(samplers.ddim(model(3), noise, np.full(5, 3), steps=4))
+    np.testing.assert_allclose(found, (expected.clip(-1, 1) + 1) / 2, atol=1e-6)
 
 
-def test_what_is_changed_wins_over_the_settings():
+def test_changed_options_replace_the_settings():
     noise = generator(1).standard_normal((2, *SHAPE), np.float32)
-    found, labels = variants.drawn(
+    found, labels = variants.generate(
         model(), 2, SHAPE, settings(), None, seed=1, sampler="heun", steps=3
     )
     expected = samplers.last(samplers.heun(model(), noise, steps=3))
@@ -267,7 +265,7 @@ def test_what_is_changed_wins_over_the_settings():
     assert labels is None
 
 
-def test_steps_that_cannot_be_drawn_are_refused_before_the_training(monkeypatch, capsys):
+def test_an_invalid_number_of_steps_is_rejected_before_the_training(monkeypatch, capsys):
     for steps in ("1", "1001"):
         monkeypatch.setattr(sys, "argv", ["x", "--data", "digits", "--steps", steps])
         with pytest.raises(SystemExit):
@@ -275,7 +273,7 @@ def test_steps_that_cannot_be_drawn_are_refused_before_the_training(monkeypatch,
         assert "argument --steps: expected" in capsys.readouterr().err
 
 
-def test_a_run_that_is_resumed_is_as_if_never_stopped(monkeypatch, main, tmp_path):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(monkeypatch, main, tmp_path):
     options = ["--data", "digits", "--train", "64", "--epochs", "3"]
     main(variants, tmp_path / "a", *options)
     with monkeypatch.context() as patch:
@@ -288,7 +286,7 @@ def test_a_run_that_is_resumed_is_as_if_never_stopped(monkeypatch, main, tmp_pat
     assert_same_parts(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_finished_run_may_be_drawn_anew_otherwise(monkeypatch, main, tmp_path):
+def test_a_finished_run_can_be_sampled_again_with_other_options(monkeypatch, main, tmp_path):
     main(variants, tmp_path, "--data", "digits", "--train", "32")
     seen = []
     monkeypatch.setattr(variants, "draw", lambda run, model, shape, args, null: seen.append(args))
@@ -297,7 +295,7 @@ def test_a_finished_run_may_be_drawn_anew_otherwise(monkeypatch, main, tmp_path)
     assert (args.sampler, args.steps, args.guidance, args.train) == ("ddim", 7, 4.0, 32)
 
 
-def test_what_draws_is_the_average_and_the_checkpoint_has_both(monkeypatch, main, tmp_path):
+def test_sampling_uses_averaged_weights_and_the_checkpoint_has_both(monkeypatch, main, tmp_path):
     found = {}
     monkeypatch.setattr(
         variants, "draw", lambda run, model, *_: found.update(model.network.state_dict())
@@ -316,58 +314,59 @@ def field(null=None, size=0.1):
     return flow.UnitTime(unet(null, size))
 
 
-def test_grey_values_become_intervals_side_by_side():
+def test_dequantised_grey_values_fill_adjacent_intervals():
     grey = np.arange(256).repeat(200)
-    x = flows.continuous((grey / 255).astype(np.float32), rng=generator())
+    x = flows.dequantise((grey / 255).astype(np.float32), rng=generator())
     assert x.dtype == np.float32
     assert -1 <= x.min() < x.max() <= 1
-    assert (np.floor((x.astype(np.float64) + 1) * 128) == grey).mean() > 0.999  # but for rounding
+    assert (np.floor((x.astype(np.float64) + 1) * 128) == grey).mean() > 0.999  # rounding errors
     np.testing.assert_allclose(((x + 1) * 128 - grey).mean(), 0.5, atol=0.01)
     np.testing.assert_allclose(((x + 1) * 128 - grey).std(), 1 / math.sqrt(12), atol=0.01)
 
 
 def first_velocity(noise, labels):
-    x, t, told = (tg.xp.asarray(each) for each in (noise, np.zeros(len(noise), "f4"), labels))
-    return host(field(3)(tg.Tensor(x), tg.Tensor(t), tg.Tensor(told)))
+    inputs = (noise, np.zeros(len(noise), "f4"), labels)
+    return host(field(3)(*(tg.Tensor(tg.xp.asarray(array)) for array in inputs)))
 
 
-def test_one_step_of_eulers_goes_with_the_velocity_at_the_noise():
+def test_one_euler_step_follows_the_velocity_at_the_noise():
     noise, labels = flows.start(4, SHAPE, 3, seed=1)
-    found = flows.moved(field(3), noise, labels, 3, "euler", 1, 1.0)
+    found = flows.solve(field(3), noise, labels, 3, "euler", 1, 1.0)
     np.testing.assert_allclose(found, noise + first_velocity(noise, labels), atol=1e-6)
     assert labels.tolist() == [0, 1, 2, 0]
 
 
 def test_flows_are_guided():
     noise, labels = flows.start(4, SHAPE, 3, seed=1)
-    told, any_digit = (first_velocity(noise, each) for each in (labels, np.full(4, 3)))
+    conditional, any_digit = (first_velocity(noise, y) for y in (labels, np.full(4, 3)))
     for w in (0.0, 3.0):
-        found = flows.moved(field(3), noise, labels, 3, "euler", 1, w)
-        np.testing.assert_allclose(found, noise + any_digit + w * (told - any_digit), atol=1e-5)
+        found = flows.solve(field(3), noise, labels, 3, "euler", 1, w)
+        expected = noise + any_digit + w * (conditional - any_digit)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("solver", ["euler", "midpoint", "heun"])
-def test_all_solvers_come_to_where_the_adaptive_one_does(solver):
+def test_all_solvers_agree_with_the_adaptive_one(solver):
     noise, labels = flows.start(3, SHAPE, 3, seed=1)
     net = field(3)
-    exact = flows.moved(net, noise, labels, 3, "adaptive", 1, 2.0)
+    exact = flows.solve(net, noise, labels, 3, "adaptive", 1, 2.0)
     steps = 100 if solver == "euler" else 10
-    found = flows.moved(net, noise, labels, 3, solver, steps, 2.0)
+    found = flows.solve(net, noise, labels, 3, solver, steps, 2.0)
     assert np.abs(exact - noise).max() > 0.1
     np.testing.assert_allclose(found, exact, atol=0.02 * np.abs(exact - noise).max())
 
 
-def test_bits_are_of_the_probability_of_256_grey_values():
-    net = field(size=0.0)  # which leaves noise where it is
+def test_bits_per_dimension_are_those_of_256_grey_values():
+    net = field(size=0.0)  # a velocity of 0: noise stays where it is
     images = generator().integers(256, size=(5, *SHAPE)).astype(np.float32) / 255
     found = flows.bits(net, None, images, settings(measured=3))
     rng = generator(9)
-    x = flows.continuous(images[rng.permutation(5)[:3]], rng=rng).astype(np.float64)
+    x = flows.dequantise(images[rng.permutation(5)[:3]], rng=rng).astype(np.float64)
     log_p = -0.5 * (x**2 + math.log(2 * math.pi)).sum(axis=(1, 2, 3)) - 64 * math.log(128)
     np.testing.assert_allclose(found, -log_p / (64 * math.log(2)), rtol=1e-4)
 
 
-def test_both_stages_of_flows_go_on_where_they_were(monkeypatch, main, tmp_path):
+def test_both_stages_of_flows_resume_where_they_stopped(monkeypatch, main, tmp_path):
     monkeypatch.setattr(flows, "PAIR_STEPS", 1)
     options = [
         "--data",
@@ -384,7 +383,7 @@ def test_both_stages_of_flows_go_on_where_they_were(monkeypatch, main, tmp_path)
     main(flows, tmp_path / "a", *options, "--reflow")
     main(flows, tmp_path / "b", *options)
     with monkeypatch.context() as patch:
-        patch.setattr(flows, "learn_straight", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(flows, "learn_reflow", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(SystemExit):
             main(flows, tmp_path / "b", "--resume", "--reflow")
     main(flows, tmp_path / "b", "--resume")
@@ -400,12 +399,12 @@ def test_both_stages_of_flows_go_on_where_they_were(monkeypatch, main, tmp_path)
     assert (tmp_path / "b" / "reflow-1").exists()
 
 
-def test_the_second_network_begins_as_the_first_and_learns_where_it_led(monkeypatch, tmp_path):
+def test_reflow_starts_from_the_first_network_and_trains_on_its_pairs(monkeypatch, tmp_path):
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     args = settings(pairs=6, width=8, seed=0, batch_size=6, reflow_epochs=1)
     net, seen = field(3), []
     noise, labels = flows.start(6, SHAPE, 3, seed=7)
-    ends = flows.moved(net, noise, labels, 3, "heun", flows.PAIR_STEPS, flows.GUIDANCE)
+    ends = flows.solve(net, noise, labels, 3, "heun", flows.PAIR_STEPS, flows.GUIDANCE)
 
     def train(second, batches, optimizer, *, rng, ema, loss):
         for name, array in second.state_dict().items():
@@ -416,11 +415,11 @@ def test_the_second_network_begins_as_the_first_and_learns_where_it_led(monkeypa
 
     monkeypatch.setattr(flow, "train", train)
     with Run(tmp_path / "run") as run:
-        flows.learn_straight(run, args, net, SHAPE, 3)
-    ((pairs, told),) = seen
+        flows.learn_reflow(run, args, net, SHAPE, 3)
+    ((pairs, pair_labels),) = seen
     order = [np.abs(noise - x).sum(axis=(1, 2, 3)).argmin() for x in host(pairs)[:, 0]]
     np.testing.assert_allclose(host(pairs), np.stack([noise, ends], axis=1)[order], atol=1e-5)
-    assert host(told).tolist() == labels[order].tolist()
+    assert host(pair_labels).tolist() == labels[order].tolist()
 
 
 # --- inpaint_mnist --------------------------------------------------------------------------------
@@ -430,7 +429,7 @@ def held_out(n=3):
     return generator(2).random((n, *SHAPE)).astype(np.float32)
 
 
-def test_what_is_known_is_a_half_all_but_a_square_or_one_pixel_in_four():
+def test_the_masks_hide_the_lower_half_a_square_or_three_pixels_in_four():
     masks = inpaint.masks((28, 28, 1), generator())
     for mask in masks.values():
         assert mask.shape == (28, 28, 1) and set(np.unique(mask)) == {0, 1}
@@ -441,10 +440,10 @@ def test_what_is_known_is_a_half_all_but_a_square_or_one_pixel_in_four():
     assert masks["pixels"].mean() == pytest.approx(0.25, abs=0.05)
 
 
-def test_a_completion_keeps_what_is_known_and_the_rest_differs_from_one_to_the_next():
+def test_completions_keep_the_known_pixels_and_differ_in_the_others():
     x, mask = held_out(), inpaint.masks(SHAPE, generator())["half"]
     found = [
-        inpaint.completed(model(), None, x, mask, settings(), generator(seed)) for seed in (1, 2)
+        inpaint.complete(model(), None, x, mask, settings(), generator(seed)) for seed in (1, 2)
     ]
     for each in found:
         np.testing.assert_allclose(mask * each, mask * x, atol=1e-6)
@@ -452,15 +451,15 @@ def test_a_completion_keeps_what_is_known_and_the_rest_differs_from_one_to_the_n
     assert (np.abs(found[0] - found[1]).reshape(3, -1).max(axis=1) > 0.1).all()
 
 
-def test_an_animation_has_every_step_and_ends_with_the_completion():
+def test_the_animation_has_every_step_and_ends_with_the_completion():
     x, mask = held_out(), inpaint.masks(SHAPE, generator())["half"]
     film = image.Animation(100)
-    found = inpaint.completed(model(), None, x, mask, settings(), generator(), film)
+    found = inpaint.complete(model(), None, x, mask, settings(), generator(), film)
     assert film.seen == 8
     np.testing.assert_allclose(film._frames[-1][0][..., :1] / 255, found, atol=1 / 255)
 
 
-def test_the_model_is_told_that_any_digit_will_do(monkeypatch):
+def test_the_model_gets_the_label_of_any_digit(monkeypatch):
     seen = []
     denoise = diffusion.Diffusion.denoise
 
@@ -471,8 +470,8 @@ def test_the_model_is_told_that_any_digit_will_do(monkeypatch):
     monkeypatch.setattr(diffusion.Diffusion, "denoise", watched)
     small = np.full((2, 4, 4, 1), 0.5, np.float32)
     mask = inpaint.masks(SHAPE, generator())["half"]
-    inpaint.completed(model(3), 3, held_out(2), mask, settings(), generator())
-    superres.consistent(model(3), 3, small, settings(factor=2), generator())
+    inpaint.complete(model(3), 3, held_out(2), mask, settings(), generator())
+    superres.ddnm(model(3), 3, small, settings(factor=2), generator())
     assert len(seen) == 16
     for classes in seen:
         assert classes.tolist() == [3, 3]
@@ -482,7 +481,7 @@ each_stage = pytest.mark.parametrize("module", [inpaint, superres], ids=lambda m
 
 
 @each_stage
-def test_a_trained_model_is_the_average_of_its_weights(module, main, tmp_path):
+def test_a_trained_model_has_averaged_weights(module, main, tmp_path):
     main(page, tmp_path, "--data", "digits", "--train", "64")
     known, null, name, train, _ = module.trained(settings(quick=False, model=tmp_path))
     saved = parts(tmp_path)
@@ -495,7 +494,7 @@ def test_a_trained_model_is_the_average_of_its_weights(module, main, tmp_path):
 
 
 @each_stage
-def test_a_model_of_another_variant_is_opened_as_it_was_trained(module, main, tmp_path):
+def test_a_model_of_another_variant_is_restored_as_it_was_trained(module, main, tmp_path):
     main(
         variants,
         tmp_path,
@@ -518,12 +517,12 @@ def test_a_model_of_another_variant_is_opened_as_it_was_trained(module, main, tm
 
 
 @each_stage
-def test_without_a_trained_model_the_command_that_makes_one_is_named(module, tmp_path):
+def test_without_a_trained_model_the_error_names_the_command_that_trains_one(module, tmp_path):
     folder = tmp_path / "my digits"
     with pytest.raises(RunError) as error:
         module.trained(settings(quick=False, model=folder))
     assert str(error.value) == (
-        f"there is no trained model in {folder}; this makes one:\n"
+        f"there is no trained model in {folder}; to train one:\n"
         f"  python examples/diffusion_mnist.py --out '{folder}'"
     )
     with Run(folder, {"data": "digits"}) as run:
@@ -532,34 +531,34 @@ def test_without_a_trained_model_the_command_that_makes_one_is_named(module, tmp
     with pytest.raises(RunError) as error:
         module.trained(settings(quick=False, model=folder))
     assert str(error.value) == (
-        f"expected {folder} to be a run of diffusion_mnist.py or diffusion_variants.py, got "
-        f"another program's"
+        f"expected {folder} to be a run of diffusion_mnist.py or diffusion_variants.py, got a run "
+        f"of another program"
     )
 
 
 @each_stage
-def test_the_default_is_the_folder_that_diffusion_mnist_writes_to(module, monkeypatch, tmp_path):
+def test_the_default_model_is_the_run_of_diffusion_mnist(module, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert f'out="{module.MODEL.as_posix()}"' in (FOLDER / "diffusion_mnist.py").read_text("utf-8")
     with pytest.raises(RunError, match=r"diffusion_mnist\.py"):
         module.trained(settings(quick=False, model=None))
-    assert module.trained(settings(quick=True, model=None))[1] == 10  # one without training
+    assert module.trained(settings(quick=True, model=None))[1] == 10  # an untrained model
 
 
 # --- superres_mnist -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_an_enlarged_image_is_the_small_one_when_made_small(factor):
+def test_an_enlarged_image_downsampled_is_the_small_one(factor):
     known = model(predicts="x_0", size=0.05)
-    x = 0.3 + 0.4 * held_out()  # far from black and white, where values are cut off
+    x = 0.3 + 0.4 * held_out()  # far from black and white, where values are clipped
     small = editing.downsample(x, factor)
-    found = superres.consistent(known, None, small, settings(factor=factor), generator())
+    found = superres.ddnm(known, None, small, settings(factor=factor), generator())
     np.testing.assert_allclose(editing.downsample(found, factor), small, atol=1e-5)
     assert np.abs(found - small.repeat(factor, axis=1).repeat(factor, axis=2)).max() > 1e-3
 
 
-def test_the_conditional_network_sees_the_small_image_of_the_one_it_learns(monkeypatch, tmp_path):
+def test_the_conditional_network_gets_the_downsampled_training_image(monkeypatch, tmp_path):
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
     seen, denoising_loss = [], diffusion.denoising_loss
@@ -572,7 +571,7 @@ def test_the_conditional_network_sees_the_small_image_of_the_one_it_learns(monke
     args = settings(seed=0, width=8, batch_size=10, epochs=1, lr=1e-3, factor=4)
     known = held_out(20)
     with Run(tmp_path / "run") as run:
-        trained = superres.learn_pairs(run, args, known, editing.downsample(known[:2], 4))
+        trained = superres.learn_conditional(run, args, known, editing.downsample(known[:2], 4))
     assert len(seen) == 2
     for x, small in seen:
         np.testing.assert_allclose(x.reshape(-1, 2, 4, 2, 4, 1).mean(axis=(2, 4)), small, atol=1e-6)
@@ -581,35 +580,35 @@ def test_the_conditional_network_sees_the_small_image_of_the_one_it_learns(monke
     )
     random_weights(trained)
     small = editing.downsample(known[:2], 4)
-    found = [superres.conditioned(trained, x, args, generator(1)) for x in (small, 1 - small)]
+    found = [superres.conditional(trained, x, args, generator(1)) for x in (small, 1 - small)]
     assert found[0].shape == (2, *SHAPE)
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
-def test_enlarged_images_are_measured_beside_the_image_that_each_is_of():
+def test_enlarged_images_are_compared_with_their_originals():
     x = generator().random((4, *SHAPE)).astype(np.float32)
     small = editing.downsample(x, 4)
     labels = np.array([3, 1, 4, 1])
     found = np.tile(x, (3, 1, 1, 1))
     found[4:8] += 0.1
 
-    class Reader:
+    class Classifier:
         @staticmethod
         def labels(images):
             assert images.min() >= 0 and images.max() <= 1
             return np.array([3, 1, 4, 1, 3, 1, 4, 0, 3, 9, 4, 0])
 
-    scores = superres.measured(found[4:8], x, labels, small, None)
-    assert scores["ratio"] == pytest.approx(20, abs=1e-3)
-    assert scores["off"] == pytest.approx(0.1, abs=1e-5)
-    assert "right" not in scores
+    scores = superres.measure(found[4:8], x, labels, small, None)
+    assert scores["psnr"] == pytest.approx(20, abs=1e-3)
+    assert scores["rms_difference"] == pytest.approx(0.1, abs=1e-5)
+    assert "accuracy" not in scores
     found[::2] += 0.01
     found[1::2] -= 0.01
-    scores = superres.measured(found, x, labels, small, Reader())
-    assert scores["right"] == 9 / 12
+    scores = superres.measure(found, x, labels, small, Classifier())
+    assert scores["accuracy"] == 9 / 12
     decibels = [-20 * math.log10(e) for e in (0.01, 0.11, 0.09)]
     expected = (2 * decibels[0] + (decibels[1] + decibels[2]) / 2) / 3
-    assert scores["ratio"] == pytest.approx(expected, abs=1e-3)
+    assert scores["psnr"] == pytest.approx(expected, abs=1e-3)
 
 
 # --- latent_diffusion -----------------------------------------------------------------------------
@@ -624,7 +623,7 @@ def shapes(n, seed=0):
     return generator(seed).random((n, 64, 64, 3)).astype(np.float32)
 
 
-def test_means_are_half_of_the_channels_and_variances_the_other():
+def test_half_of_the_channels_are_means_and_half_log_variances():
     both, autoencoder_ = latents.networks(64, 3, generator())[0], autoencoder()
     x = tg.Tensor(tg.xp.asarray(shapes(2)))
     h = host(tg.nn.Sequential(*both.layers[:-1]).eval()(x))
@@ -634,18 +633,18 @@ def test_means_are_half_of_the_channels_and_variances_the_other():
     np.testing.assert_allclose(log_var.reshape(2, 8, 8, 4), h[..., 4:], atol=1e-5)
 
 
-def test_small_images_are_framed_and_others_made_larger():
+def test_small_images_are_padded_and_others_resized():
     digits, pictures = generator().random((2, 28, 28, 1)), generator().random((2, 40, 40, 3))
-    framed = latents.framed(digits)
-    assert framed.shape == (2, 32, 32, 1)
-    np.testing.assert_array_equal(latents.unframed(framed), digits)
-    assert framed.sum() == pytest.approx(digits.sum())
-    larger = latents.framed(pictures)
-    assert larger.shape == (2, 64, 64, 3) and latents.unframed(larger) is larger
+    padded = latents.padded(digits)
+    assert padded.shape == (2, 32, 32, 1)
+    np.testing.assert_array_equal(latents.cropped(padded), digits)
+    assert padded.sum() == pytest.approx(digits.sum())
+    larger = latents.padded(pictures)
+    assert larger.shape == (2, 64, 64, 3) and latents.cropped(larger) is larger
 
 
 @pytest.mark.parametrize(("size", "channels"), [(32, 1), (64, 3)])
-def test_latents_have_8_by_8_places_whatever_the_size(size, channels):
+def test_latents_are_8_by_8_for_every_image_size(size, channels):
     encoder, decoder = latents.networks(size, channels, generator())
     x = tg.Tensor(tg.xp.zeros((2, size, size, channels), "f4"))
     assert encoder(x).shape == (2, 2 * 8 * 8 * 4)
@@ -653,32 +652,32 @@ def test_latents_have_8_by_8_places_whatever_the_size(size, channels):
 
 
 def test_latents_are_scaled_to_mean_0_and_variance_1_in_each_channel():
-    scaled = latents.Scaled(autoencoder(), shapes(40))
-    z = scaled.drawn(np.tile(scaled.posteriors, (5, 1)), rng=generator(1))
+    scaled = latents.Latents(autoencoder(), shapes(40))
+    z = scaled.sample(np.tile(scaled.posteriors, (5, 1)), rng=generator(1))
     assert z.dtype == np.float32 and z.shape == (200, 8, 8, 4)
     np.testing.assert_allclose(z.mean(axis=(0, 1, 2)), 0, atol=0.05)
     np.testing.assert_allclose(z.std(axis=(0, 1, 2)), 1, atol=0.03)
 
 
-def test_latents_are_drawn_with_the_variance_that_the_encoder_says():
-    scaled = latents.Scaled(autoencoder(), shapes(3))
+def test_latents_are_sampled_with_the_encoders_variance():
+    scaled = latents.Latents(autoencoder(), shapes(3))
     posterior = np.zeros((200, 512), np.float32)
     posterior[:, :256], posterior[:, 256:] = 5, math.log(4)
-    z = scaled.drawn(posterior, rng=generator()) * scaled.std + scaled.mean
+    z = scaled.sample(posterior, rng=generator()) * scaled.std + scaled.mean
     np.testing.assert_allclose(z.mean(axis=(0, 1, 2)), 5, atol=0.1)
     np.testing.assert_allclose(z.std(axis=(0, 1, 2)), 2, atol=0.1)
 
 
-def test_scaled_latents_are_decoded_as_the_autoencoder_does():
+def test_scaled_latents_are_decoded_as_by_the_autoencoder():
     autoencoder_, x = autoencoder(), shapes(3)
-    scaled = latents.Scaled(autoencoder_, x)
+    scaled = latents.Latents(autoencoder_, x)
     certain = scaled.posteriors.copy()
     certain[:, 256:] = -100  # log σ²
-    found = scaled.images(scaled.drawn(certain, rng=generator()))
+    found = scaled.images(scaled.sample(certain, rng=generator()))
     np.testing.assert_allclose(found, autoencoder_.reconstruct(x), atol=1e-4)
 
 
-def test_both_stages_of_latents_go_on_where_they_were(monkeypatch, main, tmp_path):
+def test_both_stages_of_latents_resume_where_they_stopped(monkeypatch, main, tmp_path):
     options = ["--train", "64", "--test-images", "4", "--epochs", "1", "--latent-epochs", "2"]
     monkeypatch.setattr(latents, "FILMED", 2)
     monkeypatch.setattr(latents, "draw", lambda *_, **__: None)

@@ -1,4 +1,4 @@
-"""examples/evaluate.py: runs are compared by their samples; what it can't compare, it says."""
+"""examples/evaluate.py: scores of several runs' samples, and its errors."""
 
 import json
 import runpy
@@ -17,7 +17,7 @@ REAL = data.load("digits", train=0, test=400)[1].images
 
 @pytest.fixture
 def evaluate(monkeypatch, tmp_path):
-    """`evaluate("a b --option")` compares runs in a temporary folder, and gives its scores.json"""
+    """`evaluate("a b --option")` compares runs in a temporary folder; it returns scores.json"""
     monkeypatch.chdir(tmp_path)
     main = runpy.run_path(str(EXAMPLE))["main"]
 
@@ -48,53 +48,53 @@ def test_runs_are_compared_in_one_table_and_one_figure(evaluate, capsys):
     assert good["FID"]["baseline"] == bad["FID"]["baseline"]
     assert bad["classes"]["value"] == 1 < good["classes"]["value"]
     printed = capsys.readouterr().out
-    assert printed.startswith("80 images each, beside 220 of digits:\n")
+    assert printed.startswith("80 images of each, 220 real images of digits:\n")
     assert "\ngood " in printed and "\nbad " in printed and "95 % interval" in printed
     assert "see out/scores.png" in printed and Path("out/scores.png").exists()
 
 
-def test_the_scores_are_those_of_the_library(evaluate):
+def test_the_scores_equal_the_librarys(evaluate):
     finished_run("run", REAL[:70])
     found = evaluate("run --real 160 --seed 3")["scores"]["run"]
-    classify = classifier.pretrained("digits")
+    model = classifier.pretrained("digits")
     real = data.load("digits", train=0, test=160)[1].images
     real = real[np.random.default_rng(3).permutation(160)]
     expected = metrics.evaluate(
-        classify.predict(REAL[:70]), classify.predict(real), times=2, rng=np.random.default_rng(3)
+        model.predict(REAL[:70]), model.predict(real), times=2, rng=np.random.default_rng(3)
     )
     assert found == {name: score._asdict() for name, score in expected.items()}
 
 
-def test_without_a_run_real_images_are_judged_and_spoilt_ones(evaluate):
+def test_without_a_run_real_and_degraded_images_are_scored(evaluate):
     scores = evaluate("--data digits --real 900")["scores"]
     real, *others = scores
-    assert real == "real, others" and len(others) == 4
+    assert real == "real" and len(others) == 4
     for name in others:
         assert scores[name]["FID"]["value"] > scores[real]["FID"]["high"], name
     assert scores["half of the classes"]["classes"]["value"] < 6
-    assert scores["one in fifty, again and again"]["recall"]["value"] < 0.2
+    assert scores["one in fifty, repeated"]["recall"]["value"] < 0.2
 
 
-def test_images_without_classes_are_spoilt_all_the_same(evaluate, monkeypatch):
+def test_images_without_classes_are_degraded_too(evaluate, monkeypatch):
     np.savez("own.npz", images=np.random.default_rng(0).random((1000, 4, 4, 1), np.float32))
     classifier.save(
         "classifier.npz", classifier.Classifier((4, 4, 1), 2, rng=np.random.default_rng(0))
     )
-    monkeypatch.setattr(data.sets, "HELD_OUT", 2)  # one in so many
+    monkeypatch.setattr(data.sets, "HELD_OUT", 2)  # one image in two
     scores = evaluate("--data own.npz --classifier classifier.npz --real 400")["scores"]
     assert len(scores) == 4 and "half of the classes" not in scores
 
 
-def test_some_real_images_are_any_of_a_set_and_not_its_first(evaluate, monkeypatch):
-    of = runpy.run_path(str(EXAMPLE))["images_of"]
+def test_a_subset_of_the_real_images_is_random(evaluate, monkeypatch):
+    images_of = runpy.run_path(str(EXAMPLE))["images_of"]
     ordered = data.Labelled(np.arange(50.0), np.arange(50))
     monkeypatch.setattr(data, "load", lambda name, *, train, test, size: (ordered, ordered))
-    found = of("mnist", 28, 20, False, rng=np.random.default_rng(0))
+    found = images_of("mnist", 28, 20, False, rng=np.random.default_rng(0))
     assert len(found.images) == 20 and found.images.max() > 40
     np.testing.assert_array_equal(found.images, found.labels)
 
 
-def test_training_images_are_taken_where_they_are_asked_for(evaluate):
+def test_training_images_are_used_on_request(evaluate):
     finished_run("run", REAL[:70])
     assert evaluate("run --real 150 --training")["real"] == 80
     x = runpy.run_path(str(EXAMPLE))["images_of"](
@@ -104,7 +104,7 @@ def test_training_images_are_taken_where_they_are_asked_for(evaluate):
     assert sorted(x.sum(axis=(1, 2, 3))) == sorted(train.sum(axis=(1, 2, 3)))
 
 
-def test_too_few_samples_are_refused(evaluate):
+def test_too_few_samples_are_rejected(evaluate):
     finished_run("run", REAL[:64])
     with pytest.raises(ValueError) as caught:
         evaluate("run --real 200")
@@ -113,20 +113,20 @@ def test_too_few_samples_are_refused(evaluate):
     )
 
 
-def test_fewer_samples_are_judged_where_real_images_are_few(evaluate, capsys):
+def test_with_few_real_images_fewer_samples_are_scored(evaluate, capsys):
     finished_run("run", REAL)
     assert evaluate("run --real 150")["samples"] == 75
-    assert capsys.readouterr().out.startswith("There are only 150 real images, half of them to ")
+    assert capsys.readouterr().out.startswith("There are only 150 real images, so only 75 samples")
 
 
-def test_images_of_ones_own_are_judged_by_a_classifier_of_ones_own(evaluate, tmp_path):
+def test_your_own_images_are_scored_with_your_own_classifier(evaluate, tmp_path):
     images = np.random.default_rng(0).random((1500, 8, 8, 3)).astype(np.float32)
     np.savez(tmp_path / "own.npz", images=images)
     finished_run("run", images[:70], data="own.npz")
     with pytest.raises(ValueError) as caught:
         evaluate("run")
     assert str(caught.value) == (
-        "there is no classifier for the images of own.npz; train one, and name it by --classifier:\n"
+        "no classifier for own.npz; train one, and name its file with --classifier:\n"
         "  python examples/train_features.py --data own.npz --size 8"
     )
     classifier.save(
@@ -135,14 +135,14 @@ def test_images_of_ones_own_are_judged_by_a_classifier_of_ones_own(evaluate, tmp
     assert evaluate("run --classifier classifier.npz")["samples"] == 70
 
 
-def test_a_run_without_samples_is_told_how_to_get_some(evaluate, tmp_path):
+def test_without_samples_the_error_names_the_command_that_writes_them(evaluate, tmp_path):
     finished_run("my run", None)
     for folder, missing in (("my run", "samples.npz"), ("none", "samples.npz")):
         with pytest.raises(ValueError) as caught:
             runpy.run_path(str(EXAMPLE))["samples_of"](Path(folder))
         quoted = "'my run'" if " " in folder else folder
         assert str(caught.value) == (
-            f"{folder} has no {missing}; the program that made the run writes it:\n"
+            f"{folder} has no {missing}; its program writes it:\n"
             f"  python examples/….py --out {quoted} --resume --samples 5000"
         )
     Path("examples").mkdir()
@@ -151,32 +151,31 @@ def test_a_run_without_samples_is_told_how_to_get_some(evaluate, tmp_path):
         evaluate("none")
 
 
-def test_damaged_samples_and_other_peoples_are_refused(evaluate):
+def test_damaged_and_foreign_samples_are_rejected(evaluate):
     finished_run("run", REAL[:70])
     config = Path("run/config.json").read_text("utf-8")
     Path("run/config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"run has samples\.npz and config\.json, but they are "):
+    with pytest.raises(ValueError, match=r"run: samples\.npz or config\.json is damaged"):
         evaluate("run")
     Path("run/config.json").write_text(config.replace("digits", ""))
-    with pytest.raises(ValueError, match="run does not say which set it learnt from; name it by"):
+    with pytest.raises(ValueError, match=r"run: config\.json names no training set"):
         evaluate("run")
     Path("run/config.json").write_text(config)
     whole = Path("run/samples.npz").read_bytes()
     Path("run/samples.npz").write_bytes(whole[:-500])
-    with pytest.raises(ValueError, match=r"run has samples\.npz and config\.json, but they are "):
+    with pytest.raises(ValueError, match=r"run: samples\.npz or config\.json is damaged"):
         evaluate("run")
     np.savez("run/samples.npz", images=np.array([{}], object))
     with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
         evaluate("run")
 
 
-def test_runs_of_different_sets_are_compared_only_with_one_that_is_named(evaluate):
+def test_runs_of_different_sets_are_compared_only_with_a_chosen_set(evaluate):
     finished_run("a", REAL[:70])
     finished_run("b", REAL[:70], data="mnist")
     with pytest.raises(ValueError) as caught:
         evaluate("a b")
     assert str(caught.value) == (
-        "the runs learnt from different sets, a from digits, b from mnist;"
-        " compare runs of one set, or name one by --data"
+        "the runs were trained on different sets: a on digits, b on mnist; choose one with --data"
     )
     assert evaluate("a b --data digits --real 150")["data"] == "digits"

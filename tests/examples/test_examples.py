@@ -1,9 +1,8 @@
-"""Every examples/*.py runs, `--quick`, leaves a picture, and takes Ctrl-C with grace.
+"""Every examples/*.py runs with `--quick`, writes a picture, and ends cleanly on Ctrl-C.
 
-They are many, and what they have in common is tested elsewhere: so all of them are tried only with
-TINYGEN_THOROUGH=1, as .ci/run does, and otherwise a few. How the programs are written is tested
-without running them: the front programs fit on a page, no program imports another, and
-examples/README.md lists them all.
+All of them run only with TINYGEN_THOROUGH=1, as in .ci/run; otherwise a few, because their common
+parts have tests of their own. Other tests only read the programs: the front programs fit on a page,
+no program imports another, and examples/README.md lists them all.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 FRONT = ["vae_mnist.py", "gan_mnist.py", "diffusion_mnist.py", "flow_mnist.py"]
 FEW = {"spirals.py", "vae_mnist.py"}
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
-    FEW.add("benchmark.py")  # the one that times a device, and takes a minute
+    FEW.add("benchmark.py")  # it times the device, and takes a minute
 ALL = bool(os.environ.get("TINYGEN_THOROUGH"))
 TRIED = [name for name in EXAMPLES if ALL or name in FEW]
 NO_LOSS = {"benchmark.py", "evaluate.py", "inpaint_mnist.py", "superres_mnist.py"}
-TRAINING = [name for name in TRIED if name not in NO_LOSS]  # what shows a loss as it runs
-NEEDS_NUMPY: set[str] = set()  # examples that use NumPy's own functions on arrays of the backend
+TRAINING = [name for name in TRIED if name not in NO_LOSS]  # these show a loss while they run
+NEEDS_NUMPY: set[str] = set()  # examples that call NumPy's own functions on arrays of the backend
 
-# A shell may start its background jobs, and so this test, with Ctrl-C switched off.
-HEAR_CTRL_C = """
+# A shell may start background jobs, such as this test, with Ctrl-C disabled.
+WITH_CTRL_C = """
 import os, runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = sys.argv[1:]
@@ -44,19 +43,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def start(example: str, *arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
-    """The example, under way in `folder`."""
+    """The process of the example, running in `folder`."""
     if example in NEEDS_NUMPY and os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
         pytest.skip("needs NumPy")
     path = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, "-c", HEAR_CTRL_C, ROOT / "examples" / example, *arguments],
+        [sys.executable, "-c", WITH_CTRL_C, ROOT / "examples" / example, *arguments],
         cwd=folder,
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
             "PYTHONUTF8": "1",
             "MPLBACKEND": "Agg",
-            "TINYGEN_OFFLINE": "1",  # what is not at hand is drawn
+            "TINYGEN_OFFLINE": "1",  # no downloads: synthetic digits if MNIST is missing
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -73,7 +72,7 @@ def assert_is_a_picture(path: Path) -> None:
 
 
 @pytest.mark.parametrize("example", TRIED)
-def test_an_example_leaves_pictures_and_says_where(example: str, tmp_path: Path) -> None:
+def test_an_example_writes_pictures_and_prints_their_path(example: str, tmp_path: Path) -> None:
     process = start(example, "--quick", "--out", tmp_path / "out", folder=tmp_path)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -86,18 +85,16 @@ def test_an_example_leaves_pictures_and_says_where(example: str, tmp_path: Path)
         str(picture) in output or f"see {picture.parent}\n" in output for picture in pictures
     )
     outside = [path.name for path in tmp_path.iterdir() if path.name != "out"]
-    assert outside == []  # nothing but `--out` was written to
+    assert outside == []  # all files are in `--out`
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows can't send Ctrl-C to one process")
 @pytest.mark.parametrize("example", TRAINING)
-def test_ctrl_c_ends_an_example_with_what_it_has_and_no_traceback(
-    example: str, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_an_example_without_a_traceback(example: str, tmp_path: Path) -> None:
     process = start(example, "--out", tmp_path / "out", folder=tmp_path)
     assert process.stderr is not None
     seen = ""
-    while not re.search("loss[= ]", seen):  # the progress, once it has something to say
+    while not re.search("loss[= ]", seen):  # the progress bar, from the first step on
         character = process.stderr.read(1)
         assert character, f"ended before it showed any progress: {seen}"
         seen += character
@@ -113,12 +110,12 @@ def test_ctrl_c_ends_an_example_with_what_it_has_and_no_traceback(
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_says_what_it_takes(
+def test_an_examples_help_lists_its_options(
     example: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [example, "--help"])
     monkeypatch.syspath_prepend(ROOT / "examples")
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)  # benchmark.py does, for its own process
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)  # benchmark.py deletes it for good
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(ROOT / "examples" / example), run_name="__main__")
     assert not caught.value.code
@@ -168,7 +165,7 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
         assert (ROOT / "examples" / link).exists(), link
 
 
-def test_the_main_picture_in_the_readme_is_one_that_the_program_writes() -> None:
+def test_the_program_writes_the_main_picture_of_the_readme() -> None:
     row = r"^\| \[(.+?)\]\(.+?\) \|.*\| (?:\w+/)?(\w+)\.png"
     rows = re.findall(row, source("README.md"), re.MULTILINE)
     assert len(rows) == len(EXAMPLES)

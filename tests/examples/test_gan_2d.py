@@ -1,4 +1,4 @@
-"""The example of games in the plane: its networks and recipes, its counts, and how it resumes."""
+"""The GANs in the plane: networks, recipes, counts of modes, resuming."""
 
 import json
 import signal
@@ -46,17 +46,17 @@ def test_a_maxout_unit_is_the_maximum_of_affine_maps():
 
 
 @pytest.mark.parametrize("packing", [1, 4])
-def test_the_papers_networks_have_its_sizes(packing):
-    G, D = gan_2d.papers(packing, False, generator())
-    # batch norm has a scale and a shift; before it there is no bias
+def test_pacgans_networks_have_the_papers_sizes(packing):
+    G, D = gan_2d.pacgan_networks(packing, False, generator())
+    # batch norm has a scale and a shift; the layers before it have no bias
     assert sizes(G) == (2 + 3 * 400) * 400 + 4 * 2 * 400 + (400 + 1) * 2
     assert sizes(D) == (2 * packing + 1) * 1000 + 2 * (200 + 1) * 1000 + 201
     assert host(D(tensor(np.zeros((3, 2 * packing))))).shape == (3, 1)
     assert host(G(tensor(np.ones((3, 2))))).shape == (3, 2)
 
 
-def test_the_papers_weights_begin_small():
-    for network in gan_2d.papers(1, False, generator()):
+def test_pacgans_initial_weights_are_small():
+    for network in gan_2d.pacgan_networks(1, False, generator()):
         weights = [host(p).ravel() for p in network.parameters() if p.ndim == 2]
         assert np.concatenate(weights).std() == pytest.approx(0.02, rel=0.01)
         assert max(np.abs(w).max() for w in weights) < 0.02 * 6
@@ -65,16 +65,16 @@ def test_the_papers_weights_begin_small():
         assert not np.concatenate(biases).any()
 
 
-def test_the_papers_generator_is_of_batch_norm_and_relus():
-    G, _ = gan_2d.papers(1, False, generator())
+def test_pacgans_generator_has_batch_norm_and_relus():
+    G, _ = gan_2d.pacgan_networks(1, False, generator())
     kinds = [type(layer).__name__ for layer in G.layers]
     assert kinds == ["Dense", "BatchNorm", "ReLU"] * 4 + ["Dense"]
     assert {(norm.momentum, norm.eps) for norm in G.layers[1::3]} == {(0.05, 1e-4)}
 
 
-def test_the_papers_steps_are_adams():
+def test_pacgans_optimiser_is_adam():
     p = tg.Tensor(tg.xp.asarray([1.0], "f4"), requires_grad=True)
-    optimizer = gan_2d.papers_adam({"p": p}, 1000)
+    optimizer = gan_2d.pacgan_adam({"p": p}, 1000)
     m = v = 0.0
     expected = 1.0
     for t, g in enumerate([1.0, -3.0, 0.5], 1):
@@ -84,49 +84,46 @@ def test_the_papers_steps_are_adams():
     assert float(host(p)[0]) == pytest.approx(expected, abs=1e-7)
 
 
-def test_a_discriminator_of_the_small_ones_is_normalised_if_it_should_be():
+def test_a_small_discriminator_has_spectral_norm_on_request():
     for spectral in (False, True):
-        _, D = gan_2d.small(3, spectral, generator())
+        _, D = gan_2d.small_networks(3, spectral, generator())
         kinds = [type(layer).__name__ for layer in D.layers[::2]]
         assert kinds == ["SpectralNorm" if spectral else "Dense"] * 4
         assert host(D(tensor(np.zeros((5, 6))))).shape == (5, 1)
 
 
-# --- games ----------------------------------------------------------------------------------------
-
-
-def game(epochs=1, count=4000, data="ring", **recipe):
-    return gan_2d.Game(gan_2d.Recipe(**recipe), data, count, epochs, seed=0)
+# --- recipes --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", gan_2d.RECIPES)
-def test_an_epoch_has_as_many_steps_in_each_game(name):
+def test_an_epoch_has_the_same_number_of_steps_for_each_recipe(name):
     recipe = gan_2d.RECIPES[name]
-    played = gan_2d.Game(recipe, "ring", 4000, 2, seed=0)
-    assert played.steps == 2 * 4000 // 200 == len(list(played.play()))
-    G, D = played.optimizers
+    experiment = gan_2d.Experiment(recipe, "ring", 4000, 2, seed=0)
+    assert experiment.steps == 2 * 4000 // 200 == len(list(experiment.train()))
+    G, D = experiment.optimizers
     assert (G.steps, D.steps) == (40, 40 * recipe.discriminator_steps)
-    for each in (G, D):  # both rates fall until the end of the game
+    for each in (G, D):  # both rates fall until the end of the training
         assert each.lr(0) == 1e-3
         assert each.lr(each.steps // 2) == pytest.approx(0.5e-3)
         assert each.rate() == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(("discriminator_steps", "packing"), [(1, 1), (5, 1), (1, 4), (2, 3)])
-def test_the_discriminator_sees_every_point_as_often(discriminator_steps, packing):
-    played = game(discriminator_steps=discriminator_steps, packing=packing, batch=20, count=1200)
-    seen = [host(x) for x in played._for_the_discriminator()]
+def test_the_discriminator_sees_every_point_equally_often(discriminator_steps, packing):
+    recipe = gan_2d.Recipe(discriminator_steps=discriminator_steps, packing=packing, batch=20)
+    experiment = gan_2d.Experiment(recipe, "ring", 1200, 1, seed=0)
+    seen = [host(x) for x in experiment.real_batches()]
     assert {x.shape for x in seen} == {(20 * packing, 2)}
-    assert len(seen) == played.steps * discriminator_steps == 60 * discriminator_steps
-    _, often = np.unique(np.concatenate(seen), axis=0, return_counts=True)
-    assert len(often) == 1200
-    assert set(often) == {discriminator_steps * packing}
+    assert len(seen) == experiment.steps * discriminator_steps == 60 * discriminator_steps
+    _, counts = np.unique(np.concatenate(seen), axis=0, return_counts=True)
+    assert len(counts) == 1200
+    assert set(counts) == {discriminator_steps * packing}
 
 
 @pytest.mark.parametrize("name", gan_2d.RECIPES)
-def test_a_game_is_played_by_its_recipe(name):
+def test_a_gan_is_trained_by_its_recipe(name):
     recipe = gan_2d.RECIPES[name]
-    record = next(gan_2d.Game(recipe, "ring", 2000, 1, seed=0).play())
+    record = next(gan_2d.Experiment(recipe, "ring", 2000, 1, seed=0).train())
     at_equilibrium = (
         record.get("discriminator_at_equilibrium"),
         record.get("generator_at_equilibrium"),
@@ -135,24 +132,26 @@ def test_a_game_is_played_by_its_recipe(name):
     assert ("penalty" in record) == (recipe.penalty is not None)
 
 
-def test_all_games_begin_with_the_same_points_and_generator():
-    games = [gan_2d.Game(recipe, "grid", 2000, 1, seed=3) for recipe in gan_2d.RECIPES.values()]
-    first, *others = [each.model.images(np.ones((1, 2), np.float32)) for each in games]
+def test_all_gans_start_with_the_same_points_and_generator():
+    recipes = gan_2d.RECIPES.values()
+    experiments = [gan_2d.Experiment(recipe, "grid", 2000, 1, seed=3) for recipe in recipes]
+    first, *others = [each.model.images(np.ones((1, 2), np.float32)) for each in experiments]
     assert all((each == first).all() for each in others)
-    assert all((each.batches.images == games[0].batches.images).all() for each in games)
-    another = gan_2d.Game(gan_2d.Recipe(), "grid", 2000, 1, seed=4)
+    points = [each.batches.images for each in experiments]
+    assert all((x == points[0]).all() for x in points)
+    another = gan_2d.Experiment(gan_2d.Recipe(), "grid", 2000, 1, seed=4)
     assert (another.model.images(np.ones((1, 2), np.float32)) != first).any()
 
 
-def test_a_clipped_discriminator_stays_within_its_limits_and_no_other():
+def test_only_a_clipped_discriminator_has_bounded_weights():
     for recipe, within in (("wasserstein", True), ("non-saturating", False)):
-        played = gan_2d.Game(gan_2d.RECIPES[recipe], "ring", 2000, 1, seed=0)
-        list(played.play())
-        largest = max(np.abs(host(p)).max() for p in played.model.discriminator.parameters())
+        experiment = gan_2d.Experiment(gan_2d.RECIPES[recipe], "ring", 2000, 1, seed=0)
+        list(experiment.train())
+        largest = max(np.abs(host(p)).max() for p in experiment.model.discriminator.parameters())
         assert (largest <= 0.1 + 1e-6) == within
 
 
-def test_recipes_are_of_the_losses_they_are_named_for():
+def test_recipes_have_the_losses_of_their_names():
     names = {name: type(recipe.loss()).__name__ for name, recipe in gan_2d.RECIPES.items()}
     assert names == {
         "minimax": "Minimax",
@@ -176,8 +175,8 @@ def test_recipes_are_of_the_losses_they_are_named_for():
 # --- a run ----------------------------------------------------------------------------------------
 
 
-def play(monkeypatch, folder, *options):
-    """A run without its pictures: the results, the log without its seconds, what was seen."""
+def run(monkeypatch, folder, *options):
+    """A run without its pictures: its results, its log without the seconds, its snapshots."""
     monkeypatch.setattr(gan_2d, "draw", lambda *_: None)
     arguments = ["--train", "2000", "--epochs", "1", "--out", str(folder), *options]
     if "--resume" in options:
@@ -188,12 +187,12 @@ def play(monkeypatch, folder, *options):
     del results["seconds"]
     rows = [row.split(",") for row in (folder / "log.csv").read_text("utf-8").splitlines()]
     with np.load(folder / "checkpoint.npz") as checkpoint:
-        seen = checkpoint["seen/steps"], checkpoint["seen/samples"]
-    return results, [row[:2] + row[3:] for row in rows], *seen
+        snapshots = checkpoint["snapshots/steps"], checkpoint["snapshots/samples"]
+    return results, [row[:2] + row[3:] for row in rows], *snapshots
 
 
 def naive_modes(x, means, std):
-    """Counted one by one."""
+    """The modes found and the share of good samples, point by point"""
     good, found = 0, set()
     for point in x.astype(float):
         distances = [np.hypot(*(point - mean)) for mean in means]
@@ -203,8 +202,8 @@ def naive_modes(x, means, std):
     return len(found), good / len(x)
 
 
-def test_every_game_is_played_and_what_is_printed_is_the_metrics(monkeypatch, tmp_path, capsys):
-    results, rows, steps, samples = play(monkeypatch, tmp_path / "a", "--samples", "3")
+def test_every_gan_is_trained_and_its_scores_are_printed(monkeypatch, tmp_path, capsys):
+    results, rows, steps, samples = run(monkeypatch, tmp_path / "a", "--samples", "3")
     printed = capsys.readouterr().out.splitlines()
     assert samples.shape == (len(steps), 9, 2500, 2)
     assert steps.tolist() == list(range(1, 11))
@@ -221,56 +220,56 @@ def test_every_game_is_played_and_what_is_printed_is_the_metrics(monkeypatch, tm
         assert {written[name].shape for name in gan_2d.RECIPES} == {(3, 2)}
 
 
-def test_a_game_alone_is_the_same_as_among_all(monkeypatch, tmp_path):
-    together, *_ = play(monkeypatch, tmp_path / "a")
+def test_a_gan_trained_alone_is_the_same_as_among_all(monkeypatch, tmp_path):
+    together, *_ = run(monkeypatch, tmp_path / "a")
     for name in ("hinge", "wgan-gp"):
-        alone, *_, samples = play(monkeypatch, tmp_path / name, "--loss", name)
+        alone, *_, samples = run(monkeypatch, tmp_path / name, "--loss", name)
         assert samples.shape[1] == 1
         assert alone["parameters"] == {name: together["parameters"][name]}
-        for what in ("modes", "good"):
-            assert alone[f"{name} {what}"] == together[f"{name} {what}"]
+        for score in ("modes", "good"):
+            assert alone[f"{name} {score}"] == together[f"{name} {score}"]
 
 
 @pytest.mark.parametrize(
     "options", [["--loss", "wgan-gp"], ["--paper", "--packing", "2", "--train", "800"]]
 )
-def test_a_run_that_is_resumed_is_the_one_never_stopped(monkeypatch, tmp_path, options):
-    whole = play(monkeypatch, tmp_path / "a", *options)
-    counted, judge = [], metrics.modes
+def test_a_resumed_run_ends_as_an_uninterrupted_one(monkeypatch, tmp_path, options):
+    whole = run(monkeypatch, tmp_path / "a", *options)
+    calls, modes = [], metrics.modes
 
     def stop(*arguments):
-        counted.append(1)
-        if len(counted) == 3:
+        calls.append(1)
+        if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        return judge(*arguments)
+        return modes(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(metrics, "modes", stop)
         with pytest.raises(SystemExit):
-            play(patch, tmp_path / "b", *options)
+            run(patch, tmp_path / "b", *options)
     assert not (tmp_path / "b" / "results.json").exists()
-    for _ in range(2):  # once at an end, it stays there
-        resumed = play(monkeypatch, tmp_path / "b", "--resume")
+    for _ in range(2):  # a finished run does not change
+        resumed = run(monkeypatch, tmp_path / "b", "--resume")
         for ours, theirs in zip(resumed, whole, strict=True):
             np.testing.assert_equal(ours, theirs)
 
 
-def test_the_last_step_is_seen_whatever_their_number(monkeypatch, tmp_path):
-    *_, steps, _ = play(monkeypatch, tmp_path / "a", "--loss", "hinge", "--train", "18200")
+def test_the_last_step_always_has_a_snapshot(monkeypatch, tmp_path):
+    *_, steps, _ = run(monkeypatch, tmp_path / "a", "--loss", "hinge", "--train", "18200")
     assert steps.tolist() == [1, *range(2, 91, 2), 91]
 
 
-def test_games_of_more_steps_end_with_the_shortest_and_stay_there(monkeypatch, tmp_path):
-    some = {name: gan_2d.RECIPES[name] for name in ("hinge", "wasserstein")}
-    monkeypatch.setattr(gan_2d, "RECIPES", some)
+def test_all_gans_stop_after_as_many_steps_as_the_shortest(monkeypatch, tmp_path):
+    recipes = {name: gan_2d.RECIPES[name] for name in ("hinge", "wasserstein")}
+    monkeypatch.setattr(gan_2d, "RECIPES", recipes)
     options = ["--packing", "3", "--train", "3700"]
     assert [
-        gan_2d.Game(each._replace(packing=3), "ring", 3700, 1, seed=0).steps
-        for each in some.values()
+        gan_2d.Experiment(each._replace(packing=3), "ring", 3700, 1, seed=0).steps
+        for each in recipes.values()
     ] == [18, 15]
     weights = []
     for again in ([], ["--resume"]):
-        *_, steps, _ = play(monkeypatch, tmp_path / "a", *options, *again)
+        *_, steps, _ = run(monkeypatch, tmp_path / "a", *options, *again)
         assert steps[-1] == 15
         with np.load(tmp_path / "a" / "checkpoint.npz") as checkpoint:
             weights.append(
@@ -284,26 +283,26 @@ def test_games_of_more_steps_end_with_the_shortest_and_stay_there(monkeypatch, t
     np.testing.assert_equal(weights[0], weights[1])
 
 
-def test_the_papers_game_is_named_for_its_packing_and_set_beside_the_table(
+def test_pacgan_is_named_after_its_packing_and_compared_with_the_published_table(
     monkeypatch, tmp_path, capsys
 ):
-    results, rows, *_ = play(
+    results, rows, *_ = run(
         monkeypatch, tmp_path / "a", "--paper", "--data", "grid", "--packing", "4", "--train", "400"
     )
     assert len(rows) == 1 + 400 // 100
     assert set(results) == {"PacGAN4 modes", "PacGAN4 good", "parameters"}
     assert "published         24.8 ± 0.2" in capsys.readouterr().out
-    found = {"GAN": metrics.Modes(3, 0.125, np.zeros(8))}
-    table = gan_2d.table(found, gan_2d.PUBLISHED["ring", 1]).splitlines()
+    scores = {"GAN": metrics.Modes(3, 0.125, np.zeros(8))}
+    table = gan_2d.table(scores, gan_2d.PUBLISHED["ring", 1]).splitlines()
     assert [row.split() for row in table] == [
         ["modes", "good", "samples"],
         ["GAN", "3", "of", "8", "12.5%"],
         ["published", "6.3", "±", "0.5", "98.2", "%"],
     ]
-    assert len(gan_2d.table(found, None).splitlines()) == 2
+    assert len(gan_2d.table(scores, None).splitlines()) == 2
 
 
-def test_the_papers_recipe_is_the_default_of_no_other(monkeypatch, tmp_path):
+def test_options_choose_the_recipes_and_replace_their_settings(monkeypatch, tmp_path):
     Args = type(
         "Args", (), {"paper": True, "packing": None, "discriminator_steps": None, "loss": "all"}
     )
@@ -320,31 +319,32 @@ def test_the_papers_recipe_is_the_default_of_no_other(monkeypatch, tmp_path):
     ]
 
 
-def test_too_few_points_for_a_step_are_refused(monkeypatch, tmp_path, capsys):
+def test_too_few_points_for_a_step_are_rejected(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        play(monkeypatch, tmp_path / "a", "--train", "999")
-    assert "--train: expected at least 1000, a step's, got 999" in capsys.readouterr().err
+        run(monkeypatch, tmp_path / "a", "--train", "999")
+    error = capsys.readouterr().err
+    assert "--train: expected at least 1000" in error and "got 999" in error
 
 
 # --- pictures -------------------------------------------------------------------------------------
 
 
-def test_a_point_is_drawn_where_it_lies():
+def test_points_are_plotted_at_their_coordinates():
     x = np.array([[0.99, 0.99], [-0.99, 0.0], [7.0, 0.0], [-1.05, 0.5], [np.nan, 0.0]])
     picture = gan_2d.dots(x, np.array([[0.0, -0.99], [-0.99, 0.0]]), reach=1.0)
     side = gan_2d.SIDE
-    drawn = np.argwhere((picture != gan_2d.FLOOR).any(axis=-1))
-    places = {tuple(place) for place in drawn.tolist()}
-    assert places == {(0, side - 1), (side // 2, 0), (side - 1, side // 2)}
+    plotted = np.argwhere((picture != gan_2d.BACKGROUND).any(axis=-1))
+    pixels = {tuple(pixel) for pixel in plotted.tolist()}
+    assert pixels == {(0, side - 1), (side // 2, 0), (side - 1, side // 2)}
     blue, grey = picture[side // 2, 0], picture[side - 1, side // 2]
-    assert blue[2] > blue[0]  # the made one is above the real one
+    assert blue[2] > blue[0]  # the generated point hides the real one
     assert grey[0] == grey[2]
 
 
-def test_a_frame_shows_all_games_under_their_names():
+def test_a_frame_shows_all_gans_below_their_names():
     real = np.zeros((5, 2))
-    for games, grid in ((1, (1, 1)), (9, (3, 3)), (5, (2, 3))):
-        samples = np.full((games, 4, 2), 0.5)
-        picture = gan_2d.frame([str(k) for k in range(games)], samples, real, reach=1.0)
+    for count, grid in ((1, (1, 1)), (9, (3, 3)), (5, (2, 3))):
+        samples = np.full((count, 4, 2), 0.5)
+        picture = gan_2d.frame([str(k) for k in range(count)], samples, real, reach=1.0)
         high, wide = gan_2d.SIDE + gan_2d.HEAD + 2, gan_2d.SIDE + 2
         assert picture.shape == (grid[0] * high - 2, grid[1] * wide - 2, 3)

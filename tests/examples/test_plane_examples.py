@@ -1,4 +1,4 @@
-"""The examples in the plane: known densities, what short trainings reach, what pictures show."""
+"""The examples in the plane: known densities, the results of short trainings, the pictures."""
 
 import json
 import math
@@ -38,7 +38,7 @@ MEAN, DEVIATION = np.float32([0.5, -0.3]), 0.6
 
 
 def known_model(predicts="eps"):
-    """The best there is for N(MEAN, DEVIATION² I), in Tensors, so that it has derivatives"""
+    """The optimal denoiser of N(MEAN, DEVIATION² I), in differentiable operations"""
     schedule = diffusion.cosine()
 
     def network(x, times):
@@ -54,7 +54,7 @@ def known_model(predicts="eps"):
     return Diffusion(network, schedule, predicts)
 
 
-# --- what both share ------------------------------------------------------------------------------
+# --- both examples --------------------------------------------------------------------------------
 
 
 @each_set
@@ -93,17 +93,17 @@ def test_the_network_tells_times_and_places_apart_each_row_by_itself(module):
     assert np.abs(moved - out).max(axis=1).min() > 1e-3
 
 
-def run(module, monkeypatch, folder, *options, drawn=False):
-    if not drawn:  # pictures take long
-        monkeypatch.setattr(module, "draw", lambda *_: None)
-        monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
+def run(module, monkeypatch, folder, *options):
+    """Run the example without its pictures, which take long."""
+    monkeypatch.setattr(module, "draw", lambda *_: None)
+    monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
     arguments = ["--out", str(folder), *options]
     monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *arguments])
     module.main()
     return json.loads((folder / "results.json").read_text("utf-8"))
 
 
-def test_a_diffusion_model_comes_near_the_truth_in_a_short_training(monkeypatch, tmp_path):
+def test_a_diffusion_model_learns_the_density_in_a_short_training(monkeypatch, tmp_path):
     found = run(
         diffusion_2d,
         monkeypatch,
@@ -120,14 +120,14 @@ def test_a_diffusion_model_comes_near_the_truth_in_a_short_training(monkeypatch,
         "20",
     )
     missing = found["true_log_likelihood"] - found["log_likelihood"]
-    assert -0.03 < missing < 0.1  # nats; of one Gaussian it is 0.5
+    assert -0.03 < missing < 0.1  # nats; one Gaussian would have 0.5
     assert found["bound"] < found["log_likelihood"] + 0.03
     assert found["energy_distance"] < 0.01
     assert found["good_samples"] > 0.94
     assert found["modes"] == 4
 
 
-def test_a_flow_comes_near_the_truth_in_a_short_training_and_reflow_makes_it_straight(
+def test_a_flow_learns_the_density_in_a_short_training_and_reflow_straightens_it(
     monkeypatch, tmp_path
 ):
     monkeypatch.setattr(flow_2d, "TOLERANCE", 1e-3)
@@ -160,7 +160,7 @@ def test_a_flow_comes_near_the_truth_in_a_short_training_and_reflow_makes_it_str
 SHORT = ["--train", "600", "--batch-size", "50", "--test", "100"]  # 12 steps an epoch
 
 
-def test_a_diffusion_run_that_is_resumed_ends_as_one_never_stopped(monkeypatch, tmp_path):
+def test_a_resumed_diffusion_run_ends_as_an_uninterrupted_one(monkeypatch, tmp_path):
     whole = run(diffusion_2d, monkeypatch, tmp_path / "a", *SHORT, "--epochs", "2")
     train, folder = diffusion.train, tmp_path / "b"
 
@@ -183,9 +183,7 @@ def without_seconds(results):
     return {name: value for name, value in results.items() if name != "seconds"}
 
 
-def test_networks_that_are_wanted_later_are_trained_beside_those_that_are_there(
-    monkeypatch, tmp_path
-):
+def test_a_resumed_flow_run_trains_only_the_networks_that_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setattr(flow_2d, "TOLERANCE", 0.1)
     whole = run(
         flow_2d,
@@ -223,7 +221,7 @@ def test_the_density_found_along_the_equation_is_the_closed_form(predicts):
     model = known_model(predicts)
     x = MEAN + np.float32([[0, 0], [0.6, 0], [-1, 1.2], [2, -1]])
     x.flags.writeable = False
-    # along it each point keeps its place in N(a μ, (a s)² + b²), from t = 1 on, where it begins
+    # each point keeps its quantile in N(a μ, (a s)² + b²), from t = 1 on, where the ODE starts
     (a_1, b_1), (a_T, b_T) = (model.schedule.scales(t) for t in (1, 1000))
     ratio = math.hypot(a_T * DEVIATION, b_T) / math.hypot(a_1 * DEVIATION, b_1)
     x_T = a_T * MEAN + ratio * (x - a_1 * MEAN)
@@ -236,19 +234,21 @@ def test_the_density_found_along_the_equation_is_the_closed_form(predicts):
 
 
 @pytest.mark.parametrize("name", diffusion_2d.SAMPLERS)
-def test_every_sampler_draws_from_the_same_noise_and_does_so_again(name):
+def test_every_sampler_is_reproducible_and_has_the_exact_moments(name):
     model, noise = known_model(), generator().standard_normal((4000, 2), np.float32)
-    first, again = (samplers.last(diffusion_2d.stepped(name, model, noise, 200)) for _ in range(2))
+    first, again = (
+        samplers.last(diffusion_2d.sample_steps(name, model, noise, 200)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first, again)
     np.testing.assert_allclose(first.mean(axis=0), MEAN, atol=0.05)
     np.testing.assert_allclose(first.std(axis=0), DEVIATION, rtol=0.05)
 
 
 def arrows(monkeypatch):
-    """What is drawn as arrows from now on: (x, y, u, v) of each panel"""
-    drawn = []
-    monkeypatch.setattr(Axes, "quiver", lambda ax, *fields, **_: drawn.append(fields))
-    return drawn
+    """The arrows of the panels plotted from now on: a list of (x, y, u, v)"""
+    plotted = []
+    monkeypatch.setattr(Axes, "quiver", lambda ax, *fields, **_: plotted.append(fields))
+    return plotted
 
 
 class Folder:
@@ -260,11 +260,11 @@ class Folder:
 
 
 def test_the_arrows_of_a_score_point_up_the_density(monkeypatch, tmp_path):
-    drawn, model = arrows(monkeypatch), known_model()
+    plotted, model = arrows(monkeypatch), known_model()
     test = MEAN + DEVIATION * generator().standard_normal((50, 2)).astype(np.float32)
     diffusion_2d.draw_field(Folder(tmp_path), model, test)
-    assert len(drawn) == len(diffusion_2d.TIMES)
-    for t, (x, y, u, v) in zip(diffusion_2d.TIMES, drawn, strict=True):
+    assert len(plotted) == len(diffusion_2d.TIMES)
+    for t, (x, y, u, v) in zip(diffusion_2d.TIMES, plotted, strict=True):
         a, b = model.schedule.scales(t)
         score = [
             -(at.ravel() - a * mean) / (a * a * DEVIATION**2 + b * b)
@@ -277,22 +277,22 @@ def test_the_arrows_of_a_score_point_up_the_density(monkeypatch, tmp_path):
 
 
 def test_the_arrows_of_a_velocity_point_where_points_go(monkeypatch, tmp_path):
-    drawn = arrows(monkeypatch)
+    plotted = arrows(monkeypatch)
     noise = generator().standard_normal((50, 2), np.float32)
     flow_2d.draw_field(Folder(tmp_path), lambda x, t: tg.reshape(t, (-1, 1)) * x, noise, noise)
-    for t, (x, y, u, v) in zip(flow_2d.TIMES, drawn, strict=True):
+    for t, (x, y, u, v) in zip(flow_2d.TIMES, plotted, strict=True):
         np.testing.assert_allclose([u, v], [t * x.ravel(), t * y.ravel()], rtol=1e-5)
 
 
-def test_lines_between_coupled_pairs_are_shorter_and_have_the_same_ends(monkeypatch, tmp_path):
+def test_optimal_pairs_are_closer_than_random_pairs_of_the_same_points(monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setattr(image, "curves_of", lambda *_, **__: None)
-    monkeypatch.setattr(flow_2d, "judged", lambda *_: None)
+    monkeypatch.setattr(flow_2d, "evaluate", lambda *_: None)
     monkeypatch.setattr(
         flow_2d,
         "draw",
-        lambda run, known, networks, lines, test, noise: seen.update(
-            lines=lines, test=test, noise=noise, networks=networks
+        lambda run, target, networks, ends, test, noise: seen.update(
+            ends=ends, test=test, noise=noise, networks=networks
         ),
     )
     monkeypatch.setattr(
@@ -311,26 +311,26 @@ def test_lines_between_coupled_pairs_are_shorter_and_have_the_same_ends(monkeypa
         ],
     )
     flow_2d.main()
-    lines, noise = seen["lines"], seen["noise"]
+    ends, noise = seen["ends"], seen["noise"]
     length = {
-        name: ((ends[:100] - noise[: len(ends[:100])]) ** 2).sum(axis=1).mean()
-        for name, ends in lines.items()
+        name: ((x[:100] - noise[: len(x[:100])]) ** 2).sum(axis=1).mean()
+        for name, x in ends.items()
     }
     assert length["minibatch OT"] < 0.5 * length["random pairs"]
     np.testing.assert_array_equal(
-        np.sort(lines["minibatch OT"], axis=0), np.sort(seen["test"][:50], axis=0)
+        np.sort(ends["minibatch OT"], axis=0), np.sort(seen["test"][:50], axis=0)
     )
-    ends = flow.transport(
-        seen["networks"]["random pairs"], noise[:100], times=flow_2d.REFLOWED, step=ode.heun
+    expected = flow.transport(
+        seen["networks"]["random pairs"], noise[:100], times=flow_2d.REFLOW_TIMES, step=ode.heun
     )
-    np.testing.assert_allclose(lines["reflow 1"][:100], ends, atol=1e-3)
+    np.testing.assert_allclose(ends["reflow 1"][:100], expected, atol=1e-3)
 
 
 def test_the_network_of_a_run_is_the_average_of_its_weights(tmp_path):
     args = type("Args", (), {"seed": 0, "batch_size": 20, "epochs": 2, "lr": 1e-2})
     x = generator().standard_normal((100, 2), np.float32)
-    with flow_2d.Run(tmp_path / "a") as own:
-        network = flow_2d.learn(own, args, x, flow.flow_loss)
+    with flow_2d.Run(tmp_path / "a") as its_run:
+        network = flow_2d.learn(its_run, args, x, flow.flow_loss)
     with np.load(tmp_path / "a" / "checkpoint.npz") as saved:
         names = [name for name in saved.files if name.endswith("layers.layers.0.weight")]
         arrays = {name: saved[name] for name in names}

@@ -1,4 +1,4 @@
-"""The VAE examples: the loss on one page, every option, a prior over codes, a published table."""
+"""The VAE examples: the loss on one page, every option, a prior of codes, a published table."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(image.Animation, "save", lambda *_, **__: None)
 
 
-def test_the_written_out_loss_is_the_librarys_and_so_are_its_gradients():
+def test_the_written_out_loss_and_its_gradients_equal_the_librarys():
     encoder = models.mlp([12, 7, 6], rng=generator(1))
     decoder = models.mlp([3, 7, 12], rng=generator(2))
     params = [*encoder.parameters(), *decoder.parameters()]
@@ -58,7 +58,7 @@ def test_the_written_out_loss_is_the_librarys_and_so_are_its_gradients():
         np.testing.assert_allclose(host(a), host(b), rtol=1e-5, atol=1e-6)
 
 
-def test_the_written_out_loop_trains_as_the_librarys_does(no_pictures, tmp_path):
+def test_the_written_out_loop_trains_as_the_librarys(no_pictures, tmp_path):
     ours = outcome(run_front(vae_mnist, FEW, tmp_path / "ours"))
     theirs = outcome(run_front(vae_variants, FEW, tmp_path / "theirs"))
     assert len(ours["loss"]) == 6
@@ -66,7 +66,7 @@ def test_the_written_out_loop_trains_as_the_librarys_does(no_pictures, tmp_path)
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
 
 
-def test_a_front_run_that_was_stopped_and_resumed_is_one_never_stopped(no_pictures, tmp_path):
+def test_a_resumed_front_run_ends_as_an_uninterrupted_one(no_pictures, tmp_path):
     whole = outcome(run_front(vae_mnist, FEW, tmp_path / "whole"))
     with pytest.raises(SystemExit):
         run_front(vae_mnist, FEW, tmp_path / "run", stop_at=4)
@@ -76,9 +76,7 @@ def test_a_front_run_that_was_stopped_and_resumed_is_one_never_stopped(no_pictur
         np.testing.assert_array_equal(resumed[name], whole[name], name)
 
 
-def test_the_front_program_learns_from_colour_images_and_of_few_it_makes_one_batch(
-    no_pictures, tmp_path
-):
+def test_the_front_program_accepts_colour_images_and_puts_a_few_in_one_batch(no_pictures, tmp_path):
     images = generator().random((50, 28, 28, 3)).astype(np.float32)
     np.savez(tmp_path / "own.npz", images=images)
     options = f"--data {tmp_path / 'own.npz'} --batch-size 500 --epochs 1 --samples 4"
@@ -87,7 +85,7 @@ def test_the_front_program_learns_from_colour_images_and_of_few_it_makes_one_bat
     assert found["images"].shape == (4, 28, 28, 3)
 
 
-def test_the_front_program_of_no_epochs_is_a_run_without_a_step(tmp_path):
+def test_the_front_program_with_0_epochs_is_a_run_without_a_step(tmp_path):
     folder = run_front(vae_mnist, f"{FEW} --epochs 0", tmp_path / "run")
     assert (folder / "samples.png").exists() and not (folder / "curves.png").exists()
 
@@ -97,7 +95,7 @@ def test_the_front_program_of_no_epochs_is_a_run_without_a_step(tmp_path):
 
 @pytest.fixture
 def variants(monkeypatch, tmp_path):
-    """`variants(options)` runs vae_variants.py on a few drawn digits, all in a folder."""
+    """`variants(options)` runs vae_variants.py on a few synthetic digits, in a temporary folder."""
     train = vae.train
 
     def run(options, out="run", stop_before=None):
@@ -121,7 +119,7 @@ def log_and_results(folder):
     return [[row[name] for name in columns if name != "seconds"] for row in rows], results
 
 
-def test_variants_stopped_and_resumed_log_what_a_run_never_stopped_logs(variants):
+def test_a_resumed_run_of_variants_logs_the_same_as_an_uninterrupted_one(variants):
     options = "--train 600 --epochs 2 --batch-size 100 --latent 3"
     whole = log_and_results(variants(options, "whole"))
     assert len(whole[0]) == 12 and whole[1].keys() >= {"test_loss", "nll"}
@@ -130,7 +128,7 @@ def test_variants_stopped_and_resumed_log_what_a_run_never_stopped_logs(variants
     assert log_and_results(variants(f"{options} --resume")) == whole
 
 
-def test_variants_refuse_what_they_can_not_do_before_they_move_an_older_run(variants, tmp_path):
+def test_variants_reject_invalid_options_before_they_move_an_older_run(variants, tmp_path):
     variants("--epochs 0")
     before = sorted(tmp_path.rglob("*"))
     for options in (
@@ -151,11 +149,11 @@ def test_variants_refuse_what_they_can_not_do_before_they_move_an_older_run(vari
 
 
 @pytest.mark.parametrize("options", ["--epochs 0", "--test-images 1", "--test-images 3 --latent 1"])
-def test_variants_do_with_little(variants, options):
+def test_variants_work_with_few_epochs_images_and_units(variants, options):
     folder = variants(options)
     assert (folder / "samples.png").exists() and (folder / "results.json").exists()
     assert (folder / "curves.png").exists() == (options != "--epochs 0")
-    assert (folder / "ways.png").exists() == (options != "--test-images 1")
+    assert (folder / "interpolations.png").exists() == (options != "--test-images 1")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +173,7 @@ def test_every_variant_learns(variants, no_pictures, options):
     assert loss[-5:].mean() < loss[:5].mean()
 
 
-def test_variants_do_with_a_dozen_classes_of_pictures(variants, tmp_path):
+def test_variants_work_with_a_dozen_classes_of_pictures(variants, tmp_path):
     images = generator().random((50, 28, 28, 3)).astype(np.float32)
     np.savez(tmp_path / "own.npz", images=images, labels=np.arange(50) % 12)
     options = f"--data {tmp_path / 'own.npz'} --conditional --latent 2 --batch-size 500"
@@ -184,7 +182,7 @@ def test_variants_do_with_a_dozen_classes_of_pictures(variants, tmp_path):
     assert not (folder / "latent.png").exists()
 
 
-def test_an_interpolation_leads_from_an_image_to_another_of_its_class():
+def test_interpolations_are_between_images_of_the_same_class():
     labels = np.array([0, 1, 0, 2, 1, 0, 0])
     a, b = vae_variants.pairs(labels)
     assert list(zip(a, b, strict=True)) == [(0, 5), (1, 4), (2, 6)]
@@ -193,7 +191,7 @@ def test_an_interpolation_leads_from_an_image_to_another_of_its_class():
     assert (a.tolist(), b.tolist()) == ([*range(6)], [*range(6, 12)])
 
 
-def test_a_conditional_network_of_convolutions_gets_the_label_behind_a_relu():
+def test_a_conditional_convolutional_encoder_gets_the_label_after_a_relu():
     encoder, _ = vae_variants.networks("conv", (28, 28, 1), 3, 10, generator())
     x = tensor(generator().random((2, 28, 28, 1), np.float32))
     h = host(encoder.features(x))
@@ -204,14 +202,14 @@ def test_a_conditional_network_of_convolutions_gets_the_label_behind_a_relu():
 
 
 def prior(codes=5, side=(4, 5)):
-    """A prior with random weights, also where they begin as zeros."""
+    """A prior with random weights, also where the initial ones are zeros."""
     model = vqvae_mnist.Prior(codes, side, generator())
     for p in model.parameters():
         p.data = tg.xp.asarray(generator(p.size).normal(0, 0.07, p.shape), "f4")
     return model
 
 
-def test_the_prior_sees_every_code_before_a_place_and_none_from_there_on():
+def test_the_prior_sees_every_code_before_a_place_and_no_later_code():
     side = (7, 7)
     model = prior(side=side)
     codes = generator(1).integers(5, size=(1, *side))
@@ -225,7 +223,7 @@ def test_the_prior_sees_every_code_before_a_place_and_none_from_there_on():
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_causal_convolution_sees_its_own_place_only_if_it_may(own):
+def test_a_causal_convolution_sees_its_own_place_only_with_own(own):
     layer = vqvae_mnist.Causal(1, 1, (3, 5), own=own, rng=generator())
     layer.weight.data = tg.xp.ones((3, 5, 1, 1), "f4")
     x = np.zeros((1, 5, 7, 1), np.float32)
@@ -237,7 +235,7 @@ def test_a_causal_convolution_sees_its_own_place_only_if_it_may(own):
     np.testing.assert_allclose(seen, expected)
 
 
-def test_rows_that_are_not_drawn_yet_may_be_left_out():
+def test_rows_that_are_not_sampled_yet_may_be_left_out():
     model, codes = prior(side=(7, 7)), generator(1).integers(5, size=(2, 7, 7))
     whole = host(model(tensor(codes)))
     np.testing.assert_allclose(host(model(tensor(codes[:, :3]))), whole[:, :3], atol=1e-4)
@@ -246,31 +244,31 @@ def test_rows_that_are_not_drawn_yet_may_be_left_out():
 def test_the_prior_is_a_distribution():
     model = prior(codes=3, side=(2, 2))
     every = np.array(list(itertools.product(range(3), repeat=4))).reshape(-1, 2, 2)
-    p = np.exp(-host(model.surprise(tensor(every))))
+    p = np.exp(-host(model.nll(tensor(every))))
     assert p.shape == (81,)
     assert p.sum() == pytest.approx(1, abs=1e-5)
     assert p.max() > 2 * p.min()
 
 
-def test_codes_are_drawn_from_the_prior():
+def test_sampled_codes_are_distributed_as_the_prior():
     model = prior(codes=2, side=(2, 2))
     every = np.array(list(itertools.product(range(2), repeat=4))).reshape(-1, 2, 2)
-    p = np.exp(-host(model.surprise(tensor(every))))
+    p = np.exp(-host(model.nll(tensor(every))))
     n = 8000
-    drawn = vqvae_mnist.draw_codes(model, n, (2, 2), generator(2))
-    found = np.bincount(drawn.reshape(n, 4) @ [8, 4, 2, 1], minlength=16) / n
+    samples = vqvae_mnist.sample(model, n, (2, 2), generator(2))
+    found = np.bincount(samples.reshape(n, 4) @ [8, 4, 2, 1], minlength=16) / n
     np.testing.assert_allclose(found, p, atol=5 * math.sqrt(p.max() / n))
 
 
-def test_surroundings_are_the_mean_pixels_about_a_codes_places():
+def test_surroundings_are_the_mean_pixels_around_a_codes_places():
     images = generator().random((3, 8, 8, 1)).astype(np.float32)
     codes = np.zeros((3, 2, 2), int)
     codes[0, 0, 1] = codes[2, 1, 0] = 1
     found = vqvae_mnist.surroundings(images, codes, [1, 2])
     assert found.shape == (2, 12, 12, 1)
     np.testing.assert_allclose(found[0, 4:8, 4:8], (images[0, :4, 4:] + images[2, 4:, :4]) / 2)
-    np.testing.assert_allclose(found[0, 4:8, :4], (images[0, :4, :4]) / 2)  # beyond is black
-    assert not found[1].any()  # never chosen
+    np.testing.assert_allclose(found[0, 4:8, :4], (images[0, :4, :4]) / 2)  # padded with black
+    assert not found[1].any()  # a code without a place
 
 
 def run_vqvae(monkeypatch, folder, *options):
@@ -296,7 +294,7 @@ def run_vqvae(monkeypatch, folder, *options):
     return json.loads((folder / "results.json").read_text("utf-8"))
 
 
-def test_both_stages_go_on_where_they_were(monkeypatch, tmp_path):
+def test_both_stages_resume_where_they_stopped(monkeypatch, tmp_path):
     whole = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "2", "--prior-epochs", "2")
     learn_prior = vqvae_mnist.learn_prior
 
@@ -314,14 +312,14 @@ def test_both_stages_go_on_where_they_were(monkeypatch, tmp_path):
     assert not (tmp_path / "b" / "prior-1").exists()
 
 
-def test_when_the_codes_learn_more_the_prior_begins_again(monkeypatch, tmp_path):
+def test_when_the_codes_change_the_prior_is_trained_from_the_start(monkeypatch, tmp_path):
     first = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "1", "--prior-epochs", "1")
     more = run_vqvae(monkeypatch, tmp_path / "a", "--epochs", "2", "--resume")
     assert (tmp_path / "a" / "prior-1").exists()
     assert more["reconstruction"] < first["reconstruction"]
 
 
-def test_all_codes_begin_where_vectors_are(monkeypatch, tmp_path):
+def test_all_codes_are_initialised_with_encoder_vectors(monkeypatch, tmp_path):
     started = {}
 
     def no_training(model, *_, **__):
@@ -337,8 +335,8 @@ def test_all_codes_begin_where_vectors_are(monkeypatch, tmp_path):
         {"seed": 0, "codebook": "mean", "codes": 8, "batch_size": 8, "epochs": 1, "lr": 1e-3},
     )
     with vqvae_mnist.Run(tmp_path / "run") as run:
-        _, more = vqvae_mnist.learn_codes(run, args, images)
-    assert not more
+        _, changed = vqvae_mnist.learn_codes(run, args, images)
+    assert not changed
     for code in started["e"]:
         assert np.abs(started["z"] - code).max(axis=1).min() < 1e-5
 
@@ -356,13 +354,13 @@ def test_the_networks_have_as_many_parameters_as_the_papers():
     assert sum(p.size for p in model.parameters()) == 425_284
 
 
-def test_the_decoder_begins_at_the_mean_image():
+def test_the_initial_decoder_gives_the_mean_image():
     images, model = table_model()
     decoded = model.generate(np.zeros((1, iwae_table.LATENT), np.float32))
     np.testing.assert_allclose(decoded[0], images.mean(axis=0).clip(0.001, 0.999), atol=1e-5)
 
 
-def test_all_hidden_layers_are_of_tanh():
+def test_all_hidden_layers_have_tanh():
     images, model = table_model()
     h = host(model.encoder.hidden(tensor(images[:5])))
     layers = [layer for layer in model.encoder.hidden if isinstance(layer, nn.Dense)]
@@ -384,7 +382,7 @@ def test_the_encoders_second_output_is_twice_the_logarithm_of_sigma():
         assert np.abs(host(layer.weight)).max() > 0.99 * math.sqrt(6 / 250)
 
 
-def test_the_mean_of_k_elbos_is_that_and_lies_below_the_importance_weighted_bound():
+def test_the_mean_of_k_elbos_is_below_the_importance_weighted_bound():
     images, model = table_model()
     x = tensor(images[:5])
     log_w, given_z, kl = (host(t) for t in vae.log_weights(model, x, k=7, rng=generator(1)))
@@ -408,7 +406,7 @@ def test_the_stages_are_the_papers():
         assert rate(first) == rate(last - 1) == pytest.approx(factor * 1e-4)
 
 
-def test_a_step_on_means_is_adams_on_sums():
+def test_an_adam_step_on_batch_means_equals_one_on_batch_sums():
     images, model = table_model()
     optimizer = iwae_table.adam(model, lambda step: 1e-3)
     p = np.concatenate([host(p).ravel() for p in optimizer.params]).astype(float)
@@ -424,7 +422,7 @@ def test_a_step_on_means_is_adams_on_sums():
     np.testing.assert_allclose(found, p, atol=1e-6)
 
 
-def test_every_layer_begins_with_the_numbers_of_one_seed():
+def test_every_layers_initial_weights_come_from_one_seed():
     """The authors' `RandomState(123)`, whose first number in [0, 1) is well known"""
     _, model = table_model()
     weights = [host(p) for name, p in model.named_parameters() if name.endswith("weight")]
@@ -436,7 +434,7 @@ def test_every_layer_begins_with_the_numbers_of_one_seed():
         assert np.abs(each).max() <= 1 and np.var(each) == pytest.approx(1 / 3, rel=0.02)
 
 
-def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
+def test_a_row_of_the_log_is_the_mean_over_batches_of_twenty():
     images, model = table_model()
     sizes = []
 
@@ -453,7 +451,7 @@ def test_a_row_of_the_log_is_the_mean_of_the_batches_of_twenty():
     assert optimizer.steps == 6
 
 
-def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
+def test_the_table_shows_reference_values_only_for_the_same_settings():
     args = SimpleNamespace(
         objective="iwae", k=5, data="mnist", train=59_600, test_images=2000, draws=500
     )
@@ -472,8 +470,8 @@ def test_the_table_sets_what_was_found_beside_what_is_known_of_mnist():
         assert [row.split() for row in rows] == [["1", "114.50", "–"]]
 
 
-def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
-    def came_to(name, stages, *more):
+def test_the_table_resumes_where_it_stopped(tmp_path, monkeypatch, capsys):
+    def nll(name, stages, *more):
         monkeypatch.setattr(
             sys,
             "argv",
@@ -497,11 +495,11 @@ def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
             ],
         )
         iwae_table.main()
-        found = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))
-        return {key: value for key, value in found.items() if key.startswith("nll")}
+        results = json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8"))
+        return {key: value for key, value in results.items() if key.startswith("nll")}
 
-    assert set(came_to("stopped", "1")) == {"nll_1"}
-    assert came_to("stopped", "2", "--resume") == came_to("whole", "2")
+    assert set(nll("stopped", "1")) == {"nll_1"}
+    assert nll("stopped", "2", "--resume") == nll("whole", "2")
     capsys.readouterr()
 
 
@@ -509,25 +507,25 @@ def test_the_table_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_image_goes_through_the_networks_and_comes_out_in_its_size(channels):
+def test_a_reconstruction_has_the_size_of_its_image(channels):
     encoder, decoder = vae_shapes.networks(channels, 4, generator())
     model = vae.VAE(encoder, decoder, 4, likelihood=vae.Gaussian(0.1)).eval()
     x = generator(1).random((2, 64, 64, channels)).astype(np.float32)
     back = model.reconstruct(x)
     assert back.shape == x.shape
     assert 0 < back.min() < back.max() < 1
-    np.testing.assert_allclose(back, 0.5, atol=0.25)  # it begins at grey
+    np.testing.assert_allclose(back, 0.5, atol=0.25)  # the initial image is grey
 
 
-def test_codes_are_drawn_from_the_posteriors_of_the_images():
+def test_codes_are_sampled_from_the_posteriors_of_the_images():
     images = generator().random((30, 28, 28, 1)).astype(np.float32)
     encoder, decoder = vae_shapes.networks(1, 2, generator())
     model = vae.VAE(encoder, decoder, 2).eval()
     found = vae_shapes.posteriors(model, images, size=8)
-    mu, log_var = (host(t) for t in model.encode(tensor(vae_shapes.sized(images))))
+    mu, log_var = (host(t) for t in model.encode(tensor(vae_shapes.resized(images))))
     np.testing.assert_allclose(found, np.concatenate([mu, log_var], axis=1), atol=1e-4)
-    some = np.tile(np.float32([[1, -2, 0, math.log(4)]]), (20_000, 1))
-    z = vae_shapes.drawn(some, rng=generator())
+    posterior = np.tile(np.float32([[1, -2, 0, math.log(4)]]), (20_000, 1))
+    z = vae_shapes.sample_codes(posterior, rng=generator())
     assert z.dtype == np.float32
     np.testing.assert_allclose(z.mean(axis=0), [1, -2], atol=0.07)
     np.testing.assert_allclose(z.std(axis=0), [1, 2], rtol=0.03)
@@ -560,7 +558,7 @@ def without_seconds(row):
     return [step, epoch, *values]
 
 
-def test_both_stages_of_shapes_go_on_where_they_were(monkeypatch, tmp_path):
+def test_both_stages_of_shapes_resume_where_they_stopped(monkeypatch, tmp_path):
     whole, second = run_shapes(monkeypatch, tmp_path / "a", "--epochs", "2")
     with monkeypatch.context() as patch:
 
@@ -579,7 +577,7 @@ def test_both_stages_of_shapes_go_on_where_they_were(monkeypatch, tmp_path):
     assert (tmp_path / "b" / "prior-1").exists()
 
 
-def test_every_step_normalises_with_the_batches_own_statistics(monkeypatch, tmp_path):
+def test_every_training_step_normalises_with_batch_statistics(monkeypatch, tmp_path):
     train, seen = vae.train, []
 
     def watched(model, batches, *arguments, **options):
@@ -592,14 +590,14 @@ def test_every_step_normalises_with_the_batches_own_statistics(monkeypatch, tmp_
     assert all(seen)
 
 
-def test_images_of_another_size_are_made_to_fit():
+def test_images_of_another_size_are_resized():
     x = generator().random((2, 64, 64, 3)).astype(np.float32)
-    assert vae_shapes.sized(x) is x
-    assert vae_shapes.sized(x[:, :28, :28], rng=generator()).shape == x.shape
+    assert vae_shapes.resized(x) is x
+    assert vae_shapes.resized(x[:, :28, :28], rng=generator()).shape == x.shape
 
 
 @pytest.mark.parametrize("beta", ["-1", "nan", "much"])
-def test_a_weight_below_zero_is_refused_before_an_older_run_is_moved(
+def test_a_negative_beta_is_rejected_before_an_older_run_is_moved(
     monkeypatch, tmp_path, capsys, beta
 ):
     with vae_shapes.Run(tmp_path / "run"):
@@ -607,6 +605,6 @@ def test_a_weight_below_zero_is_refused_before_an_older_run_is_moved(
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit):
         run_shapes(monkeypatch, tmp_path / "run", "--beta", beta)
-    told = f"argument --beta: expected a number ≥ 0, got '{beta}'"
-    assert told in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "argument --beta: expected a number" in error and f"got '{beta}'" in error
     assert sorted(tmp_path.rglob("*")) == before

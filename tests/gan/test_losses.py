@@ -326,3 +326,12 @@ def test_each_row_is_scored_at_its_own_random_interpolation():
 def test_the_penalty_needs_equally_many_real_and_generated_images():
     with pytest.raises(ValueError, match=r"^gradient_penalty: .*\(4, 3\), got \(2, 3\)"):
         gradient_penalty(None, tensor(np.ones((4, 3))), tensor(np.ones((2, 3))), rng=generator())
+
+
+@pytest.mark.parametrize("make", [gan.Minimax, gan.NonSaturating, gan.LeastSquares])
+@pytest.mark.parametrize("real", [1.0, 0.9, 0.6])
+def test_the_boundary_is_the_optimal_score_where_both_densities_are_equal(make, real):
+    loss = make(real)
+    scores = np.linspace(-4, 4, 8001)
+    losses = [loss.discriminator(np.array([d]), np.array([d])).item() for d in scores]
+    assert loss.boundary == pytest.approx(scores[np.argmin(losses)], abs=2e-3)

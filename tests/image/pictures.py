@@ -47,16 +47,16 @@ def gaussian(p):
 GREY = np.linspace(0, 1, 6 * 5 * 4, dtype=np.float32).reshape(6, 5, 4, 1)
 CLOUD = np.random.default_rng(1).normal(size=(40, 2))
 EVERY = {
-    "grid": lambda where, **more: image.grid(where, GREY, **more),
-    "compare": lambda where, **more: image.compare(where, {"a": GREY, "b": 1 - GREY}, **more),
-    "strip": lambda where, **more: image.strip(where, GREY.reshape(2, 3, 5, 4, 1), **more),
-    "manifold": lambda where, **more: image.manifold(
-        where, lambda z: np.full((len(z), 3, 3, 1), 0.5), side=4, **more
+    "grid": lambda *where, **more: image.grid(*where, GREY, **more),
+    "compare": lambda *where, **more: image.compare(*where, {"a": GREY, "b": 1 - GREY}, **more),
+    "strip": lambda *where, **more: image.strip(*where, GREY.reshape(2, 3, 5, 4, 1), **more),
+    "manifold": lambda *where, **more: image.manifold(
+        *where, lambda z: np.full((len(z), 3, 3, 1), 0.5), side=4, **more
     ),
-    "curves": lambda where, **more: image.curves(where, {"a": [3.0, 2.0, 1.5]}, **more),
-    "points": lambda where, **more: image.points(where, CLOUD, truth=CLOUD + 1, **more),
-    "density": lambda where, **more: image.density(where, gaussian, CLOUD, **more),
-    "plane": lambda where, **more: image.plane(where, CLOUD, np.arange(40) % 3, **more),
+    "curves": lambda *where, **more: image.curves(*where, {"a": [3.0, 2.0, 1.5]}, **more),
+    "points": lambda *where, **more: image.points(*where, CLOUD, truth=CLOUD + 1, **more),
+    "density": lambda *where, **more: image.density(*where, gaussian, CLOUD, **more),
+    "plane": lambda *where, **more: image.plane(*where, CLOUD, np.arange(40) % 3, **more),
 }
 
 

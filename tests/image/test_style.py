@@ -1,10 +1,14 @@
 """All plots: reproducible bytes, paths and axes, unchanged settings."""
 
+import io
+
 import matplotlib
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from pictures import EVERY, GREY, texts
+from PIL import Image
 
 import tinygen as tg
 from tinygen import image
@@ -67,8 +71,22 @@ def test_what_fails_while_it_is_written_leaves_the_old_file(draw, tmp_path, monk
 def test_where_a_picture_goes_is_a_path_to_a_png_or_an_axes(name, tmp_path):
     with pytest.raises(ValueError, match=rf"{name}: .* ends in \.png, got folder/a\.jpg"):
         EVERY[name]("folder/a.jpg")
-    with pytest.raises(TypeError, match="int"):
-        EVERY[name](3)
+
+
+@each_picture
+def test_without_a_path_the_figure_is_returned_for_a_notebook(draw, tmp_path):
+    figure = draw(title="A title")
+    assert isinstance(figure, Figure) and list(tmp_path.iterdir()) == []
+    draw(tmp_path / "a.png", title="A title")
+    shown, written = (
+        np.asarray(Image.open(png)) for png in (io.BytesIO(figure._repr_png_()), tmp_path / "a.png")
+    )
+    np.testing.assert_array_equal(shown, written)
+
+
+def test_ax_is_the_axes_to_plot_in():
+    axes = Figure().subplots()
+    assert image.grid(np.zeros((2, 3, 3, 1)), ax=axes) is None and axes.has_data()
 
 
 def test_no_window_is_ever_made_and_the_package_alone_loads_no_matplotlib(python):

@@ -184,6 +184,15 @@ def test_equal_points_far_from_0_lie_among_each_other(rng):
         assert precision_recall(x[:5], x + 1e-2) == (0, 0)
 
 
+def test_one_point_far_away_does_not_change_what_is_among_the_others(rng):
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) + 0.5
+    far = np.full((1, 3), 1e6)
+    before, after = precision_recall(x, y), precision_recall(x, np.concatenate([y, far]))
+    assert before[0] <= after[0] <= before[0] + 1 / 60
+    assert after[1] * 61 == pytest.approx(before[1] * 60)
+    assert 0 < before[1] < 1
+
+
 # --- the energy distance --------------------------------------------------------------------------
 
 

@@ -443,7 +443,7 @@ def test_the_base_class_cannot_be_instantiated():
 @pytest.mark.parametrize(
     ("grads", "error", "pattern"),
     [
-        (None, TypeError, "NoneType"),
+        (None, ValueError, r"^Adam.step: `0` has no .grad; call loss.backward\(\)"),
         ([ONES], ValueError, "^Adam.step: expected 2 gradients, got 1"),
         ([ONES, ONES, ONES], ValueError, "^Adam.step: expected 2 gradients, got 3"),
         ([ONES, None], TypeError, "object|NoneType"),
@@ -658,3 +658,28 @@ def test_a_graph_that_used_a_view_of_a_parameter_is_stale_after_a_step(view, rng
     with pytest.raises(RuntimeError, match="was changed after it was used in this graph"):
         tg.grad(y, x)
     tg.grad(copied, x)  # does not share memory with p
+
+
+def test_step_alone_takes_what_backward_left_and_clears_it():
+    a, b = leaf(np.ones(2), "a"), leaf(np.full(3, 2.0), "b")
+    c, d = leaf(np.ones(2), "c"), leaf(np.full(3, 2.0), "d")
+    ours, theirs = optim.Adam([a, b], lr=0.1), optim.Adam([c, d], lr=0.1)
+    for _ in range(3):
+        loss = tg.sum(a**2) + tg.sum(b**3)
+        loss.backward()
+        ours.step()
+        assert a.grad is None and b.grad is None
+        theirs.step(tg.grad(tg.sum(c**2) + tg.sum(d**3), theirs.params))
+    np.testing.assert_array_equal(a.data, c.data)
+    np.testing.assert_array_equal(b.data, d.data)
+    tg.sum(a**2).backward()  # b has none: nothing changes
+    before = a.numpy()
+    with pytest.raises(ValueError, match=r"`b` has no \.grad"):
+        ours.step()
+    np.testing.assert_array_equal(a.data, before)
+    assert a.grad is not None and ours.steps == 3
+
+
+def test_an_optimiser_shows_its_size_rate_and_step():
+    adam = optim.Adam([leaf(np.ones((2, 3)))], lr=0.01)
+    assert repr(adam) == "Adam(6 parameters, lr=0.01, step 0)"

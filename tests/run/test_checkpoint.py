@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent, and never mistaken for another's."""
 
+import io
 import json
 import pickle
 import zipfile
@@ -263,3 +264,33 @@ def test_folders_are_made_and_permissions_are_the_usual(tmp_path):
     (tmp_path / "a" / "c.txt").write_text("x")
     ours, usual = (tmp_path / "a" / name for name in ("b.txt", "c.txt"))
     assert ours.stat().st_mode == usual.stat().st_mode
+
+
+def test_sizes_are_looked_at_before_anything_is_read(tmp_path):
+    path = tmp_path / "a.npz"
+    checkpoint.save(path, parts(0))
+    with zipfile.ZipFile(path) as archive:
+        about = archive.read("about.npy")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (2**39,)}
+    )
+    for content, how in (
+        (header.getvalue(), zipfile.ZIP_STORED),  # 4 TiB
+        (npy(np.zeros(10**7)), zipfile.ZIP_DEFLATED),
+    ):
+        with zipfile.ZipFile(path, "w", how) as archive:
+            archive.writestr("about.npy", about)
+            archive.writestr("model/w.npy", content)
+        with pytest.raises(checkpoint.CheckpointError, match="compressed, or has not the size"):
+            checkpoint.read(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", npy(np.zeros(3)))
+    with pytest.raises(checkpoint.CheckpointError, match="has no `about`"):
+        checkpoint.read(path)
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array)
+    return file.getvalue()

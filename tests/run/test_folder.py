@@ -1,6 +1,8 @@
 """The folder of a run: its settings, and the files that are never overwritten."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +109,27 @@ def test_a_damaged_checkpoint_leaves_the_config_as_it_was(tmp_path):
     assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == b"PK"
 
 
-def test_two_runs_at_once_in_a_folder_are_refused(tmp_path):
-    with Run(tmp_path / "run", {"a": 1}):
+def test_two_processes_at_once_in_a_folder_are_refused(tmp_path):
+    code = "import sys; from tinygen.run import Run; Run(sys.argv[1], {'a': 1}); print(); input()"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()  # it has the lock
         for resume in (True, False):
             with pytest.raises(RunError, match=r"another process .*run$"):
                 Run(tmp_path / "run", {"a": 1}, resume=resume)
+        other.communicate(b"\n")
     Run(tmp_path / "run", {"a": 1}, resume=True).__exit__(None, None, None)
+
+
+def test_in_one_process_a_second_run_takes_over_as_when_a_notebooks_cell_is_run_again(tmp_path):
+    first = Run(tmp_path / "run", {"a": 1})
+    second = Run(tmp_path / "run", {"a": 1})
+    assert first.folder == second.folder and (tmp_path / "run-1").exists()
+    first.__exit__(None, None, None)
+    code = "import sys; from tinygen.run import Run; Run(sys.argv[1], {'a': 1})"
+    other = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], stderr=-1)
+    assert b"RunError" in other.stderr  # the lock is the second's
+    second.__exit__(None, None, None)
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):

@@ -38,6 +38,15 @@ def test_each_vector_is_replaced_by_the_nearest_code(seed):
         np.testing.assert_allclose(tg.to_numpy(quantised.z.data)[index], e[code])
 
 
+def test_codes_far_from_the_origin_are_told_apart_in_float32():
+    q = VectorQuantiser(50, 3, rng=generator())
+    e = generator(1).standard_normal((50, 3))
+    q.e.data = tg.xp.asarray(e + 3000, np.float32)
+    z = (e + 3000 + 0.05 * generator(2).standard_normal(e.shape)).astype(np.float32)
+    exact = ((z[:, None].astype(float) - q.e.numpy().astype(float)) ** 2).sum(2).argmin(1)
+    np.testing.assert_array_equal(tg.to_numpy(q.nearest(tg.xp.asarray(z))), exact)
+
+
 def test_the_decoders_gradient_arrives_at_the_encoder_unchanged():
     q, z = quantiser(), tensor(generator().standard_normal((2, 3, 3, 3)), requires_grad=True)
     g = generator(1).standard_normal(z.shape)

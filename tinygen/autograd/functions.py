@@ -327,15 +327,13 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1) -> Tenso
 
     `target` has an int for each row, the class, or a row of probabilities.
     """
-    logits, y = as_float(logits), as_tensor(target).data
-    rows = logits.shape[:axis] + logits.shape[axis:][1:]
-    log_p = log_softmax(logits, axis)
-    if y.dtype.kind in "iu" and y.shape == rows:
-        K = logits.shape[axis]
-        if not 0 <= int(y.min()) <= int(y.max()) < K:
-            raise ValueError(f"cross_entropy: expected labels from 0 to {K - 1}, got {y}")
-        y = xp.moveaxis(xp.eye(K, dtype=logits.dtype)[y], -1, axis)
-    if y.shape != logits.shape:
+    logits, t = as_float(logits), as_tensor(target)
+    rows, K = logits.shape[:axis] + logits.shape[axis:][1:], logits.shape[axis]
+    if t.dtype.kind in "iu" and t.shape == rows:
+        if not 0 <= int(t.data.min()) <= int(t.data.max()) < K:
+            raise ValueError(f"cross_entropy: expected labels from 0 to {K - 1}, got {t.data}")
+        t = as_tensor(xp.moveaxis(xp.eye(K, dtype=logits.dtype)[t.data], -1, axis))
+    if t.shape != logits.shape:
         expected = f"{rows} ints or {logits.shape} probabilities"
-        raise ValueError(f"cross_entropy: expected `target` {expected}, got {y.shape} {y.dtype}")
-    return -sum(log_p * y.astype(logits.dtype)) / math.prod(rows)
+        raise ValueError(f"cross_entropy: expected `target` {expected}, got {t.shape} {t.dtype}")
+    return -sum(t * log_softmax(logits, axis)) / math.prod(rows)

@@ -26,8 +26,8 @@ OPERATORS = {
 }
 RENAMED = {"concatenate": "concat", "amax": "max", "amin": "min"}
 HERE = """broadcast_to clip concat cos cumsum dot einsum exp expm1 flip log log1p max maximum mean
-min minimum ones_like pad reshape sin split sqrt squeeze stack std sum swapaxes take tanh transpose var
-where zeros_like""".split()
+min minimum ones_like pad reshape sin split sqrt squeeze stack std sum swapaxes take tanh transpose
+var where zeros_like""".split()
 # piecewise constant: their derivative is 0
 PLAIN = """all allclose any argmax argmin argpartition argsort array2string array_equal array_repr
 array_str ceil count_nonzero digitize equal floor greater greater_equal histogram isclose isfinite

@@ -44,11 +44,9 @@ class Minimax:
     σ(D(x)) = s p_data / (p_data + p_G), so D is never certain (Salimans et al. 2016, 3.4).
     """
 
-    boundary = 0.0
-
     def __init__(self, real: float = 1.0) -> None:
         expect(type(self).__name__, "in (0, 1]", real=real)
-        self.real = real
+        self.real, self.boundary = real, math.log(real / (2 - real))  # σ(D) = s/2: p_data = p_G
 
     def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         """−V; with smoothing, −E[s log σ(r) + (1 − s) log(1 − σ(r))] − E[log(1 − σ(f))]"""
@@ -63,7 +61,7 @@ class Minimax:
 
     @property
     def at_equilibrium(self) -> tuple[float, float]:
-        best = math.log(self.real / (2 - self.real))  # σ(D) = s/2 for every image
+        best = self.boundary  # for every image
         return self.discriminator(best, best).item(), self.generator(best).item()
 
 
@@ -84,11 +82,9 @@ class LeastSquares:
     Label smoothing is s = `real` < 1.
     """
 
-    boundary = 0.5
-
     def __init__(self, real: float = 1.0) -> None:
         expect("LeastSquares", "in (0, 1]", real=real)
-        self.real = real
+        self.real, self.boundary = real, real / 2
 
     def discriminator(self, r: ArrayLike, f: ArrayLike) -> Tensor:
         r, f = as_tensor(r), as_tensor(f)

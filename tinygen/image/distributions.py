@@ -117,6 +117,7 @@ def holding(heights: Array, mass: float) -> float:
     return float(falling[min(np.searchsorted(sums, mass * sums[-1]), falling.size - 1)])
 
 
+@placed
 def plane(
     where: Place, z: ArrayLike, labels: ArrayLike, *, names: Sequence[Any] = (), title: str = ""
 ) -> None:

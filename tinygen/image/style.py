@@ -145,8 +145,8 @@ def panels(
 
 def save(figure: Figure, path: Path | Inline, **options: Any) -> None:
     """Save a PNG without time or version, so that equal figures are equal bytes."""
-    if isinstance(path, Inline) and isinstance(figure, InlineFigure):
-        path.figure, figure.options = figure, options
+    if isinstance(path, Inline):
+        path.figure, path.figure.options = cast(InlineFigure, figure), options
         return
     options |= {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     with replacing(path) as file:

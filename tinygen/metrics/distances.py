@@ -108,19 +108,21 @@ def precision_recall(samples: ArrayLike, real: ArrayLike, k: int = 3) -> tuple[f
 
 
 def _among(points: Array, cloud: Array, k: int) -> Array:
+    centre = cloud.mean(axis=0, dtype=np.float64)
+    points, cloud = points - centre, cloud - centre  # smaller numbers, less rounding
     # index 0 is the point itself, so index k is its k-th neighbour
     radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _squares(cloud, cloud)])
-    radii += 1e-12 * (cloud.astype(np.float64) ** 2).sum(axis=1).max()  # for equal points, rounded
-    return np.concatenate([(d <= radii).any(axis=1) for d in _squares(points, cloud)])
+    near = _squares(points, cloud, slack=1e-12)  # so that equal points are near in spite of rounding
+    return np.concatenate([(d <= radii).any(axis=1) for d in near])
 
 
-def _squares(x: Array, y: Array) -> Iterator[Array]:
-    """|xᵢ − yⱼ|², some rows at a time"""
+def _squares(x: Array, y: Array, slack: float = 0.0) -> Iterator[Array]:
+    """|xᵢ − yⱼ|² − slack (|xᵢ|² + |yⱼ|²), some rows at a time"""
     y = y.astype(np.float64)
-    lengths = (y**2).sum(axis=1)
+    lengths = (1 - slack) * (y**2).sum(axis=1)
     for part in rows(x):
         square = part @ (-2 * y.T)
-        square += (part**2).sum(axis=1)[:, None]
+        square += (1 - slack) * (part**2).sum(axis=1)[:, None]
         square += lengths
         yield square
 

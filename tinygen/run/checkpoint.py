@@ -5,6 +5,7 @@ It has the arrays of each part (a model, an optimiser, a generator), named `part
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -55,6 +56,10 @@ def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Array]]:
     """The `about` and the arrays of a file, after checking every byte."""
     try:
         with zipfile.ZipFile(path) as archive:
+            if "about.npy" not in archive.namelist():
+                raise ValueError("it has no `about`")
+            for member in archive.infolist():
+                _check_size(archive, member)
             if damaged := archive.testzip():  # reads everything and compares checksums
                 raise ValueError(f"{damaged} has a wrong checksum")
         with np.load(path, allow_pickle=False) as file:
@@ -67,6 +72,17 @@ def read(path: PathLike) -> tuple[dict[str, Any], dict[str, Array]]:
     except Exception as error:
         raise CheckpointError(f"{path} is damaged, or not a checkpoint: {error}") from error
     return about, arrays
+
+
+def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Before anything is read: an array must be as large as it says, and not be compressed."""
+    with archive.open(member) as file:
+        kind = np.lib.format.read_magic(file)
+        read_header = getattr(np.lib.format, f"read_array_header_{kind[0]}_0")
+        shape, _, dtype = read_header(file)
+        size = file.tell() + math.prod(shape) * dtype.itemsize
+    if member.compress_type != zipfile.ZIP_STORED or size != member.file_size:
+        raise ValueError(f"{member.filename} is compressed, or has not the size that it declares")
 
 
 def state(part: Any) -> dict[str, Any]:

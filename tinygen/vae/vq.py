@@ -56,9 +56,10 @@ class VectorQuantiser(Module):
         self.left = xp.ones(1, "f4")  # γᵗ
 
     def nearest(self, z: ArrayLike) -> Array:
-        """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k"""
-        vectors, e = as_tensor(z).data, self.e.data
-        distances = (e * e).sum(axis=1) - 2 * product(_rows(vectors), e.T)
+        """argmin ‖z − e_k‖² = argmin ‖e_k‖² − 2 z · e_k, both minus the mean code: less rounding"""
+        vectors, mean = as_tensor(z).data, self.e.data.mean(axis=0)
+        e = self.e.data - mean
+        distances = (e * e).sum(axis=1) - 2 * product(_rows(vectors) - mean, e.T)
         return distances.argmin(axis=1).reshape(vectors.shape[:-1])
 
     def forward(self, z: ArrayLike) -> Quantised:
