@@ -115,7 +115,7 @@ def test_what_rounding_hides_is_reported_by_element_and_in_words(factor, size):
         "x[0] (order 1)",
         "x[1] (order 1)",
     ]
-    assert "fewer than four digits" in str(report) and "±" in str(report)
+    assert "2 too small to measure to four digits" in str(report) and "±" in str(report)
 
 
 def test_a_right_gradient_that_is_large_enough_is_not_called_unmeasured():

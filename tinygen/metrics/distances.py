@@ -112,7 +112,9 @@ def _among(points: Array, cloud: Array, k: int) -> Array:
     points, cloud = points - centre, cloud - centre  # smaller numbers, less rounding
     # index 0 is the point itself, so index k is its k-th neighbour
     radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _squares(cloud, cloud)])
-    near = _squares(points, cloud, slack=1e-12)  # so that equal points are near in spite of rounding
+    near = _squares(
+        points, cloud, slack=1e-12
+    )  # so that equal points are near in spite of rounding
     return np.concatenate([(d <= radii).any(axis=1) for d in near])
 
 

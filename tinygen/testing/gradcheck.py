@@ -65,8 +65,8 @@ class Report:
             text += "; kinks, where any value between the derivatives on either side is accepted: "
             text += _some(self.kinks)
         if self.unmeasured:
-            text += "; rounding leaves fewer than four digits to compare at "
-            text += _some(self.unmeasured)
+            text += f"; {len(self.unmeasured)} too small to measure to four digits, such as "
+            text += self.unmeasured[0]
         return text
 
 
@@ -138,59 +138,47 @@ def _check(
     if not all(np.array_equal(a, b) for a, b in zip(f.here, f.values(), strict=True)):
         raise GradientError(Finding(f.name, f.order, "nondeterministic"))
     v = [_signed(rng, a.shape) for a in f.here]
-    for i, g in enumerate(f.gradient(v)):
+
+    def compare(i: int, x: Array, g: Array | None) -> None:
+        def suspects(block: Array) -> Iterator[tuple[int, str, float]]:
+            """(element, verdict, uncertainty) for those of the block that are not plainly right."""
+            report.checks += 1
+            along = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
+            verdict, unsure = _verdict(f, i, block, along, flat[block], v, tolerance)
+            if verdict != "right" and block.size > 1:
+                for half in np.array_split(block, 2):
+                    yield from suspects(half)
+            elif verdict != "right":
+                yield int(block[0]), verdict, unsure
+
+        def wrong_at(index: Shape) -> GradientError:
+            numeric = f.numeric_gradient(i, v) if x.size <= elements and g is not None else None
+            return GradientError(diagnose(f, i, g, numeric, v, index))
+
+        if g is None or g.shape != x.shape:
+            raise wrong_at(())
+        flat = g.reshape(-1)
+        for group in np.array_split(np.arange(x.size), min(elements, x.size)) if x.size else ():
+            for k, verdict, unsure in suspects(group):
+                index = tuple(map(int, np.unravel_index(k, x.shape)))
+                if verdict == "wrong":
+                    raise wrong_at(index)
+                if verdict == "coarse":
+                    raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
+                place = f"{f.names[i]}{list(index) if index else ''} (order {f.order})"
+                if verdict == "kink":
+                    report.kinks.append(place)
+                else:
+                    report.unmeasured.append(f"{place} = {flat[k]:.3g} ± {unsure:.1g}")
+
+    for i, (x, g) in enumerate(zip(f.inputs, f.gradient(v), strict=True)):
         try:
-            _check_argument(f, i, g, v, report, rng, tolerance, elements)
+            compare(i, x, g)
         except GradientError as error:
             if not every:
                 raise
             report.findings.append(error.finding)
     return v
-
-
-def _check_argument(
-    f: Function,
-    i: int,
-    g: Array | None,
-    v: Arrays,
-    report: Report,
-    rng: Rng,
-    tolerance: Pair,
-    elements: int,
-) -> None:
-    x = f.inputs[i]
-
-    def wrong_at(index: Shape) -> GradientError:
-        numeric = f.numeric_gradient(i, v) if x.size <= elements and g is not None else None
-        return GradientError(diagnose(f, i, g, numeric, v, index))
-
-    if g is None or g.shape != x.shape:
-        raise wrong_at(())
-    flat = g.reshape(-1)
-
-    def suspects(block: Array) -> Iterator[tuple[int, str, float]]:
-        """(element, verdict, uncertainty) for those of the block that are not plainly right."""
-        report.checks += 1
-        along = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
-        verdict, unsure = _verdict(f, i, block, along, flat[block], v, tolerance)
-        if verdict != "right" and block.size > 1:
-            for half in np.array_split(block, 2):
-                yield from suspects(half)
-        elif verdict != "right":
-            yield int(block[0]), verdict, unsure
-
-    for group in np.array_split(np.arange(x.size), min(elements, x.size)) if x.size else ():
-        for k, verdict, unsure in suspects(group):
-            index = tuple(map(int, np.unravel_index(k, x.shape)))
-            if verdict == "wrong":
-                raise wrong_at(index)
-            if verdict == "coarse":
-                raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
-            place = f"{f.names[i]}{list(index) if index else ''} (order {f.order})"
-            if verdict == "kink":
-                report.kinks.append(place)
-            else:
-                report.unmeasured.append(f"{place} = {flat[k]:.3g} ± {unsure:.1g}")
 
 
 def _signed(rng: Rng, shape: Shape) -> Array:
