@@ -44,7 +44,8 @@ CHAPTERS = {  # package: title, chapters
     "run": ("Runs", ["data_and_runs"]),
     "metrics": ("Measuring samples", ["measuring"]),
 }
-INNER = {"autograd/geometry", "autograd/fast_conv", "image/style", "testing/differences"}
+INNER = {"autograd/geometry", "autograd/interop", "autograd/fast_conv", "image/style"}
+INNER |= {"testing/differences"}
 NOTES = {  # of names that have no docstring
     "xp": "The array library in use, NumPy or CuPy: `xp.exp`, `xp.zeros`, …",
     "Array": "Type hint: an array of NumPy or CuPy",

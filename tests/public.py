@@ -11,7 +11,7 @@ def public_names(package):
         return [n for n in package.__all__ if not inspect.ismodule(getattr(package, n))]
     names = []
     for node in ast.parse(inspect.getsource(package)).body:
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module not in ("typing", "tinygen._names"):
             listed = [alias.name for alias in node.names]
             names += importlib.import_module(node.module).__all__ if listed == ["*"] else listed
     return [n for n in names if not inspect.ismodule(getattr(package, n))]

@@ -30,7 +30,7 @@ from tinygen.flow.optimal_transport import optimal_pairs
 from tinygen.nn import Module, evaluating
 from tinygen.optim import EMA, Optimizer
 
-__all__ = ["UnitTime", "flow_loss", "log_likelihood", "matching_loss", "reflow_loss"]
+__all__ = ["UnitTime", "drop_labels", "flow_loss", "log_likelihood", "matching_loss", "reflow_loss"]
 __all__ += ["reflow_pairs", "sample", "straightness", "train", "transport", "velocity"]
 
 Network: TypeAlias = Callable[..., Any]

@@ -80,6 +80,8 @@ def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         kind = np.lib.format.read_magic(file)
         read_header = getattr(np.lib.format, f"read_array_header_{kind[0]}_0")
         shape, _, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} has objects, which only pickle could load")
         size = file.tell() + math.prod(shape) * dtype.itemsize
     if member.compress_type != zipfile.ZIP_STORED or size != member.file_size:
         raise ValueError(f"{member.filename} is compressed, or has not the size that it declares")
