@@ -77,7 +77,7 @@ def text() -> str:
         title, chapters = CHAPTERS[package]
         links = ", ".join(f"[{page_title(c)}]({c}.md)" for c in chapters)
         parts.append(f"## {title}\n\n{links}\n")
-        for file in re.findall(rf"\]\({package}/(\w+)\.py\)", map_):
+        for file in dict.fromkeys(re.findall(rf"\]\({package}/(\w+)\.py\)", map_)):
             if f"{package}/{file}" not in INNER and (found := names(package, file)):
                 rows = [row(*each) for each in found]
                 link = f"[{file}.py](../tinygen/{package}/{file}.py)"
