@@ -13,6 +13,6 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[Any] = ()) -> str:
 
 def _row(cells: Sequence[Any], tag: str) -> str:
     sides = ["right" if isinstance(cell, (int, float)) else "left" for cell in cells]
-    texts = [f"{c:,.6g}" if isinstance(c, (int, float)) else escape(str(c)) for c in cells]
+    texts = [f"{c:,}" if isinstance(c, int) else escape(str(c)) for c in cells]
     both = zip(texts, sides, strict=True)
     return f"<tr>{''.join(f'<{tag} style=text-align:{s}>{t}</{tag}>' for t, s in both)}</tr>"

@@ -36,7 +36,7 @@ from tinygen.data import Batches
 from tinygen.nn import Module
 from tinygen.optim import NotFinite
 from tinygen.run import checkpoint, folder
-from tinygen.run.logbook import Logbook, Progress, Record
+from tinygen.run.logbook import Logbook, Progress, Record, read
 
 __all__ = ["EarlyStopping", "Run"]
 
@@ -76,8 +76,9 @@ class Run:
         return f"Run({str(self.folder)!r}, step {self.step:,})"
 
     def _repr_html_(self) -> str:
-        values = dict(self._record or {})
-        return table([("step", self.step), ("seconds", self.seconds), *values.items()], (self, ""))
+        log = self.path("log.csv")
+        _, rows = read(log) if log.exists() else ([], [])
+        return table(rows[-1].items() if rows else [], (self, ""))
 
     def path(self, name: str) -> Path:
         """The path of a file in the run's folder."""
