@@ -1,4 +1,4 @@
-"""Times tinygen beside PyTorch, if that is installed, on the same work and machine.
+"""Times tinygen against PyTorch, if it is installed, on the same work and machine.
 
 The two libraries run each workload alternately, on the same shapes, dtype and number of threads.
 Operations run in this process; whole training steps run in a process of each library, which waits
@@ -318,7 +318,7 @@ def draw(rows: list[Row]) -> Figure:
 
 def main() -> None:
     global ROUNDS, RUNS, TURN, BATCH, BATCHES
-    parser = argparse.ArgumentParser(description="Time tinygen beside PyTorch.")
+    parser = argparse.ArgumentParser(description="Time tinygen against PyTorch.")
     add = parser.add_argument
     add("--quick", action="store_true", help="smoke test: one run of each workload")
     groups = list(WORKLOADS)

@@ -1,6 +1,6 @@
 """A diffusion model learns to denoise digits, and so to draw them: all of it on one page.
 
-Noise is added to an image x_0 until, at t = T, nothing of it is left. A network learns to separate
+Noise is added to an image x_0 until only noise is left, at t = T. A network learns to separate
 image and noise (Ho et al. 2020), so that pure noise can be denoised, step by step, into a new
 digit. It is usually also given the label, so that samples can be guided to a class.
 

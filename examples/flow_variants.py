@@ -153,7 +153,7 @@ def learn_reflow(
 ) -> nn.Module:
     """The second network: initialised as the first, and trained on noise and the images it makes
 
-    The first network makes them with guidance, so the second needs none.
+    The first network makes them with guidance, so the second needs no guidance.
     """
     noise, labels = start(args.pairs, shape, null, 7)
     path = run.path("pairs.npz")

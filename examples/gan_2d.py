@@ -2,8 +2,8 @@
 
 All GANs have the same small networks, the same data, and learning rates that fall to 0; `RECIPES`
 lists the differences. The nine take 160 seconds of processor time. The run's folder, runs/gan_2d,
-holds samples.png, each GAN's samples through training; curves.png, the share of good samples, which
-are within 3σ of a mode; and training.gif.
+holds samples.png, each GAN's samples through training; curves.png, the fraction of good samples,
+which are within 3σ of a mode; and training.gif.
 
     python examples/gan_2d.py                            all GANs on the ring
     python examples/gan_2d.py --data grid                the grid, which takes longer to learn
@@ -18,7 +18,7 @@ The number of modes found and the percentage of good samples (99 % of real point
     grid, 25   25  8    22  8     22  9     19 11   25 19    24 26  23  7  18  8     2  3
 
 With five discriminator steps per generator step, minimax ended with 2 modes and 0.5 % on the ring:
-both losses went to 0, because the generator's is flat where the discriminator is confident. The
+both losses went to 0, because the generator's loss is flat where the discriminator is sure. The
 non-saturating loss ended with 8 modes and 86 %. On the grid all GANs would need longer training.
 
 PacGAN's table (Lin et al. 2018, Table 1) with the authors' networks and recipe: the modes found by
@@ -360,7 +360,7 @@ def main() -> None:
 def modes(
     names: Iterable[str], snapshots: Snapshots, data: str, k: int = -1
 ) -> dict[str, metrics.Modes]:
-    """Modes and share of good samples of each GAN in the k-th snapshot"""
+    """Modes and fraction of good samples of each GAN in the k-th snapshot"""
     _, means, std, _ = DATA[data]
     samples = zip(names, snapshots.samples[k], strict=True)
     return {name: metrics.modes(x, means, std) for name, x in samples}
@@ -410,7 +410,7 @@ def draw(run: Run, names: list[str], snapshots: Snapshots, real: np.ndarray, dat
         )
         return
     shares = {name: (steps, [score[name].high_quality for score in scores]) for name in names}
-    image.curves(run.path("curves.png"), shares, log=False, ylabel="share of good samples")
+    image.curves(run.path("curves.png"), shares, log=False, ylabel="fraction of good samples")
 
 
 def frame(names: list[str], samples: np.ndarray, real: np.ndarray, reach: float) -> np.ndarray:

@@ -44,7 +44,7 @@ QUICK = {"epochs": 1, "train": 128}
 def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """A generator of values from −1 to 1, and a discriminator
 
-    The discriminator has no batch norm, with which D(x), and so R1, would depend on other images.
+    With batch norm in the discriminator, D(x), and so R1, would depend on other images.
     Its last convolution sees 46 × 46 pixels, whole shapes; without it there were only blobs.
     """
     a, b, c = CHANNELS

@@ -14,8 +14,8 @@ et al. 2022). It serves this one task only, and nothing makes its images fit exa
     python examples/superres_mnist.py --conditional
 
 The run's folder, runs/superres_mnist, holds enlarged.png, enlarging.gif and, for the conditional
-network, training.gif and curves.png. Printed are the peak signal-to-noise ratio (PSNR), the RMS
-difference between the small image and the large one downsampled, and a classifier's accuracy.
+network, training.gif and curves.png. The program prints the peak signal-to-noise ratio (PSNR), the
+RMS difference between the small image and the large one downsampled, and a classifier's accuracy.
 
 Reading order: `ddnm`; `learn_conditional`, `conditional`; `main`, `measure`; `trained`, which opens
 the model's run. The methods, `super_resolve` and `Beside`, are in tinygen/diffusion/editing.py.

@@ -4,7 +4,7 @@ The training images are rotated by up to 10° and shifted by up to 2 pixels. The
 fixed in advance, so the test images only measure the accuracy. The run's folder holds
 classifier.npz, for `classifier.load`; curves.png; and, for up to ten classes, features.png: the
 first two principal components of the features of test images. It took five and a half minutes on
-two cores, beside other work.
+two cores, while other programs ran.
 
     python examples/train_features.py                        MNIST
     python examples/train_features.py --data fashion

@@ -9,10 +9,10 @@ codes, and new images are decoded from its samples (Dai and Wipf 2019). priors.p
     python examples/vae_shapes.py --beta 100                     simpler codes, blurred images
     python examples/vae_shapes.py --data my/pictures --epochs 100
 
-It took five minutes on two cores, beside other work. The run's folder, runs/vae_shapes, holds
-samples.png; priors.png; reconstructions.png; interpolations.png; kl.png, the KL of each latent
-unit; units.png, which varies the units with the largest KL; curves.png and training.gif. The second
-VAE's run is in the folder `prior` in it; --resume continues either stage.
+It took five minutes on two cores, while other programs ran. The run's folder, runs/vae_shapes,
+holds samples.png; priors.png; reconstructions.png; interpolations.png; kl.png, the KL of each
+latent unit; units.png, which varies the units with the largest KL; curves.png and training.gif. The
+second VAE's run is in the folder `prior` in it; --resume continues either stage.
 
 Reading order: `networks`; `learn_images` and `learn_codes`, the two stages; `generate`; `main`,
 `draw`. The loss and the loop are in tinygen/vae/bounds.py.

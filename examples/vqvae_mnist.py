@@ -68,8 +68,7 @@ def networks(channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Mod
 
 
 class Causal(nn.Conv2d):
-    """A masked convolution, which sees only the places before in raster order, and with `own` the
-    place itself"""
+    """A convolution masked to earlier places in raster order and, with `own`, the place itself"""
 
     def __init__(
         self,
