@@ -1,4 +1,4 @@
-"""A table for notebooks, which show what an object's `_repr_html_` returns."""
+"""A table for notebooks, which display the HTML that an object's `_repr_html_` returns."""
 
 from collections.abc import Iterable, Sequence
 from html import escape

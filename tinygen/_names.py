@@ -1,4 +1,4 @@
-"""Names that people know from PyTorch, Keras and NumPy, and what tinygen has for each.
+"""Names in PyTorch, Keras and NumPy, with tinygen's equivalents.
 
 docs/names.md has them with all differences. An attribute that is missing is looked up here.
 """

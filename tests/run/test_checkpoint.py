@@ -282,7 +282,7 @@ def test_sizes_are_looked_at_before_anything_is_read(tmp_path):
         with zipfile.ZipFile(path, "w", how) as archive:
             archive.writestr("about.npy", about)
             archive.writestr("model/w.npy", content)
-        with pytest.raises(checkpoint.CheckpointError, match="compressed, or has not the size"):
+        with pytest.raises(checkpoint.CheckpointError, match="compressed, or differs in size"):
             checkpoint.read(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", npy(np.zeros(3)))

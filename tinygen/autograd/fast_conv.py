@@ -50,7 +50,7 @@ def _conv_into(y: Array, x: Array, w: Array, biases: list[Array], s: Pair, p: Pa
 def conv_weight(x: Array, y: Array, s: Pair, p: Pads, size: Pair) -> Array:
     """w[k,l,c,o] = Σ x[n, s i + k − p, s j + l − p, c] y[n,i,j,o]"""
     (_, _, _, O), C, (K, L) = y.shape, x.shape[3], size
-    if s == (1, 1) and O < C:  # patches of y do as well, and are smaller
+    if s == (1, 1) and O < C:  # patches of y work as well, and are smaller
         return _flipped(conv_weight(y, x, s, _adjoint_pads(p, K, L), size))
     count, item_bytes, patches = _patches(x, size, y.shape[1:3], s, p)
     workers = max(1, min(backend.threads, count))

@@ -21,7 +21,7 @@ from tinygen.autograd.backend import xp
 
 __all__ = ["fused"]
 
-BLOCK_BYTES = 3 << 20  # what one thread works on at a time: fits a core's cache
+BLOCK_BYTES = 3 << 20  # one thread's block: fits a core's cache
 WORKSPACE_BYTES = 12 << 20  # limit for the blocks of all threads together
 GPU_BLOCK_BYTES = 256 << 20
 

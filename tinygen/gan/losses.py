@@ -5,8 +5,8 @@ A loss is an object with
 
     discriminator(r, f)    the discriminator's loss
     generator(f)           the generator's loss
-    at_equilibrium         both losses where p_G = p_data and D is optimal; None: undetermined
-    boundary               the score above which D calls an image real; None: there is none
+    at_equilibrium         both losses where p_G = p_data and D is optimal; None if undetermined
+    boundary               the score above which D calls an image real, or None
 
 All are means over the batch, in logits: log σ(r) = −softplus(−r) is exact where σ(r) would round to
 0 or 1, so that losses and gradients are finite. Reading order: from top to bottom.

@@ -57,7 +57,7 @@ def curves(
             values = np.where(shown, values, np.nan)
             span = smooth or (max(10, values.size / 50) if values.size >= 100 else 1)
             noisy = span > 1 and shown.any()
-            if noisy:  # an artist does not set the axis limits; most of its values should
+            if noisy:  # an artist leaves the axis limits alone; include most of its values
                 pale = {"color": colour, "linewidth": 0.8, "alpha": 0.3 / np.sqrt(len(lines))}
                 ax.add_artist(Line2D(steps, values, **pale))
                 reach = np.nanpercentile(values, [BEYOND, 100 - BEYOND])

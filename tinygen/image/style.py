@@ -71,7 +71,7 @@ Place: TypeAlias = PathLike | Axes | Inline  # where to plot
 
 
 def placed(plot: Plot) -> Plot:
-    """Let `plot(where, data)` do without a path: `plot(data)` returns the figure.
+    """Let `plot(where, data)` be called without a path: `plot(data)` returns the figure.
 
     `plot(data, ax=ax)` is `plot(ax, data)`.
     """

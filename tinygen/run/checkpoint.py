@@ -33,7 +33,7 @@ def save(path: PathLike, parts: Mapping[str, Any], **about: Any) -> None:
 def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> dict[str, Any]:
     """Restore the parts and return `about`; after an error, no part has changed.
 
-    The parts must be all those saved, or with `partly` some of them, such as another run's model.
+    The parts must be all that were saved or, with `partly`, some, such as another run's model.
     """
     about, arrays = read(path)
     missing = parts.keys() - set(about["parts"])
@@ -84,7 +84,7 @@ def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             raise ValueError(f"{member.filename} has objects, which only pickle could load")
         size = file.tell() + math.prod(shape) * dtype.itemsize
     if member.compress_type != zipfile.ZIP_STORED or size != member.file_size:
-        raise ValueError(f"{member.filename} is compressed, or has not the size that it declares")
+        raise ValueError(f"{member.filename} is compressed, or differs in size from its header")
 
 
 def state(part: Any) -> dict[str, Any]:

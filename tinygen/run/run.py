@@ -206,7 +206,7 @@ class Run:
 class EarlyStopping:
     """`stop(held_out_loss)` is True after `patience` calls in a row without a new minimum
 
-    Passed to `keep`, it ends `track`. `improved` tells whether the last value was a new minimum.
+    Passed to `keep`, it ends `track`. `improved` is True if the last value was a new minimum.
     """
 
     def __init__(self, patience: int) -> None:
