@@ -45,7 +45,7 @@ SENTENCES = {
     "  stride or an offset ignored?",
     "statistics": "a mean or a variance is treated as a constant",
     "first order only": "to first order it is right, but its own gradient is wrong: something in\n"
-    "  the vjp that depends on the inputs is treated as a constant (a plain array, no Tensor)",
+    "  the vjp that depends on the inputs is treated as a constant (a plain array, not a Tensor)",
 }
 SMALL = 256  # elements, at most, of what is measured anew to recognise a mistake
 
