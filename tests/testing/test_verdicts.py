@@ -26,7 +26,7 @@ UNARY = [
 def step_of(kind, columns, rng):
     if kind == "unary":
         return UNARY[rng.integers(len(UNARY))]
-    a, c = rng.normal(size=(columns, columns)), 10.0 ** rng.uniform(-2, 2) * rng.choice([-1, 1])
+    a, c = tg.xp.asarray(rng.normal(size=(columns, columns))), 10.0 ** rng.uniform(-2, 2) * rng.choice([-1, 1])
     return {
         "product": lambda y: y @ a,
         "factor": lambda y: y * c,
@@ -60,6 +60,8 @@ def composition(rng):
 
 def one_off(mask, order):
     """x ↦ x, whose gradient of that order is off by the mask's factors"""
+
+    mask = tg.xp.asarray(mask)
 
     def twice(g):
         return record(g.data, (g, lambda h, _: h * mask))

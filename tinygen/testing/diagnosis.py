@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygen._types import Array, ArrayLike, Shape
-from tinygen.autograd import as_tensor, to_numpy
+from tinygen.autograd import Tensor, to_numpy
 
 if TYPE_CHECKING:
     from tinygen.testing.differences import Function
@@ -109,7 +109,7 @@ def compare(
     Close is within `atol + rtol · |expected|` at each element. `inputs` are what it was computed
     from: a factor that is one of their lengths is named.
     """
-    got, right = (to_numpy(as_tensor(x).data).astype(np.float64) for x in (computed, expected))
+    got, right = (_on_host(x).astype(np.float64) for x in (computed, expected))
     if got.shape != right.shape:
         detail = f"It has shape {got.shape} in place of {right.shape}"
         raise Mismatch(Finding(name, 0, "shape", detail=detail))
@@ -121,6 +121,10 @@ def compare(
         diagnosis, detail = _mark(got, right, {"it": got.shape, **shapes})
         numbers = float(got[index]), float(right[index]), math.nan, int(wrong.sum()), wrong.size
         raise Mismatch(Finding(name, 0, diagnosis, "", index, *numbers, detail))
+
+
+def _on_host(x: ArrayLike) -> Array:
+    return np.asarray(to_numpy(x.data) if isinstance(x, Tensor) else to_numpy(x))
 
 
 def diagnose(
