@@ -248,7 +248,7 @@ mutant(
     lambda g, x: np.swapaxes(g * np.cos(x), 1, 2),
 )
 mutant(
-    "a flipped kernel",
+    "a flipped filter",
     "flip",
     [(6,), (3,)],
     conv1d,
@@ -258,8 +258,8 @@ mutant(
     "cumsum backwards not reversed", "flip", [(5,)], lambda x: np.flip(x) * 3, lambda g, x: g * 3
 )
 mutant(
-    "input gradient with a kernel not flipped",
-    "kernel",
+    "input gradient with a filter not flipped",
+    "filter",
     [(6,), (3,)],
     conv1d,
     lambda g, x, w: (conv1d_gx(g, x, w, flipped=False), conv1d_gw(g, x, w)),
@@ -398,8 +398,8 @@ mutant(
     ),
 )
 mutant(
-    "convolution of images, kernel not flipped",
-    "kernel",
+    "convolution of images, filter not flipped",
+    "filter",
     [(5, 4), (3, 2)],
     conv2d,
     lambda g, x, w: (conv2d_gx(g, x, w[::-1, ::-1]), conv2d_gw(g, x, w)),

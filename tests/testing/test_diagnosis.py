@@ -24,7 +24,7 @@ def inputs(rng):
     return rng.normal(size=(6, 5)), rng.normal(size=(5, 3)), rng.normal(size=3)
 
 
-def test_every_goes_on_and_has_a_finding_for_each_wrong_argument(inputs):
+def test_every_continues_and_has_a_finding_for_each_wrong_argument(inputs):
     def vjp(g, x, w, b):
         return -(g @ w.T), x.T @ g, g.mean(0)
 
@@ -94,8 +94,8 @@ def words(name):
         ("batch norm, variance held constant", "the variance of `x` over axis 0"),
         ("batch norm, mean held constant", "the mean and the variance of `x` over axis 0"),
         ("layer norm, mean and variance held constant", "the mean and the variance .* axis 1"),
-        ("convolution of images, kernel not flipped", "`w` reversed along axes 0, 1"),
-        ("input gradient with a kernel not flipped", "`w` reversed along axis 0"),
+        ("convolution of images, filter not flipped", "`w` reversed along axes 0, 1"),
+        ("input gradient with a filter not flipped", "`w` reversed along axis 0"),
         ("convolution of images, stride ignored", "Along axes 0, 1"),
         ("variance, ddof mixed up", "divided by 6 in place of 7, .* axis 0"),
         ("mean, divided by n − 1", "divided by 6 in place of 7, .* axis 0"),
@@ -144,5 +144,5 @@ def test_a_factor_in_a_loss_is_named_by_the_length_it_comes_from(rng):
     x = rng.normal(size=(8, 5))
     with pytest.raises(Mismatch) as caught:
         compare((x**2).sum(), (x**2).mean(0).sum(), name="loss", x=x)
-    assert "multiplied by 8 too much, the length of axis 0 of `x`" in str(caught.value)
+    assert "too large by a factor of 8, the length of axis 0 of `x`" in str(caught.value)
     assert caught.value.finding.computed == pytest.approx(8 * caught.value.finding.expected)

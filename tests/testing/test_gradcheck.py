@@ -318,7 +318,9 @@ def test_the_message_names_function_argument_entry_values_and_mistake():
     assert computed == pytest.approx(2 * measured)
     assert "±" in lines[2]
     assert "constant factor" in lines[3]
-    assert re.search("2 times .* by 2 .* axis 1 of `prediction`. A sum for a mean?", lines[4])
+    assert re.search(
+        "2 times .* by a factor of 2, .* axis 1 of `prediction`. Sum instead of mean?", lines[4]
+    )
 
 
 def test_a_wrong_shape_says_what_to_sum():

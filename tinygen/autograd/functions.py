@@ -221,6 +221,8 @@ def minimum(x: ArrayLike, y: ArrayLike) -> Tensor:
 def clip(x: ArrayLike, low: float | None = None, high: float | None = None) -> Tensor:
     """z = min(max(x, low), high);  x̄ = z̄ where low < x < high"""
     x = as_tensor(x)
+    if any(isinstance(b, Tensor) and b.requires_grad for b in (low, high)):
+        raise TypeError("clip: bounds are constants; use maximum and minimum for Tensors")
     low, high = (b if b is None else as_tensor(b).item() for b in (low, high))
     inside = (low is None or x.data > low) & (high is None or x.data < high)
     return record(xp.clip(x.data, low, high), (x, lambda g, _: g * inside))

@@ -151,9 +151,11 @@ def flip(x: ArrayLike, axis: Axis = None) -> Tensor:
     return record(xp.flip(x.data, axis), (x, lambda g, _: flip(g, axis)))
 
 
-def cumsum(x: ArrayLike, axis: int = 0) -> Tensor:
+def cumsum(x: ArrayLike, axis: int | None = None) -> Tensor:
     """zᵢ = x₁ + … + xᵢ;  x̄ᵢ = z̄ᵢ + … + z̄ₙ"""
     x = as_tensor(x)
+    if axis is None:
+        return cumsum(reshape(x, -1), 0)
     data = x.data.cumsum(axis=axis)
     return record(data, (x, lambda g, _: flip(cumsum(flip(g, axis), axis), axis)))
 

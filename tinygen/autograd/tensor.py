@@ -120,7 +120,11 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise TypeError("a NumPy array would lose the gradient: take x.numpy() for the values")
-        return np.array(self._data, dtype, copy=copy)  # CuPy refuses, and says to use .get()
+        array = np.array(self._data, dtype, copy=copy)  # CuPy refuses, and says to use .get()
+        if array is self._data:  # to be read, not changed behind the graph's back
+            array = array.view()
+            array.flags.writeable = False
+        return array
 
     def __reduce__(self) -> Any:  # for pickle and copy
         if self._inputs:
@@ -276,7 +280,7 @@ class Tensor:
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         return autograd.clip(self, low, high)
 
-    def cumsum(self, axis: int = 0) -> Tensor:
+    def cumsum(self, axis: int | None = None) -> Tensor:
         return autograd.cumsum(self, axis)
 
     def dot(self, other: ArrayLike) -> Tensor:
@@ -376,7 +380,9 @@ def meet(name: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, Any, Any]:
     if isinstance(x, Tensor) and isinstance(y, Tensor) and x._data.dtype == y._data.dtype:
         return x, y, x._data, y._data
     if isinstance(y, (int, float, np.generic)):
-        x, y = as_tensor(x), y.item() if isinstance(y, np.generic) else y
+        if isinstance(y, np.generic):
+            y = float(y) if _real(y).dtype.kind == "f" else y.item()
+        x = as_tensor(x)
         return x, y, x._data, y
     if isinstance(x, (int, float, np.generic)):
         y, x, b, a = meet(name, y, x)

@@ -2,8 +2,8 @@
 
 Most wrong gradients are one of a dozen mistakes, and each leaves a mark: the sign flipped
 everywhere, one factor everywhere, the right numbers in transposed places. `diagnose` looks for
-these marks, the plainest first; `compare` does the same for values. If no mark fits, the element
-and its numbers have to do.
+these marks, the simplest first; `compare` does the same for values. If no mark fits, the error
+gives only the element and its values.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ __all__ = ["Finding", "GradientError", "Mismatch", "compare"]
 
 SENTENCES = {
     "nondeterministic": "two calls with the same input gave different values: draw random numbers "
-    "outside of it",
+    "outside the function",
     "float32": "its values are too coarse to tell a right gradient from a wrong one",
-    "coarse": "its values change in jumps, as if rounded to float32: too coarse for a check",
+    "coarse": "its values change in steps, as if rounded to float32: too coarse for a check",
     "undefined": "its inputs, or its values there, are infinite or not numbers: it has no gradient",
-    "recording": "with create_graph=True it comes out different: the vjp takes another path then",
-    "nothing": "there is none: the vjp returned None for it",
+    "jump": "it jumps there, or its slope is infinite: it has no gradient",
+    "outside": "it has no finite values around this input: move the input inside its domain",
+    "recording": "the gradient differs with create_graph=True: the vjp takes a different path",
+    "nothing": "the vjp returned None for it",
     "not finite": "it is infinite or not a number",
     "shape": "its shape is wrong",
     "zero": "it is zero where it should not be",
@@ -40,7 +42,7 @@ SENTENCES = {
     "flip": "it is right except for its order, which is reversed",
     "shift": "it is right except for its place: it is shifted by one element",
     "broadcast": "a sum over a broadcast axis is missing",
-    "kernel": "it is right for another argument that is reversed",
+    "filter": "it is right for another argument that is reversed",
     "place": "its sums along an axis are right, but its elements are in the wrong places: is a\n"
     "  stride or an offset ignored?",
     "statistics": "a mean or a variance is treated as a constant",
@@ -123,8 +125,8 @@ def compare(
         raise Mismatch(Finding(name, 0, diagnosis, "", index, *numbers, detail))
 
 
-def _on_host(x: ArrayLike) -> Array:
-    return np.asarray(to_numpy(x.data) if isinstance(x, Tensor) else to_numpy(x))
+def _on_host(x: Any) -> Array:
+    return to_numpy(x.data if isinstance(x, Tensor) else x)
 
 
 def diagnose(
@@ -155,11 +157,11 @@ def diagnose(
 def _mark_of_gradient(
     f: Function, i: int, g: Array, numeric: Array | None, v: list[Array], value: float, index: Shape
 ) -> tuple[str | None, str]:
-    """The plainest mistake whose mark the gradient `g` bears, and what is known of it."""
+    """The simplest mistake that explains the gradient `g`, with details."""
     if numeric is None:  # only the one element is known
         return _mark(g[index].reshape(1), np.array([value]), {})
     others = zip(f.names, f.inputs, strict=True)
-    shapes = {"output": f.here[0].shape, **{f"`{name}`": x.shape for name, x in others}}
+    shapes = {"output": f.outputs[0].shape, **{f"`{name}`": x.shape for name, x in others}}
     found = _mark(g, numeric, shapes)
     if found[0] or f.order > 1:
         return found
@@ -180,7 +182,7 @@ def _mark_of_gradient(
             finally:
                 f.put(k, x)
             if found_it:
-                return "kernel", f"That of `{f.names[k]}` reversed along {_axes(axes)}"
+                return "filter", f"That of `{f.names[k]}` reversed along {_axes(axes)}"
     for axes in _subsets(g.shape):
         if statistics := _held_constant(g, numeric, f.inputs[i], axes):
             return "statistics", f"It is {statistics} of `{f.names[i]}` over {_axes(axes)}"
@@ -223,7 +225,7 @@ def _held_constant(g: Array, numeric: Array, x: Array, axes: Shape) -> str:
 
 
 def _mark(g: Array, right: Array, shapes: dict[str, Shape]) -> tuple[str | None, str]:
-    """The plainest mistake whose mark `g` bears; `shapes` have lengths that a factor may be."""
+    """The simplest mistake that explains `g`; a factor may be a length in `shapes`."""
     if not np.isfinite(g).all():
         return "not finite", f"{int((~np.isfinite(g)).sum())} of {g.size} elements"
     wrong = ~_close_elements(g, right)
@@ -245,9 +247,9 @@ def _mark(g: Array, right: Array, shapes: dict[str, Shape]) -> tuple[str | None,
         if _close(g, np.flip(right, axes)):
             return "flip", f"It is reversed along {_axes(axes)}"
     for axis, n in enumerate(g.shape):
-        for a, b, way in ((0, n - 1, "far"), (n - 1, 0, "early")) if n > 2 else ():
+        for a, b, by in ((0, n - 1, "+1"), (n - 1, 0, "−1")) if n > 2 else ():
             if _close(np.delete(g, a, axis), np.delete(right, b, axis)):
-                return "shift", f"It is one too {way} along axis {axis}"
+                return "shift", f"It is shifted by {by} along axis {axis}"
     return None, ""
 
 
@@ -290,9 +292,9 @@ def _name_of(factor: float, shapes: dict[str, Shape]) -> str:
             n = math.prod(shape[k] for k in axes)
             where = f"the {'length' if len(axes) == 1 else 'size'} of {_axes(axes)} of {name}"
             if math.isclose(factor, 1 / n, rel_tol=1e-6):
-                return f": it is divided by {n} once too often, {where}. A mean for a sum?"
+                return f": it is too small by a factor of {n}, {where}. Mean instead of sum?"
             if math.isclose(factor, n, rel_tol=1e-6):
-                return f": it is multiplied by {n} too much, {where}. A sum for a mean?"
+                return f": it is too large by a factor of {n}, {where}. Sum instead of mean?"
             for a, b in ((n - 1, n), (n, n - 1)) if n > 2 else ():
                 if math.isclose(factor, a / b, rel_tol=1e-6):
                     return f": it is divided by {b} in place of {a}, and {n} is {where}"

@@ -2,7 +2,7 @@
 
 `measure` takes central differences of ⟨v, f(x)⟩ at steps h, h/2 and h/4 and extrapolates them to
 h → 0 (Richardson): about 12 digits of a smooth function. `sharpest` compares steps. A `Function`
-takes and gives float64 arrays; it is made of Tensors (`TensorFunction`) or of plain NumPy with a
+takes and returns float64 arrays; it wraps Tensor code (`TensorFunction`) or plain NumPy with a
 hand-written backward (`NumpyFunction`).
 """
 
@@ -34,11 +34,13 @@ class Difference(NamedTuple):
     value: float  # extrapolated to step 0
     unsure: float  # how far the derivative may be from it: truncation and rounding
     noise: float  # the part of that which is the rounding of f's values
-    low: float  # Σ over outputs of the lesser of the derivatives on either side
-    high: float  # and of the greater
+    low: float  # the smaller one-sided derivative of each output, summed over outputs
+    high: float  # the larger
     curve: float  # how fast the derivative changes
     scale: float  # the size of the outputs that change, over that of x
     flat: bool  # no output changed
+    smooth: bool  # the two sides approach each other like h
+    bent: bool  # they stay apart: a kink, or a jump
 
 
 @np.errstate(all="ignore")  # a step may leave f's domain: then a shorter one is tried
@@ -47,16 +49,17 @@ def measure(
 ) -> Difference:
     """The derivative of t ↦ ⟨v, f(x + t · direction)⟩ at 0, by central differences.
 
-    c(h) has an error of order h²; 4/3 c(h/2) − 1/3 c(h) cancels it, and once more that of order h⁴.
+    c(h) has an error of order h²; 4/3 c(h/2) − 1/3 c(h) cancels it, and a second step the h⁴ term.
     Outputs that never changed, at this or a longer step, are left out, so that their rounding can't
     drown those that do. `active` are the others; it is updated.
     """
-    w, c = flat(v), flat(f.here)
-    central, changed = [], np.zeros(c.shape, bool)
+    w, c = joined(v), joined(f.outputs)
+    central, gaps, changed = [], [], np.zeros(c.shape, bool)
     for h in (step, step / 2, step / 4):
         (a, h_a), (b, h_b) = (_moved(f, i, block, direction, t) for t in (h, -h))
         changed |= (a != c) | (b != c)
         central.append(float((w * (a - b)).sum(where=changed) / (h_a - h_b)))
+        gaps.append(float(abs(w * ((a - c) + (b - c))).sum(where=changed) / h))
     active |= changed
     once = [(4 * central[k + 1] - central[k]) / 3 for k in range(2)]
     value = (16 * once[1] - once[0]) / 15
@@ -67,34 +70,48 @@ def measure(
     noise = 4 * EPS * float((abs(w) * largest).sum(where=of) / (h_a - h_b))
     x = f.inputs[i]
     size = float((abs(w) * f.sizes).sum(where=of) * abs(direction).max()) / typical(x, block)
-    scale, unsure = max(size, abs(value)) or 1.0, 4 * (abs(value - once[1]) + noise)
-    curve = (high - low) / h
-    return Difference(step, value, unsure, noise, low, high, curve, scale, not changed.any())
+    scale = max(size, abs(value)) or 1.0
+    return Difference(
+        step,
+        value,
+        4 * (abs(value - once[1]) + noise),
+        noise,
+        low,
+        high,
+        (high - low) / h,
+        scale,
+        flat=not changed.any(),
+        smooth=all(0.4 * gap < half < 0.6 * gap for gap, half in pairwise(gaps)),
+        bent=gaps[2] > max(0.9 * gaps[0], 64 * noise + 1e-6 * scale),
+    )
 
 
 def sharpest(tried: Sequence[Difference]) -> Difference:
-    """The difference that is known best, with what all the others, in order of step, say of it.
+    """The most precise measurement, its uncertainty corrected by comparison with the others.
 
-    A shorter step is less exact: one that agrees with a longer one within its own uncertainty says
-    nothing new. One that doesn't shows that f is not smooth at the longer step, if a second one
-    confirms it, or that f's values are noisier than their rounding: noise η makes η / h.
+    They come in order of step. A shorter step is less exact: one that agrees with a longer one
+    within its own uncertainty says nothing new. One that doesn't shows that f is not smooth over
+    the longer step, if a second one confirms it; or that f's values are noisier than their
+    rounding: noise η adds an error η / h.
     """
-    stairs, found = set[float](), list[Difference]()
+    rounded, candidates, noise = set[float](), list[Difference](), 0.0
     for j, d in enumerate(tried):
-        against = [e for e in tried[j + 1 :] if abs(e.value - d.value) > e.unsure + d.unsure]
-        if max(abs(d.high - d.value), abs(d.low - d.value)) < abs(d.value) / 4:  # smooth there:
-            stairs |= {e.step for e in against if e.flat}  # it is its rounding that is flat
-        noise = max((abs(e.value - d.value) * e.step for e in against), default=0)
-        unsure = d.unsure + 32 * noise / d.step
+        disagree = [e for e in tried[j + 1 :] if abs(e.value - d.value) > e.unsure + d.unsure]
+        if d.smooth or max(abs(d.high - d.value), abs(d.low - d.value)) < abs(d.value) / 4:
+            rounded |= {e.step for e in disagree if e.flat}  # too short to change f's digits
+        refuted = any(
+            abs(a.value - b.value) < min(abs(a.value - d.value), abs(b.value - d.value)) / 4
+            for a, b in pairwise(e for e in disagree if e.step not in rounded)
+        )
+        if not refuted:
+            noise = max([noise, *(abs(e.value - d.value) * e.step for e in disagree)])
+        unsure = np.inf if refuted else d.unsure + 32 * noise / d.step
         if j:  # between steps h and h/16 an error of order h loses 15/16 of itself
             change = abs(d.value - tried[j - 1].value)
             unsure = max(unsure, change * (2 / 15 if j + 1 < len(tried) else 2))
-        for a, b in pairwise(e for e in against if e.step not in stairs):
-            if abs(a.value - b.value) < min(abs(a.value - d.value), abs(b.value - d.value)) / 4:
-                unsure = np.inf
-        if d.step not in stairs:
-            found.append(d._replace(unsure=unsure))
-    return min(found, key=lambda d: d.unsure)
+        if d.step not in rounded:
+            candidates.append(d._replace(unsure=unsure))
+    return min(candidates, key=lambda d: d.unsure)
 
 
 def _moved(f: Function, i: int, block: Any, direction: Array, t: float) -> tuple[Array, float]:
@@ -104,24 +121,26 @@ def _moved(f: Function, i: int, block: Any, direction: Array, t: float) -> tuple
     elements[block] += t * direction
     rounded = float(elements[block][0] - f.inputs[i].reshape(-1)[block][0]) / direction[0]
     try:
-        return flat(f.values_at(i, x)), rounded
+        return joined(f.values_at(i, x)), rounded
     except (ArithmeticError, ValueError):  # left f's domain
-        return flat(f.here) * np.nan, rounded
+        return joined(f.outputs) * np.nan, rounded
 
 
-def flat(arrays: Arrays) -> Array:
+def joined(arrays: Arrays) -> Array:
+    """All elements, in one vector."""
     return np.concatenate([a.reshape(-1) for a in arrays])
 
 
 def typical(x: Array, block: Any = slice(0)) -> float:
     """The size of a typical element, or of the largest in the block; 1 where all are zero."""
-    size = float(np.sqrt(np.square(x).mean())) if x.size else 0.0
+    largest = float(abs(x).max(initial=0)) or 1.0
+    size = largest * float(np.sqrt(np.square(x / largest).mean())) if x.size else 0.0
     return max(size, float(abs(x.reshape(-1)[block]).max(initial=0))) or 1.0
 
 
 def step_lengths(x: Array, block: Any) -> list[float]:
     """The steps to try: by what is typical for x, and, for a tiny element, by its own size."""
-    size, own = typical(x, block), float(abs(x.reshape(-1)[block]).min())
+    size, own = typical(x, block), float(abs(x.reshape(-1)[block]).min()) or 1.0
     sizes = [size / 16**k for k in range(8)]
     sizes += [s for s in (own, own / 16, own / 256) if 0 < s < sizes[-1] / 4]
     return [FIRST_STEP * s for s in sizes]
@@ -134,8 +153,8 @@ class Function:
         if not inputs:
             raise ValueError(f"gradcheck: no input of {name} is floating-point, nor any `params`")
         self.name, self.order, self.names, self.inputs = name, order, names, inputs
-        self.here = self.values()
-        self.sizes = abs(flat(self.here))  # what the outputs would be if nothing cancelled, or more
+        self.outputs = self.values()
+        self.sizes = abs(joined(self.outputs))  # at least: what they would be if nothing cancelled
 
     def values_at(self, i: int, x: Array) -> Arrays:
         """The outputs with `x` for input i."""
@@ -156,9 +175,14 @@ class Function:
         """Let input k be x from now on."""
         self.inputs[k] = x
 
-    def differences(self, i: int, block: Any, along: Array, v: Arrays) -> Iterator[Difference]:
-        """The derivative along a direction in input i, at shorter and shorter steps."""
-        active = np.zeros(sum(y.size for y in self.here), bool)
+    def differences(
+        self, i: int, block: Any, along: Array, v: Arrays, active: Array | None = None
+    ) -> Iterator[Difference]:
+        """The derivative along a direction in input i, at shorter and shorter steps.
+
+        `active` becomes true for the outputs that change.
+        """
+        active = np.zeros(self.sizes.shape, bool) if active is None else active
         for step in step_lengths(self.inputs[i], block):
             d = measure(self, i, block, along, v, step, active)
             if np.isfinite([d.value, d.low, d.high]).all():
@@ -205,7 +229,7 @@ class TensorFunction(Function):
                     )
             return _all_float64(name, outputs)
 
-        live |= params
+        live |= {f"params[{n}]" if n in live else n: p for n, p in params.items()}
         return cls(name, 1, list(live), list(live.values()), call)
 
     def values_at(self, i: int, x: Array) -> Arrays:
@@ -233,10 +257,10 @@ class TensorFunction(Function):
 
         names, live = self.names + names, self.live + cotangents
         vjp = TensorFunction(self.name, self.order + 1, names, live, call)
-        size = float((abs(flat(v)) * self.sizes).sum())
+        size = float((abs(joined(v)) * self.sizes).sum())
         sizes = [np.full(x.shape, size / typical(x)) for x in self.inputs]
-        vjp.sizes = np.maximum(vjp.sizes, flat(sizes))
-        gradients = zip(self.names, self.gradient(v), vjp.here, sizes, strict=True)
+        vjp.sizes = np.maximum(vjp.sizes, joined(sizes))
+        gradients = zip(self.names, self.gradient(v), vjp.outputs, sizes, strict=True)
         for name, g, recorded, size_of in gradients:
             slack = np.maximum(1e-9 * size_of, 1e-7 * abs(g).max(initial=0))
             if not (abs(g - recorded) <= slack + 1e-6 * abs(recorded)).all():
@@ -259,7 +283,7 @@ class NumpyFunction(Function):
         k = self.checked[i]
         y = self.f(*_copies([*self.arguments[:k], x, *self.arguments[k + 1 :]]))
         self.single = not isinstance(y, (tuple, list))
-        return _all_float64(self.name, [np.asarray(a) for a in _listed(y)])
+        return _all_float64(self.name, [np.array(a) for a in _listed(y)])  # f may reuse them
 
     def put(self, k: int, x: Array) -> None:
         self.inputs[k] = self.arguments[self.checked[k]] = x
@@ -273,6 +297,8 @@ class NumpyFunction(Function):
         if len(gradients) != len(self.inputs):
             n = len(self.arguments)
             raise TypeError(f"gradcheck: `vjp` returned {count} arrays for {n} inputs")
+        if any(np.iscomplexobj(g) for g in gradients):
+            raise TypeError("gradcheck: `vjp` returned complex numbers, expected real ones")
         return [None if g is None else np.asarray(g, np.float64) for g in gradients]
 
 
@@ -293,6 +319,8 @@ def _copies(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _all_float64(name: str, outputs: list[Any]) -> list[Any]:
+    if not outputs or any(not hasattr(y, "dtype") or y.dtype.kind not in "fiub" for y in outputs):
+        raise TypeError(f"gradcheck: {name} returned {outputs!r:.60}, expected real arrays")
     for y in outputs:
         if y.dtype != np.float64:
             detail = f"it returned {y.dtype} for float64 inputs: compute in the inputs' dtype"
@@ -306,5 +334,7 @@ def _is_float(x: Any) -> bool:
 
 def _in_float64(x: Any) -> Any:
     """A floating-point input as a Tensor to differentiate, anything else as it is."""
-    x = np.asarray(x) if isinstance(x, list) else x
+    x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    if getattr(getattr(x, "dtype", x), "kind", "") == "c" or isinstance(x, complex):
+        raise TypeError("gradcheck: expected real inputs, got complex ones")
     return Tensor(Tensor(x).astype(np.float64), requires_grad=True) if _is_float(x) else x

@@ -2,15 +2,16 @@ r"""A checker of gradients: it differentiates numerically, compares, and says wh
 
 Let f take arrays x to arrays y. Draw a random cotangent v, and compare x̄ = Jᵀ v, as computed, with
 the derivative of ⟨v, f(x)⟩ along each element of x, as measured. v is random because with v = 1 a
-softmax whose gradient is always 0 would pass: its sum is constant. More than `elements` of them are
-moved in groups, and a group that fails is searched. The vjp is a function too, (x, v) ↦ x̄, so
-order 2 is the same check of the vjp.
+softmax whose gradient is always 0 would pass: its sum is constant. Inputs of more than `elements`
+are checked in groups; a failing group is split to find the wrong element. The vjp is a function
+too, (x, v) ↦ x̄, so order 2 is the same check of the vjp.
 
 Reading order: `gradcheck`; `_check`, the comparison; `_verdict` on one derivative. differences.py
 measures it; diagnosis.py works out what an error says.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -27,7 +28,9 @@ from tinygen.testing.differences import (
     Function,
     NumpyFunction,
     TensorFunction,
+    joined,
     sharpest,
+    typical,
 )
 
 __all__ = ["Report", "gradcheck"]
@@ -35,16 +38,16 @@ __all__ = ["Report", "gradcheck"]
 Params: TypeAlias = Mapping[str, Tensor] | Sequence[Tensor] | None
 Pair: TypeAlias = tuple[float, float]
 
-SEED = 7919  # one that hardly anybody draws their inputs with
-PRECISION = 2e-5  # relative to a derivative: known as well as that, it tells right from wrong
+SEED = 7919  # unlikely to be that of the inputs
+PRECISION = 2e-5  # relative to a derivative: a measurement this precise decides
 TOO_COARSE = 1e-5  # relative to the size of f over that of x
 
 
 class Report:
     """What was checked; true if nothing is wrong, so that `assert gradcheck(f, x)` reads well.
 
-    `unmeasured` are elements whose gradient agrees with what was measured, but only because f's
-    rounding hides it: a test that can't allow that asserts `not report.unmeasured`.
+    `unmeasured` are elements whose gradient agrees with the measured one, but whose digits f's
+    rounding hides. To forbid that, assert `not report.unmeasured`.
     """
 
     def __init__(self, function: str, order: int) -> None:
@@ -93,7 +96,7 @@ def gradcheck(
 
     `f` takes Tensors and returns a Tensor, or several. Floating-point inputs are checked, all in
     float64; others are passed on as they are, and so are `options`, as keywords. `params` are
-    Tensors that `f` uses beside its inputs: a list, or a dict from names. `order=2` checks the
+    Tensors that `f` uses besides its inputs, as a list or by name. `order=2` checks the
     gradient's own gradient too.
 
     With `vjp`, `f` is a function of plain NumPy arrays, and `vjp(g, *inputs, **options)` a
@@ -132,16 +135,16 @@ def gradcheck(
 def _check(
     f: Function, report: Report, rng: Rng, tolerance: Pair, elements: int, every: bool
 ) -> Arrays:
-    """Compare every argument's cotangent with the measured one; the cotangents of f's outputs."""
-    if not all(np.isfinite(a).all() for a in [*f.inputs, *f.here]):
+    """Compare every argument's cotangent with the measured one; return those of f's outputs."""
+    if not all(np.isfinite(a).all() for a in [*f.inputs, *f.outputs]):
         raise GradientError(Finding(f.name, f.order, "undefined"))
-    if not all(np.array_equal(a, b) for a, b in zip(f.here, f.values(), strict=True)):
+    if not all(np.array_equal(a, b) for a, b in zip(f.outputs, f.values(), strict=True)):
         raise GradientError(Finding(f.name, f.order, "nondeterministic"))
-    v = [_signed(rng, a.shape) for a in f.here]
+    v = [_signed(rng, a.shape) / typical(a) for a in f.outputs]
 
     def compare(i: int, x: Array, g: Array | None) -> None:
         def suspects(block: Array) -> Iterator[tuple[int, str, float]]:
-            """(element, verdict, uncertainty) for those of the block that are not plainly right."""
+            """(element, verdict, uncertainty) of those in the block that are not clearly right."""
             report.checks += 1
             along = _signed(rng, block.shape) if block.size > 1 else np.ones(1)
             verdict, unsure = _verdict(f, i, block, along, flat[block], v, tolerance)
@@ -158,13 +161,13 @@ def _check(
         if g is None or g.shape != x.shape:
             raise wrong_at(())
         flat = g.reshape(-1)
-        for group in np.array_split(np.arange(x.size), min(elements, x.size)) if x.size else ():
+        for group in _groups(abs(flat), elements):
             for k, verdict, unsure in suspects(group):
                 index = tuple(map(int, np.unravel_index(k, x.shape)))
                 if verdict == "wrong":
                     raise wrong_at(index)
-                if verdict == "coarse":
-                    raise GradientError(Finding(f.name, f.order, "coarse", f.names[i], index))
+                if verdict in ("coarse", "jump", "outside"):
+                    raise GradientError(Finding(f.name, f.order, verdict, f.names[i], index))
                 place = f"{f.names[i]}{list(index) if index else ''} (order {f.order})"
                 if verdict == "kink":
                     report.kinks.append(place)
@@ -181,6 +184,17 @@ def _check(
     return v
 
 
+def _groups(sizes: Array, count: int) -> list[Array]:
+    """Each element by itself; or `count` groups of elements alike in size, and a few more."""
+    if sizes.size <= count:
+        return list(np.arange(sizes.size)[:, None])
+    order = np.argsort(sizes, kind="stable")
+    leaps = np.flatnonzero(sizes[order][1:] > 100 * sizes[order][:-1]) + 1
+    return np.split(
+        order, np.union1d(leaps, np.linspace(0, sizes.size, count + 1).astype(int)[1:-1])
+    )
+
+
 def _signed(rng: Rng, shape: Shape) -> Array:
     """Random numbers of either sign, none so small that what it multiplies would be lost."""
     return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
@@ -189,62 +203,73 @@ def _signed(rng: Rng, shape: Shape) -> Array:
 def _verdict(
     f: Function, i: int, block: Array, along: Array, g: Array, v: Arrays, tolerance: Pair
 ) -> tuple[str, float]:
-    """Whether the gradient `g` along a direction is right, and how unsure the measurement is.
+    """Whether the gradient `g` along a direction is right, and the measurement's uncertainty.
 
     "right"; "wrong"; at a "kink"; "unmeasured", if it agrees with a measurement too unsure to tell
-    it from a wrong one; "coarse", if f's values are too rough for any verdict.
+    it from a wrong one. "coarse": f's values are too rough for any verdict; "jump": f has no
+    derivative; "outside": f has no values around x.
     """
     expected = float(g @ along)
     if not np.isfinite(expected):
         return "wrong", 0.0
-    slack = tolerance[0] + tolerance[1] * float(np.sqrt(np.square(g * along).sum()))
+    slack = tolerance[0] + tolerance[1] * math.hypot(*(g * along))
     tried: list[Difference] = []
-    own = float(abs(f.inputs[i].reshape(-1)[block]).max())
+    largest = float(abs(f.inputs[i].reshape(-1)[block]).max())
     curve = np.inf  # the least measured: rounding adds to it, enormously at short steps
-    for d in f.differences(i, block, along, v):
+    active = np.zeros(f.sizes.shape, bool)
+    for d in f.differences(i, block, along, v, active):
         tried.append(d)
         reach = max(abs(tried[0].low), abs(tried[0].high))  # the derivative a long step away
         curve = min(curve, d.curve)
         best = sharpest(tried)
-        rounding = 4 * best.noise + EPS * (64 * curve * own + 1000 * best.scale)  # f's, x's, g's
+        # the rounding of f's values, of x, and of the gradient
+        rounding = 4 * best.noise + EPS * (64 * curve * largest + 1000 * best.scale)
         unsure = max(best.unsure, rounding)
         agrees = abs(expected - best.value) <= unsure + slack + tolerance[1] * abs(best.value)
         size = max(abs(best.value), 0 if expected else reach)
         constant = best.flat and tried[-2:][0].flat and not expected
-        if constant or (agrees and unsure <= PRECISION * size):
+        if constant or (agrees and unsure <= PRECISION * size and not best.bent):
             return "right", unsure
-        if agrees and unsure <= 2 * rounding <= TOO_COARSE * best.scale:
+        if agrees and not best.bent and unsure <= 2 * rounding <= TOO_COARSE * best.scale:
             return "unmeasured", unsure  # a shorter step is not more exact
     if not tried:
-        return "coarse", np.inf
-    if len(tried) > 2 and _is_kink(tried, best, expected, f.order):
-        return "kink", unsure
+        return "outside", np.inf
+    bend = _bend(tried, best, expected) if len(tried) > 2 else ""
+    if bend:  # a gradient jumps at a kink of its function
+        return "jump" if bend == "jump" and f.order == 1 else "kink", unsure
     if abs(expected - best.value) > max(unsure + slack, 16 * rounding):
-        return "wrong", unsure
+        # or is it what outputs contribute that are too large to show their change?
+        hidden = 32 * EPS * float((abs(joined(v)) * f.sizes).sum(where=~active)) / tried[0].step
+        if abs(expected - best.value) > hidden:
+            return "wrong", unsure
+        visible = np.split(joined(v) * active, np.cumsum([w.size for w in v])[:-1])
+        parts = [part.reshape(w.shape) for part, w in zip(visible, v, strict=True)]
+        seen = float(np.ravel(np.asarray(f.gradient(parts)[i]))[block] @ along)
+        return "unmeasured" if abs(seen - best.value) <= unsure + slack else "wrong", hidden
     gap = abs(d.value - best.value)  # at the shortest step
     rough = d.flat or gap * d.step > 1e-8 * max(best.scale, reach) * tried[0].step
-    return "coarse" if rough and gap > d.unsure + best.unsure else "unmeasured", unsure
+    if rough and gap > d.unsure + best.unsure:
+        return "coarse", unsure
+    return "jump" if best.bent else "unmeasured", unsure
 
 
-def _is_kink(tried: list[Difference], best: Difference, expected: float, order: int) -> bool:
-    """Whether the derivatives on either side stay apart as the step shrinks, with g between them.
+def _bend(tried: list[Difference], best: Difference, expected: float) -> str:
+    """Whether f has a "kink": the two sides stay apart as the step shrinks, with g between them.
 
-    Where f jumps instead, they grow like 1/h. A gradient does that at a kink of its function, and
-    has no derivative there to be wrong; a function itself must not. If even the best is unsure, the
-    kink may be a little way off.
+    In a "jump" they grow like 1/h. If even the best is unsure, either may be a little way off.
     """
     at = [d.step for d in tried].index(best.step)
     sure = best.unsure <= PRECISION * abs(best.value)
     for k in [min(at, len(tried) - 3)] if sure else range(len(tried) - 2):
         a, b, c = tried[max(k, 0) : k + 3]
         jumps = [(abs(d.low) + abs(d.high)) * d.step for d in (a, b, c)]
-        if order > 1 and min(jumps) > max(0.9 * max(jumps), 1e-9 * c.scale * tried[0].step):
-            return True
+        if min(jumps) > max(0.9 * max(jumps), 1e-9 * c.scale * tried[0].step):
+            return "jump"
         gaps, slack = [d.high - d.low for d in (a, b, c)], 1e-5 * (c.high - c.low) + c.noise
         apart = min(gaps) > max(0.5 * max(gaps), 64 * c.noise + 1e-9 * c.scale)
         if apart and c.low - slack <= expected <= c.high + slack:
-            return True
-    return False
+            return "kink"
+    return ""
 
 
 @contextlib.contextmanager
@@ -252,6 +277,8 @@ def _in_float64(params: Params) -> Iterator[dict[str, Tensor]]:
     """The parameters by name, in float64 and requiring gradients; as they were, afterwards."""
     if not isinstance(params, Mapping):
         tensors = [params] if isinstance(params, Tensor) else list(params or ())
+        if not all(isinstance(p, Tensor) for p in tensors):
+            raise TypeError("gradcheck: `params` must be Tensors")
         unnamed = {f"params[{k}]": p for k, p in enumerate(tensors)}
         named = {p.name or name: p for name, p in unnamed.items()}
         params = named if len(named) == len(unnamed) else unnamed
