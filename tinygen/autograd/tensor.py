@@ -239,9 +239,6 @@ class Tensor:
     def transpose(self, *axes: Any) -> Tensor:
         return autograd.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
-    def swapaxes(self, a: int, b: int) -> Tensor:
-        return autograd.swapaxes(self, a, b)
-
     def reshape(self, *shape: Any) -> Tensor:
         return autograd.reshape(self, shape[0] if len(shape) == 1 else shape)
 
@@ -279,9 +276,6 @@ class Tensor:
 
     def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
         return autograd.clip(self, low, high)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return autograd.cumsum(self, axis)
 
     def dot(self, other: ArrayLike) -> Tensor:
         return autograd.dot(self, other)
