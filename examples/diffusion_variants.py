@@ -13,8 +13,8 @@ diffusion_mnist.py shows one recipe on one page; here each part of it can be cha
 The run's folder, runs/diffusion_variants, holds samples.png; guidance.png, samples by guidance
 weight; steps.png, by sampler and number of steps; denoising.gif, training.gif and curves.png.
 inpaint_mnist.py and superres_mnist.py use the trained model with --model runs/diffusion_variants.
-docs/diffusion.md explains the methods. On two cores of an AMD EPYC the run took eleven minutes, ten
-of them for training; with seed 0 the FID of 1,000 samples was 2.5 (real-data baseline 0.5).
+docs/diffusion.md explains the methods, docs/results.md has the scores. On two cores of an AMD EPYC
+the run took eleven minutes, ten of them for training.
 
 Reading order: `SAMPLERS`, `generate`; `main`, `learn`, `draw`. The loss and the loop are in
 tinygen/diffusion/model.py, the samplers in tinygen/diffusion/samplers.py.

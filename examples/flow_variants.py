@@ -14,9 +14,8 @@ with the digits that the first makes of it: those lines cross less, and a few st
 The run's folder, runs/flow_variants, holds samples.png; guidance.png; steps.png, by solver and
 number of steps; denoising.gif, training.gif and curves.png; and the second network's run in the
 folder `reflow`. The FID and, for some held-out digits, −log p(x) in bits per pixel are printed. On
-two cores of an AMD EPYC, training took ten minutes, and two more with --reflow. With seed 0 the FID
-of 1,000 samples was 2.0 (real-data baseline 0.5), 3.4 by as many steps of Heun's method, and 14.9
-in one step after reflow. docs/flow.md explains the methods.
+two cores of an AMD EPYC, training took ten minutes, and two more with --reflow. docs/flow.md
+explains the methods, docs/results.md has the scores.
 
 Reading order: `dequantise`; `generate`; `learn_images`, `learn_reflow`, `learn`; `main`, `bits`,
 `draw`. The loss, the loop and reflow are in tinygen/flow/matching.py, the solvers in

@@ -1,8 +1,8 @@
 """Generative adversarial networks of digits: other losses and networks than gan_mnist.py has.
 
-The defaults are those of gan_mnist.py: DCGAN's networks and the non-saturating loss. With seed 0
-the five epochs took three and a half minutes on two cores; the FID of 5,000 samples was then 17.5
-(real-data baseline 0.3). docs/gan.md explains every option.
+The defaults are those of gan_mnist.py: DCGAN's networks and the non-saturating loss. Five epochs
+take three and a half minutes on two cores. docs/gan.md explains every option, docs/results.md has
+the scores.
 
     python examples/gan_variants.py --loss wgan-gp          one of seven losses, with its own recipe
     python examples/gan_variants.py --conditional           class-conditional digits

@@ -12,10 +12,10 @@ so that new codes can be sampled one after the other, and decoded (van den Oord 
     python examples/vqvae_mnist.py --codes 16               fewer codes: coarser, learned faster
     python examples/vqvae_mnist.py --codebook loss          a codebook trained by gradients
 
-It takes two minutes on two cores of an AMD EPYC; with seed 0 the FID of 5,000 samples was 7.6
-(real-data baseline 0.3). The run's folder, runs/vqvae_mnist, holds samples.png; priors.png, samples
-with and without the prior; codebook.png; reconstructions.png; and curves.png. The second stage's
-run is in the folder `prior` in it; --resume continues either stage.
+It takes two minutes on two cores of an AMD EPYC; docs/results.md has the scores. The run's folder,
+runs/vqvae_mnist, holds samples.png; priors.png, samples with and without the prior; codebook.png;
+reconstructions.png; and curves.png. The second stage's run is in the folder `prior` in it; --resume
+continues either stage.
 
 Reading order: `networks`, `Causal`, `Prior`; `learn_codes` and `learn_prior`, the two stages;
 `sample`; `main`. The codebook and its loss are in tinygen/vae/vq.py.

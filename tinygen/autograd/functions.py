@@ -1,7 +1,8 @@
 r"""Elementwise functions, from `exp` to `clip`, and reductions, from `sum` to `log_softmax`.
 
 Each docstring is an equation and its gradient; z̄ is the output's cotangent, `g` in the code.
-Exponentials never overflow to a wrong result.
+Exponentials never overflow to a wrong result. `sigmoid`, `softplus` and `silu` keep their digits as
+far as e⁻ˣ does, to x = −87 in float32 and −708 in float64; `erf` and `gelu` have 14 digits of 1.
 """
 
 from __future__ import annotations
