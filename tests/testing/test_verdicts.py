@@ -8,7 +8,7 @@ import pytest
 import tinygen as tg
 from tinygen import GradientError, Tensor, gradcheck, record
 
-COUNT = max(40, int(2000 * float(os.environ.get("TINYGEN_THOROUGH") or 0)))
+COUNT = max(25, int(2000 * float(os.environ.get("TINYGEN_THOROUGH") or 0)))
 UNARY = [
     tg.sin,
     tg.tanh,
