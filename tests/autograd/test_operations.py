@@ -36,7 +36,7 @@ def test_values_are_those_of_an_independent_reference(operation: Operation, dtyp
 
 
 @every_operation
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_gradients_in_float32_are_those_in_float64(operation: Operation, data):
     inputs = [

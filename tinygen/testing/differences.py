@@ -199,7 +199,7 @@ class Function:
         return sharpest(tried) if tried else None
 
     def numeric_gradient(self, i: int, v: Arrays) -> Array:
-        """The derivatives along all elements of input i; NaN where there is none."""
+        """The derivatives along all elements of input i; NaN where they can't be measured."""
         shape = self.inputs[i].shape
         found = [self.derivative(i, index, v) for index in np.ndindex(shape)]
         return np.reshape([d.value if d else np.nan for d in found], shape)
