@@ -42,7 +42,8 @@ def test_the_zoo_is_large_and_its_diagnoses_recur():
 
 @pytest.mark.parametrize("mutant", ZOO, ids=[m.name for m in ZOO])
 def test_every_wrong_gradient_is_rejected_with_its_diagnosis(mutant: Mutant):
-    for seed in range(SEEDS):
+    large = any(np.size(x) > 1000 for x in mutant.inputs(np.random.default_rng(0)))
+    for seed in range(3 if large else SEEDS):
         inputs = mutant.inputs(np.random.default_rng(seed))
         with pytest.raises(GradientError) as caught:
             gradcheck(mutant.f, *inputs, vjp=mutant.vjp, rng=np.random.default_rng(seed + 1))
@@ -70,7 +71,7 @@ def test_any_entry_wrong_by_1e_4_is_found_at_any_scale(scale, reach, rng):
         assert caught.value.finding.wrong == 1
 
 
-@settings(max_examples=max(25, int(200 * THOROUGH)))
+@settings(max_examples=max(10, int(200 * THOROUGH)))
 @given(st.integers(0, 9999), st.integers(0, 2**32))
 def test_one_wrong_entry_in_10_000_is_found_and_named(entry, seed):
     x = np.random.default_rng(1).uniform(-1, 1, (100, 100))
