@@ -29,8 +29,8 @@ SENTENCES = {
     "float32": "its values are too coarse to tell a right gradient from a wrong one",
     "coarse": "its values change in steps, as if rounded to float32: too coarse for a check",
     "undefined": "its inputs, or its values there, are infinite or not numbers: it has no gradient",
-    "jump": "it jumps there, or its slope is infinite: it has no gradient",
-    "outside": "it has no finite values around this input: move the input inside its domain",
+    "jump": "the function jumps there, or its derivative is infinite: it has no gradient",
+    "outside": "the function has no finite values around it: move the input inside its domain",
     "recording": "the gradient differs with create_graph=True: the vjp takes a different path",
     "nothing": "the vjp returned None for it",
     "not finite": "it is infinite or not a number",
@@ -101,7 +101,7 @@ def compare(
     computed: ArrayLike,
     expected: ArrayLike,
     *,
-    name: str = "it",
+    name: str = "result",
     rtol: float = 1e-7,
     atol: float = 0.0,
     **inputs: ArrayLike,
@@ -120,7 +120,7 @@ def compare(
     if wrong.any():
         index = tuple(map(int, np.argwhere(wrong)[0]))
         shapes = {f"`{key}`": np.shape(x) for key, x in inputs.items()}
-        diagnosis, detail = _mark(got, right, {"it": got.shape, **shapes})
+        diagnosis, detail = _mark(got, right, {name: got.shape, **shapes})
         numbers = float(got[index]), float(right[index]), math.nan, int(wrong.sum()), wrong.size
         raise Mismatch(Finding(name, 0, diagnosis, "", index, *numbers, detail))
 
@@ -217,10 +217,10 @@ def _held_constant(g: Array, numeric: Array, x: Array, axes: Shape) -> str:
     missing = g - numeric
     mean = missing.mean(axes, keepdims=True)
     square = np.square(centred).sum(axes, keepdims=True)
-    slope = (missing * centred).sum(axes, keepdims=True) / np.where(square, square, 1)
-    if not (abs(missing - mean - slope * centred) <= 1e-6 * size).all():
+    factor = (missing * centred).sum(axes, keepdims=True) / np.where(square, square, 1)
+    if not (abs(missing - mean - factor * centred) <= 1e-6 * size).all():
         return ""
-    parts = {"the mean": mean, "the variance": slope * centred}
+    parts = {"the mean": mean, "the variance": factor * centred}
     return " and ".join(name for name, p in parts.items() if abs(p).max() > 1e-6 * size)
 
 
