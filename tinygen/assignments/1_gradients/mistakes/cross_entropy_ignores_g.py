@@ -1,0 +1,14 @@
+"""The gradient ignores the cotangent g.
+
+score: 20
+says: it is off by a constant factor
+"""
+
+import numpy as np
+
+
+def cross_entropy_backward(g, s, y):
+    p = np.exp(s - s.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(len(y)), y] -= 1
+    return p / len(y)

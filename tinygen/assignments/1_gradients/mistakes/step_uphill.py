@@ -1,0 +1,21 @@
+"""The step adds the gradient.
+
+score: 20.29
+says: the step goes uphill
+"""
+
+import numpy as np
+
+
+def descent_step(x, y, params, lr):
+    w1, b1, gamma, beta, w2, b2 = params
+    h1 = dense(x, w1, b1)
+    h2 = layer_norm(h1, gamma, beta)
+    h3 = np.maximum(h2, 0)
+    s = dense(h3, w2, b2)
+    g = cross_entropy_backward(1.0, s, y)
+    g, gw2, gb2 = dense_backward(g, h3, w2, b2)
+    g, ggamma, gbeta = layer_norm_backward(g * (h2 > 0), h1, gamma, beta)
+    _, gw1, gb1 = dense_backward(g, x, w1, b1)
+    grads = gw1, gb1, ggamma, gbeta, gw2, gb2
+    return cross_entropy(s, y), tuple(p + lr * gp for p, gp in zip(params, grads))

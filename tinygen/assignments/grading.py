@@ -1,0 +1,295 @@
+"""Grading: one submission against all checks, many submissions in parallel, and the reports.
+
+`grade_one` writes results.json after each check, so that whatever happens later, what was earned is
+kept. `grade_all` runs it for each submission in a process of its own.
+"""
+
+import csv
+import io
+import json
+import os
+import secrets
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinygen._files import replacing
+from tinygen.assignments.checks import Check, Outcome, load, run
+from tinygen.assignments.source import Assignment, code_of
+from tinygen.assignments.student import LIMITS, Limits, Student
+
+__all__ = ["Result", "grade_all", "grade_one", "new_seed", "submissions"]
+
+SUFFIXES = (".py", ".ipynb")
+LONGEST = 900  # seconds for a whole submission
+SLOW = 20  # times the solution's time: worth a look
+
+
+class Result(NamedTuple):
+    """One submission's outcomes, and what is to be said of the whole file."""
+
+    assignment: Assignment
+    outcomes: list[Outcome]
+    remarks: list[str]
+
+    @property
+    def score(self) -> float:
+        """The points of all checks."""
+        return round(sum(outcome.score for outcome in self.outcomes), 2)
+
+    @property
+    def most(self) -> float:
+        """The points that these checks can give."""
+        return sum(outcome.check.points for outcome in self.outcomes)
+
+
+def new_seed() -> int:
+    """A seed that no student can know."""
+    return secrets.randbelow(10**9)
+
+
+def visible_seed(seed: int) -> int:
+    """The seed of the visible checks, which students are told."""
+    return zlib.crc32(f"visible {seed}".encode())
+
+
+def grade_one(
+    assignment: Assignment,
+    source: str,
+    *,
+    seed: int,
+    visible_only: bool = False,
+    limits: Limits = LIMITS,
+    after_each: Callable[[Result], None] = lambda result: None,
+) -> Result:
+    """Run the checks on a submission's source, with a seed for the hidden and one for the visible.
+
+    The report tells the seed of the visible checks; that of the hidden ones can't be derived from it.
+    """
+    checks = load(assignment, False) + ([] if visible_only else load(assignment, True))
+    seeds = {True: seed, False: seed if visible_only else visible_seed(seed)}
+    references = {hidden: assignment.reference(hidden) for hidden in {c.hidden for c in checks}}
+    outcomes = [Outcome(c, 0.0, "failed", ["not run"], "", 0.0, 0) for c in checks]
+    with Student(assignment, source, limits) as student:
+        remarks = [f"Not allowed: {violation}" for violation in student.violations]
+        remarks += [student.syntax] if student.syntax else []
+        result = Result(assignment, outcomes, remarks)
+        after_each(result)
+        for k, c in enumerate(checks):
+            outcomes[k] = run(c, student, references[c.hidden], seeds[c.hidden])
+            after_each(result)
+    return result
+
+
+# --- many submissions -----------------------------------------------------------------------------
+
+
+class Submission(NamedTuple):
+    """A student's name and file."""
+
+    student: str
+    path: Path
+
+
+def submissions(folder: Path, file: str) -> list[Submission]:
+    """`folder/alice/…`, `folder/alice.py` or `folder/alice.ipynb`, each a submission by alice."""
+    found: list[Submission] = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in SUFFIXES:
+            found.append(Submission(path.stem, path))
+        elif path.is_dir():
+            files = [p for p in sorted(path.rglob("*")) if p.suffix in SUFFIXES and p.is_file()]
+            files = [p for p in files if "tests" not in p.relative_to(path).parts[:-1]]
+            named = [p for p in files if p.stem == Path(file).stem]
+            if len(named or files) == 1:
+                found.append(Submission(path.name, (named or files)[0]))
+            else:
+                found.append(Submission(path.name, path / file))
+    names = [submission.student for submission in found]
+    if not found or len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        problem = f"two submissions of {', '.join(twice)}" if twice else "no submissions"
+        raise ValueError(f"{folder}: {problem}; expected NAME.py, NAME.ipynb or NAME/{file}")
+    return found
+
+
+def grade_all(
+    assignment: Assignment,
+    found: Sequence[Submission],
+    out: Path,
+    *,
+    seed: int,
+    jobs: int | None = None,
+    limits: Limits = LIMITS,
+) -> Iterator[tuple[Submission, dict[str, Any]]]:
+    """Grade each submission in its own process; yield its results.json as soon as it is there."""
+
+    def one(submission: Submission) -> dict[str, Any]:
+        folder = out / submission.student
+        folder.mkdir(parents=True, exist_ok=True)
+        results = folder / "results.json"
+        results.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "tinygen.assignments", "grade-one"]
+        command += [str(assignment.folder), str(submission.path), "--out", str(folder)]
+        command += ["--seed", str(seed), "--seconds", str(limits.seconds)]
+        command += ["--memory", str(limits.gigabytes)]
+        environment = os.environ | {"TINYGEN_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}
+        note = ""
+        try:
+            done = subprocess.run(
+                command, timeout=LONGEST, capture_output=True, text=True, env=environment
+            )
+            note = done.stderr.strip().splitlines()[-1] if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            note = f"stopped after {LONGEST} s"
+        if not results.exists():
+            write_json(results, {"tests": [], "output": note or "no result"})
+        graded: dict[str, Any] = json.loads(results.read_text("utf-8"))
+        return graded | ({"note": note} if note else {})
+
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+        waiting = {pool.submit(one, submission): submission for submission in found}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def grade_into(folder: Path, assignment: Assignment, path: Path, seed: int, limits: Limits) -> Result:
+    """Grade one file; its results.json is written after every check, report.md at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(result: Result) -> None:
+        write_json(folder / "results.json", as_gradescope(result))
+
+    try:
+        source = code_of(path)
+    except (OSError, ValueError) as error:
+        source = ""
+        missing = f"{path.name} can't be read: {error}"
+        result = grade_one(assignment, source, seed=seed, limits=limits)
+        result.remarks.append(missing)
+        save(result)
+    else:
+        result = grade_one(assignment, source, seed=seed, limits=limits, after_each=save)
+    with replacing(folder / "report.md") as file:
+        file.write(as_markdown(result, folder.name).encode())
+    return result
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically."""
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def as_gradescope(result: Result) -> dict[str, Any]:
+    """results.json in Gradescope's format; the seconds are `extra_data`."""
+    return {
+        "output": "\n".join([*result.remarks, summary(result)]),
+        "execution_time": round(sum(o.seconds for o in result.outcomes)),
+        "tests": [
+            {
+                "name": o.check.name,
+                "number": str(o.check.question),
+                "score": o.score,
+                "max_score": o.check.points,
+                "status": "passed" if o.status == "passed" else "failed",
+                "output": o.text if o.check.hidden or not o.text else f"{o.text}\n(--seed {o.seed})",
+                "visibility": "after_due_date" if o.check.hidden else "visible",
+                "extra_data": {"seconds": round(o.seconds, 4)},
+            }
+            for o in result.outcomes
+        ],
+    }
+
+
+def summary(result: Result) -> str:
+    """How many of the visible tests pass, and what the hidden ones are worth."""
+    visible = [o for o in result.outcomes if not o.check.hidden]
+    passed = sum(o.status == "passed" for o in visible)
+    points = result.assignment.points
+    hidden = points - sum(o.check.points for o in visible)
+    every = "All" if passed == len(visible) else f"{passed} of"
+    text = f"{every} {len(visible)} visible tests pass."
+    return f"{text} Hidden tests decide over {hidden:g} of {points:g} points." if hidden else text
+
+
+def as_markdown(result: Result, student: str) -> str:
+    """A report for the student, to be handed out after the due date."""
+    lines = [f"# {student}: assignment {result.assignment.number}, {result.assignment.title}", ""]
+    lines += [f"**{result.score:g} of {result.most:g} points**", ""]
+    lines += [f"- {remark}" for remark in result.remarks]
+    for question in result.assignment.questions:
+        own = [o for o in result.outcomes if o.check.question == question.number]
+        score, most = sum(o.score for o in own), sum(o.check.points for o in own)
+        lines += ["", f"## {question.number}. {question.title}: {score:g} of {most:g}", ""]
+        for o in own:
+            mark, kind = "✓" if o.status == "passed" else "✗", "hidden" if o.check.hidden else "visible"
+            lines.append(f"{mark} **{o.check.name}** ({kind}): {o.score:g} of {o.check.points:g}")
+            if o.messages or o.printed:
+                lines += ["", *(f"    {line}" for line in o.text.splitlines())]
+                lines += [f"    (seed {o.seed})"]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def as_table(
+    assignment: Assignment,
+    rows: Sequence[tuple[Submission, dict[str, Any]]],
+    solution: Result,
+    otter: bool = False,
+) -> str:
+    """All submissions as CSV: our columns, or those of Otter's final_grades.csv."""
+    numbers = [question.number for question in assignment.questions]
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    if otter:
+        titles = [f"q{n}" for n in numbers]
+        out.writerow(["file", *titles, "total_points_earned", "percent_correct", "grading_status"])
+        most = {q.number: q.points for q in assignment.questions}
+        out.writerow(["points-per-question", *most.values(), assignment.points, 1, "--"])
+    else:
+        titles = [f"question {n}" for n in numbers]
+        out.writerow(["student", *titles, "points", "of", "slowest", "remarks"])
+    usual = {(o.check.question, o.check.name): o.seconds for o in solution.outcomes}
+    for submission, results in sorted(rows, key=lambda row: row[0].student):
+        tests = results["tests"]
+        scores = [sum(t["score"] for t in tests if t["number"] == str(n)) for n in numbers]
+        total = round(sum(scores), 2)
+        points = [f"{score:g}" for score in [*scores, total]]
+        note = results.get("note", "")
+        if otter:
+            percent = f"{total / assignment.points:.4f}"
+            out.writerow([submission.path.name, *points, percent, note or "Completed"])
+        else:
+            times = [
+                (t["extra_data"]["seconds"] / max(usual[int(t["number"]), t["name"]], 0.005), t["name"])
+                for t in tests
+            ]
+            ratio, slowest = max(times, default=(0.0, ""))
+            slow = f"{ratio:.0f} times the solution's time: {slowest}" if ratio > SLOW else ""
+            *remarks, _ = results.get("output", "").splitlines() or [""]
+            said = "; ".join(filter(None, [note, *remarks]))
+            out.writerow([submission.student, *points, f"{assignment.points:g}", slow, said])
+    return text.getvalue()
+
+
+def wrong_points(assignment: Assignment, checks: Sequence[Check]) -> list[str]:
+    """Questions whose checks do not add up to the points in their title."""
+    found = []
+    for question in assignment.questions:
+        points = sum(c.points for c in checks if c.question == question.number)
+        if abs(points - question.points) > 1e-9:
+            found.append(f"question {question.number} has {question.points} points, its checks {points:g}")
+    known = {question.number for question in assignment.questions}
+    found += [f"{c.name!r} is of question {c.question}" for c in checks if c.question not in known]
+    return found

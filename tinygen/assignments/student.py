@@ -1,0 +1,265 @@
+"""A student's functions, called from the grader: arrays go to another process and come back.
+
+`student.f(x)` calls f with arrays, in a process without tinygen's gradients; `student.tensors.f(x)`
+calls it with Tensors, `student.gradients.f(g, x)` differentiates it with `tinygen.grad`, both in a
+second process. Whatever happens there becomes a StudentError with a sentence for the student.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import tinygen
+from tinygen.assignments import wire
+from tinygen.assignments.allowed import Violation, without_violations
+from tinygen.assignments.source import Assignment
+
+__all__ = ["LIMITS", "Limits", "NotWritten", "Student", "StudentError"]
+
+HERE = Path(__file__).parent
+
+
+class Limits(NamedTuple):
+    """Of a student's process: the time of one call, and the memory."""
+
+    seconds: float = 10.0
+    gigabytes: float = 2.0
+
+    def __str__(self) -> str:
+        memory = f"and {self.gigabytes:g} GB of memory" if os.name == "posix" else ""
+        return f"{self.seconds:g} s a call {memory or '(this system can not limit memory)'}"
+
+
+LIMITS = Limits()
+
+
+class StudentError(Exception):
+    """What went wrong in the student's code, as a sentence."""
+
+
+class NotWritten(StudentError):
+    """The function is still blank."""
+
+
+class Student:
+    """The functions of a submission."""
+
+    def __init__(self, assignment: Assignment, source: str, limits: Limits = LIMITS) -> None:
+        self.assignment, self.limits = assignment, limits
+        self.printed: list[str] = []
+        self.seconds = 0.0  # spent in the student's functions
+        self.stuck: dict[str, str] = {}  # functions that did not return, and what to say
+        self.violations: list[Violation] = []
+        self.syntax: str | None = None
+        try:
+            self.source, self.violations = without_violations(
+                source, assignment.given, assignment.uses
+            )
+        except SyntaxError as error:
+            text = (error.text or "").strip()
+            self.syntax = f"{assignment.file} is not Python: line {error.lineno}: {error.msg}: {text}"
+        except (ValueError, RecursionError, MemoryError) as error:  # null bytes, deep nesting
+            self.syntax = f"{assignment.file} is not Python: {error}"
+        self._arrays, self._tensors = _Process(self, True), _Process(self, False)
+        self.tensors = _Functions(self._tensors, "tensors")
+        self.gradients = _Functions(self._tensors, "gradients")
+
+    def __getattr__(self, name: str) -> "_Function":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Function(self._arrays, "arrays", name)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._arrays.end()
+        self._tensors.end()
+
+    def __enter__(self) -> "Student":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Functions:
+    def __init__(self, process: "_Process", mode: str) -> None:
+        self._process, self._mode = process, mode
+
+    def __getattr__(self, name: str) -> "_Function":
+        return _Function(self._process, self._mode, name)
+
+
+class _Function:
+    """One function of the student's, to be called with arrays."""
+
+    def __init__(self, process: "_Process", mode: str, name: str) -> None:
+        self.process, self.mode, self.__name__ = process, mode, name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.process.call(self.mode, self.__name__, args, options)
+
+
+class _Process:
+    """The child process: started at the first call, and again after one that ended it."""
+
+    def __init__(self, student: Student, by_hand: bool) -> None:
+        self.student, self.by_hand = student, by_hand
+        self.child: subprocess.Popen[bytes] | None = None
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.replies: queue.Queue[Any] = queue.Queue()
+
+    def call(self, mode: str, name: str, args: Any, options: Any) -> Any:
+        student = self.student
+        if student.syntax:
+            raise StudentError(student.syntax)
+        if name in student.stuck:
+            raise StudentError(f"{student.stuck[name]} It was not called again.")
+        if self.child is None:
+            self.start(name)
+        request = {"mode": mode, "function": name}
+        request |= {"args": [_sendable(x) for x in args]}
+        request |= {"options": {key: _sendable(x) for key, x in options.items()}}
+        began = time.perf_counter()
+        try:
+            reply = self.exchange(request, name)
+        finally:
+            student.seconds += time.perf_counter() - began
+        if reply.get("printed"):
+            student.printed.append(str(reply["printed"]))
+        if error := reply.get("error"):
+            raise _explained(name, error, bool(reply.get("loading")), student)
+        return _received(name, reply.get("value"))
+
+    def start(self, name: str) -> None:
+        student = self.student
+        self.folder = tempfile.TemporaryDirectory(prefix="tinygen-", ignore_cleanup_errors=True)
+        command = [sys.executable, "-I", "-B", str(HERE / "child.py"), str(HERE / "wire.py")]
+        kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        environment = {key: os.environ[key] for key in kept if key in os.environ}
+        for library in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM"):
+            environment[f"{library}_NUM_THREADS"] = "1"
+        self.child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder.name,
+            env=environment,
+            start_new_session=os.name == "posix",
+        )
+        self.replies = queue.Queue()
+        threading.Thread(target=_listen, args=(self.child, self.replies), daemon=True).start()
+        packages = str(Path(tinygen.__file__).parent.parent)
+        task = {
+            "name": student.assignment.file,
+            "source": student.source,
+            "given": student.assignment.given,
+            "tinygen": packages if "tinygen" in student.assignment.uses else "",
+            "by_hand": self.by_hand,
+            "gigabytes": student.limits.gigabytes,
+            "readable": _libraries(),
+            "unreadable": str(HERE.resolve()),
+        }
+        self.exchange(task, name)
+
+    def exchange(self, request: Any, name: str) -> Any:
+        """Send, and wait for the reply; on anything else, end the process and say what happened."""
+        child = self.child
+        assert child and child.stdin
+        try:
+            wire.send(child.stdin, request)
+            reply = self.replies.get(timeout=self.student.limits.seconds)
+        except (queue.Empty, BrokenPipeError, OSError) as error:
+            reply = error
+        if isinstance(reply, queue.Empty):
+            sentence = f"`{name}` did not return within {self.student.limits.seconds:g} s."
+            self.student.stuck[name] = sentence
+            self.end()
+            raise StudentError(f"{sentence} Is there an endless loop, or numerical differentiation?")
+        if isinstance(reply, Exception):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1)
+            self.end()
+            if isinstance(reply, ValueError):
+                raise StudentError(f"`{name}` gave an answer that can't be read: {reply}")
+            code = f" (exit code {child.returncode})" if child.returncode is not None else ""
+            raise StudentError(f"`{name}` ended its own process{code} in place of returning")
+        return reply
+
+    def end(self) -> None:
+        child, self.child = self.child, None
+        if child is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(child.pid, signal.SIGKILL) if os.name == "posix" else child.kill()
+            child.wait()
+            for stream in (child.stdin, child.stdout):
+                with contextlib.suppress(OSError):
+                    assert stream
+                    stream.close()
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+def _listen(child: "subprocess.Popen[bytes]", replies: "queue.Queue[Any]") -> None:
+    """Put each reply, and then why there is no other, into the queue."""
+    assert child.stdout
+    try:
+        while True:
+            replies.put(wire.receive(child.stdout))
+    except Exception as error:
+        replies.put(error)
+
+
+def _libraries() -> list[str]:
+    """Folders whose files the student's process may read: those of Python and its packages."""
+    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(np.__file__).parent.parent)]
+    places += [str(Path(tinygen.__file__).parent), "/usr/lib", "/usr/share/zoneinfo", "/proc/self"]
+    return sorted({os.path.realpath(place) + os.sep for place in places})
+
+
+def _sendable(x: Any) -> Any:
+    return wire.Named(x.__name__) if isinstance(x, FunctionType) else x
+
+
+def _explained(name: str, error: Any, loading: bool, student: Student) -> StudentError:
+    kind, message = str(error["kind"]), str(error["message"])
+    place = f" at line {error['line']}: `{error['text']}`" if error["line"] else ""
+    if kind == "NotImplementedError" and not loading:
+        return NotWritten(f"`{name}` is not written yet{place.split(':')[0]}")
+    if kind == "Refused" and not error["line"]:
+        return StudentError(message)
+    if kind == "MemoryError":
+        return StudentError(f"`{name}` needed more than {student.limits.gigabytes:g} GB{place}")
+    what = f"{kind}: {message}" if message else kind
+    if kind in ("PermissionError", "Refused"):
+        what = message
+    if loading:
+        return StudentError(f"{student.assignment.file} can't be executed: {what}{place}")
+    return StudentError(f"`{name}` raised {what}{place}" if what != message else f"{what}{place}")
+
+
+def _received(name: str, value: Any) -> Any:
+    """The value, if no part of it is of a type that can't pass."""
+
+    def parts(x: Any) -> Iterator[Any]:
+        yield x
+        for y in x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ():
+            if not isinstance(x, wire.Unsendable):
+                yield from parts(y)
+
+    for part in parts(value):
+        if isinstance(part, wire.Unsendable):
+            raise StudentError(f"`{name}` returned a {part.kind} where an array is expected")
+    return value
