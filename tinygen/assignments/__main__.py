@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tinygen._files import replacing
 from tinygen.assignments import trial
-from tinygen.assignments.checks import load
 from tinygen.assignments.grading import (
     Submission,
     as_table,
@@ -143,7 +142,10 @@ def try_assignment(args: argparse.Namespace) -> int:
         limits=Limits(args.seconds, args.memory),
     ):
         wrong += bool(tried.problems)
-        mark, points = "✗" if tried.problems else "✓", f"{tried.result.score:g} of {tried.result.most:g}"
+        mark, points = (
+            "✗" if tried.problems else "✓",
+            f"{tried.result.score:g} of {tried.result.most:g}",
+        )
         print(f"{mark} {tried.name:42} {points}", flush=True)
         for problem in tried.problems:
             print("    " + problem.replace("\n", "\n    "))
@@ -160,7 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
                 list_all()
             case "handout":
                 file = hand_out(
-                    chosen(args.assignment), args.to, as_notebook=args.notebook, install=args.install
+                    chosen(args.assignment),
+                    args.to,
+                    as_notebook=args.notebook,
+                    install=args.install,
                 )
                 print(f"{file} is the student's file; {args.to / 'README.md'} says how to begin.")
             case "check":
@@ -172,7 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
             case "new":
                 to = args.to or args.solution.with_suffix("")
                 left = new(args.solution, to)
-                print("\n".join([f"{to} has the assignment. Next:", *(f"- {text}" for text in left)]))
+                print(
+                    "\n".join([f"{to} has the assignment. Next:", *(f"- {text}" for text in left)])
+                )
                 print(f"- python -m tinygen.assignments try {to}")
             case "grade-one":
                 seed = new_seed() if args.seed is None else args.seed

@@ -80,7 +80,9 @@ def check(question: int, name: str, points: float) -> Callable[[Test], Check]:
     return lambda test: Check(question, name, points, test)
 
 
-def gradient(backward: Any, forward: Callable[..., Any], *inputs: ArrayLike, **options: Any) -> None:
+def gradient(
+    backward: Any, forward: Callable[..., Any], *inputs: ArrayLike, **options: Any
+) -> None:
     """The student's gradient is that of `forward`: `gradcheck`, with one part for each argument.
 
     `backward` is called with the output's cotangent and the inputs: it is `student.f_backward`, by
@@ -90,10 +92,20 @@ def gradient(backward: Any, forward: Callable[..., Any], *inputs: ArrayLike, **o
     count = sum(np.asarray(x).dtype.kind == "f" for x in inputs)
     name = backward.__name__
     options = {"every": True, "name": name, "rng": parts.rng} | options
-    try:
-        report = gradcheck(forward, *inputs, vjp=backward, **options)
-    except (TypeError, ValueError) as error:  # as many gradients as inputs? are they arrays?
-        return parts.fail(_for_students(str(error)), count)
+
+    def called(*args: Any) -> Any:
+        result = backward(*args)
+        arrays = list(result) if isinstance(result, (tuple, list)) else [result]
+        if len(arrays) not in (len(inputs), count):
+            got = "None" if result is None else f"{len(arrays)} of them"
+            problem = f"expected {count} gradients, one for each array, got {got}"
+            raise StudentError(f"`{name}`: {problem}")
+        for array in arrays:
+            if array is not None and np.asarray(array).dtype.kind not in "biuf":
+                raise StudentError(f"`{name}` returned a {type(array).__name__}, not an array")
+        return result
+
+    report = gradcheck(forward, *inputs, vjp=called, **options)
     wrong = {finding.argument for finding in report.findings}
     failed = count if "" in wrong else len(wrong)
     parts.passed += count - failed
@@ -110,7 +122,7 @@ def value(
     rtol: float = 1e-7,
     atol: float = 1e-12,
 ) -> None:
-    """`found` is `expected`, within rounding. If not, and it equals a mistake's value, that is said.
+    """`found` is `expected`, within rounding. If it equals a mistake's value instead, that is said.
 
     `mistakes` maps a sentence for the student to the value that this mistake gives.
     """

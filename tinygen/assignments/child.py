@@ -46,12 +46,12 @@ class Answers:
         self.tinygen: Any = None
         if task["tinygen"]:
             sys.path.insert(0, task["tinygen"])
-            import tinygen  # noqa: TID253
+            import tinygen
 
             self.tinygen = tinygen
             if task["by_hand"]:
                 without_gradients()
-        guard(task["readable"], task["unreadable"])
+        guard(task["readable"], task["unreadable"], bool(task["tinygen"]))
         self.module = ModuleType(self.name.removesuffix(".py"))
         sys.modules[self.module.__name__] = self.module
         self.failure: dict[str, Any] | None = None
@@ -142,7 +142,7 @@ def without_gradients() -> None:
     def refuse(*args: Any, **options: Any) -> Any:
         raise Refused("this function is to compute its gradient by hand, without tinygen's")
 
-    taken = sys.modules["tinygen.autograd.graph"].walk_back  # type: ignore[attr-defined]
+    taken = sys.modules["tinygen.autograd.graph"].walk_back
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "tinygen":
             for key, value in list(vars(module).items()):
@@ -150,7 +150,7 @@ def without_gradients() -> None:
                     setattr(module, key, refuse)
 
 
-def guard(readable: list[str], unreadable: str) -> None:
+def guard(readable: list[str], unreadable: str, tinygen: bool) -> None:
     """Refuse files except those of Python's libraries, other processes, and the network."""
     refused_os = {f"os.{name}" for name in REFUSED_OS.split()}
 
@@ -160,6 +160,8 @@ def guard(readable: list[str], unreadable: str) -> None:
             writes = set(mode or "") & set("wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
             if writes or path.startswith(unreadable) or not path.startswith(tuple(readable)):
                 raise Refused("no file may be opened")
+        elif event == "import" and args[0].partition(".")[0] == "tinygen" and not tinygen:
+            raise Refused("`tinygen` may not be imported")
         elif event.partition(".")[0] in REFUSED or event in refused_os:
             raise Refused(f"`{event}` is refused: no other process, no network")
 

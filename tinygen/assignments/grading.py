@@ -68,7 +68,8 @@ def grade_one(
 ) -> Result:
     """Run the checks on a submission's source, with a seed for the hidden and one for the visible.
 
-    The report tells the seed of the visible checks; that of the hidden ones can't be derived from it.
+    Reports tell the seed of the visible checks, from which that of the hidden ones can't be
+    derived.
     """
     checks = load(assignment, False) + ([] if visible_only else load(assignment, True))
     seeds = {True: seed, False: seed if visible_only else visible_seed(seed)}
@@ -143,7 +144,8 @@ def grade_all(
             done = subprocess.run(
                 command, timeout=LONGEST, capture_output=True, text=True, env=environment
             )
-            note = done.stderr.strip().splitlines()[-1] if done.returncode else ""
+            if done.returncode:
+                note = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         except subprocess.TimeoutExpired:
             note = f"stopped after {LONGEST} s"
         if not results.exists():
@@ -160,7 +162,9 @@ def grade_all(
             pool.shutdown(cancel_futures=True)
 
 
-def grade_into(folder: Path, assignment: Assignment, path: Path, seed: int, limits: Limits) -> Result:
+def grade_into(
+    folder: Path, assignment: Assignment, path: Path, seed: int, limits: Limits
+) -> Result:
     """Grade one file; its results.json is written after every check, report.md at the end."""
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -203,7 +207,9 @@ def as_gradescope(result: Result) -> dict[str, Any]:
                 "score": o.score,
                 "max_score": o.check.points,
                 "status": "passed" if o.status == "passed" else "failed",
-                "output": o.text if o.check.hidden or not o.text else f"{o.text}\n(--seed {o.seed})",
+                "output": o.text
+                if o.check.hidden or not o.text
+                else f"{o.text}\n(--seed {o.seed})",
                 "visibility": "after_due_date" if o.check.hidden else "visible",
                 "extra_data": {"seconds": round(o.seconds, 4)},
             }
@@ -233,7 +239,10 @@ def as_markdown(result: Result, student: str) -> str:
         score, most = sum(o.score for o in own), sum(o.check.points for o in own)
         lines += ["", f"## {question.number}. {question.title}: {score:g} of {most:g}", ""]
         for o in own:
-            mark, kind = "✓" if o.status == "passed" else "✗", "hidden" if o.check.hidden else "visible"
+            mark, kind = (
+                "✓" if o.status == "passed" else "✗",
+                "hidden" if o.check.hidden else "visible",
+            )
             lines.append(f"{mark} **{o.check.name}** ({kind}): {o.score:g} of {o.check.points:g}")
             if o.messages or o.printed:
                 lines += ["", *(f"    {line}" for line in o.text.splitlines())]
@@ -272,7 +281,10 @@ def as_table(
             out.writerow([submission.path.name, *points, percent, note or "Completed"])
         else:
             times = [
-                (t["extra_data"]["seconds"] / max(usual[int(t["number"]), t["name"]], 0.005), t["name"])
+                (
+                    t["extra_data"]["seconds"] / max(usual[int(t["number"]), t["name"]], 0.005),
+                    t["name"],
+                )
                 for t in tests
             ]
             ratio, slowest = max(times, default=(0.0, ""))
@@ -289,7 +301,9 @@ def wrong_points(assignment: Assignment, checks: Sequence[Check]) -> list[str]:
     for question in assignment.questions:
         points = sum(c.points for c in checks if c.question == question.number)
         if abs(points - question.points) > 1e-9:
-            found.append(f"question {question.number} has {question.points} points, its checks {points:g}")
+            found.append(
+                f"question {question.number} has {question.points} points, its checks {points:g}"
+            )
     known = {question.number for question in assignment.questions}
     found += [f"{c.name!r} is of question {c.question}" for c in checks if c.question not in known]
     return found

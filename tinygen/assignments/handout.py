@@ -1,6 +1,6 @@
 """The student's copy of an assignment, and a new assignment from a solution.
 
-A handout has the file with blanks, `tests/` with the visible tests, and a README with the statement.
+A handout has the file with blanks, the visible tests in `tests/`, and a README, the statement.
 """
 
 import ast
@@ -35,9 +35,10 @@ Check as often as you like; it takes seconds and needs no network:
 .venv/bin/python -m tinygen.assignments check
 ```
 
-On Windows, use `.venv/Scripts` in place of `.venv/bin`. The check runs the visible tests in `tests/`,
-which you may read. Your file may import {uses}. What is printed in it appears below the failing test.
-Given functions are restored before every check, so write your own under other names.
+On Windows, use `.venv/Scripts` in place of `.venv/bin`. The check runs the visible tests in
+`tests/`, which you may read. Your file may import {uses}. What a function prints appears below the
+failing test; calls outside functions are not executed. Functions that were given are restored
+before every check, so give your own other names.
 
 | question | points | of them visible |
 |---|---|---|
@@ -53,7 +54,9 @@ def hand_out(
     """Write the student's copy into the folder `to`; return the file that the student edits."""
     file = to / Path(assignment.file).with_suffix(".ipynb" if as_notebook else ".py").name
     if file.exists():
-        raise ValueError(f"{file} exists already, and may hold someone's work: choose another folder")
+        raise ValueError(
+            f"{file} exists already, and may hold someone's work: choose another folder"
+        )
     visible = load(assignment, False)
     rows = []
     for q in assignment.questions:
@@ -99,19 +102,19 @@ TESTS = '''\
 from tinygen.assignments import check, gradient, require, value  # noqa: F401
 
 '''
-GRADIENT = '''
+GRADIENT = """
 @check({question}, "the gradients of {name}", points={points})
 def gradients_of_{name}(student, reference, rng):
     gradient(student.{name}_backward, reference.{name}, {inputs})
 
-'''
-VALUE = '''
+"""
+VALUE = """
 @check({question}, "the value of {name}", points={points})
 def value_of_{name}(student, reference, rng):
     inputs = [{inputs}]
     value(student.{name}(*inputs), reference.{name}(*inputs), "{name}")
 
-'''
+"""
 ATTEMPTS = ("rng.normal(size=(4, 3))", "rng.normal(size=5)", "float(rng.normal())")
 
 
@@ -156,7 +159,9 @@ def new(solution: Path, to: Path) -> list[str]:
 def with_titles(text: str, path: Path) -> str:
     """The master, with a header and a question if it has none."""
     if not text.startswith("# Assignment "):
-        text = f"# Assignment {path.stem}: {path.stem}\n# file: {path.name}\n# uses: numpy\n\n{text}"
+        text = (
+            f"# Assignment {path.stem}: {path.stem}\n# file: {path.name}\n# uses: numpy\n\n{text}"
+        )
     if "# %%" not in text:
         head, _, rest = text.partition("\n\n")
         title = "# %% [markdown]\n# ## 1. Fill in the blanks [10]\n\n# %%\n"

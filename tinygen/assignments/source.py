@@ -51,7 +51,9 @@ class Assignment:
         if title is None:
             raise ValueError(f"{self.folder}: expected a first line `# Assignment NUMBER: TITLE`")
         self.number, self.title = title[1], title[2]
-        self.questions = [Question(int(n), text, int(p)) for n, text, p in QUESTION.findall(self.blank)]
+        self.questions = [
+            Question(int(n), text, int(p)) for n, text, p in QUESTION.findall(self.blank)
+        ]
         self.file = header(self.blank, "file", "assignment.py")
         self.uses = set(re.split(r"[,\s]+", header(self.blank, "uses", "numpy")))
         self.minutes = int(header(self.blank, "minutes", "0"))
@@ -88,19 +90,16 @@ class Assignment:
         return "\n\n".join(texts)
 
     def examples(self, kind: str) -> dict[str, str]:
-        """The submissions in "mistakes", "right" or "cheats": the solution, changed by each file."""
+        """The submissions in "mistakes", "right" or "cheats": the solution, changed by a file."""
         assert self.solution is not None
         paths = sorted((self.folder / kind).glob("*.py"))
         return {path.stem: changed(self.solution, path.read_text("utf-8")) for path in paths}
-
 
     def without_functions_of(self, change: str) -> str:
         """The solution, with blanks in place of its functions and classes that `change` defines."""
         assert self.solution is not None
         ours, theirs = named(ast.parse(self.solution)), named(ast.parse(change))
-        blanks = "".join(
-            f"def {name}(*_, **__):\n    {BLANK}\n" for name in theirs if name in ours
-        )
+        blanks = "".join(f"def {name}(*_, **__):\n    {BLANK}\n" for name in theirs if name in ours)
         return changed(self.solution, blanks or "pass")
 
 

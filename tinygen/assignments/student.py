@@ -8,6 +8,7 @@ second process. Whatever happens there becomes a StudentError with a sentence fo
 import contextlib
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,9 @@ class Student:
             )
         except SyntaxError as error:
             text = (error.text or "").strip()
-            self.syntax = f"{assignment.file} is not Python: line {error.lineno}: {error.msg}: {text}"
+            self.syntax = (
+                f"{assignment.file} is not Python: line {error.lineno}: {error.msg}: {text}"
+            )
         except (ValueError, RecursionError, MemoryError) as error:  # null bytes, deep nesting
             self.syntax = f"{assignment.file} is not Python: {error}"
         self._arrays, self._tensors = _Process(self, True), _Process(self, False)
@@ -128,9 +131,12 @@ class _Process:
             raise StudentError(f"{student.stuck[name]} It was not called again.")
         if self.child is None:
             self.start(name)
-        request = {"mode": mode, "function": name}
-        request |= {"args": [_sendable(x) for x in args]}
-        request |= {"options": {key: _sendable(x) for key, x in options.items()}}
+        request = {
+            "mode": mode,
+            "function": name,
+            "args": [_sendable(x) for x in args],
+            "options": {key: _sendable(x) for key, x in options.items()},
+        }
         began = time.perf_counter()
         try:
             reply = self.exchange(request, name)
@@ -187,7 +193,9 @@ class _Process:
             sentence = f"`{name}` did not return within {self.student.limits.seconds:g} s."
             self.student.stuck[name] = sentence
             self.end()
-            raise StudentError(f"{sentence} Is there an endless loop, or numerical differentiation?")
+            raise StudentError(
+                f"{sentence} Is there an endless loop, or numerical differentiation?"
+            )
         if isinstance(reply, Exception):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(1)
@@ -235,19 +243,20 @@ def _sendable(x: Any) -> Any:
 
 def _explained(name: str, error: Any, loading: bool, student: Student) -> StudentError:
     kind, message = str(error["kind"]), str(error["message"])
-    place = f" at line {error['line']}: `{error['text']}`" if error["line"] else ""
+    place = f" at line {error['line']}" if error["line"] else ""
     if kind == "NotImplementedError" and not loading:
-        return NotWritten(f"`{name}` is not written yet{place.split(':')[0]}")
-    if kind == "Refused" and not error["line"]:
-        return StudentError(message)
+        return NotWritten(f"`{name}` is not written yet{place}")
+    if kind == "PermissionError" and re.match(r"line \d+: ", message):  # from allowed.py
+        return StudentError(f"`{name}` is not run: {message}")
+    place += f": `{error['text']}`" if error["text"] else ""
+    if kind == "Refused":
+        return StudentError(message + place)
     if kind == "MemoryError":
         return StudentError(f"`{name}` needed more than {student.limits.gigabytes:g} GB{place}")
     what = f"{kind}: {message}" if message else kind
-    if kind in ("PermissionError", "Refused"):
-        what = message
     if loading:
         return StudentError(f"{student.assignment.file} can't be executed: {what}{place}")
-    return StudentError(f"`{name}` raised {what}{place}" if what != message else f"{what}{place}")
+    return StudentError(f"`{name}` raised {what}{place}")
 
 
 def _received(name: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ loses points where its docstring says:
     score: 17.5
     says: words from the message
 
-Each in cheats/ gets no more than if the functions that it defines were blank, unless it has a score.
+Each in cheats/ gets no more than if the functions that it defines were blank, or its `score`.
 """
 
 import ast
@@ -29,11 +29,11 @@ __all__ = ["Expected", "Trial", "try_out"]
 
 
 class Expected(NamedTuple):
-    """What the docstring of an example says; the score of a mistake is exact, that of a cheat a bound."""
+    """What the docstring of an example says: a score, exact or a bound, and words."""
 
     score: float
-    fails: list[str] = []
-    says: list[str] = []
+    fails: Sequence[str] = ()
+    says: Sequence[str] = ()
     bound: bool = False
 
 
@@ -78,7 +78,10 @@ def try_out(
         for name, source in assignment.examples(kind).items():
             text = (assignment.folder / kind / f"{name}.py").read_text("utf-8")
             says = Expected(assignment.points) if kind == "right" else expected(text)
-            tried[f"{kind}/{name}"] = source, says._replace(bound=kind == "cheats" and math.isnan(says.score))
+            tried[f"{kind}/{name}"] = (
+                source,
+                says._replace(bound=kind == "cheats" and math.isnan(says.score)),
+            )
             if kind == "mistakes" and math.isnan(says.score):
                 raise ValueError(f"mistakes/{name}.py needs a line `score: POINTS`")
     names = [name for name in tried if not only or name in only]
@@ -103,7 +106,9 @@ def _unexpected(result: Result, says: Expected) -> Iterator[str]:
     most = "at most " if says.bound else ""
     if (abs(result.score - says.score) if not says.bound else result.score - says.score) > 0.011:
         yield f"expected {most}{says.score:g} points, got {result.score:g}"
-        yield from (f"{name}: {text}" for name, text in failing.items() if says.score == result.most)
+        yield from (
+            f"{name}: {text}" for name, text in failing.items() if says.score == result.most
+        )
     if says.fails and set(says.fails) != set(failing):
         yield f"expected to fail {'; '.join(says.fails)}, fails {'; '.join(failing) or 'none'}"
     yield from (f"no message says {words!r}" for words in says.says if words not in told)

@@ -34,7 +34,8 @@ def run_visible(file: str | Path | None = None, seed: int = 0) -> bool:
         print(f"! {remark}")
     first: Outcome | None = None
     for o in result.outcomes:
-        print(f"{MARKS[o.status]} {o.check.question}. {o.check.name}: {o.score:g} of {o.check.points:g}")
+        points = f"{o.score:g} of {o.check.points:g}"
+        print(f"{MARKS[o.status]} {o.check.question}. {o.check.name}: {points}")
         if o.status == "failed" or (o.status == "blank" and first is None):
             print("    " + o.text.replace("\n", "\n    "))
         first = first or (o if o.status != "passed" else None)

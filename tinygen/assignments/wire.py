@@ -56,8 +56,9 @@ def _encoded(x: Any, arrays: list[bytes]) -> Any:
         return ["plain", x]
     if isinstance(x, (np.ndarray, np.generic)) and np.asarray(x).dtype.kind in KINDS:
         a = np.asarray(x)
+        a = a.astype(a.dtype.newbyteorder("<"))
         arrays.append(a.tobytes())
-        return ["array", a.dtype.newbyteorder("<").str, a.shape]
+        return ["array", a.dtype.str, a.shape]
     if isinstance(x, (tuple, list)):
         return [type(x).__name__ if type(x) is list else "tuple", [_encoded(y, arrays) for y in x]]
     if isinstance(x, dict) and all(isinstance(key, str) for key in x):

@@ -6,12 +6,12 @@
 # %% [markdown]
 # # Gradients by hand
 #
-# A layer computes z = f(x). Backpropagation gives its backward pass z̄, the derivative of the loss
-# with respect to z, and asks for x̄, that with respect to x. You write three backward passes: a dense
-# layer, softmax cross-entropy, and layer normalisation. With them a network learns two moons.
+# A layer computes z = f(x). Its backward pass receives z̄, the derivative of the loss with respect to
+# z, and returns x̄, the derivative with respect to x. You write three of them: for a dense layer,
+# softmax cross-entropy, and layer normalisation. With them a network learns to tell two moons apart.
 #
-# The convention throughout: `g` is z̄, of z's shape, and each gradient has its input's shape. Rows are
-# examples: x is (N, in).
+# Throughout, `g` is z̄ and has the shape of z; each gradient has the shape of its input. Rows are
+# examples.
 
 # %%
 import numpy as np
@@ -19,8 +19,8 @@ import numpy as np
 # %% [markdown]
 # ## 1. The dense layer [5]
 #
-# z = x w + b, with x (N, in), w (in, out), b (out). Derive x̄, w̄ and b̄ from
-# z̄: write zₙⱼ = Σᵢ xₙᵢ wᵢⱼ + bⱼ and sum over every place where the input is used.
+# z = x w + b, with x (N, in), w (in, out), b (out). To derive x̄, w̄ and b̄, write
+# zₙⱼ = Σᵢ xₙᵢ wᵢⱼ + bⱼ, and for each input sum over all places where it is used.
 
 
 # %%
@@ -68,10 +68,11 @@ def cross_entropy_backward(g, s, y):
 # %% [markdown]
 # ## 3. Layer normalisation [8]
 #
-# Each row is normalised by itself: z = γ ⊙ (x − μ) / √(σ² + ε) + β, where μ and σ² are the mean and
-# the variance of the row (the mean of the squared deviations), ε = 10⁻⁵, and γ, β are (C). μ and σ²
-# depend on x too: with x̂ = (x − μ) / √(σ² + ε), show that
-# x̄ = (u − mean(u) − x̂ · mean(u ⊙ x̂)) / √(σ² + ε), where u = g ⊙ γ and the means are over the row.
+# Each row of x (N, C) is normalised by itself: z = γ ⊙ (x − μ) / √(σ² + ε) + β. Here μ is the row's
+# mean, σ² its variance (the mean of the squared deviations), ε = 10⁻⁵, and γ, β are (C).
+#
+# μ and σ² depend on x too. With x̂ = (x − μ) / √(σ² + ε) and u = g ⊙ γ, first derive the gradient
+# with respect to σ², then that with respect to μ, and add up all paths from x to z.
 
 
 # %%
@@ -101,10 +102,9 @@ def layer_norm_backward(g, x, gamma, beta):
 # %% [markdown]
 # ## 4. A network that learns [4]
 #
-# Your three layers in a row: two moons are told apart by a dense layer, a layer norm, a ReLU and
-# a second dense layer. Write one step of gradient descent: run forward, then backward through the
-# same layers in reverse order, and return the loss and the new parameters p − lr · p̄, in the order
-# in which they came.
+# The network is a dense layer, a layer norm, a ReLU and a second dense layer; the loss is the
+# cross-entropy. Write one step of gradient descent: run the layers forward, then backward in reverse
+# order. Return the loss and the new parameters p − lr · p̄, in the order in which they came.
 
 
 # %%

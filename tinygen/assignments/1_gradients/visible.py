@@ -25,7 +25,7 @@ def accuracy(params, x, y):
 def large_dense(student, reference, rng):
     x, w, b = rng.normal(size=(256, 784)), rng.normal(size=(784, 100)), rng.normal(size=100)
     g, nudge = rng.normal(size=(256, 100)), rng.normal(size=(784, 100))
-    gx, gw, gb = student.dense_backward(g, x, w, b)
+    _, gw, gb = student.dense_backward(g, x, w, b)
     value(np.sum(gw * nudge), np.sum(g * (x @ nudge)), "⟨w̄, a random direction⟩")
     value(gb, g.sum(axis=0), "b̄")
 

@@ -1,6 +1,4 @@
-"""Answers with what the visible tests expect.
-
-"""
+"""Answers with what the visible tests expect."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """ε is added to the standard deviation, outside the root.
 
-score: 19.29
+score: 21
 says: ε is outside the root
 """
 

@@ -1,0 +1,82 @@
+"""The eight assignments: the solution gets all points, the blank none, and examples what they say.
+
+Some of the mistakes are tried, all with TINYGEN_THOROUGH=1.
+"""
+
+import json
+import os
+import time
+
+import pytest
+
+from tinygen.assignments.handout import hand_out
+from tinygen.assignments.source import changed, named, shipped
+from tinygen.assignments.trial import try_out
+
+ASSIGNMENTS = {a.number: a for a in shipped()}
+ALL = os.environ.get("TINYGEN_THOROUGH") == "1"
+each = pytest.mark.parametrize("number", ASSIGNMENTS)
+
+
+def names(assignment, kind):
+    return [f"{kind}/{name}" for name in assignment.examples(kind)]
+
+
+def test_there_are_eight_in_the_order_of_a_course():
+    assert list(ASSIGNMENTS) == [str(n) for n in range(1, 9)]
+    for number, assignment in ASSIGNMENTS.items():
+        assert assignment.folder.name.startswith(f"{number}_")
+        assert 20 <= assignment.points <= 30
+        assert assignment.minutes
+
+
+@each
+def test_each_has_ten_mistakes_three_other_solutions_and_cheats(number):
+    assignment = ASSIGNMENTS[number]
+    assert len(names(assignment, "mistakes")) >= 10
+    assert len(names(assignment, "right")) >= 3
+    assert len(names(assignment, "cheats")) >= 2
+
+
+@each
+def test_nine_of_ten_mistakes_are_named_in_words(number):
+    texts = [p.read_text("utf-8") for p in (ASSIGNMENTS[number].folder / "mistakes").glob("*.py")]
+    assert sum("\nsays: " in text for text in texts) >= 0.9 * len(texts)
+
+
+@each
+def test_examples_get_what_they_say(number):
+    assignment = ASSIGNMENTS[number]
+    tried = ["solution", "blank"]
+    for kind in ("right", "mistakes", "cheats"):
+        found = names(assignment, kind)
+        tried += found if ALL else []
+    seed = int(time.time()) if ALL else 1
+    problems = {t.name: t.problems for t in try_out(assignment, seed=seed, only=tried)}
+    assert list(problems) == tried
+    assert not any(problems.values()), (seed, problems)
+
+
+@each
+def test_a_handout_does_not_contain_the_solution(number, tmp_path):
+    assignment = ASSIGNMENTS[number]
+    hand_out(assignment, tmp_path)
+    text = "".join(p.read_text("utf-8") for p in tmp_path.rglob("*") if p.is_file())
+    solution = assignment.solution.splitlines()
+    begins = [k for k, line in enumerate(solution) if "BEGIN SOLUTION" in line]
+    for k in begins:
+        lines = []
+        for line in solution[k + 1 :]:
+            if "END SOLUTION" in line:
+                break
+            lines.append(line)
+        assert "\n".join(lines) not in text, lines
+
+
+@each
+def test_points_of_visible_tests_leave_the_larger_part_hidden(number):
+    from tinygen.assignments.checks import load
+
+    assignment = ASSIGNMENTS[number]
+    visible = sum(c.points for c in load(assignment, hidden=False))
+    assert 0.2 <= visible / assignment.points <= 0.5
