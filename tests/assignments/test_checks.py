@@ -54,6 +54,17 @@ def test_a_gradient_of_the_wrong_kind_gives_no_points_and_a_sentence(returned, w
     assert "vjp" not in result.text
 
 
+def test_a_gradient_that_ignores_the_outputs_gradient_is_told_so():
+    def backward(g, x):
+        return 2 * x
+
+    result = outcome(lambda *_: gradient(backward, lambda x: (x**2).sum(), np.ones(3)))
+    assert result.messages[0] == (
+        "backward: the result does not depend on `g`, the output's gradient"
+    )
+    assert outcome(lambda *_: gradient(lambda g, x: 2 * g * x, lambda x: x**2, np.ones(3))).score == 6
+
+
 def test_integers_are_no_part():
     def pick(x, k):
         return x[k]

@@ -182,6 +182,14 @@ def test_a_grader_that_dies_leaves_what_was_earned(assignment, tmp_path, monkeyp
     assert results["tests"][3]["output"] == "not run"
 
 
+def test_a_submission_that_takes_too_long_keeps_what_it_earned(assignment, monkeypatch):
+    ticks = iter([0, 1, 2, 1000, 1001])
+    monkeypatch.setattr(grading.time, "monotonic", lambda: next(ticks))
+    result = grade_one(assignment, assignment.solution, seed=1)
+    assert [o.score for o in result.outcomes] == [1, 2, 0, 0]
+    assert result.remarks == ["Stopped after 600 s: the tests that follow were not run"]
+
+
 def test_a_table_for_otter_has_its_columns(assignment, wrong, tmp_path):
     solution = grade_one(assignment, assignment.solution, seed=1)
     rows = [

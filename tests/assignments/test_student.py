@@ -8,7 +8,7 @@ from small import small
 
 from tinygen.assignments.grading import grade_one
 from tinygen.assignments.source import changed
-from tinygen.assignments.student import Limits
+from tinygen.assignments.student import Limits, Student
 
 LIMITS = Limits(2.0, 1.0)
 
@@ -187,6 +187,13 @@ def test_what_is_refused_outside_functions_is_taken_out_and_the_rest_runs(tmp_pa
     ]
 
 
+def test_a_given_function_can_be_an_argument(tmp_path):
+    assignment = small(tmp_path)
+    source = assignment.solution + "\n\ndef twice(f, x):\n    return f(f(x))\n"
+    with Student(assignment, source, LIMITS) as student:
+        assert student.twice(assignment.reference(False).cube, 2.0) == 512
+
+
 # --- gradients of the library's -------------------------------------------------------------------
 
 WITH_TINYGEN = """
@@ -219,6 +226,14 @@ def test_a_default_argument_or_an_alias_does_not_keep_the_gradient(tmp_path):
         result = graded(assignment, source)
         assert score_of(result, 1) == 0
         assert "by hand" in told(result)
+
+
+def test_a_tensor_in_place_of_an_array_is_told_so(tmp_path):
+    assignment = small(tmp_path, "numpy, tinygen")
+    source = "import tinygen as tg\n\n\ndef total(x):\n    return tg.sum(tg.Tensor(x))\n"
+    result = graded(assignment, "import tinygen as tg\n" + changed(assignment.solution, source))
+    assert score_of(result, 2) == 0
+    assert "`total` returned a Tensor where an array is expected" in told(result)
 
 
 def test_the_engine_without_its_answers_may_be_used(tmp_path):

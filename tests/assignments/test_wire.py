@@ -59,6 +59,12 @@ def test_a_generator_continues_on_the_other_side():
     assert through(rng).normal() == rng.normal()
 
 
+def test_a_function_goes_by_its_name():
+    named = through([wire.Named("f")])[0]
+    assert isinstance(named, wire.Named)
+    assert named.name == "f"
+
+
 @pytest.mark.parametrize("value", [object(), lambda: 0, {1: 2}, 1j, np.array([{}])])
 def test_what_can_not_pass_is_named_by_its_type(value):
     assert through((value,)) == (wire.Unsendable(type(value).__name__),)

@@ -185,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
                 seed = new_seed() if args.seed is None else args.seed
                 limits = Limits(args.seconds, args.memory)
                 grade_into(args.out, chosen(args.assignment), args.submission, seed, limits)
+    except KeyboardInterrupt:
+        print(f"{args.command}: interrupted", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         print(f"{args.command}: {error}", file=sys.stderr)
         return 2

@@ -93,8 +93,11 @@ def gradient(
     name = backward.__name__
     options = {"every": True, "name": name, "rng": parts.rng} | options
 
+    calls: list[Any] = []
+
     def called(*args: Any) -> Any:
         result = backward(*args)
+        calls.append((args, result))
         arrays = list(result) if isinstance(result, (tuple, list)) else [result]
         if len(arrays) not in (len(inputs), count):
             got = "None" if result is None else f"{len(arrays)} of them"
@@ -111,6 +114,16 @@ def gradient(
     parts.passed += count - failed
     parts.failed += failed
     parts.messages += [_for_students(str(finding)) for finding in report.findings]
+    if report.findings and calls and _ignores_cotangent(backward, *calls[0]):
+        parts.messages.insert(0, f"{name}: the result does not depend on `g`, the output's gradient")
+
+
+def _ignores_cotangent(backward: Any, args: Any, result: Any) -> bool:
+    g = args[0]
+    doubled = tuple(2 * a for a in g) if isinstance(g, tuple) else 2 * g
+    again = backward(doubled, *args[1:])
+    pairs = zip(*(x if isinstance(x, (tuple, list)) else [x] for x in (result, again)), strict=True)
+    return all(a is not None and np.any(a) and np.array_equal(a, b) for a, b in pairs)
 
 
 def value(

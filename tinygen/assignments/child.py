@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 PRINTED = 2_000  # characters that are kept of what a call prints
+CPU_SECONDS = 900  # of a process whose grader is gone
 REFUSED = {"socket", "subprocess", "ctypes", "signal"}  # families of audit events
 REFUSED_OS = "fork forkpty exec posix_spawn spawn system startfile kill killpg remove rename rmdir"
-REFUSED_OS += " mkdir link symlink chmod chown truncate utime putenv unsetenv"
+REFUSED_OS += " mkdir link symlink chmod chown truncate utime"
 
 
 class Refused(PermissionError):
@@ -49,6 +50,7 @@ class Answers:
             import tinygen
 
             self.tinygen = tinygen
+            tinygen.autograd.backend.blas_threads()  # reads files and loads C: before the guard
             if task["by_hand"]:
                 without_gradients()
         guard(task["readable"], task["unreadable"], bool(task["tinygen"]))
@@ -159,7 +161,7 @@ def guard(readable: list[str], unreadable: str, tinygen: bool) -> None:
             path, mode, flags = os.path.realpath(os.fsdecode(args[0])), args[1], args[2]
             writes = set(mode or "") & set("wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
             if writes or path.startswith(unreadable) or not path.startswith(tuple(readable)):
-                raise Refused("no file may be opened")
+                raise Refused(f"no file may be opened, not {args[0]!r}")
         elif event == "import" and args[0].partition(".")[0] == "tinygen" and not tinygen:
             raise Refused("`tinygen` may not be imported")
         elif event.partition(".")[0] in REFUSED or event in refused_os:
@@ -169,13 +171,13 @@ def guard(readable: list[str], unreadable: str, tinygen: bool) -> None:
 
 
 def limit(gigabytes: float) -> None:
-    """Bound the memory, where the system can do it, and core files."""
+    """Bound the memory and the processor time, where the system can do it."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    wanted = int(gigabytes * 2**30)
-    for kind, value in ((resource.RLIMIT_AS, wanted), (resource.RLIMIT_CORE, 0)):
+    limits = {resource.RLIMIT_AS: int(gigabytes * 2**30), resource.RLIMIT_CPU: CPU_SECONDS}
+    for kind, value in (limits | {resource.RLIMIT_CORE: 0}).items():
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(kind, (value, value))
 

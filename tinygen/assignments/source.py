@@ -26,6 +26,7 @@ BEGIN = re.compile(r"^(\s*)#+ ?BEGIN SOLUTION\b")
 END = re.compile(r"^\s*#+ ?END SOLUTION\b")
 TITLE = re.compile(r"^# Assignment (\S+): (.+)$", re.MULTILINE)
 QUESTION = re.compile(r"^# #+ (\d+)\. (.+?) \[(\d+)\]$", re.MULTILINE)
+NOT_PYTHON = r"^(\s*)(?:[%!]|from tinygen\.assignments import|run_visible\().*$"  # in notebooks
 BLANK = "raise NotImplementedError  # your code here"
 
 
@@ -155,7 +156,8 @@ def code_of(path: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path.name} can't be read: {error}") from error
     sources = [code if isinstance(code, str) else "".join(code) for code in codes]
-    return re.sub(r"^(\s*)[%!].*$", r"\1pass", "\n\n".join(sources), flags=re.MULTILINE) + "\n"
+    code = "\n\n".join(sources) + "\n"
+    return re.sub(NOT_PYTHON, r"\1pass", code, flags=re.MULTILINE)
 
 
 def changed(solution: str, change: str) -> str:
@@ -201,7 +203,7 @@ def named(node: ast.Module | ast.ClassDef) -> dict[str, Any]:
 def notebook(source: str, file: str) -> dict[str, Any]:
     """A Jupyter notebook of the student's copy, with a last cell that runs the visible tests."""
     head = source.partition("# %%")[0].strip()
-    call = f'from tinygen.assignments import run_visible\n\nrun_visible("{file}")  # save first'
+    call = f'from tinygen.assignments import run_visible\n\nrun_visible("{file}");  # save the notebook first'
     all_cells = [("code", head), *cells(source), ("code", call)]
     return {
         "cells": [

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen import image
+import tinygen
 from tinygen.assignments.checks import Outcome
 from tinygen.assignments.grading import grade_one, summary
 from tinygen.assignments.source import Assignment, code_of
@@ -68,5 +68,5 @@ def draw(assignment: Assignment, source: str, folder: Path) -> None:
     images = np.asarray(images)
     if images.ndim == 4 and images.size and np.isfinite(images).all():
         path = folder / "picture.png"
-        image.grid(path, np.clip(images, 0, 1))
+        tinygen.image.grid(path, np.clip(images, 0, 1))
         print(f"What your code draws: {path}", file=sys.stdout)

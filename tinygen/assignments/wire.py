@@ -59,6 +59,8 @@ def _encoded(x: Any, arrays: list[bytes]) -> Any:
         a = a.astype(a.dtype.newbyteorder("<"))
         arrays.append(a.tobytes())
         return ["array", a.dtype.str, a.shape]
+    if isinstance(x, Named):  # a tuple too
+        return ["named", x.name]
     if isinstance(x, (tuple, list)):
         return [type(x).__name__ if type(x) is list else "tuple", [_encoded(y, arrays) for y in x]]
     if isinstance(x, dict) and all(isinstance(key, str) for key in x):
@@ -66,9 +68,7 @@ def _encoded(x: Any, arrays: list[bytes]) -> Any:
     if isinstance(x, np.random.Generator):
         state = json.dumps(x.bit_generator.state, default=np.ndarray.tolist)
         return ["generator", type(x.bit_generator).__name__, state]
-    if isinstance(x, Named):
-        return ["named", x.name]
-    return ["unsendable", x.kind if isinstance(x, Unsendable) else type(x).__name__]
+    return ["unsendable", type(x).__name__]
 
 
 class _Reader:

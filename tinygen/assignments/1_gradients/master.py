@@ -6,9 +6,10 @@
 # %% [markdown]
 # # Gradients by hand
 #
-# A layer computes z = f(x). Its backward pass receives z̄, the derivative of the loss with respect to
-# z, and returns x̄, the derivative with respect to x. You write three of them: for a dense layer,
-# softmax cross-entropy, and layer normalisation. With them a network learns to tell two moons apart.
+# A layer computes z = f(x). Its backward pass receives z̄, the derivative of the loss with respect
+# to z, and returns x̄, the derivative with respect to x. You write three of them: for a dense layer,
+# softmax cross-entropy, and layer normalisation. With them a network learns to tell two moons
+# apart.
 #
 # Throughout, `g` is z̄ and has the shape of z; each gradient has the shape of its input. Rows are
 # examples.
@@ -103,8 +104,8 @@ def layer_norm_backward(g, x, gamma, beta):
 # ## 4. A network that learns [4]
 #
 # The network is a dense layer, a layer norm, a ReLU and a second dense layer; the loss is the
-# cross-entropy. Write one step of gradient descent: run the layers forward, then backward in reverse
-# order. Return the loss and the new parameters p − lr · p̄, in the order in which they came.
+# cross-entropy. Write one step of gradient descent: run the layers forward, then backward in
+# reverse order. Return the loss and the new parameters p − lr · p̄, in the order in which they came.
 
 
 # %%

@@ -1,7 +1,7 @@
 """The gradient ignores the cotangent g.
 
 score: 20
-says: it is off by a constant factor
+says: does not depend on `g`
 """
 
 import numpy as np
