@@ -43,9 +43,12 @@ CHAPTERS = {  # package: title, chapters
     "image": ("Pictures", ["data_and_runs"]),
     "run": ("Runs", ["data_and_runs"]),
     "metrics": ("Measuring samples", ["measuring"]),
+    "assignments": ("Assignments", ["teaching", "assignments"]),
 }
 INNER = {"autograd/geometry", "autograd/interop", "autograd/fast_conv", "image/style"}
 INNER |= {"testing/differences"}
+INNER |= {f"assignments/{file}" for file in "source student wire allowed child grading".split()}
+INNER |= {f"assignments/{file}" for file in "trial handout __main__".split()}
 NOTES = {  # of names that have no docstring
     "xp": "The array library in use, NumPy or CuPy: `xp.exp`, `xp.zeros`, …",
     "Array": "Type hint: an array of NumPy or CuPy",

@@ -14,6 +14,8 @@ ROWS = re.findall(r"^\| \[(\w+)\]\(\1\) \| .+? \| ([\d,]+) \| (.+) \|$", MAP, re
 
 # every other file, tinygen/PKG/FILE.py, is tested in tests/PKG/test_FILE.py
 TESTED_IN = {
+    "assignments/__main__": "assignments/test_main.py",
+    "assignments/child": "assignments/test_student.py",
     "autograd/functions": "autograd/test_operations.py",
     "autograd/geometry": "autograd/test_conv.py",
     "autograd/shaping": "autograd/test_operations.py",
@@ -64,7 +66,7 @@ def code_lines(path):
 
 
 def test_the_library_stays_as_small_as_it_says_and_half_of_it_is_mathematics():
-    paths = sorted(FOLDER.rglob("*.py"))
+    paths = sorted(path for path in FOLDER.rglob("*.py") if "assignments" not in path.parts)
     assert sum(len(path.read_text("utf-8").splitlines()) for path in paths) <= 11_150
     code = {path: code_lines(path) for path in paths}
     assert sum(code.values()) <= 7_300

@@ -13,6 +13,7 @@ from tinygen.autograd import *
 from tinygen.testing import GradientError, Report, gradcheck
 
 if TYPE_CHECKING:
+    from tinygen import assignments as assignments
     from tinygen import data as data
     from tinygen import diffusion as diffusion
     from tinygen import flow as flow
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-PACKAGES = "data diffusion flow gan image metrics models nn optim run strategies vae".split()
+PACKAGES = (
+    "assignments data diffusion flow gan image metrics models nn optim run strategies vae".split()
+)
 
 if not TYPE_CHECKING:  # type checkers follow the star imports and the imports above
     __all__ = [*autograd.__all__, "GradientError", "Report", "gradcheck"]

@@ -62,7 +62,9 @@ def test_a_gradient_that_ignores_the_outputs_gradient_is_told_so():
     assert result.messages[0] == (
         "backward: the result does not depend on `g`, the output's gradient"
     )
-    assert outcome(lambda *_: gradient(lambda g, x: 2 * g * x, lambda x: x**2, np.ones(3))).score == 6
+    assert (
+        outcome(lambda *_: gradient(lambda g, x: 2 * g * x, lambda x: x**2, np.ones(3))).score == 6
+    )
 
 
 def test_integers_are_no_part():

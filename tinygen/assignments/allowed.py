@@ -11,8 +11,6 @@ import importlib
 from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Violation", "without_violations"]
-
 MODULES = {"numpy", "math", "collections", "dataclasses", "functools", "itertools", "typing"}
 MODULES |= {"numpy.linalg", "numpy.random", "numpy.fft", "numpy.typing", "numpy.lib.stride_tricks"}
 MODULES |= {"__future__"}

@@ -22,7 +22,7 @@ from tinygen.assignments.source import Assignment
 from tinygen.assignments.student import NotWritten, Student, StudentError
 from tinygen.testing import Mismatch, compare, gradcheck
 
-__all__ = ["Check", "Outcome", "check", "gradient", "load", "require", "value"]
+__all__ = ["check", "gradient", "require", "value"]
 
 Test = Callable[[Any, Any, np.random.Generator], None]
 SHOWN = 3  # failures that are told of one check
@@ -115,7 +115,9 @@ def gradient(
     parts.failed += failed
     parts.messages += [_for_students(str(finding)) for finding in report.findings]
     if report.findings and calls and _ignores_cotangent(backward, *calls[0]):
-        parts.messages.insert(0, f"{name}: the result does not depend on `g`, the output's gradient")
+        parts.messages.insert(
+            0, f"{name}: the result does not depend on `g`, the output's gradient"
+        )
 
 
 def _ignores_cotangent(backward: Any, args: Any, result: Any) -> bool:

@@ -8,6 +8,7 @@ A process is not a sandbox: docs/teaching.md says what this guards against.
 """
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import linecache
@@ -47,10 +48,8 @@ class Answers:
         self.tinygen: Any = None
         if task["tinygen"]:
             sys.path.insert(0, task["tinygen"])
-            import tinygen
-
-            self.tinygen = tinygen
-            tinygen.autograd.backend.blas_threads()  # reads files and loads C: before the guard
+            self.tinygen = importlib.import_module("tinygen")
+            self.tinygen.autograd.backend.blas_threads()  # reads files and loads C: before the guard
             if task["by_hand"]:
                 without_gradients()
         guard(task["readable"], task["unreadable"], bool(task["tinygen"]))

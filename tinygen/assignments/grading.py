@@ -23,8 +23,6 @@ from tinygen.assignments.checks import Check, Outcome, load, run
 from tinygen.assignments.source import Assignment, code_of
 from tinygen.assignments.student import LIMITS, Limits, Student
 
-__all__ = ["Result", "grade_all", "grade_one", "new_seed", "submissions"]
-
 SUFFIXES = (".py", ".ipynb")
 LONGEST = 600  # seconds for a whole submission
 SLOW = 20  # times the solution's time: worth a look

@@ -16,8 +16,6 @@ from tinygen._files import replacing
 from tinygen.assignments.checks import load
 from tinygen.assignments.source import Assignment, blanked, notebook
 
-__all__ = ["hand_out", "new"]
-
 README = """\
 # Assignment {number}: {title}
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["Assignment", "shipped"]
-
 HERE = Path(__file__).parent
 BEGIN = re.compile(r"^(\s*)#+ ?BEGIN SOLUTION\b")
 END = re.compile(r"^\s*#+ ?END SOLUTION\b")

@@ -27,8 +27,6 @@ from tinygen.assignments import wire
 from tinygen.assignments.allowed import Violation, without_violations
 from tinygen.assignments.source import Assignment
 
-__all__ = ["LIMITS", "Limits", "NotWritten", "Student", "StudentError"]
-
 HERE = Path(__file__).parent
 
 

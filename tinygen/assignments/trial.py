@@ -25,8 +25,6 @@ from tinygen.assignments.grading import Result, grade_one, wrong_points
 from tinygen.assignments.source import Assignment
 from tinygen.assignments.student import LIMITS, Limits
 
-__all__ = ["Expected", "Trial", "try_out"]
-
 
 class Expected(NamedTuple):
     """What the docstring of an example says: a score, exact or a bound, and words."""
