@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from small import small
@@ -184,7 +185,8 @@ def test_a_grader_that_dies_leaves_what_was_earned(assignment, tmp_path, monkeyp
 
 def test_a_submission_that_takes_too_long_keeps_what_it_earned(assignment, monkeypatch):
     ticks = iter([0, 1, 2, 1000, 1001])
-    monkeypatch.setattr(grading.time, "monotonic", lambda: next(ticks))
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr(grading, "time", clock)
     result = grade_one(assignment, assignment.solution, seed=1)
     assert [o.score for o in result.outcomes] == [1, 2, 0, 0]
     assert result.remarks == ["Stopped after 600 s: the tests that follow were not run"]

@@ -87,25 +87,31 @@ def test_a_function_that_misbehaves_costs_its_own_points_and_is_named(name, tmp_
 
 # --- with nothing but the process between them ----------------------------------------------------
 
+ESCAPE = "os = np.lib._npyio_impl.os; real = os.sys.modules['builtins']; "  # past the builtins
 BY_PROCESS = {
-    "exits": ("import os; os._exit(0)", "ended its own process (exit code 0)"),
-    "aborts": ("import os; os.abort()", "ended its own process"),
-    "forks": ("import os; os.fork(); return g", "`os.fork` is refused"),
+    "exits": ("os._exit(0)", "ended its own process (exit code 0)"),
+    "aborts": ("os.abort()", "ended its own process"),
+    "forks": ("os.fork(); return g", "`os.fork` is refused"),
     "starts a program": (
-        "import subprocess; subprocess.run('true')",
+        "real.__import__('subprocess').run('true')",
         "`subprocess.Popen` is refused",
     ),
-    "opens the network": ("import socket; socket.socket()", "`socket.__new__` is refused"),
-    "kills": ("import os; os.kill(os.getppid(), 9)", "`os.kill` is refused"),
-    "reads a file": ("open('/etc/passwd')", "no file may be opened"),
-    "reads the hidden tests": ("open('FOLDER/hidden.py')", "no file may be opened"),
-    "writes a file": ("open('results.json', 'w')", "no file may be opened"),
-    "loads C": ("import ctypes; ctypes.CDLL(None)", "is refused"),
+    "opens the network": ("real.__import__('socket').socket()", "`socket.__new__` is refused"),
+    "kills": ("os.kill(os.getppid(), 9)", "`os.kill` is refused"),
+    "reads a file": ("real.open('/etc/passwd')", "no file may be opened"),
+    "reads the hidden tests": ("real.open('FOLDER/hidden.py')", "no file may be opened"),
+    "writes a file": ("real.open('results.json', 'w')", "no file may be opened"),
+    "loads C": ("real.__import__('ctypes').CDLL(None)", "is refused"),
     "imports the library": ("import tinygen; return tinygen.grad", "`tinygen` may not be imported"),
     "forges an answer": (
-        "import os\n    for fd in range(3, 20):\n        try: os.write(fd, bytes(99))\n"
+        "\n    for fd in range(3, 20):\n        try: os.write(fd, bytes(99))\n"
         "        except OSError: pass\n    return g",
         "gave an answer that can't be read",
+    ),
+    "forges an answer and loops": (
+        "\n    for fd in range(3, 20):\n        try: os.write(fd, bytes(15) + b'\\x09' + b'[\"p\",null]')\n"
+        "        except OSError: pass\n    while True: pass",
+        "cube_backward` ",
     ),
 }
 
@@ -122,7 +128,7 @@ def nothing_refused(monkeypatch):
 def test_what_no_syntax_check_stopped_is_stopped_by_the_process(name, tmp_path, nothing_refused):
     body, words = BY_PROCESS[name]
     assignment = small(tmp_path)
-    code = definition(body.replace("FOLDER", str(tmp_path)))
+    code = definition(ESCAPE + body.replace("FOLDER", str(tmp_path)))
     result = graded(assignment, changed(assignment.solution, code))
     assert (score_of(result, 1), score_of(result, 2)) == (0, 2)
     assert words in told(result)
@@ -165,33 +171,55 @@ def test_prints_are_kept_up_to_a_limit_and_shown_with_the_failing_check(tmp_path
     assert len(text) < 2000
 
 
-def test_a_file_that_is_not_python_or_fails_at_once_is_named_by_its_line(tmp_path):
-    assignment = small(tmp_path)
-    wrong = graded(assignment, "def cube_backward(g, x)\n    return g\n")
+def test_a_file_that_is_not_python_is_named_by_its_line(tmp_path):
+    wrong = graded(small(tmp_path), "def cube_backward(g, x)\n    return g\n")
     assert wrong.score == 0
     assert "small.py is not Python: line 1: expected ':'" in told(wrong)
-    failing = graded(assignment, assignment.solution + "\nPATH = undefined / 2\n")
-    assert failing.score == 0
-    assert "can't be executed: NameError: name 'undefined' is not defined at line" in told(failing)
 
 
-def test_what_is_refused_outside_functions_is_taken_out_and_the_rest_runs(tmp_path):
+def test_a_file_that_does_not_load_is_named(tmp_path):
     assignment = small(tmp_path)
-    extra = "\nimport matplotlib.pyplot as plt\n\nif __name__ == '__main__':\n    open('x')\n"
-    result = graded(assignment, assignment.solution + extra)
+    result = graded(assignment, assignment.solution + "\nwhile True:\n    pass\n")
+    assert result.score == 0
+    assert result.remarks == ["small.py can't be executed: it did not return within 4 s"]
+
+
+SCRATCH = {
+    "x = undefined / 2": "NameError: name 'undefined' is not defined",
+    "assert total(np.ones(3)) == 4": "AssertionError",
+    "import matplotlib.pyplot as plt": "`matplotlib.pyplot` may not be imported",
+    "import pytest": "`pytest` may not be imported",
+    "class L(ABC): pass": "NameError",
+    "open('x')": "",
+    "cube_backward(1, 2, 3); print(undefined); total(4)": "",
+    "if __name__ == '__main__':\n    open('x')": "",
+    "def plot(ax: plt.Axes):\n    plt.plot()": "",
+    "from collections.abc import Callable\n\ndef h(f: Callable): pass": "",
+    "math = 3": "",
+    "# \u2028 and \x0c": "",
+}
+
+
+@pytest.mark.parametrize("code", SCRATCH)
+def test_what_fails_outside_the_functions_costs_nothing_and_is_told(code, tmp_path):
+    assignment = small(tmp_path)
+    result = graded(assignment, f"{assignment.solution}\n{code}\n")
     assert result.score == 6
-    line = assignment.solution.count("\n") + 2
-    allowed = "collections, dataclasses, functools, itertools, math, numpy, typing"
-    assert result.remarks == [
-        f"Not allowed: line {line}: `matplotlib.pyplot` may not be imported; these may: {allowed}"
-    ]
+    assert bool(result.remarks) == bool(SCRATCH[code])
+    assert all(SCRATCH[code] in remark for remark in result.remarks)
+
+
+def test_a_future_import_may_follow_a_docstring(tmp_path):
+    assignment = small(tmp_path)
+    head = '"""Mine."""\nfrom __future__ import annotations\n'
+    assert graded(assignment, head + assignment.solution).score == 6
 
 
 def test_a_given_function_can_be_an_argument(tmp_path):
     assignment = small(tmp_path)
     source = assignment.solution + "\n\ndef twice(f, x):\n    return f(f(x))\n"
     with Student(assignment, source, LIMITS) as student:
-        assert student.twice(assignment.reference(False).cube, 2.0) == 512
+        assert student.functions.twice(assignment.reference(False).cube, 2.0) == 512
 
 
 # --- gradients of the library's -------------------------------------------------------------------
@@ -244,10 +272,3 @@ def test_the_engine_without_its_answers_may_be_used(tmp_path):
         if name != "gradcheck":
             assert f"`tinygen.{name}` may not be used here" in told(result)
         assert score_of(result, 2) == 0
-
-
-def test_calls_outside_functions_are_not_executed(tmp_path):
-    assignment = small(tmp_path)
-    own_tests = "\ncube_backward(1, 2, 3)\nprint(undefined); total(4)\n"
-    result = graded(assignment, assignment.solution + own_tests)
-    assert (result.score, result.remarks) == (6, [])

@@ -3,24 +3,50 @@
 A module may be used only as `np.name`, with a public name: so no alias and no attribute leads to
 another module. What is refused is taken out, and a function that contains it raises when called:
 the rest of the file can still earn its points. Calls outside functions, such as a student's own
-tests, are not executed either.
+tests, are not executed either. child.py restricts the builtin functions.
 """
 
 import ast
 import importlib
+import re
+from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from types import ModuleType
+from typing import NamedTuple
 
-MODULES = {"numpy", "math", "collections", "dataclasses", "functools", "itertools", "typing"}
-MODULES |= {"numpy.linalg", "numpy.random", "numpy.fft", "numpy.typing", "numpy.lib.stride_tricks"}
-MODULES |= {"__future__"}
-TINYGEN = {f"tinygen.{name}" for name in ("nn", "optim", "models", "data")} | {"tinygen"}
-INPUT_OUTPUT = set("load save savez savez_compressed savetxt loadtxt genfromtxt fromfile".split())
-INPUT_OUTPUT |= set("fromregex memmap DataSource tofile dump dumps ctypes ctypeslib".split())
-BUILTINS = set("eval exec compile open input breakpoint getattr setattr delattr globals".split())
-BUILTINS |= set("locals vars memoryview exit quit help".split())
-FRAMES = set("gi_frame cr_frame ag_frame tb_frame f_back f_globals f_locals f_builtins".split())
-MAIN = 'if __name__ == "__main__"'
+WORDS = {  # module: what may be used of it; nothing: all that is public
+    "__future__": "",
+    "abc": "",
+    "collections": "",
+    "collections.abc": "",
+    "dataclasses": "dataclass field fields replace asdict astuple",
+    "enum": "Enum IntEnum auto",
+    "functools": "partial reduce lru_cache cache cached_property total_ordering cmp_to_key",
+    "itertools": "",
+    "math": "",
+    "numpy": "",
+    "numpy.fft": "",
+    "numpy.lib.stride_tricks": "",
+    "numpy.linalg": "",
+    "numpy.random": "",
+    "numpy.typing": "",
+    "operator": "",
+    "time": "",
+    "typing": "",
+}
+WITH_TINYGEN = ("tinygen", "tinygen.data", "tinygen.models", "tinygen.nn", "tinygen.optim")
+REFUSED = {  # readers and writers of files, and what leads to other modules
+    "numpy": "load save savez savez_compressed savetxt loadtxt genfromtxt fromfile fromregex memmap"
+    " info show_config show_runtime get_include test",
+    "operator": "attrgetter methodcaller",
+    "tinygen": "xp use describe gradcheck GradientError Report",
+    "tinygen.data": "load pictures fetch have at_hand read_idx",
+    "typing": "get_type_hints ForwardRef",
+}
+METHODS = set("tofile dump dumps ctypes".split())
+FRAMES = set("gi_frame cr_frame ag_frame tb_frame tb_next f_back f_globals f_locals".split())
+DUNDERS = set("__init__ __call__ __name__ __class__ __len__ __getitem__ __setitem__".split())
+LONGEST = 1 << 20  # characters of a file
 
 
 class Violation(NamedTuple):
@@ -33,7 +59,8 @@ class Violation(NamedTuple):
         return f"line {self.line}: {self.sentence}"
 
 
-Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 
 
 def without_violations(source: str, given: str, uses: set[str]) -> tuple[str, list[Violation]]:
@@ -41,74 +68,117 @@ def without_violations(source: str, given: str, uses: set[str]) -> tuple[str, li
 
     Definitions that are as in `given` are not looked at. A SyntaxError is the caller's.
     """
+    if len(source) > LONGEST:
+        raise ValueError(f"it has {len(source)} characters, more than {LONGEST}")
     tree = ast.parse(source)
     ours = {ast.dump(node) for node in ast.parse(given).body}
-    reader = _Reader(uses)
-    theirs = [node for node in tree.body if ast.dump(node) not in ours]
-    for node in ast.walk(tree):  # first, since a function may stand above the import
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            reader.learn(node)
-    lines = source.splitlines()
+    reader = _Reader(tree, given, uses)
+    lines = re.split(r"\r\n|\r|\n", source)  # as Python counts them
     violations: list[Violation] = []
     out: list[tuple[ast.stmt, str]] = []
 
-    def look_at(node: ast.stmt) -> None:
-        if ast.unparse(node).startswith(MAIN.replace('"', "'")):
-            return
-        if isinstance(node, ast.ClassDef) and not reader.of(node, inside=False):
+    def look_at(node: ast.stmt, in_class: bool = False) -> None:
+        if _is_main(node):
+            out.append((node, "pass"))
+        elif isinstance(node, ast.ClassDef) and not reader.of(node, node.body):
             for inner in node.body:
-                look_at(inner)
-        elif found := reader.of(node):
+                look_at(inner, in_class=True)
+        elif found := reader.of(node, [], in_class):
             violations.extend(found)
             out.append((node, f"raise PermissionError({str(found[0])!r})"))
-        elif isinstance(node, ast.Expr):
+        elif isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant):
             out.append((node, "pass"))
 
-    for node in theirs:
-        look_at(node)
+    for node in tree.body:
+        if ast.dump(node) not in ours:
+            look_at(node)
     for node, instead in reversed(out):  # two may stand on one line
-        _take_out(lines, node, instead)
-    return "\n".join(lines) + "\n", violations
+        whole = not isinstance(node, FUNCTIONS) or reader.of(node, node.body)
+        _take_out(lines, node, instead, bool(whole))
+    return "\n".join(lines), violations
 
 
-def _take_out(lines: list[str], node: ast.stmt, instead: str) -> None:
+def modules_for(uses: set[str]) -> set[str]:
+    """The modules that may be imported."""
+    return {*WORDS, *(WITH_TINYGEN if "tinygen" in uses else ())}
+
+
+def to_restore(source: str, given: str) -> str:
+    """The given statements that the source lacks, or binds again.
+
+    The others are left alone: to execute a class twice would make two classes.
+    """
+    theirs = ast.parse(source).body
+    counts = Counter(name for node in theirs for name in bound(node))
+    dumps = {ast.dump(node) for node in theirs}
+
+    def is_there(node: ast.stmt) -> bool:
+        return ast.dump(node) in dumps and all(counts[name] == 1 for name in bound(node))
+
+    lost = [node for node in ast.parse(given).body if not is_there(node)]
+    return ast.unparse(ast.Module(lost, type_ignores=[]))
+
+
+def _is_main(node: ast.stmt) -> bool:
+    """`if __name__ == "__main__":` without an else: never executed."""
+    main = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
+    return isinstance(node, ast.If) and ast.dump(node.test) == main and not node.orelse
+
+
+def _take_out(lines: list[str], node: ast.stmt, instead: str, whole: bool) -> None:
     """Replace a statement, or the body of a function, without moving the lines below it."""
-    is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    first: ast.stmt = node.body[0] if is_function else node  # type: ignore[attr-defined]
+    first: ast.AST = node
+    if not whole:
+        assert isinstance(node, FUNCTIONS)
+        first = node.body[0]
+    elif isinstance(node, DEFINITIONS):
+        first = min([node, *node.decorator_list], key=lambda n: n.lineno)
+    start, column = first.lineno, first.col_offset  # type: ignore[attr-defined]
+    column = column - 1 if whole and first is not node else column  # the @
     end = node.end_lineno or node.lineno
-    head = lines[first.lineno - 1].encode()[: first.col_offset].decode()
-    tail = (lines[end - 1].encode()[node.end_col_offset :]).decode()  # after a semicolon
-    lines[first.lineno - 1 : end] = [head + (instead if is_function else "pass") + tail] + [""] * (
-        end - first.lineno
-    )
+    head = lines[start - 1].encode()[:column].decode()
+    tail = lines[end - 1].encode()[node.end_col_offset :].decode()  # after a semicolon
+    keeps = not whole or not isinstance(node, ast.Expr)
+    lines[start - 1 : end] = [head + (instead if keeps else "pass") + tail]
+    lines[start:start] = [""] * (end - start)
 
 
 class _Reader:
     """Finds violations in a statement."""
 
-    def __init__(self, uses: set[str]) -> None:
-        self.allowed = MODULES | (TINYGEN if "tinygen" in uses else set())
+    def __init__(self, tree: ast.Module, given: str, uses: set[str]) -> None:
+        self.allowed = modules_for(uses)
+        self.given = {name for node in ast.parse(given).body for name in bound(node)}
         self.modules: dict[str, str] = {}  # name in the file: module
-        self.names: dict[str, str] = {}  # name in the file: module.name
+        self.own: set[str] = set()  # attributes that the file defines
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                self._learn(node)
+            elif isinstance(node, FUNCTIONS):
+                self.own.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                self.own.add(node.attr)
 
-    def learn(self, node: ast.Import | ast.ImportFrom) -> None:
+    def _learn(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             if isinstance(node, ast.Import):
                 top = alias.name if alias.asname else alias.name.partition(".")[0]
-                self.modules[alias.asname or top] = top
-            elif node.module:
-                full = f"{node.module}.{alias.name}"
-                target = self.modules if full in self.allowed else self.names
-                target[alias.asname or alias.name] = full
+                name, module = alias.asname or top, top
+            else:
+                name, module = alias.asname or alias.name, f"{node.module}.{alias.name}"
+            if module in self.allowed:
+                self.modules[name] = module
 
-    def of(self, node: ast.stmt, inside: bool = True) -> list[Violation]:
-        """The violations in a statement; of a class without its body if not `inside`."""
+    def of(self, node: ast.stmt, skip: list[ast.stmt], in_class: bool = False) -> list[Violation]:
+        """The violations in a statement, without those in `skip`."""
+        if in_class and isinstance(node, (ast.Import, ast.ImportFrom)):
+            return [Violation(node.lineno, "import outside the class")]
         found: list[Violation] = []
-        self._visit(node, found, [] if inside else getattr(node, "body", []))
+        self._visit(node, found, skip, False)
         return found
 
     def _visit(
-        self, node: ast.AST, found: list[Violation], skip: list[ast.AST], base: bool = False
+        self, node: ast.AST, found: list[Violation], skip: list[ast.stmt], base: bool
     ) -> None:
         if sentence := self._refusal(node, base):
             found.append(Violation(getattr(node, "lineno", 0), sentence))
@@ -120,28 +190,32 @@ class _Reader:
     def _refusal(self, node: ast.AST, base: bool) -> str:
         """Why a node is refused; `base` if it is the a of an a.b."""
         if isinstance(node, ast.Import):
-            return self._first(self._module_refused(alias.name) for alias in node.names)
+            return _first(self._module_refused(alias.name) for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             if not node.module or node.level:
                 return "only whole modules may be imported, by name"
-            refused = [self._module_refused(node.module)]
-            refused += [self._name_refused(node.module, alias.name) for alias in node.names]
-            return self._first(refused)
+            refused = self._module_refused(node.module)
+            return refused or _first(self._name_refused(node.module, a.name) for a in node.names)
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            return _first(f"`{n}` was given" for n in node.names if n in self.given)
+        if isinstance(node, ast.MatchClass):
+            return _first(self._attribute_refused(name, "") for name in node.kwd_attrs)
         if module := self._module(node):
             text = ast.unparse(node)
             return "" if base else f"`{text}` is a module: use it as `{text}.name`"
         if isinstance(node, ast.Attribute):
             if module := self._module(node.value):
                 return self._name_refused(module, node.attr)
-            return self._attribute_refused(node.attr)
-        if isinstance(node, ast.Name):
-            if node.id in BUILTINS or (_dunder(node.id) and node.id != "__name__"):
-                return f"`{node.id}` may not be used"
+            return self._attribute_refused(node.attr, getattr(node.value, "id", ""))
+        if isinstance(node, (ast.Name, ast.arg)):
+            name = node.id if isinstance(node, ast.Name) else node.arg
+            if name in self.modules:
+                return f"`{name}` is a module: choose another name for your variable"
+            if _dunder(name) and name != "__name__":
+                return f"`{name}` may not be used"
+        if isinstance(node, ast.Name) and node.id == "__name__":
+            return "" if isinstance(node.ctx, ast.Load) else "`__name__` may not be set"
         return ""
-
-    @staticmethod
-    def _first(refusals: Iterable[str]) -> str:
-        return next((text for text in refusals if text), "")
 
     def _module(self, node: ast.AST) -> str:
         """The module that `np` or `np.linalg` is, or nothing."""
@@ -159,19 +233,30 @@ class _Reader:
         return f"`{name}` may not be imported; these may: {', '.join(allowed)}"
 
     def _name_refused(self, module: str, name: str) -> str:
-        if f"{module}.{name}" in self.allowed or (module, name) == ("numpy", "lib"):
-            return ""
-        public = _public(module)
-        if module == "__future__" or (name in public and name not in INPUT_OUTPUT):
+        if f"{module}.{name}" in self.allowed or name in _public(module):
             return ""
         return f"`{module}.{name}` may not be used here"
 
-    def _attribute_refused(self, name: str) -> str:
-        if name in INPUT_OUTPUT - {"load", "save", "dump"} | FRAMES:
-            return f"`.{name}` may not be used"
-        if _dunder(name) and name not in ("__init__", "__name__", "__class__"):
+    def _attribute_refused(self, name: str, owner: str) -> str:
+        private = name.startswith("_") and name not in DUNDERS
+        known = owner in ("self", "cls") or name in self.own
+        if name in METHODS | FRAMES or (private and (_dunder(name) or not known)):
             return f"`.{name}` may not be used"
         return ""
+
+
+def bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
+    if isinstance(node, DEFINITIONS):
+        return {node.name}
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return {(a.asname or a.name).partition(".")[0] for a in node.names}
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    return {n.id for n in names if not isinstance(n.ctx, ast.Load)}
+
+
+def _first(refusals: Iterable[str]) -> str:
+    return next((text for text in refusals if text), "")
 
 
 def _dunder(name: str) -> bool:
@@ -179,10 +264,12 @@ def _dunder(name: str) -> bool:
 
 
 def _public(module: str) -> set[str]:
-    """The functions and classes of a module, without the modules in it."""
-    if module == "numpy.lib":  # only its stride_tricks
+    """What may be used of an allowed module: its functions and classes, and no module."""
+    if module not in {*WORDS, *WITH_TINYGEN}:
         return set()
+    if words := WORDS.get(module, "").split():
+        return set(words)
     loaded = importlib.import_module(module)
     names = getattr(loaded, "__all__", None) or [n for n in dir(loaded) if n[0] != "_"]
-    kind = type(importlib)
-    return {n for n in names if not isinstance(getattr(loaded, n, None), kind)}
+    names = {n for n in names if not isinstance(getattr(loaded, n, None), ModuleType)}
+    return names - set(REFUSED.get(module, "").split()) - METHODS

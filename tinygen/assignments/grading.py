@@ -75,16 +75,19 @@ def grade_one(
     references = {hidden: assignment.reference(hidden) for hidden in {c.hidden for c in checks}}
     outcomes = [Outcome(c, 0.0, "failed", ["not run"], "", 0.0, 0) for c in checks]
     with Student(assignment, source, limits) as student:
-        remarks = [f"Not allowed: {violation}" for violation in student.violations]
-        remarks += [student.syntax] if student.syntax else []
-        result = Result(assignment, outcomes, remarks)
+        result = Result(assignment, outcomes, student.remarks)
         after_each(result)
         began = time.monotonic()
         for k, c in enumerate(checks):
             if time.monotonic() - began > LONGEST:
-                remarks.append(f"Stopped after {LONGEST} s: the tests that follow were not run")
+                student.remarks.append(
+                    f"Stopped after {LONGEST} s: the tests that follow were not run"
+                )
                 break
             outcomes[k] = run(c, student, references[c.hidden], seeds[c.hidden])
+            after_each(result)
+        if student.broken:
+            student.remarks.append(student.broken)
             after_each(result)
     return result
 

@@ -201,7 +201,7 @@ def named(node: ast.Module | ast.ClassDef) -> dict[str, Any]:
 def notebook(source: str, file: str) -> dict[str, Any]:
     """A Jupyter notebook of the student's copy, with a last cell that runs the visible tests."""
     head = source.partition("# %%")[0].strip()
-    call = f'from tinygen.assignments import run_visible\n\nrun_visible("{file}");  # save the notebook first'
+    call = f'from tinygen.assignments import run_visible\n\nrun_visible("{file}");  # save it first'
     all_cells = [("code", head), *cells(source), ("code", call)]
     return {
         "cells": [

@@ -1,8 +1,9 @@
 """A student's functions, called from the grader: arrays go to another process and come back.
 
-`student.f(x)` calls f with arrays, in a process without tinygen's gradients; `student.tensors.f(x)`
-calls it with Tensors, `student.gradients.f(g, x)` differentiates it with `tinygen.grad`, both in a
-second process. Whatever happens there becomes a StudentError with a sentence for the student.
+In a test, `student.f(x)` calls f with arrays, in a process without tinygen's gradients;
+`student.tensors.f(x)` calls it with Tensors, `student.gradients.f(g, x)` differentiates it with
+`tinygen.grad`, both in a second process. Whatever happens there becomes a StudentError with a
+sentence for the student.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ import numpy as np
 
 import tinygen
 from tinygen.assignments import wire
-from tinygen.assignments.allowed import Violation, without_violations
+from tinygen.assignments.allowed import modules_for, to_restore, without_violations
 from tinygen.assignments.source import Assignment
 
 HERE = Path(__file__).parent
@@ -52,6 +53,14 @@ class NotWritten(StudentError):
     """The function is still blank."""
 
 
+class _Failure(Exception):
+    """What a process did in place of an answer."""
+
+
+class _Stuck(_Failure):
+    """It did not answer in time."""
+
+
 class Student:
     """The functions of a submission."""
 
@@ -60,27 +69,23 @@ class Student:
         self.printed: list[str] = []
         self.seconds = 0.0  # spent in the student's functions
         self.stuck: dict[str, str] = {}  # functions that did not return, and what to say
-        self.violations: list[Violation] = []
-        self.syntax: str | None = None
+        self.remarks: list[str] = []  # on the whole file
+        self.broken = ""  # why none of it can be called
         try:
-            self.source, self.violations = without_violations(
-                source, assignment.given, assignment.uses
-            )
+            self.source, violations = without_violations(source, assignment.given, assignment.uses)
+            self.given = to_restore(source, assignment.given)
+            self.remarks += [f"Not allowed: {violation}" for violation in violations]
         except SyntaxError as error:
             text = (error.text or "").strip()
-            self.syntax = (
+            self.broken = (
                 f"{assignment.file} is not Python: line {error.lineno}: {error.msg}: {text}"
             )
         except (ValueError, RecursionError, MemoryError) as error:  # null bytes, deep nesting
-            self.syntax = f"{assignment.file} is not Python: {error}"
+            self.broken = f"{assignment.file} can't be read: {error}"
         self._arrays, self._tensors = _Process(self, True), _Process(self, False)
-        self.tensors = _Functions(self._tensors, "tensors")
-        self.gradients = _Functions(self._tensors, "gradients")
-
-    def __getattr__(self, name: str) -> "_Function":
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Function(self._arrays, "arrays", name)
+        self.functions = _Functions(self._arrays, "arrays")
+        self.functions.tensors = _Functions(self._tensors, "tensors")
+        self.functions.gradients = _Functions(self._tensors, "gradients")
 
     def close(self) -> None:
         """End the processes."""
@@ -95,6 +100,9 @@ class Student:
 
 
 class _Functions:
+    tensors: "_Functions"
+    gradients: "_Functions"
+
     def __init__(self, process: "_Process", mode: str) -> None:
         self._process, self._mode = process, mode
 
@@ -123,12 +131,12 @@ class _Process:
 
     def call(self, mode: str, name: str, args: Any, options: Any) -> Any:
         student = self.student
-        if student.syntax:
-            raise StudentError(student.syntax)
+        if not student.broken and self.child is None:
+            self.start()
+        if student.broken:
+            raise StudentError(student.broken)
         if name in student.stuck:
             raise StudentError(f"{student.stuck[name]} It was not called again.")
-        if self.child is None:
-            self.start(name)
         request = {
             "mode": mode,
             "function": name,
@@ -137,16 +145,23 @@ class _Process:
         }
         began = time.perf_counter()
         try:
-            reply = self.exchange(request, name)
+            reply = self.exchange(request, student.limits.seconds)
+        except _Stuck as failure:
+            student.stuck[name] = f"`{name}` {failure}."
+            hint = "Is there an endless loop, or numerical differentiation?"
+            raise StudentError(f"{student.stuck[name]} {hint}") from None
+        except _Failure as failure:
+            raise StudentError(f"`{name}` {failure}") from None
         finally:
             student.seconds += time.perf_counter() - began
         if reply.get("printed"):
             student.printed.append(str(reply["printed"]))
         if error := reply.get("error"):
-            raise _explained(name, error, bool(reply.get("loading")), student)
+            raise _explained(name, error, student)
         return _received(name, reply.get("value"))
 
-    def start(self, name: str) -> None:
+    def start(self) -> None:
+        """Start the child; it loads the student's file."""
         student = self.student
         self.folder = tempfile.TemporaryDirectory(prefix="tinygen-", ignore_cleanup_errors=True)
         command = [sys.executable, "-I", "-B", str(HERE / "child.py"), str(HERE / "wire.py")]
@@ -171,40 +186,46 @@ class _Process:
         task = {
             "name": student.assignment.file,
             "source": student.source,
-            "given": student.assignment.given,
+            "given": student.given,
+            "modules": sorted(modules_for(student.assignment.uses)),
             "tinygen": packages if "tinygen" in student.assignment.uses else "",
             "by_hand": self.by_hand,
             "gigabytes": student.limits.gigabytes,
             "readable": _libraries(),
             "unreadable": str(HERE.resolve()),
         }
-        self.exchange(task, name)
+        try:
+            loaded = self.exchange(task, 2 * student.limits.seconds)
+        except _Failure as failure:
+            student.broken = f"{student.assignment.file} can't be executed: it {failure}"
+            return
+        remarks = [f"Skipped: {text}" for text in loaded["skipped"]]
+        student.remarks += [text for text in remarks if text not in student.remarks]
 
-    def exchange(self, request: Any, name: str) -> Any:
+    def exchange(self, request: Any, seconds: float) -> Any:
         """Send, and wait for the reply; on anything else, end the process and say what happened."""
         child = self.child
         assert child and child.stdin
+        watchdog = threading.Timer(seconds + 1, child.kill)  # the child may not read
+        watchdog.start()
+        began = time.monotonic()
         try:
             wire.send(child.stdin, request)
-            reply = self.replies.get(timeout=self.student.limits.seconds)
-        except (queue.Empty, BrokenPipeError, OSError) as error:
+            reply = self.replies.get(timeout=seconds)
+        except (queue.Empty, OSError) as error:
             reply = error
-        if isinstance(reply, queue.Empty):
-            sentence = f"`{name}` did not return within {self.student.limits.seconds:g} s."
-            self.student.stuck[name] = sentence
-            self.end()
-            raise StudentError(
-                f"{sentence} Is there an endless loop, or numerical differentiation?"
-            )
-        if isinstance(reply, Exception):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(1)
-            self.end()
-            if isinstance(reply, ValueError):
-                raise StudentError(f"`{name}` gave an answer that can't be read: {reply}")
-            code = f" (exit code {child.returncode})" if child.returncode is not None else ""
-            raise StudentError(f"`{name}` ended its own process{code} in place of returning")
-        return reply
+        finally:
+            watchdog.cancel()
+        if not isinstance(reply, Exception):
+            return reply
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(0 if isinstance(reply, queue.Empty) else 1)
+        self.end()
+        if time.monotonic() - began >= seconds:
+            raise _Stuck(f"did not return within {seconds:g} s")
+        if isinstance(reply, ValueError):
+            raise _Failure(f"gave an answer that can't be read: {reply}")
+        raise _Failure(f"ended its own process (exit code {child.returncode})")
 
     def end(self) -> None:
         child, self.child = self.child, None
@@ -216,6 +237,8 @@ class _Process:
                 with contextlib.suppress(OSError):
                     assert stream
                     stream.close()
+        while not self.replies.empty():  # lets the listener go on, and end
+            self.replies.get_nowait()
         if self.folder is not None:
             self.folder.cleanup()
 
@@ -241,10 +264,10 @@ def _sendable(x: Any) -> Any:
     return wire.Named(x.__name__) if isinstance(x, FunctionType) else x
 
 
-def _explained(name: str, error: Any, loading: bool, student: Student) -> StudentError:
+def _explained(name: str, error: Any, student: Student) -> StudentError:
     kind, message = str(error["kind"]), str(error["message"])
     place = f" at line {error['line']}" if error["line"] else ""
-    if kind == "NotImplementedError" and not loading:
+    if kind == "NotImplementedError":
         return NotWritten(f"`{name}` is not written yet{place}")
     if kind == "PermissionError" and re.match(r"line \d+: ", message):  # from allowed.py
         return StudentError(f"`{name}` is not run: {message}")
@@ -254,8 +277,6 @@ def _explained(name: str, error: Any, loading: bool, student: Student) -> Studen
     if kind == "MemoryError":
         return StudentError(f"`{name}` needed more than {student.limits.gigabytes:g} GB{place}")
     what = f"{kind}: {message}" if message else kind
-    if loading:
-        return StudentError(f"{student.assignment.file} can't be executed: {what}{place}")
     return StudentError(f"`{name}` raised {what}{place}")
 
 

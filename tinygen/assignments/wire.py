@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 MOST = 1 << 28  # bytes of a message
+MOST_TEXT = 1 << 24  # of its header
 KINDS = "biuf"  # of the arrays that may pass: booleans, integers and floating-point numbers
 
 
@@ -31,8 +32,8 @@ def send(stream: IO[bytes], value: Any) -> None:
     arrays: list[bytes] = []
     header = json.dumps(_encoded(value, arrays)).encode()
     body = b"".join(arrays)
-    if len(body) > MOST:
-        raise ValueError(f"an answer of {len(body) >> 20} MB is too large")
+    if len(body) > MOST or len(header) > MOST_TEXT:
+        raise ValueError(f"an answer of {(len(body) + len(header)) >> 20} MB is too large")
     stream.write(struct.pack(">QQ", len(header), len(body)) + header + body)
     stream.flush()
 
@@ -43,7 +44,7 @@ def receive(stream: IO[bytes]) -> Any:
     if len(lengths) < 16:
         raise EOFError
     header, body = struct.unpack(">QQ", lengths)
-    if header > MOST or body > MOST:
+    if header > MOST_TEXT or body > MOST:
         raise ValueError("a message is too large")
     tree, data = stream.read(header), stream.read(body)
     if len(tree) < header or len(data) < body:
@@ -56,7 +57,7 @@ def _encoded(x: Any, arrays: list[bytes]) -> Any:
         return ["plain", x]
     if isinstance(x, (np.ndarray, np.generic)) and np.asarray(x).dtype.kind in KINDS:
         a = np.asarray(x)
-        a = a.astype(a.dtype.newbyteorder("<"))
+        a = a.astype(a.dtype.newbyteorder("<"), copy=False)
         arrays.append(a.tobytes())
         return ["array", a.dtype.str, a.shape]
     if isinstance(x, Named):  # a tuple too
@@ -68,7 +69,7 @@ def _encoded(x: Any, arrays: list[bytes]) -> Any:
     if isinstance(x, np.random.Generator):
         state = json.dumps(x.bit_generator.state, default=np.ndarray.tolist)
         return ["generator", type(x.bit_generator).__name__, state]
-    return ["unsendable", type(x).__name__]
+    return ["unsendable", type(x).__name__[:80]]
 
 
 class _Reader:
