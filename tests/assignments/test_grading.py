@@ -109,17 +109,22 @@ def test_a_report_has_each_question_with_its_points(assignment, wrong):
 
 
 def test_submissions_are_files_notebooks_or_folders(tmp_path):
-    (tmp_path / "a.py").write_text("")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "small.py").write_text("")
     (tmp_path / "b.ipynb").write_text("{}")
     for path in ("c/small.py", "c/tests/visible.py", "c/other.py", "d/renamed.py", "e/notes.txt"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
     (tmp_path / "notes.txt").write_text("")
+    for path in (".git/a.py", "__MACOSX/x.py", "._a.py", "a/.x.py", "d/__MACOSX/._renamed.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    (tmp_path / "outside.py").symlink_to(tmp_path.parent)
     found = {
         s.student: str(s.path.relative_to(tmp_path)) for s in submissions(tmp_path, "small.py")
     }
     assert found == {
-        "a": "a.py",
+        "a": "a/small.py",
         "b": "b.ipynb",
         "c": "c/small.py",
         "d": "d/renamed.py",
@@ -190,6 +195,45 @@ def test_a_submission_that_takes_too_long_keeps_what_it_earned(assignment, monke
     result = grade_one(assignment, assignment.solution, seed=1)
     assert [o.score for o in result.outcomes] == [1, 2, 0, 0]
     assert result.remarks == ["Stopped after 600 s: the tests that follow were not run"]
+
+
+def test_odd_characters_lose_no_results(assignment, tmp_path):
+    path = tmp_path / "a.py"
+    body = "print('\\ud83d')\n    raise ValueError('\\udfff')"
+    path.write_text(changed(assignment.solution, WRONG.replace("return g * x**2", body)), "utf-8")
+    result = grade_into(tmp_path / "out", assignment, path, 1, LIMITS)
+    assert result.score == 2
+    assert "\\udfff" in (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert "\\ud83d" in (tmp_path / "out" / "results.json").read_text("utf-8")
+
+
+def test_no_cell_of_the_table_is_a_formula(assignment, tmp_path):
+    solution = grade_one(assignment, assignment.solution, seed=1)
+    rows = [(Submission("=cmd()", tmp_path / "x.py"), as_gradescope(solution))]
+    assert as_table(assignment, rows, solution).splitlines()[1].startswith("'=cmd(),4,2,6,6,")
+
+
+def test_a_folder_with_the_name_of_the_table_is_refused(tmp_path):
+    (tmp_path / "grades.csv.py").write_text("")
+    with pytest.raises(ValueError, match=r"rename grades\.csv"):
+        submissions(tmp_path, "small.py")
+
+
+def test_a_hidden_seed_can_not_be_found_by_trying():
+    assert len({grading.new_seed() for _ in range(100)}) == 100
+    assert max(grading.new_seed() for _ in range(100)) > 2**80
+
+
+def test_a_submission_that_can_not_be_written_costs_the_others_nothing(assignment, tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text(assignment.solution, "utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_text("a file")
+    both = [Submission("a", path), Submission("b", path)]
+    graded = dict(grade_all(assignment, both, tmp_path / "out", seed=1, limits=LIMITS))
+    assert sum(t["score"] for t in graded[both[0]]["tests"]) == 6
+    assert graded[both[1]]["tests"] == []
+    assert "b" in graded[both[1]]["note"]
 
 
 def test_a_table_for_otter_has_its_columns(assignment, wrong, tmp_path):

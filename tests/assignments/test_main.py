@@ -45,6 +45,7 @@ def test_submissions_say_which_assignment_they_solve(tmp_path):
         (["grade", "nowhere", "--out", "x"], "nowhere is not a folder"),
         (["try", "nowhere"], "neither an assignment"),
         (["new", "nowhere.py"], "nowhere.py"),
+        (["try", "1", "--only", "mistakes/none"], "there is no mistakes/none"),
     ],
 )
 def test_a_wrong_argument_is_an_error_in_one_line(arguments, words, capsys, tmp_path, monkeypatch):
@@ -54,3 +55,10 @@ def test_a_wrong_argument_is_an_error_in_one_line(arguments, words, capsys, tmp_
     assert words in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [["--jobs", "-1"], ["--seconds", "0"], ["--memory", "nan"]])
+def test_a_limit_that_is_none_is_refused(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", str(tmp_path), "--out", str(tmp_path / "out"), *option])
+    assert f"argument {option[0]}: invalid" in capsys.readouterr().err

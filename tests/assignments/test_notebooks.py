@@ -1,4 +1,4 @@
-"""The notebooks are valid and run from top to bottom, blank and solved. Needs nbclient, ipykernel."""
+"""The notebooks are valid and run from top to bottom; this needs nbclient and ipykernel."""
 
 import json
 

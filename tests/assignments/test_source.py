@@ -5,7 +5,7 @@ import json
 import pytest
 from small import MASTER, small
 
-from tinygen.assignments.source import blanked, cells, changed, code_of, notebook
+from tinygen.assignments.source import blanked, cells, changed, code_of, notebook, python_of
 
 
 def test_a_blank_stands_for_each_solution_with_its_indentation():
@@ -76,6 +76,61 @@ def test_magic_lines_of_a_notebook_are_no_python(tmp_path):
     names: dict[str, object] = {}
     exec(code_of(path), names)
     assert names["x"] == 1
+
+
+CELLS = {
+    "print('loss %d'\n% 3)": None,
+    "%matplotlib inline\nx = 2": {"x": 2},
+    "%time y = 3 * 2": {"y": 6},
+    "%%time\nz = 4": {"z": 4},
+    "files = !ls\nw = 5": {"w": 5},
+    "np.sum?": {},
+    "?np.sum\nv = 1": {"v": 1},
+    "!pip install x": {},
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_python_is_kept_and_magic_commands_are_not(cell):
+    names: dict[str, object] = {}
+    exec(python_of(1, cell), names)
+    assert all(names[key] == value for key, value in (CELLS[cell] or {}).items())
+
+
+def test_a_cell_that_is_not_python_is_named_when_it_is_executed():
+    with pytest.raises(SyntaxError, match="cell 7 is not Python"):
+        exec(python_of(7, "this is a note"), {})
+
+
+def test_a_cell_that_checks_is_left_out():
+    cell = 'from tinygen.assignments import run_visible\n\nok = run_visible(\n    "a.ipynb"\n)'
+    assert python_of(1, cell) == ""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "x = 'é'\n".encode(),
+        "\ufeffx = 'é'\n".encode(),
+        "# -*- coding: latin-1 -*-\nx = 'é'\n".encode("latin-1"),
+        "x = 'é'\n".encode("utf-16"),
+        "x = 'é'\r\n".encode(),
+    ],
+)
+def test_a_file_is_read_in_its_encoding(data, tmp_path):
+    path = tmp_path / "a.py"
+    path.write_bytes(data)
+    names: dict[str, object] = {}
+    exec(code_of(path).replace("coding", ""), names)
+    assert names["x"] == "é"
+
+
+@pytest.mark.parametrize("text", ['{"cells": [{"cell_type": "code", "source": 5}]}', "[" * 9999])
+def test_an_odd_notebook_is_a_clear_error(text, tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"a\.ipynb can't be read"):
+        code_of(path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": [{}]}', "\udcff"])

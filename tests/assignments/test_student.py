@@ -8,7 +8,7 @@ from small import small
 
 from tinygen.assignments.grading import grade_one
 from tinygen.assignments.source import changed
-from tinygen.assignments.student import Limits, Student
+from tinygen.assignments.student import Limits, Student, StudentError
 
 LIMITS = Limits(2.0, 1.0)
 
@@ -109,7 +109,8 @@ BY_PROCESS = {
         "gave an answer that can't be read",
     ),
     "forges an answer and loops": (
-        "\n    for fd in range(3, 20):\n        try: os.write(fd, bytes(15) + b'\\x09' + b'[\"p\",null]')\n"
+        "\n    for fd in range(3, 20):\n"
+        "        try: os.write(fd, bytes(15) + b'\\x09' + b'[\"p\",null]')\n"
         "        except OSError: pass\n    while True: pass",
         "cube_backward` ",
     ),
@@ -240,6 +241,21 @@ def test_a_function_of_arrays_finds_no_gradients_in_tinygen(tmp_path):
     result = graded(assignment, changed(assignment.solution, WITH_TINYGEN))
     assert (score_of(result, 1), score_of(result, 2)) == (0, 2)
     assert "this function is to compute its gradient by hand" in told(result)
+
+
+def test_nothing_is_recorded_by_hand(tmp_path, nothing_refused):
+    assignment = small(tmp_path, "numpy, tinygen")
+    code = "def total(x):\n    return len((tg.Tensor(x, requires_grad=True) ** 3)._inputs)\n"
+    with Student(assignment, "import tinygen as tg\n" + code, LIMITS) as student:
+        assert student.functions.total(np.ones(2)) == 0
+
+
+def test_a_result_of_another_shape_is_not_differentiated(tmp_path):
+    assignment = small(tmp_path, "numpy, tinygen")
+    code = "import tinygen as tg\n\n\ndef f(x):\n    return tg.reshape(x, (3, 1))\n"
+    wrong = pytest.raises(StudentError, match=r"`f` has shape \(3, 1\), expected \(3,\)")
+    with Student(assignment, code, LIMITS) as student, wrong:
+        student.functions.gradients.f(np.ones(3), np.ones(3))
 
 
 def test_a_default_argument_or_an_alias_does_not_keep_the_gradient(tmp_path):

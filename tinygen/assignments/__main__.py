@@ -1,6 +1,8 @@
 """The commands of the kit: `python -m tinygen.assignments --help`."""
 
 import argparse
+import io
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from tinygen._files import replacing
 from tinygen.assignments import trial
 from tinygen.assignments.grading import (
     Submission,
+    as_bytes,
     as_table,
     grade_all,
     grade_into,
@@ -46,6 +49,20 @@ def guessed(found: list[Submission]) -> Assignment:
     raise ValueError("the submissions don't say which assignment they solve: use --assignment")
 
 
+def positive(text: str) -> float:
+    """A number above 0 and below a million."""
+    if not 0 < float(text) < 1e6:
+        raise ValueError
+    return float(text)
+
+
+def natural(text: str) -> int:
+    """A number that is not negative."""
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m tinygen.assignments", description=__doc__)
@@ -55,9 +72,9 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text)
 
     def add_limits(p: argparse.ArgumentParser) -> None:
-        p.add_argument("--seconds", type=float, default=LIMITS.seconds, help="time limit of a call")
-        p.add_argument("--memory", type=float, default=LIMITS.gigabytes, help="memory limit, in GB")
-        p.add_argument("--seed", type=int, help="random seed of the hidden tests (default: secret)")
+        p.add_argument("--seconds", type=positive, default=LIMITS.seconds, help="limit of a call")
+        p.add_argument("--memory", type=positive, default=LIMITS.gigabytes, help="limit, in GB")
+        p.add_argument("--seed", type=natural, help="of the hidden tests (default: secret)")
 
     add("list", "list the assignments")
     p = add("handout", "write the student's copy")
@@ -67,12 +84,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--install", default="tinygen", help="what pip installs (default: tinygen)")
     p = add("check", "run the visible tests, in a handout's folder")
     p.add_argument("file", type=Path, nargs="?", help="the student's file (default: found)")
-    p.add_argument("--seed", type=int, default=0, help="random seed of the tests (default: 0)")
+    p.add_argument("--seed", type=natural, default=0, help="random seed of the tests (default: 0)")
     p = add("grade", "grade all submissions in a folder")
     p.add_argument("submissions", type=Path, help="folder with NAME.py, NAME.ipynb or NAME/FILE.py")
     p.add_argument("--out", type=Path, required=True, help="folder for the grades")
     p.add_argument("--assignment", help="number or folder (default: read from the submissions)")
-    p.add_argument("--jobs", type=int, help="submissions graded at a time (default: all cores)")
+    p.add_argument("--jobs", type=natural, help="submissions graded at a time (default: all cores)")
     p.add_argument("--otter", action="store_true", help="final_grades.csv with Otter's columns")
     add_limits(p)
     p = add("try", "test an assignment: its solution, its blank, known mistakes and cheats")
@@ -124,7 +141,7 @@ def grade(args: argparse.Namespace) -> int:
             print(f"{score:6g} of {assignment.points}  {submission.student}{note}", flush=True)
     finally:
         with replacing(table) as file:
-            file.write(as_table(assignment, rows, solution, args.otter).encode())
+            file.write(as_bytes(as_table(assignment, rows, solution, args.otter)))
         print(f"{table}; reports are beside it. To repeat: --seed {seed}")
     return 0
 
@@ -153,9 +170,17 @@ def try_assignment(args: argparse.Namespace) -> int:
     return int(wrong > 0)
 
 
+def interrupt(*_: object) -> None:
+    """End like Ctrl-C, so that students' processes end too."""
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     args = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack ✓
     try:
         match args.command:
             case "list":
@@ -195,4 +220,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
     sys.exit(main())

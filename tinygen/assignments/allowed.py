@@ -31,7 +31,7 @@ WORDS = {  # module: what may be used of it; nothing: all that is public
     "numpy.random": "",
     "numpy.typing": "",
     "operator": "",
-    "time": "",
+    "time": "time perf_counter",
     "typing": "",
 }
 WITH_TINYGEN = ("tinygen", "tinygen.data", "tinygen.models", "tinygen.nn", "tinygen.optim")
@@ -46,6 +46,7 @@ REFUSED = {  # readers and writers of files, and what leads to other modules
 METHODS = set("tofile dump dumps ctypes".split())
 FRAMES = set("gi_frame cr_frame ag_frame tb_frame tb_next f_back f_globals f_locals".split())
 DUNDERS = set("__init__ __call__ __name__ __class__ __len__ __getitem__ __setitem__".split())
+MAIN = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
 LONGEST = 1 << 20  # characters of a file
 
 
@@ -121,8 +122,7 @@ def to_restore(source: str, given: str) -> str:
 
 def _is_main(node: ast.stmt) -> bool:
     """`if __name__ == "__main__":` without an else: never executed."""
-    main = ast.dump(ast.parse('__name__ == "__main__"', mode="eval").body)
-    return isinstance(node, ast.If) and ast.dump(node.test) == main and not node.orelse
+    return isinstance(node, ast.If) and ast.dump(node.test) == MAIN and not node.orelse
 
 
 def _take_out(lines: list[str], node: ast.stmt, instead: str, whole: bool) -> None:
@@ -260,7 +260,7 @@ def _first(refusals: Iterable[str]) -> str:
 
 
 def _dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+    return name.startswith("__") and name.endswith("__") and len(name) > 4
 
 
 def _public(module: str) -> set[str]:

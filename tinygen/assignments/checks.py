@@ -95,9 +95,9 @@ def gradient(
 
     calls: list[Any] = []
 
-    def called(*args: Any) -> Any:
-        result = backward(*args)
-        calls.append((args, result))
+    def called(*args: Any, **keywords: Any) -> Any:
+        result = backward(*args, **keywords)
+        calls.append((args, keywords, result))
         arrays = list(result) if isinstance(result, (tuple, list)) else [result]
         if len(arrays) not in (len(inputs), count):
             got = "None" if result is None else f"{len(arrays)} of them"
@@ -120,10 +120,10 @@ def gradient(
         )
 
 
-def _ignores_cotangent(backward: Any, args: Any, result: Any) -> bool:
+def _ignores_cotangent(backward: Any, args: Any, keywords: Any, result: Any) -> bool:
     g = args[0]
     doubled = tuple(2 * a for a in g) if isinstance(g, tuple) else 2 * g
-    again = backward(doubled, *args[1:])
+    again = backward(doubled, *args[1:], **keywords)
     pairs = zip(*(x if isinstance(x, (tuple, list)) else [x] for x in (result, again)), strict=True)
     return all(a is not None and np.any(a) and np.array_equal(a, b) for a, b in pairs)
 

@@ -141,10 +141,12 @@ class Answers:
     def explained(self, error: BaseException) -> dict[str, Any]:
         """The error, with its last line in the student's file; of the library nothing is shown."""
         frames = traceback.extract_tb(error.__traceback__)
-        line = next((f.lineno for f in reversed(frames) if f.filename == self.name), None)
+        frame = next((f for f in reversed(frames) if f.filename == self.name), None)
+        line = frame.lineno if frame else None
         text = linecache.getline(self.name, line).strip() if line else ""
         kind = next(k.__name__ for k in type(error).__mro__ if k.__module__ in HOME)
-        return {"kind": kind, "message": str(error)[:500], "line": line, "text": text[:200]}
+        where = {"line": line, "text": text[:200], "function": frame.name if frame else ""}
+        return {"kind": kind, "message": str(error)[:500], **where}
 
 
 HOME = {"builtins", "__main__", "numpy.linalg", "numpy.exceptions"}

@@ -5,6 +5,7 @@ kept. `grade_all` runs it for each submission in a process of its own.
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -12,7 +13,6 @@ import secrets
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -47,13 +47,13 @@ class Result(NamedTuple):
 
 
 def new_seed() -> int:
-    """A seed that no student can know."""
-    return secrets.randbelow(10**9)
+    """A seed that no student can know or find by trying."""
+    return secrets.randbits(96)
 
 
 def visible_seed(seed: int) -> int:
     """The seed of the visible checks, which students are told."""
-    return zlib.crc32(f"visible {seed}".encode())
+    return int.from_bytes(hashlib.sha256(f"visible {seed}".encode()).digest()[:4], "big")
 
 
 def grade_one(
@@ -105,22 +105,38 @@ class Submission(NamedTuple):
 def submissions(folder: Path, file: str) -> list[Submission]:
     """`folder/alice/…`, `folder/alice.py` or `folder/alice.ipynb`, each a submission by alice."""
     found: list[Submission] = []
-    for path in sorted(folder.iterdir()):
+    for path in shown(folder):
         if path.is_file() and path.suffix in SUFFIXES:
             found.append(Submission(path.stem, path))
         elif path.is_dir():
-            files = [p for p in sorted(path.rglob("*")) if p.suffix in SUFFIXES and p.is_file()]
-            files = [p for p in files if "tests" not in p.relative_to(path).parts[:-1]]
+            files = [p for p in all_files(path) if p.suffix in SUFFIXES]
             named = [p for p in files if p.stem == Path(file).stem]
-            if len(named or files) == 1:
-                found.append(Submission(path.name, (named or files)[0]))
-            else:
-                found.append(Submission(path.name, path / file))
+            only = len(named or files) == 1
+            found.append(Submission(path.name, (named or files)[0] if only else path / file))
     names = [submission.student for submission in found]
+    if reserved := set(names) & {"grades.csv", "final_grades.csv"}:
+        raise ValueError(f"{folder}: rename {reserved.pop()}: the table of grades has this name")
     if not found or len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         problem = f"two submissions of {', '.join(twice)}" if twice else "no submissions"
         raise ValueError(f"{folder}: {problem}; expected NAME.py, NAME.ipynb or NAME/{file}")
+    return found
+
+
+def shown(folder: Path) -> list[Path]:
+    """What is in a folder, without hidden names and without links that leave it."""
+    paths = [p for p in sorted(folder.iterdir()) if not p.name.startswith((".", "__"))]
+    return [p for p in paths if p.resolve().is_relative_to(folder.resolve())]
+
+
+def all_files(folder: Path) -> list[Path]:
+    """The files in a folder and its folders, but not in `tests`."""
+    found = []
+    for path in shown(folder):
+        if path.is_dir() and path.name != "tests":
+            found += all_files(path)
+        elif path.is_file():
+            found.append(path)
     return found
 
 
@@ -135,25 +151,39 @@ def grade_all(
 ) -> Iterator[tuple[Submission, dict[str, Any]]]:
     """Grade each submission in its own process; yield its results.json as soon as it is there."""
 
+    workers: list[subprocess.Popen[str]] = []
+
     def one(submission: Submission) -> dict[str, Any]:
         folder = out / submission.student
         folder.mkdir(parents=True, exist_ok=True)
         results = folder / "results.json"
-        results.unlink(missing_ok=True)
+        for path in (results, folder / "report.md"):  # of an earlier grading
+            path.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tinygen.assignments", "grade-one"]
         command += [str(assignment.folder), str(submission.path), "--out", str(folder)]
         command += ["--seed", str(seed), "--seconds", str(limits.seconds)]
         command += ["--memory", str(limits.gigabytes)]
-        environment = os.environ | {"TINYGEN_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}
-        note = ""
+        variables = {"TINYGEN_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}
+        # no module may come from the current folder, which may be that of the submissions
+        places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        variables |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, places))}
+        worker = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | variables,
+        )
+        workers.append(worker)
         try:
-            done = subprocess.run(
-                command, timeout=2 * LONGEST, capture_output=True, text=True, env=environment
-            )
-            if done.returncode:
-                note = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            _, errors = worker.communicate(timeout=2 * LONGEST)
         except subprocess.TimeoutExpired:
-            note = f"stopped after {2 * LONGEST} s"
+            worker.kill()
+            errors = f"stopped after {2 * LONGEST} s"
+        note = ""
+        if worker.returncode:
+            note = (errors.strip() or f"exit code {worker.returncode}").splitlines()[-1]
         if not results.exists():
             write_json(results, {"tests": [], "output": note or "no result"})
         graded: dict[str, Any] = json.loads(results.read_text("utf-8"))
@@ -163,9 +193,16 @@ def grade_all(
         waiting = {pool.submit(one, submission): submission for submission in found}
         try:
             for future in as_completed(waiting):
-                yield waiting[future], future.result()
+                try:
+                    results = future.result()
+                except OSError as error:
+                    results = {"tests": [], "output": "", "note": str(error)}
+                yield waiting[future], results
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                if worker.poll() is None:
+                    worker.terminate()
 
 
 def grade_into(
@@ -188,7 +225,7 @@ def grade_into(
     else:
         result = grade_one(assignment, source, seed=seed, limits=limits, after_each=save)
     with replacing(folder / "report.md") as file:
-        file.write(as_markdown(result, folder.name).encode())
+        file.write(as_bytes(as_markdown(result, folder.name)))
     return result
 
 
@@ -198,7 +235,12 @@ def grade_into(
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically."""
     with replacing(path) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
+        file.write(as_bytes(json.dumps(content, indent=1, ensure_ascii=False)))
+
+
+def as_bytes(text: str) -> bytes:
+    """UTF-8; half a surrogate pair, which a student's message may hold, becomes an escape."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def as_gradescope(result: Result) -> dict[str, Any]:
@@ -267,14 +309,20 @@ def as_table(
     numbers = [question.number for question in assignment.questions]
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
+
+    def write(*cells: Any) -> None:  # no cell is a formula to a spreadsheet
+        out.writerow(
+            [f"'{c}" if str(c).startswith(("=", "+", "@", "-")) and c != "--" else c for c in cells]
+        )
+
     if otter:
         titles = [f"q{n}" for n in numbers]
-        out.writerow(["file", *titles, "total_points_earned", "percent_correct", "grading_status"])
+        write("file", *titles, "total_points_earned", "percent_correct", "grading_status")
         most = {q.number: q.points for q in assignment.questions}
-        out.writerow(["points-per-question", *most.values(), assignment.points, 1, "--"])
+        write("points-per-question", *most.values(), assignment.points, 1, "--")
     else:
         titles = [f"question {n}" for n in numbers]
-        out.writerow(["student", *titles, "points", "of", "slowest", "remarks"])
+        write("student", *titles, "points", "of", "slowest", "remarks")
     usual = {(o.check.question, o.check.name): o.seconds for o in solution.outcomes}
     for submission, results in sorted(rows, key=lambda row: row[0].student):
         tests = results["tests"]
@@ -284,7 +332,7 @@ def as_table(
         note = results.get("note", "")
         if otter:
             percent = f"{total / assignment.points:.4f}"
-            out.writerow([submission.path.name, *points, percent, note or "Completed"])
+            write(submission.path.name, *points, percent, note or "Completed")
         else:
             times = [
                 (
@@ -297,7 +345,7 @@ def as_table(
             slow = f"{ratio:.0f} times the solution's time: {slowest}" if ratio > SLOW else ""
             *remarks, _ = results.get("output", "").splitlines() or [""]
             said = "; ".join(filter(None, [note, *remarks]))
-            out.writerow([submission.student, *points, f"{assignment.points:g}", slow, said])
+            write(submission.student, *points, f"{assignment.points:g}", slow, said)
     return text.getvalue()
 
 

@@ -11,9 +11,12 @@ cell, `## 1. The dense layer [6]`, begins a question and says its points.
 """
 
 import ast
+import codecs
+import io
 import json
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +27,9 @@ BEGIN = re.compile(r"^(\s*)#+ ?BEGIN SOLUTION\b")
 END = re.compile(r"^\s*#+ ?END SOLUTION\b")
 TITLE = re.compile(r"^# Assignment (\S+): (.+)$", re.MULTILINE)
 QUESTION = re.compile(r"^# #+ (\d+)\. (.+?) \[(\d+)\]$", re.MULTILINE)
-NOT_PYTHON = r"^(\s*)(?:[%!]|from tinygen\.assignments import|run_visible\().*$"  # in notebooks
+TIME = r"^(\s*)%%?time(?:it)?\b(?: -\w+ ?\d*)* *"  # may stand before a statement
+MAGIC = r"^(\s*)(?:[%!?]|.*\?$|\w+ *= *[%!]).*$"
+CHECK = "from tinygen.assignments import run_visible"  # in a notebook's last cell
 BLANK = "raise NotImplementedError  # your code here"
 
 
@@ -98,7 +103,9 @@ class Assignment:
         """The solution, with blanks in place of its functions and classes that `change` defines."""
         assert self.solution is not None
         ours, theirs = named(ast.parse(self.solution)), named(ast.parse(change))
-        blanks = "".join(f"def {name}(*_, **__):\n    {BLANK}\n" for name in theirs if name in ours)
+        blanks = "".join(
+            f"def {name}(*args, **options):\n    {BLANK}\n" for name in theirs if name in ours
+        )
         return changed(self.solution, blanks or "pass")
 
 
@@ -147,15 +154,38 @@ def cells(source: str) -> Iterator[tuple[str, str]]:
 def code_of(path: Path) -> str:
     """The Python source of a submission: a file, or the code cells of a notebook."""
     try:
-        text = path.read_text("utf-8")
+        text = decoded(path.read_bytes())
         if path.suffix != ".ipynb":
             return text
         codes = [c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
+        sources = [code if isinstance(code, str) else "".join(code) for code in codes]
+    except (ValueError, KeyError, TypeError, LookupError, SyntaxError, RecursionError) as error:
         raise ValueError(f"{path.name} can't be read: {error}") from error
-    sources = [code if isinstance(code, str) else "".join(code) for code in codes]
-    code = "\n\n".join(sources) + "\n"
-    return re.sub(NOT_PYTHON, r"\1pass", code, flags=re.MULTILINE)
+    return "\n\n".join(python_of(k, source) for k, source in enumerate(sources, 1)) + "\n"
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file, by its byte-order mark or its coding comment; else UTF-8."""
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return data.decode("utf-16")
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return data.decode(encoding)
+
+
+def python_of(number: int, cell: str) -> str:
+    """A notebook's cell without magic commands; if it is no Python, a line that says so."""
+    if CHECK in cell:
+        return ""
+    for attempt in (
+        cell,
+        re.sub(MAGIC, r"\1pass", re.sub(TIME, r"\1", cell, flags=re.M), flags=re.M),
+    ):
+        try:
+            ast.parse(attempt)
+            return attempt
+        except (SyntaxError, ValueError):
+            continue
+    return f"raise SyntaxError('cell {number} is not Python')"
 
 
 def changed(solution: str, change: str) -> str:
@@ -201,7 +231,7 @@ def named(node: ast.Module | ast.ClassDef) -> dict[str, Any]:
 def notebook(source: str, file: str) -> dict[str, Any]:
     """A Jupyter notebook of the student's copy, with a last cell that runs the visible tests."""
     head = source.partition("# %%")[0].strip()
-    call = f'from tinygen.assignments import run_visible\n\nrun_visible("{file}");  # save it first'
+    call = f'{CHECK}\n\nrun_visible("{file}");  # save it first'
     all_cells = [("code", head), *cells(source), ("code", call)]
     return {
         "cells": [

@@ -82,15 +82,20 @@ def try_out(
             )
             if kind == "mistakes" and math.isnan(says.score):
                 raise ValueError(f"mistakes/{name}.py needs a line `score: POINTS`")
+    if unknown := set(only) - set(tried):
+        raise ValueError(f"there is no {unknown.pop()}; there are {', '.join(tried)}")
+    honest = {
+        name: assignment.without_functions_of((assignment.folder / f"{name}.py").read_text("utf-8"))
+        for name, (_, says) in tried.items()
+        if says.bound
+    }
     names = [name for name in tried if not only or name in only]
 
     def one(name: str) -> Trial:
         source, says = tried[name]
         result = grade_one(assignment, source, seed=seed, limits=limits)
         if says.bound:
-            text = (assignment.folder / f"{name}.py").read_text("utf-8")
-            honest = assignment.without_functions_of(text)
-            score = grade_one(assignment, honest, seed=seed, limits=limits).score
+            score = grade_one(assignment, honest[name], seed=seed, limits=limits).score
             says = says._replace(score=score)
         return Trial(name, result, list(_unexpected(result, says)))
 
