@@ -4,6 +4,8 @@ import numpy as np
 
 from tinygen.assignments import check, gradient, require, value
 
+NAMES = "w1", "b1", "γ", "β", "w2", "b2"
+
 
 @check(1, "the dense layer's gradients for any shape", points=2)
 def dense_gradients(student, reference, rng):
@@ -69,7 +71,7 @@ def norms(student, reference, rng):
         )
 
 
-@check(3, "the gradients of layer norm for any shape", points=2)
+@check(3, "the gradients of layer norm for any shape", points=3)
 def norm_gradients(student, reference, rng):
     for scale in (1.0, 0.01):
         n, c = rng.integers(2, 8, 2)
@@ -81,16 +83,6 @@ def norm_gradients(student, reference, rng):
         gradient(student.layer_norm_backward, reference.layer_norm, x, gamma, beta)
 
 
-@check(3, "the gradients of layer norm at full size", points=1)
-def large_norm(student, reference, rng):
-    x, gamma, beta = rng.normal(size=(256, 512)), rng.normal(size=512), rng.normal(size=512)
-    g = rng.normal(size=x.shape)
-    ours = reference.layer_norm_backward(g, x, gamma, beta)
-    theirs = student.layer_norm_backward(g, x, gamma, beta)
-    for name, a, b in zip(("x", "γ", "β"), ours, theirs):
-        value(b, a, f"the gradient of {name}", atol=1e-9)
-
-
 @check(4, "one step of the whole network", points=2)
 def one_step(student, reference, rng):
     x, y = reference.moons(32, rng)
@@ -98,16 +90,17 @@ def one_step(student, reference, rng):
     loss, new = student.descent_step(x, y, params, 0.1)
     expected, right = reference.descent_step(x, y, params, 0.1)
     value(loss, expected, "the loss before the step", rtol=1e-4)
-    for name, a, b, p in zip(("w1", "b1", "γ", "β", "w2", "b2"), right, new, params):
+    for name, a, b, p in zip(NAMES, right, new, params, strict=True):
         mistakes = {"the step goes uphill": 2 * p - a, "it did not change": p}
         value(b, a, f"{name} after the step", mistakes, rtol=1e-4, atol=1e-5)
 
 
 @check(4, "the network tells the moons apart, from other starts", points=1)
 def learns(student, reference, rng):
-    x, y = reference.moons(400, rng)
     for seed in rng.integers(0, 2**31, 2):
-        w1, b1, gamma, beta, w2, b2 = student.train(seed=int(seed))
+        turn = rng.uniform(0, 2 * np.pi)
+        x, y = reference.moons(400, rng, turn)
+        w1, b1, gamma, beta, w2, b2 = student.train(seed=int(seed), turn=turn)
         h = np.maximum(reference.layer_norm(reference.dense(x, w1, b1), gamma, beta), 0)
         found = np.mean(reference.dense(h, w2, b2).argmax(axis=1) == y)
         require(

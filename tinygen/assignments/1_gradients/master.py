@@ -109,13 +109,14 @@ def layer_norm_backward(g, x, gamma, beta):
 
 
 # %%
-def moons(n, rng):
-    """n points (n, 2) of two half circles, and their labels"""
+def moons(n, rng, turn=0.0):
+    """n points (n, 2) of two half circles, turned by an angle, and their labels"""
     y = np.arange(n) % 2
     angle = rng.uniform(0, np.pi, n)
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.where(y, 1, -1)[:, None]
     x += np.where(y[:, None], [-0.5, -0.25], [0.5, 0.25]) + 0.1 * rng.normal(size=(n, 2))
-    return x, y
+    cos, sin = np.cos(turn), np.sin(turn)
+    return x @ np.array([[cos, sin], [-sin, cos]]), y
 
 
 def start(rng, hidden=16):
@@ -143,10 +144,10 @@ def descent_step(x, y, params, lr):
     # END SOLUTION
 
 
-def train(seed, steps=300, lr=0.5):
+def train(seed, turn, steps=300, lr=0.5):
     """the parameters after `steps` steps"""
     rng = np.random.default_rng(seed)
     params = start(rng)
     for _ in range(steps):
-        _, params = descent_step(*moons(64, rng), params, lr)
+        _, params = descent_step(*moons(64, rng, turn), params, lr)
     return params

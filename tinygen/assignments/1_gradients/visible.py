@@ -43,7 +43,15 @@ def uniform(student, reference, rng):
     value(found, np.log(k), f"log {k}", {"a sum over the batch, not a mean": n * np.log(k)})
 
 
-@check(2, "the gradient of the cross-entropy", points=2)
+@check(2, "the gradient of the cross-entropy at full size", points=1)
+def large_cross_entropy(student, reference, rng):
+    s, y = 3 * rng.normal(size=(8, 30_000)), rng.integers(0, 30_000, 8)
+    gs, nudge = student.cross_entropy_backward(1.0, s, y), rng.normal(size=s.shape)
+    measured = (loss(s + 1e-4 * nudge, y) - loss(s - 1e-4 * nudge, y)) / 2e-4
+    value(np.sum(gs * nudge), measured, "⟨s̄, a random direction⟩", rtol=1e-5)
+
+
+@check(2, "the gradient of the cross-entropy", points=1)
 def cross_entropy_gradient(student, reference, rng):
     gradient(student.cross_entropy_backward, loss, rng.normal(size=(5, 4)), rng.integers(0, 4, 5))
 
@@ -54,7 +62,17 @@ def normalised(student, reference, rng):
     value(student.layer_norm(x, gamma, beta), norm(x, gamma, beta), "layer norm")
 
 
-@check(3, "the gradients of layer norm", points=2)
+@check(3, "the gradients of layer norm at full size", points=1)
+def large_norm(student, reference, rng):
+    x, gamma, beta = rng.normal(size=(4, 50_000)), rng.normal(size=50_000), rng.normal(size=50_000)
+    g, nudge = rng.normal(size=x.shape), rng.normal(size=x.shape)
+    gx, _, gb = student.layer_norm_backward(g, x, gamma, beta)
+    ahead, behind = (norm(x + h * nudge, gamma, beta) for h in (1e-4, -1e-4))
+    value(np.sum(gx * nudge), np.sum(g * (ahead - behind)) / 2e-4, "⟨x̄, a direction⟩", rtol=1e-5)
+    value(gb, g.sum(axis=0), "β̄")
+
+
+@check(3, "the gradients of layer norm", points=1)
 def norm_gradients(student, reference, rng):
     x, gamma, beta = rng.normal(size=(3, 6)), rng.normal(size=6), rng.normal(size=6)
     gradient(student.layer_norm_backward, norm, x, gamma, beta)
@@ -62,5 +80,6 @@ def norm_gradients(student, reference, rng):
 
 @check(4, "the network tells the moons apart", points=1)
 def learns(student, reference, rng):
-    found = accuracy(student.train(seed=0), *reference.moons(400, rng))
+    turn = rng.uniform(0, 2 * np.pi)
+    found = accuracy(student.train(seed=0, turn=turn), *reference.moons(400, rng, turn))
     require(found > 0.97, f"after 300 steps, {found:.0%} of new points are told apart, not 97 %")

@@ -1,6 +1,6 @@
 """The gradient ignores the cotangent g.
 
-score: 20
+score: 21
 says: does not depend on `g`
 """
 
