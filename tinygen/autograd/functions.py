@@ -335,7 +335,8 @@ def cross_entropy(logits: ArrayLike, target: ArrayLike, axis: int = -1) -> Tenso
     if t.dtype.kind in "iu" and t.shape == rows:
         if not 0 <= int(t.data.min()) <= int(t.data.max()) < K:
             raise ValueError(f"cross_entropy: expected labels from 0 to {K - 1}, got {t.data}")
-        t = as_tensor(xp.moveaxis(xp.eye(K, dtype=logits.dtype)[t.data], -1, axis))
+        onehot = (t.data[..., None] == xp.arange(K)).astype(logits.dtype)
+        t = as_tensor(xp.moveaxis(onehot, -1, axis))
     if t.shape != logits.shape:
         expected = f"{rows} ints or {logits.shape} probabilities"
         raise ValueError(f"cross_entropy: expected `target` {expected}, got {t.shape} {t.dtype}")
