@@ -174,8 +174,9 @@ class _Process:
         environment = {key: os.environ[key] for key in kept if key in os.environ}
         for library in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM"):
             environment[f"{library}_NUM_THREADS"] = "1"
-        # one thread; a MALLOC_ variable keeps tinygen from calling C, which the guard refuses
-        environment |= {"TINYGEN_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+        # one thread; freed memory is kept, as tinygen would do by calling C, which is refused here
+        environment |= {"TINYGEN_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
+        environment |= {"MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
         self.child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

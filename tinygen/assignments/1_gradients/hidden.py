@@ -97,12 +97,10 @@ def one_step(student, reference, rng):
 
 @check(4, "the network tells the moons apart, from other starts", points=1)
 def learns(student, reference, rng):
-    for seed in rng.integers(0, 2**31, 2):
-        turn = rng.uniform(0, 2 * np.pi)
+    worst, first = 1.0, rng.uniform(0, np.pi)
+    for turn, seed in zip((first, first + np.pi), rng.integers(0, 2**31, 2), strict=True):
         x, y = reference.moons(400, rng, turn)
         w1, b1, gamma, beta, w2, b2 = student.train(seed=int(seed), turn=turn)
         h = np.maximum(reference.layer_norm(reference.dense(x, w1, b1), gamma, beta), 0)
-        found = np.mean(reference.dense(h, w2, b2).argmax(axis=1) == y)
-        require(
-            found > 0.97, f"after 300 steps, {found:.0%} of new points are told apart, not 97 %"
-        )
+        worst = min(worst, np.mean(reference.dense(h, w2, b2).argmax(axis=1) == y))
+    require(worst > 0.97, f"after 300 steps, {worst:.0%} of new points are told apart, not 97 %")
