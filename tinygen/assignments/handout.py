@@ -34,9 +34,9 @@ Check as often as you like; it takes seconds and needs no network:
 ```
 
 On Windows, use `.venv/Scripts` in place of `.venv/bin`. The check runs the visible tests in
-`tests/`, which you may read. Your file may import {uses}. What a function prints appears below the
-failing test; calls outside functions are not executed. Functions that were given are restored
-before every check, so give your own other names.
+`tests/`, which you may read. Your file may import {uses}, and modules of Python's own such as
+`math`. What a function prints appears below the failing test; calls outside functions are not
+executed. Functions that were given are restored before every check, so give your own other names.
 
 | question | points | of them visible |
 |---|---|---|
