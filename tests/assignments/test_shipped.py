@@ -28,7 +28,7 @@ def test_there_are_eight_in_the_order_of_a_course():
     assert list(ASSIGNMENTS) == [str(n) for n in range(1, 9)]
     for number, assignment in ASSIGNMENTS.items():
         assert assignment.folder.name.startswith(f"{number}_")
-        assert 20 <= assignment.points <= 30
+        assert 20 <= assignment.points <= 32
         assert assignment.minutes
 
 

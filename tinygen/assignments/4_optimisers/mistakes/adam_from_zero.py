@@ -1,0 +1,16 @@
+"""t is 0 at the first step.
+
+score: 19
+says: is t = 0 at the first step?
+"""
+
+import numpy as np
+
+
+def adam_step(p, g, state, lr, beta1=0.9, beta2=0.999, eps=1e-8):
+    m, v, t = state
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    t = t
+    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    return p - lr * m_hat / (np.sqrt(v_hat) + eps), (m, v, t + 1)

@@ -1,0 +1,14 @@
+"""The cosine goes through a whole period.
+
+score: 25
+says: a whole period
+"""
+
+import numpy as np
+
+
+def rate(t, peak, warm_up, steps, final=0.0):
+    if t < warm_up:
+        return peak * (t + 1) / (warm_up + 1)
+    s = min((t - warm_up) / (steps - warm_up), 1)
+    return final + (peak - final) * (1 + np.cos(2 * np.pi * s)) / 2

@@ -1,0 +1,12 @@
+"""The step adds the gradient.
+
+score: 24
+says: the steps go uphill
+"""
+
+import numpy as np
+
+
+def rmsprop_step(p, g, v, lr, alpha=0.99, eps=1e-8):
+    v = alpha * v + (1 - alpha) * g**2
+    return p + lr * g / (np.sqrt(v) + eps), v
