@@ -12,6 +12,7 @@ cell, `## 1. The dense layer [6]`, begins a question and says its points.
 
 import ast
 import codecs
+import functools
 import io
 import json
 import re
@@ -63,7 +64,7 @@ class Assignment:
         self.minutes = int(header(self.blank, "minutes", "0"))
         self.points = sum(question.points for question in self.questions)
 
-    @property
+    @functools.cached_property
     def given(self) -> str:
         """The code of the student's copy that has no blank in it."""
         blanks = [n for n, line in enumerate(self.blank.splitlines(), 1) if BLANK in line]
