@@ -110,10 +110,16 @@ def test_a_score_is_the_share_of_the_parts_and_the_first_three_failures_are_told
     def test(*_):
         for k in range(8):
             require(k < 2, f"failure {k}")
+            require(True, "")
 
     result = outcome(test)
-    assert result.score == 1.5
+    assert result.score == 3.75
     assert result.messages == ["failure 2", "failure 3", "failure 4", "… and 3 more"]
+
+
+def test_a_message_is_told_once():
+    result = outcome(lambda *_: [value(2.0, 1.0, "x", {"twice": 2.0}) for _ in range(5)])
+    assert result.messages == ["x: twice"]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def test_nine_of_ten_mistakes_are_named_in_words(number):
 
 @each
 def test_examples_get_what_they_say(number):
+    if not SHARE and number != "1":
+        pytest.skip("takes seconds: .ci/run tries all")
     assignment = ASSIGNMENTS[number]
     seed = int(time.time()) if SHARE else 1
     tried = ["solution", "blank"]

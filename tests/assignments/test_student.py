@@ -10,12 +10,12 @@ from tinygen.assignments.grading import grade_one
 from tinygen.assignments.source import changed
 from tinygen.assignments.student import Limits, Student, StudentError
 
-LIMITS = Limits(2.0, 1.0)
+LIMITS = Limits(1.0, 1.0)
 
 # what question 1 does, and a part of the sentence for the student
 MISBEHAVING = {
-    "loops": ("while True: pass", "did not return within 2 s"),
-    "sleeps in C": ("return np.linalg.eig(np.ones((3000, 3000)))", "did not return within 2 s"),
+    "loops": ("while True: pass", "did not return within 1 s"),
+    "sleeps in C": ("return np.linalg.eig(np.ones((3000, 3000)))", "did not return within 1 s"),
     "exits": ("raise SystemExit(0)", "raised SystemExit"),
     "interrupts": ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
     "divides by zero": ("return g / 0 if False else 1 / 0", "ZeroDivisionError: division by zero"),
@@ -182,7 +182,7 @@ def test_a_file_that_does_not_load_is_named(tmp_path):
     assignment = small(tmp_path)
     result = graded(assignment, assignment.solution + "\nwhile True:\n    pass\n")
     assert result.score == 0
-    assert result.remarks == ["small.py can't be executed: it did not return within 4 s"]
+    assert result.remarks == ["small.py can't be executed: it did not return within 2 s"]
 
 
 SCRATCH = {

@@ -66,6 +66,7 @@ def test_a_picture_is_drawn_when_the_functions_it_needs_are_there(tmp_path, monk
     monkeypatch.chdir(tmp_path / "out")
     main(["check"])
     assert not (tmp_path / "out" / "picture.png").exists()
+    assert "No picture yet: `total` is not written yet" in capsys.readouterr().out
     write(assignment.solution)
     main(["check"])
     assert (tmp_path / "out" / "picture.png").exists()

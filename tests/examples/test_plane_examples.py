@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 
 import numpy as np
@@ -19,6 +20,9 @@ from tinygen.image import trajectories
 diffusion_2d, flow_2d = map(example, ["diffusion_2d", "flow_2d"])
 RUN = diffusion_2d.Run
 each_example = pytest.mark.parametrize("module", [diffusion_2d, flow_2d], ids=lambda m: m.__name__)
+thorough = pytest.mark.skipif(  # .ci/run sets it
+    not os.environ.get("TINYGEN_THOROUGH"), reason="takes ten seconds"
+)
 each_set = pytest.mark.parametrize("name", SETS)
 
 
@@ -103,6 +107,7 @@ def run(module, monkeypatch, folder, *options):
     return json.loads((folder / "results.json").read_text("utf-8"))
 
 
+@thorough
 def test_a_diffusion_model_learns_the_density_in_a_short_training(monkeypatch, tmp_path):
     found = run(
         diffusion_2d,
@@ -127,6 +132,7 @@ def test_a_diffusion_model_learns_the_density_in_a_short_training(monkeypatch, t
     assert found["modes"] == 4
 
 
+@thorough
 def test_a_flow_learns_the_density_in_a_short_training_and_reflow_straightens_it(
     monkeypatch, tmp_path
 ):

@@ -218,9 +218,10 @@ def run(check: Check, student: Student, reference: ModuleType, seed: int) -> Out
         parts.fail("nothing was returned that could be checked")
     total = parts.passed + parts.failed
     score = round(check.points * parts.passed / total, 2)
-    messages = parts.messages[:SHOWN]
-    if len(parts.messages) > SHOWN:
-        messages.append(f"… and {len(parts.messages) - SHOWN} more")
+    different = list(dict.fromkeys(parts.messages))
+    messages = different[:SHOWN]
+    if len(different) > SHOWN:
+        messages.append(f"… and {len(different) - SHOWN} more")
     status = "passed" if not parts.failed else status
     printed = "".join(student.printed)[:1000]
     return Outcome(check, score, status, messages, printed, student.seconds, seed)

@@ -225,10 +225,11 @@ class _Process:
             watchdog.cancel()
         if not isinstance(reply, Exception):
             return reply
+        late = time.monotonic() - began >= seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(0 if isinstance(reply, queue.Empty) else 1)
+            child.wait(0 if late else 0.2)
         self.end()
-        if time.monotonic() - began >= seconds:
+        if late:
             raise _Stuck(f"did not return within {seconds:g} s")
         if isinstance(reply, ValueError):
             raise _Failure(f"gave an answer that can't be read: {reply}")
