@@ -30,7 +30,7 @@ HOST = [
     "synthetic_shapes",
 ]
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
-    collect_ignore = ["docs", *(f"data/test_{name}.py" for name in HOST)]
+    collect_ignore = ["assignments", "docs", *(f"data/test_{name}.py" for name in HOST)]
 
 ROOT = Path(__file__).parent.parent
 # a process that a test starts finds tinygen, and the stand-in, as the test itself does

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tinygen
 from tinygen._files import replacing
 from tinygen.assignments.checks import Check, Outcome, load, run
 from tinygen.assignments.source import Assignment, code_of
@@ -70,6 +71,7 @@ def grade_one(
     Reports tell the seed of the visible checks, from which that of the hidden ones can't be
     derived.
     """
+    tinygen.use("numpy")  # the arrays that come from students are NumPy's
     checks = load(assignment, False) + ([] if visible_only else load(assignment, True))
     seeds = {True: seed, False: seed if visible_only else visible_seed(seed)}
     references = {hidden: assignment.reference(hidden) for hidden in {c.hidden for c in checks}}

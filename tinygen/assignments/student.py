@@ -205,7 +205,7 @@ class _Process:
         except _Failure as failure:
             student.broken = f"{student.assignment.file} can't be executed: it {failure}"
             return
-        remarks = [f"Skipped: {text}" for text in loaded["skipped"]]
+        remarks = [f"Skipped: {str(text)[:300]}" for text in loaded["skipped"][:20]]
         student.remarks += [text for text in remarks if text not in student.remarks]
 
     def exchange(self, request: Any, seconds: float) -> Any:
