@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tinygen.assignments import run_visible
 from tinygen.assignments.checks import load
 from tinygen.assignments.handout import hand_out
 from tinygen.assignments.source import shipped
@@ -60,6 +61,19 @@ def test_examples_get_what_they_say(number):
     problems = {t.name: t.problems for t in try_out(assignment, seed=seed, only=tried)}
     assert list(problems) == tried
     assert not any(problems.values()), (seed, problems)
+
+
+@each
+def test_a_handout_that_is_solved_passes_its_check_and_draws(number, tmp_path, capsys):
+    if not SHARE and number != "1":
+        pytest.skip("takes seconds: .ci/run tries all")
+    assignment = ASSIGNMENTS[number]
+    path = hand_out(assignment, tmp_path)
+    assert not run_visible(path)
+    assert "Next: question 1" in capsys.readouterr().out
+    path.write_text(assignment.solution, "utf-8")
+    assert run_visible(path)
+    assert (tmp_path / "picture.png").exists() == (number != "1")
 
 
 @each

@@ -159,11 +159,8 @@ def try_assignment(args: argparse.Namespace) -> int:
         limits=Limits(args.seconds, args.memory),
     ):
         wrong += bool(tried.problems)
-        mark, points = (
-            "✗" if tried.problems else "✓",
-            f"{tried.result.score:g} of {tried.result.most:g}",
-        )
-        print(f"{mark} {tried.name:42} {points}", flush=True)
+        mark, result = "✗" if tried.problems else "✓", tried.result
+        print(f"{mark} {tried.name:42} {result.score:g} of {result.most:g}", flush=True)
         for problem in tried.problems:
             print("    " + problem.replace("\n", "\n    "))
     print("All as expected." if not wrong else f"{wrong} not as expected.")
@@ -186,12 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
             case "list":
                 list_all()
             case "handout":
-                file = hand_out(
-                    chosen(args.assignment),
-                    args.to,
-                    as_notebook=args.notebook,
-                    install=args.install,
-                )
+                options = {"as_notebook": args.notebook, "install": args.install}
+                file = hand_out(chosen(args.assignment), args.to, **options)
                 print(f"{file} is the student's file; {args.to / 'README.md'} says how to begin.")
             case "check":
                 return int(not run_visible(args.file, args.seed))
@@ -202,10 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
             case "new":
                 to = args.to or args.solution.with_suffix("")
                 left = new(args.solution, to)
-                print(
-                    "\n".join([f"{to} has the assignment. Next:", *(f"- {text}" for text in left)])
-                )
-                print(f"- python -m tinygen.assignments try {to}")
+                left.append(f"python -m tinygen.assignments try {to}")
+                print("\n- ".join([f"{to} has the assignment. Next:", *left]))
             case "grade-one":
                 seed = new_seed() if args.seed is None else args.seed
                 limits = Limits(args.seconds, args.memory)

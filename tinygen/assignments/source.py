@@ -195,7 +195,7 @@ def changed(solution: str, change: str) -> str:
     added: list[str] = []
     replacements: list[tuple[int, int, str]] = []
 
-    def put(old: dict[str, Any], node: Any, indent: str = "") -> None:
+    def put(old: dict[str, Any], node: Any) -> None:
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         text = "\n".join(change.splitlines()[first - 1 : node.end_lineno])
         place = old.get(node.name)

@@ -41,8 +41,8 @@ class Limits(NamedTuple):
     gigabytes: float = 2.0
 
     def __str__(self) -> str:
-        memory = f"and {self.gigabytes:g} GB of memory" if os.name == "posix" else ""
-        return f"{self.seconds:g} s a call {memory or '(this system can not limit memory)'}"
+        enforced = "" if sys.platform == "linux" else ", which this system may not enforce"
+        return f"{self.seconds:g} s a call, {self.gigabytes:g} GB of memory{enforced}"
 
 
 LIMITS = Limits()
