@@ -4,7 +4,11 @@ import numpy as np
 
 from tinygen.assignments import check, gradient, require, value
 
-NAMES = "w1", "b1", "γ", "β", "w2", "b2"
+NAMES = "the loss before the step", "w1", "b1", "γ", "β", "w2", "b2"
+
+
+def near(a, b):
+    return np.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 @check(1, "the dense layer's gradients for any shape", points=2)
@@ -87,12 +91,13 @@ def norm_gradients(student, reference, rng):
 def one_step(student, reference, rng):
     x, y = reference.moons(32, rng)
     params = reference.start(rng, hidden=5)
-    loss, new = student.descent_step(x, y, params, 0.1)
-    expected, right = reference.descent_step(x, y, params, 0.1)
-    value(loss, expected, "the loss before the step", rtol=1e-4)
-    for name, a, b, p in zip(NAMES, right, new, params, strict=True):
-        mistakes = {"the step goes uphill": 2 * p - a, "it did not change": p}
-        value(b, a, f"{name} after the step", mistakes, rtol=1e-4, atol=1e-5)
+    found, new = student.descent_step(x, y, params, 10.0)
+    loss, right = reference.descent_step(x, y, params, 10.0)
+    pairs = list(zip(NAMES, [loss, *right], [found, *new], strict=True))
+    wrong = [name for name, a, b in pairs if np.shape(a) != np.shape(b) or not near(a, b)]
+    uphill = all(near(2 * p - a, b) for p, a, b in zip(params, right, new))
+    sentence = f"after one step these are wrong: {', '.join(wrong)}"
+    require(not wrong, "the step goes uphill" if uphill else sentence)
 
 
 @check(4, "the network tells the moons apart, from other starts", points=1)

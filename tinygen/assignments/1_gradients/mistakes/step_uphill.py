@@ -1,6 +1,6 @@
 """The step adds the gradient.
 
-score: 20.29
+score: 20
 says: the step goes uphill
 """
 

@@ -1,7 +1,7 @@
 """The backward pass skips the ReLU.
 
-score: 20.86
-says: b1 after the step
+score: 20
+says: after one step these are wrong: w1, b1, γ, β
 """
 
 import numpy as np
