@@ -39,7 +39,7 @@ def send(stream: IO[bytes], value: Any) -> None:
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """Read one message; EOFError if there is none, ValueError if it is damaged."""
+    """Read one message. Raise EOFError at the end of the stream, ValueError if it is damaged."""
     lengths = stream.read(16)
     if len(lengths) < 16:
         raise EOFError
