@@ -1,8 +1,9 @@
 """The process in which a student's code runs: it answers calls with values, and gives no verdicts.
 
-It is started as a script, in an empty folder, with an empty environment and limits on memory. The
-student's file is executed, then the given functions are executed over it, so that they are as
-handed out. An audit hook refuses what no assignment needs: other files, processes, the network.
+It is started as a script, in an empty folder, with an empty environment and a limit on memory. The
+student's file is executed; then given functions that it lacks or changed are restored. Builtin
+functions are restricted, and an audit hook refuses what no assignment needs: other files,
+processes, the network.
 
 A process is not a sandbox: docs/teaching.md says what this guards against.
 """

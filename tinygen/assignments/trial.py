@@ -56,12 +56,7 @@ def expected(text: str) -> Expected:
 
 
 def try_out(
-    assignment: Assignment,
-    *,
-    seed: int = 1,
-    only: Sequence[str] = (),
-    limits: Limits = LIMITS,
-    jobs: int | None = None,
+    assignment: Assignment, *, seed: int = 1, only: Sequence[str] = (), limits: Limits = LIMITS
 ) -> Iterator[Trial]:
     """Grade the solution, the blank, and each example; `only` names some, such as "right/loops"."""
     assert assignment.solution is not None
@@ -99,7 +94,7 @@ def try_out(
             says = says._replace(score=score)
         return Trial(name, result, list(_unexpected(result, says)))
 
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(one, names)
 
 
