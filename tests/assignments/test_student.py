@@ -1,11 +1,13 @@
 """Whatever a student's code does, the grader goes on, and the rest of the file keeps its points."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small import small
 
+from tinygen import assignments
 from tinygen.assignments.grading import grade_one
 from tinygen.assignments.source import changed
 from tinygen.assignments.student import Limits, Student, StudentError
@@ -100,6 +102,11 @@ BY_PROCESS = {
     "kills": ("os.kill(os.getppid(), 9)", "`os.kill` is refused"),
     "reads a file": ("real.open('/etc/passwd')", "no file may be opened"),
     "reads the hidden tests": ("real.open('FOLDER/hidden.py')", "no file may be opened"),
+    "reads a solution beside the library": (
+        "real.open('KIT/1_gradients/master.py')",
+        "no file may be opened",
+    ),
+    "writes beside a library": ("real.open(np.__file__ + '.x', 'w')", "no file may be opened"),
     "writes a file": ("real.open('results.json', 'w')", "no file may be opened"),
     "loads C": ("real.__import__('ctypes').CDLL(None)", "is refused"),
     "imports the library": ("import tinygen; return tinygen.grad", "`tinygen` may not be imported"),
@@ -129,7 +136,9 @@ def nothing_refused(monkeypatch):
 def test_what_no_syntax_check_stopped_is_stopped_by_the_process(name, tmp_path, nothing_refused):
     body, words = BY_PROCESS[name]
     assignment = small(tmp_path)
-    code = definition(ESCAPE + body.replace("FOLDER", str(tmp_path)))
+    kit = Path(assignments.__file__).parent
+    body = body.replace("FOLDER", str(tmp_path)).replace("KIT", str(kit))
+    code = definition(ESCAPE + body)
     result = graded(assignment, changed(assignment.solution, code))
     assert (score_of(result, 1), score_of(result, 2)) == (0, 2)
     assert words in told(result)
