@@ -17,25 +17,25 @@ The run's folder, runs/latent_diffusion, holds reconstructions.png, training.gif
 the VAE. The folder `latents` in it is the second stage's run, with decoded latents: samples.png,
 guidance.png, denoising.gif, training.gif and curves.png. --resume continues either stage.
 
-Reading order: `networks`; `learn_images`; `Latents`; `learn_latents`; `generate`, `draw`; `main`.
+Reading order: `learn_images`; `learn_latents`; `generate`, `draw`; `main`. The
+autoencoder's networks are in tinygen/models/networks.py, `Latents` in tinygen/vae/latents.py.
 """
 
 from __future__ import annotations
 
 import functools
-from itertools import chain, pairwise
+import math
 from typing import Any
 
 import numpy as np
 
-import tinygen as tg
-from tinygen import data, diffusion, image, models, nn, optim, vae
+from tinygen import data, diffusion, image, models, optim, vae
 from tinygen.diffusion import samplers
 from tinygen.metrics.report import judge
 from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 6, 32, 2e-3  # of the VAE
-SIZE, SIDE, CHANNELS = 64, 8, 4
+SIZE, LATENT = 64, (8, 8, 4)
 WIDTHS = (32, 64, 128)  # of the VAE, at 32, 16 and 8 pixels
 SMALL, PADDING = 28, 2  # images of the first size are padded to 32 × 32
 SIGMA = 0.1  # of p(x|z), initially
@@ -51,49 +51,11 @@ QUICK = {"epochs": 1, "train": 192, "test_images": 40, "latent_epochs": 1, "widt
 # --- the first stage: a VAE whose latents are small images ----------------------------------------
 
 
-def networks(size: int, channels: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
-    """Encoder and decoder between images and latents of SIDE × SIDE × CHANNELS
-
-    Each layer of stride 2 halves or doubles the sides. `as_rows` turns the encoder's 2 · CHANNELS
-    channels into the rows of means and log-variances that `vae.VAE` expects.
-    """
-    halvings = (size // SIDE).bit_length() - 1
-    widths = WIDTHS[-halvings:]
-    relu_next: dict[str, Any] = {"rng": rng, "init": nn.he_normal}
-    down = [
-        (nn.Conv2d(a, b, 4, 2, 1, **relu_next), nn.BatchNorm(b), nn.ReLU())
-        for a, b in pairwise((channels, *widths))
-    ]
-    up = [
-        (nn.ConvTranspose2d(b, a, 4, 2, 1, **relu_next), nn.BatchNorm(a), nn.ReLU())
-        for a, b in reversed(list(pairwise(widths)))
-    ]
-    encoder = nn.Sequential(
-        *chain(*down), nn.Conv2d(widths[-1], 2 * CHANNELS, 3, padding="same", rng=rng), as_rows
-    )
-    decoder = nn.Sequential(
-        nn.Reshape(SIDE, SIDE, CHANNELS),
-        nn.Conv2d(CHANNELS, widths[-1], 3, padding="same", **relu_next),
-        nn.BatchNorm(widths[-1]),
-        nn.ReLU(),
-        *chain(*up),
-        nn.ConvTranspose2d(widths[0], channels, 4, 2, 1, rng=rng, init=nn.normal(0.02)),
-        nn.Sigmoid(),
-    )
-    return encoder, decoder
-
-
-def as_rows(h: tg.Tensor) -> tg.Tensor:
-    """(N, h, w, 2 C) → (N, 2 h w C): first all of the first C channels, then all of the others"""
-    N, C = h.shape[0], h.shape[3] // 2
-    return tg.concat([tg.reshape(half, (N, -1)) for half in (h[..., :C], h[..., C:])], axis=1)
-
-
 def learn_images(run: Run, args: Any, train: np.ndarray, test: np.ndarray) -> vae.VAE:
     rng = np.random.default_rng(args.seed)
-    encoder, decoder = networks(train.shape[1], train.shape[3], rng)
+    networks = models.latent_autoencoder(*train.shape[2:], *LATENT[1:], WIDTHS, rng=rng)
     likelihood = vae.Gaussian(SIGMA, learned=True)
-    model = vae.VAE(encoder, decoder, SIDE * SIDE * CHANNELS, likelihood=likelihood)
+    model = vae.VAE(*networks, math.prod(LATENT), likelihood=likelihood)
     batches = data.Batches(
         train, min(args.batch_size, len(train)), rng=rng, epochs=args.epochs, drop_last=True
     )
@@ -122,56 +84,17 @@ def learn_images(run: Run, args: Any, train: np.ndarray, test: np.ndarray) -> va
 # --- the second stage: diffusion of the latents ---------------------------------------------------
 
 
-class Latents:
-    """The latents of some images, scaled so that each channel has mean 0 and variance 1
-
-    z is sampled from q(z|x) = N(μ, σ²); `posteriors` are μ and log σ² of each image, (N, 2 D).
-    """
-
-    def __init__(self, model: vae.VAE, images: np.ndarray) -> None:
-        self.model, parts = model, []
-        for i in range(0, len(images), 500):
-            with tg.no_grad():
-                h = model.encode(tg.Tensor(tg.xp.asarray(images[i : i + 500])))
-            parts.append(tg.concat(h, axis=1).numpy())
-        self.posteriors = np.concatenate(parts)
-        mu, variance = self._split(self.posteriors)
-        self.mean = mu.mean(axis=(0, 1, 2))
-        self.std = np.sqrt(mu.var(axis=(0, 1, 2)) + variance.mean(axis=(0, 1, 2)))
-
-    @staticmethod
-    def _split(posteriors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mu, log_var = (
-            half.reshape(-1, SIDE, SIDE, CHANNELS) for half in np.split(posteriors, 2, axis=1)
-        )
-        return mu, np.exp(log_var)
-
-    def sample(self, posteriors: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-        """z ~ q(z|x), scaled: (N, 2 D) → (N, SIDE, SIDE, CHANNELS)"""
-        mu, variance = self._split(posteriors)
-        z = mu + np.sqrt(variance) * rng.standard_normal(mu.shape, np.float32)
-        return (z - self.mean) / self.std
-
-    def images(self, z: Any) -> np.ndarray:
-        """The images of scaled latents, from 0 to 1, without padding"""
-        z = tg.to_numpy(z) * self.std + self.mean
-        return cropped(self.model.generate(z.reshape(len(z), -1)).clip(0, 1))
-
-
 def learn_latents(
-    run: Run, args: Any, latents: Latents, labels: np.ndarray | None
+    run: Run, args: Any, latents: vae.Latents, posteriors: np.ndarray, labels: np.ndarray | None
 ) -> tuple[diffusion.Diffusion, int | None]:
     """The diffusion model, and its label "any shape" """
     null, rng = None if labels is None else 1 + int(labels.max()), np.random.default_rng(args.seed)
-    shape = (SIDE, SIDE, CHANNELS)
-    net = models.UNet(
-        shape, args.width, LEVELS, attention_at=(SIDE, SIDE // 2), classes=null, rng=rng
-    )
+    at = (LATENT[0], LATENT[0] // 2)
+    net = models.UNet(LATENT, args.width, LEVELS, attention_at=at, classes=null, rng=rng)
     model = diffusion.Diffusion(net, diffusion.cosine(TIMES), "v")
-    size = min(LATENT_BATCH, len(latents.posteriors))
     batches = data.Batches(
-        latents.posteriors,
-        size,
+        posteriors,
+        min(LATENT_BATCH, len(posteriors)),
         rng=rng,
         labels=labels,
         drop_last=True,
@@ -200,7 +123,7 @@ def learn_latents(
 
 def generate(
     model: diffusion.Diffusion,
-    latents: Latents,
+    latents: vae.Latents,
     n: int,
     args: Any,
     null: int | None,
@@ -209,10 +132,11 @@ def generate(
     guidance: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """n images of new latents, and their labels; `guidance` replaces that of `args`"""
-    noise = np.random.default_rng(seed).standard_normal((n, SIDE, SIDE, CHANNELS), np.float32)
+    noise = np.random.default_rng(seed).standard_normal((n, *LATENT), np.float32)
     labels = None if null is None else np.arange(n) % null
     model = guided(model, args.guidance if guidance is None else guidance, null)
-    return latents.images(samplers.sample(model, noise, labels, steps=args.steps)), labels
+    z = samplers.sample(model, noise, labels, steps=args.steps)
+    return cropped(latents.images(z)), labels
 
 
 def guided(model: diffusion.Diffusion, weight: float, null: int | None) -> diffusion.Diffusion:
@@ -220,7 +144,7 @@ def guided(model: diffusion.Diffusion, weight: float, null: int | None) -> diffu
 
 
 def draw(
-    run: Run, model: diffusion.Diffusion, latents: Latents, args: Any, null: int | None
+    run: Run, model: diffusion.Diffusion, latents: vae.Latents, args: Any, null: int | None
 ) -> None:
     """All pictures of decoded latents"""
     samples, _ = generate(model, latents, SHOWN, args, null, seed=2)
@@ -230,12 +154,12 @@ def draw(
         rows = {f"guidance {w:g}": row(guidance=w)[0] for w in GUIDED}
         title = "The same noise by guidance weight"
         image.strip(run.path("guidance.png"), rows, ends=False, title=title)
-    noise = np.random.default_rng(5).standard_normal((FILMED, SIDE, SIDE, CHANNELS), np.float32)
+    noise = np.random.default_rng(5).standard_normal((FILMED, *LATENT), np.float32)
     labels, film = None if null is None else np.arange(FILMED) % null, image.Animation(60)
     for step in samplers.multistep(
         guided(model, args.guidance, null), noise, labels, steps=3 * args.steps
     ):
-        film.append(latents.images(step.x), f"t = {step.t:.0f}")
+        film.append(cropped(latents.images(step.x)), f"t = {step.t:.0f}")
     film.save(run.path("denoising.gif"), title="From noise to images")
 
 
@@ -294,9 +218,10 @@ def main() -> None:
 
     with Run(args.out, vars(args), resume=args.resume, free=SAMPLING) as run:
         model = learn_images(run, args, train.images, test.images)
-        latents = Latents(model, train.images)
+        latents = vae.Latents(model, LATENT)
+        posteriors = latents.fit(train.images)
         with run.second_stage("latents") as second:
-            denoiser, null = learn_latents(second, args, latents, train.labels)
+            denoiser, null = learn_latents(second, args, latents, posteriors, train.labels)
             draw(second, denoiser, latents, args, null)
         terms = vae.evaluate(model, test.images, rng=np.random.default_rng(1))
         error = float(((model.reconstruct(test.images) - test.images) ** 2).mean() ** 0.5)

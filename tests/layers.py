@@ -37,6 +37,16 @@ class Layer(NamedTuple):
         return layer, x
 
 
+class ToItsStart(nn.Module):
+    """Cross-attention from x to three features of its first two positions"""
+
+    def __init__(self, rng: Rng) -> None:
+        self.layer = nn.CrossAttention(4, 3, 2, rng=rng)
+
+    def forward(self, x: Any) -> Tensor:
+        return self.layer(x, x[:, :2, :3])
+
+
 TABLE: list[Layer] = []
 
 
@@ -69,6 +79,7 @@ add(
     (1, 2, 2, 2),
 )
 add("Embedding", lambda rng: nn.Embedding(5, 3, rng=rng), lambda rng: rng.integers(0, 5, (3, 2)))
+add("CrossAttention", lambda rng: ToItsStart(rng), (2, 3, 4))
 add("SelfAttention", lambda rng: nn.SelfAttention(4, 2, rng=rng), (2, 3, 4))
 add("SelfAttention of pixels", lambda rng: nn.SelfAttention(2, rng=rng), (2, 2, 2, 2))
 

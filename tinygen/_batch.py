@@ -80,9 +80,10 @@ def one_hot(labels: Any, classes: int, dtype: Any) -> Tensor:
 def drop_labels(classes: ArrayLike, null: int, probability: float, *, rng: Rng) -> Array:
     """Replace each label (N,) by `null` with this probability, for classifier-free guidance
 
-    One network then learns both p(x|c) and p(x). (Ho & Salimans 2022, algorithm 1)
+    One network then learns both p(x|c) and p(x). (Ho & Salimans 2022, algorithm 1) A caption's
+    tokens (N, S) are all replaced, or none.
     """
     expect("drop_labels", "in [0, 1]", probability=probability)
     labels = as_rows(classes).data
     dropped = xp.asarray(generator("drop_labels", rng).random(len(labels)) < probability)
-    return xp.where(dropped, null, labels)
+    return xp.where(dropped.reshape(-1, *[1] * (labels.ndim - 1)), null, labels)

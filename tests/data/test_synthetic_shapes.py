@@ -171,13 +171,13 @@ def test_the_same_picture_is_drawn_at_any_size():
 def layers(monkeypatch):
     """A function that draws shapes, and returns their colours and their backgrounds too."""
     monkeypatch.setattr(backend, "threads", 1)  # in order
-    mixed, seen = drawing._mixed, []
+    mixed, seen = drawing.mixed, []
 
     def kept(pair, share):
         seen.append(mixed(pair, share))
         return seen[-1]
 
-    monkeypatch.setattr(drawing, "_mixed", kept)
+    monkeypatch.setattr(drawing, "mixed", kept)
 
     def draw(n, size):
         seen.clear()

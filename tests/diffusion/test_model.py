@@ -288,6 +288,10 @@ def test_labels_are_dropped_with_the_given_probability(labels):
         host(diffusion.drop_labels(labels, 3, 0.0, rng=generator())), before
     )
     assert (host(diffusion.drop_labels(labels, 3, 1, rng=generator())) == 3).all()
+    captions = tg.xp.asarray(np.arange(1, 3001).reshape(1000, 3))
+    dropped = host(diffusion.drop_labels(captions, 0, 0.2, rng=generator()))
+    assert (dropped == 0).any(axis=1).sum() == (dropped == 0).all(axis=1).sum()  # whole captions
+    assert 150 < (dropped == 0).all(axis=1).sum() < 250
 
 
 def test_the_loss_drops_labels_if_there_is_a_null_label():

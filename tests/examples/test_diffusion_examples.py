@@ -614,25 +614,6 @@ def test_enlarged_images_are_compared_with_their_originals():
 # --- latent_diffusion -----------------------------------------------------------------------------
 
 
-def autoencoder():
-    encoder, decoder = latents.networks(64, 3, generator())
-    return vae.VAE(encoder, decoder, 256, likelihood=vae.Gaussian(0.1)).eval()
-
-
-def shapes(n, seed=0):
-    return generator(seed).random((n, 64, 64, 3)).astype(np.float32)
-
-
-def test_half_of_the_channels_are_means_and_half_log_variances():
-    both, autoencoder_ = latents.networks(64, 3, generator())[0], autoencoder()
-    x = tg.Tensor(tg.xp.asarray(shapes(2)))
-    h = host(tg.nn.Sequential(*both.layers[:-1]).eval()(x))
-    assert h.shape == (2, 8, 8, 8)
-    mu, log_var = (host(half) for half in autoencoder_.encode(x))
-    np.testing.assert_allclose(mu.reshape(2, 8, 8, 4), h[..., :4], atol=1e-5)
-    np.testing.assert_allclose(log_var.reshape(2, 8, 8, 4), h[..., 4:], atol=1e-5)
-
-
 def test_small_images_are_padded_and_others_resized():
     digits, pictures = generator().random((2, 28, 28, 1)), generator().random((2, 40, 40, 3))
     padded = latents.padded(digits)
@@ -641,40 +622,6 @@ def test_small_images_are_padded_and_others_resized():
     assert padded.sum() == pytest.approx(digits.sum())
     larger = latents.padded(pictures)
     assert larger.shape == (2, 64, 64, 3) and latents.cropped(larger) is larger
-
-
-@pytest.mark.parametrize(("size", "channels"), [(32, 1), (64, 3)])
-def test_latents_are_8_by_8_for_every_image_size(size, channels):
-    encoder, decoder = latents.networks(size, channels, generator())
-    x = tg.Tensor(tg.xp.zeros((2, size, size, channels), "f4"))
-    assert encoder(x).shape == (2, 2 * 8 * 8 * 4)
-    assert decoder(tg.Tensor(tg.xp.zeros((2, 8 * 8 * 4), "f4"))).shape == x.shape
-
-
-def test_latents_are_scaled_to_mean_0_and_variance_1_in_each_channel():
-    scaled = latents.Latents(autoencoder(), shapes(40))
-    z = scaled.sample(np.tile(scaled.posteriors, (5, 1)), rng=generator(1))
-    assert z.dtype == np.float32 and z.shape == (200, 8, 8, 4)
-    np.testing.assert_allclose(z.mean(axis=(0, 1, 2)), 0, atol=0.05)
-    np.testing.assert_allclose(z.std(axis=(0, 1, 2)), 1, atol=0.03)
-
-
-def test_latents_are_sampled_with_the_encoders_variance():
-    scaled = latents.Latents(autoencoder(), shapes(3))
-    posterior = np.zeros((200, 512), np.float32)
-    posterior[:, :256], posterior[:, 256:] = 5, math.log(4)
-    z = scaled.sample(posterior, rng=generator()) * scaled.std + scaled.mean
-    np.testing.assert_allclose(z.mean(axis=(0, 1, 2)), 5, atol=0.1)
-    np.testing.assert_allclose(z.std(axis=(0, 1, 2)), 2, atol=0.1)
-
-
-def test_scaled_latents_are_decoded_as_by_the_autoencoder():
-    autoencoder_, x = autoencoder(), shapes(3)
-    scaled = latents.Latents(autoencoder_, x)
-    certain = scaled.posteriors.copy()
-    certain[:, 256:] = -100  # log σ²
-    found = scaled.images(scaled.sample(certain, rng=generator()))
-    np.testing.assert_allclose(found, autoencoder_.reconstruct(x), atol=1e-4)
 
 
 def test_both_stages_of_latents_resume_where_they_stopped(monkeypatch, main, tmp_path):

@@ -31,6 +31,7 @@ from tinygen.models import (
     conv_encoder,
     dcgan_discriminator,
     dcgan_generator,
+    latent_autoencoder,
     mlp,
 )
 
@@ -48,6 +49,25 @@ def test_images_come_in_and_out_in_both_sizes(image, rng):
     assert conv_decoder(image, 7, width=16, rng=rng)(z).shape == (2, *image)
     unet = UNet(image, width=8, attention_at=(), rng=rng)
     assert unet(x, xp.asarray([1.0, 999.0])).shape == (2, *image)
+
+
+@pytest.mark.parametrize(("size", "channels", "latents"), [(32, 1, 4), (64, 3, 2)])
+def test_latents_are_8_by_8_for_every_image_size(size, channels, latents, rng):
+    encoder, decoder = latent_autoencoder(size, channels, 8, latents, (4, 6, 8), rng=rng)
+    x = batch(rng, 2, size, size, channels)
+    h = encoder(x)
+    assert h.shape == (2, 2 * 8 * 8 * latents)
+    assert decoder(h[:, : 64 * latents]).shape == x.shape
+
+
+def test_half_of_the_latent_channels_are_means_and_half_log_variances(rng):
+    encoder, _ = latent_autoencoder(32, 3, 8, 4, (4, 8), rng=rng)
+    encoder.eval()
+    x = batch(rng, 2, 32, 32, 3)
+    h = nn.Sequential(*encoder.layers[:-1])(x).numpy()  # (2, 8, 8, 8)
+    rows = encoder(x).numpy()
+    assert_close(rows[:, :256].reshape(2, 8, 8, 4), h[..., :4])
+    assert_close(rows[:, 256:].reshape(2, 8, 8, 4), h[..., 4:])
 
 
 @pytest.mark.parametrize(
@@ -289,6 +309,8 @@ def test_an_image_that_cannot_be_halved_is_refused(build, image, rng):
         (lambda rng: dcgan_discriminator(width=0, rng=rng), "Conv2d: .*`outputs`.* got 0"),
         (lambda rng: conv_encoder(outputs=-2, rng=rng), "Dense: .*`outputs`.* got -2"),
         (lambda rng: conv_decoder(latent="2", rng=rng), "Dense: .*`inputs`.* got '2'"),
+        (lambda rng: latent_autoencoder(48, rng=rng), "expected `size` among 16, 32, 64, got 48"),
+        (lambda rng: latent_autoencoder(128, rng=rng), "expected `size` among 16, 32, 64, got 128"),
         (lambda rng: UNet(width=5, rng=rng), "even `features`, got 5"),
         (lambda rng: UNet(width=12, rng=rng), "GroupNorm: 8 `groups`.* 12 channels"),
         (lambda rng: UNet(depth=0, rng=rng), "UNet: .*`depth`.* ≥ 1, got 0"),

@@ -21,6 +21,7 @@ import tinygen as tg
 from tinygen.autograd import to_numpy, xp
 from tinygen.models import (
     SpaceToDepth,
+    TextEncoder,
     UNet,
     conv_decoder,
     conv_encoder,
@@ -220,6 +221,28 @@ def test_a_unet_is_its_layers_one_after_the_other_and_takes_back_the_latest_copy
     h = block_by_hand(top.up[0], tg.concat([h, a2], axis=-1), e)
     h = block_by_hand(top.up[1], tg.concat([h, a1], axis=-1), e)
     assert_close(unet(x, t, classes), unet.head(silu(unet.norm(h))).numpy())
+
+
+def test_a_unet_of_captions_adds_their_mean_to_e_and_attends_to_their_words(rng):
+    text = TextEncoder(7, 3, 6, depth=1, heads=2, rng=rng)
+    unet = UNet((5, 5, 1), 4, (2,), attention_at=(5,), heads=2, groups=2, text=text, rng=rng)
+    shaken(unet, rng)
+    x, t, tokens = (
+        batch(rng, 2, 5, 5, 1),
+        xp.asarray([0.7, 40.0]),
+        xp.asarray([[1, 6, 0], [2, 2, 5]]),
+    )
+    c = text(tokens)
+    e = silu(unet.embed_time(t) + unet.embed_text(c.mean(axis=1)))
+    h = unet.stem(x)
+    for block in unet.levels.blocks:
+        h = block_by_hand(block, h, e)
+        h = h + block.to_words(block.norm4(h), c)
+    y = unet(x, t, tokens)
+    assert_close(y, unet.head(silu(unet.norm(h))).numpy())
+    swapped = unet(x, t, tokens[:, ::-1]).numpy()
+    assert np.abs(swapped - y.numpy()).max(axis=(1, 2, 3)).min() > 1e-4  # the order matters
+    assert_close(unet(x[1:], t[1:], tokens[1:]), y.numpy()[1:])
 
 
 # --- against PyTorch, with the same weights -------------------------------------------------------

@@ -72,6 +72,28 @@ def test_self_attention_is_attention_of_each_head_side_by_side(heads, rng):
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-10)
 
 
+def test_cross_attention_takes_keys_and_values_from_the_words(rng):
+    layer = nn.CrossAttention(6, 5, 2, rng=rng).astype(float)
+    for parameter in layer.parameters():
+        parameter.data = array(rng.standard_normal(parameter.shape))
+    x, words = rng.standard_normal((1, 2, 2, 6)), rng.standard_normal((1, 3, 5))
+
+    def dense(f, x):
+        return x @ f.weight.numpy() + f.bias.numpy()
+
+    q = dense(layer.query, x[0].reshape(4, 6))
+    k, v = dense(layer.key, words[0]), dense(layer.value, words[0])
+    heads = [naive_attention(q[:, i : i + 3], k[:, i : i + 3], v[:, i : i + 3]) for i in (0, 3)]
+    expected = dense(layer.mix, np.concatenate(heads, axis=1)).reshape(x.shape)
+    np.testing.assert_allclose(layer(Tensor(x), Tensor(words)).numpy(), expected, rtol=1e-10)
+    weights = layer.weights(Tensor(x), Tensor(words)).numpy()
+    assert weights.shape == (1, 2, 4, 3)
+    np.testing.assert_allclose(weights.sum(axis=3), 1)
+    assert (
+        nn.cost(layer, Tensor(x), Tensor(words))[1] == (4 + 4) * 36 + (3 + 3) * 30 + 2 * 4 * 3 * 6
+    )
+
+
 def test_scores_of_a_thousand_do_not_overflow():
     q = Tensor(np.full((2, 1), 1000.0, "f4"), requires_grad=True)
     v = Tensor(np.array([[1.0], [3.0]], "f4"))

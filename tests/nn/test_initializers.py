@@ -65,6 +65,7 @@ MAKE = {
     "Conv2d": lambda rng, **how: nn.Conv2d(2, 3, (3, 4), rng=rng, **how),
     "ConvTranspose2d": lambda rng, **how: nn.ConvTranspose2d(2, 3, 4, 2, rng=rng, **how),
     "Embedding": lambda rng, **how: nn.Embedding(5, 3, rng=rng, **how),
+    "CrossAttention": lambda rng, **how: nn.CrossAttention(4, 3, rng=rng, **how),
     "SelfAttention": lambda rng, **how: nn.SelfAttention(4, rng=rng, **how),
 }
 

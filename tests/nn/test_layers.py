@@ -412,6 +412,11 @@ RNG = np.random.default_rng(0)
             ValueError,
             r"^max_pool2d: .*\(3, 3\).*\(2, 2\)",
         ),
+        (
+            lambda: nn.CrossAttention(6, 5, 4, rng=RNG),
+            ValueError,
+            "^CrossAttention: 4 `heads`.* 6 ",
+        ),
         (lambda: nn.SelfAttention(6, 4, rng=RNG), ValueError, "^SelfAttention: 4 `heads`.* 6 "),
         (lambda: nn.SelfAttention(6, 0, rng=RNG), ValueError, "^SelfAttention: .*`heads`.*got 0"),
         (

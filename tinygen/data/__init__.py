@@ -10,6 +10,9 @@ from tinygen.data.points_2d import moons as moons
 from tinygen.data.points_2d import pinwheel as pinwheel
 from tinygen.data.points_2d import ring as ring
 from tinygen.data.points_2d import swirl as swirl
+from tinygen.data.scenes import *
 from tinygen.data.sets import *
 from tinygen.data.synthetic_digits import digits as digits
+from tinygen.data.synthetic_shapes import SHAPES as SHAPES
 from tinygen.data.synthetic_shapes import shapes as shapes
+from tinygen.data.words import *

@@ -103,28 +103,45 @@ def shapes(n: int, *, size: int = 64, rng: Rng) -> Labelled:
     placed = np.stack([radius, *middle, *angles]).astype(np.float32)
     colours = _colours(n, rng)
     images, step = np.empty((n, size, size, 3), np.float32), max(1, BLOCK // size**2)
-    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1  # pixel centres
-    x, y = at[None, :], at[:, None]
+    x, y = centres(size)
 
     def draw(block: int) -> None:
         i = slice(block * step, (block + 1) * step)
-        r, x0, y0, a, b = placed[:, i, None, None]
-        u, v = (x - x0) / r, (y - y0) / r  # in the shape's coordinates, before rotation
-        p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
-        d = np.empty_like(p)
-        for k, distance in enumerate(KINDS):
-            d[labels[i] == k] = distance(p[labels[i] == k], q[labels[i] == k])
-        cover = np.clip(0.5 - d * r * (size / 2), 0, 1)
-        lit = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)  # from the upper left
+        cover, light = cover_and_light(labels[i], placed[0, i], placed[1:3, i], placed[3, i], size)
+        b = placed[4, i, None, None]
         across = (1 + (np.cos(b) * x + np.sin(b) * y) / math.sqrt(2)) / 2
-        shape, ground = _mixed(colours[i, :2], lit), _mixed(colours[i, 2:], across)
+        shape, ground = mixed(colours[i, :2], light), mixed(colours[i, 2:], across)
         images[i] = ground + cover[..., None] * (shape - ground)
 
     run_jobs(draw, -(-n // step))
     return Labelled(images, labels)
 
 
-def _mixed(pair: Array, weight: Array) -> Array:
+def centres(size: int) -> tuple[Array, Array]:
+    """x, (1, size), and y, (size, 1), of the pixels' centres in an image from −1 to 1"""
+    at = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1
+    return at[None, :], at[:, None]
+
+
+def cover_and_light(
+    kinds: Array, radius: Array, middle: Array, angle: Array, size: int
+) -> tuple[Array, Array]:
+    """How much of each pixel a shape covers, and its light from the upper left: (n, size, size)
+
+    `middle` is (2, n), the others are (n,).
+    """
+    x, y = centres(size)
+    r, x0, y0, a = (z[:, None, None] for z in (radius, *middle, angle))
+    u, v = (x - x0) / r, (y - y0) / r  # in the shape's coordinates, before rotation
+    p, q = np.cos(a) * u + np.sin(a) * v, np.cos(a) * v - np.sin(a) * u  # (n, size, size)
+    d = np.empty_like(p)
+    for k, distance in enumerate(KINDS):
+        d[kinds == k] = distance(p[kinds == k], q[kinds == k])
+    light = np.exp(-((u + 0.35) ** 2 + (v + 0.45) ** 2) / 0.8)
+    return np.clip(0.5 - d * r * (size / 2), 0, 1), light
+
+
+def mixed(pair: Array, weight: Array) -> Array:
     """Interpolate between the colours of each pair (n, 2, 3), by `weight` (n, size, size)"""
     first, second = pair[:, None, None, 0], pair[:, None, None, 1]
     return first + weight[..., None] * (second - first)

@@ -216,7 +216,7 @@ class Guided(Module):
     network itself, and w > 1 exaggerates what distinguishes the class from others.
     """
 
-    def __init__(self, network: Callable[..., Any], weight: float, null: int) -> None:
+    def __init__(self, network: Callable[..., Any], weight: float, null: ArrayLike) -> None:
         expect("guided", "finite", weight=weight)
         self.network, self.weight, self.null = network, weight, null
 
@@ -226,14 +226,14 @@ class Guided(Module):
         classes = as_rows(classes)
         if self.weight == 1:
             return as_tensor(self.network(x, t, classes))
-        null = as_tensor(xp.full_like(classes.data, self.null))
+        null = as_tensor(xp.zeros_like(classes.data) + self.null)
         any_class = as_tensor(self.network(x, t, null))
         if self.weight == 0:
             return any_class
         return any_class + self.weight * (as_tensor(self.network(x, t, classes)) - any_class)
 
 
-def guided(model: Any, weight: float, null: int) -> Any:
+def guided(model: Any, weight: float, null: ArrayLike) -> Any:
     """A copy of the model, or network, with guidance: `Guided` around its network
 
     Guiding ε, x_0 or v is the same: given x_t, they are affine functions of each other.

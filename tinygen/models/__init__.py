@@ -2,4 +2,5 @@
 
 from tinygen.models import classics as classics
 from tinygen.models.networks import *
+from tinygen.models.text import *
 from tinygen.models.unet import *

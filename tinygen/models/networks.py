@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from tinygen import nn
 from tinygen._types import Rng, Shape
-from tinygen.autograd import Tensor, concat, relu, silu
+from tinygen.autograd import Tensor, concat, relu, reshape, silu
 from tinygen.nn import Conv2d, ConvTranspose2d, Dense, Module, Sequential
-from tinygen.nn.initializers import Init, he_normal, normal
+from tinygen.nn.initializers import Init, he_normal, lecun_normal, normal
 
 __all__ = [
     "PlaneMLP",
@@ -21,6 +21,7 @@ __all__ = [
     "conv_encoder",
     "dcgan_discriminator",
     "dcgan_generator",
+    "latent_autoencoder",
     "mlp",
 ]
 
@@ -112,6 +113,55 @@ def conv_decoder(
     for a, b in pairwise(reversed(channels)):
         layers += [nn.ReLU(), ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=he_normal)]
     return Sequential(*layers)
+
+
+def latent_autoencoder(
+    size: int = 64,
+    channels: int = 3,
+    side: int = 8,
+    latents: int = 4,
+    widths: Sequence[int] = (32, 64, 128),
+    depth: int = 0,
+    *,
+    rng: Rng,
+) -> tuple[Sequential, Sequential]:
+    """Encoder and decoder of images with latents that are small images, side × side × `latents`
+
+    For `vae.VAE`: the encoder's output is a row of means and log-variances, (N, 2 side² latents).
+    Each halving of the sides has one of the `widths`, the last of them at the latents' side, where
+    there are `depth` more convolutions.
+    """
+    halvings = (size // side).bit_length() - 1
+    if side * 2**halvings != size or not 0 < halvings <= len(widths):
+        sizes = ", ".join(str(side * 2 ** (i + 1)) for i in range(len(widths)))
+        raise ValueError(f"latent_autoencoder: expected `size` among {sizes}, got {size}")
+    widths = widths[-halvings:]
+    first, top = widths[0], widths[-1]
+
+    def normed(convolution: Module, channels: int) -> list[Module]:
+        return [convolution, nn.BatchNorm(channels), nn.ReLU()]
+
+    def conv(a: int, b: int, init: Init = he_normal) -> Conv2d:
+        return Conv2d(a, b, 3, padding="same", rng=rng, init=init)
+
+    down, up = list[Any](), normed(conv(latents, top), top)
+    for a, b in pairwise((channels, *widths)):
+        down += normed(Conv2d(a, b, 4, 2, 1, rng=rng, init=he_normal), b)
+    for _ in range(depth):
+        down += normed(conv(top, top), top)
+        up += normed(conv(top, top), top)
+    for b, a in reversed(list(pairwise(widths))):
+        up += normed(ConvTranspose2d(a, b, 4, 2, 1, rng=rng, init=he_normal), b)
+    last = ConvTranspose2d(first, channels, 4, 2, 1, rng=rng, init=normal(0.02))
+    encoder = Sequential(*down, conv(top, 2 * latents, lecun_normal), _halves)
+    decoder = Sequential(nn.Reshape(side, side, latents), *up, last, nn.Sigmoid())
+    return encoder, decoder
+
+
+def _halves(h: Tensor) -> Tensor:
+    """(N, h, w, 2 C) → (N, 2 h w C): first all of the first C channels, then all of the others"""
+    N, C = h.shape[0], h.shape[3] // 2
+    return concat([reshape(half, (N, -1)) for half in (h[..., :C], h[..., C:])], axis=1)
 
 
 class PlaneMLP(Module):

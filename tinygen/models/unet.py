@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from tinygen import nn
 from tinygen._checks import whole
 from tinygen._types import ArrayLike, Rng, Shape
-from tinygen.autograd import Tensor, as_tensor, concat, reshape, silu, transpose, upsample2d
+from tinygen.autograd import Tensor, as_tensor, concat, mean, reshape, silu, transpose, upsample2d
 from tinygen.autograd.tensor import as_alike
+from tinygen.models.text import TextEncoder
 from tinygen.nn import Conv2d, Dense, GroupNorm, Module, zeros
 
 __all__ = ["SpaceToDepth", "UNet", "small_unet"]
@@ -24,27 +25,41 @@ class Block(Module):
     """x + f(x, e), where f is norm, SiLU and convolution, twice, with e added in between
 
     e embeds the time, and the class if there is one. With `heads`, attention over all pixels is a
-    second branch. Both start at zero. A 1 × 1 convolution changes the channels of x if necessary.
+    second branch, and with a layer `to_words`, attention to a caption's words c is a third. All
+    start at zero. A 1 × 1 convolution changes the channels of x if necessary.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, embedded: int, groups: int = 8, heads: int = 0, *, rng: Rng
+        self,
+        inputs: int,
+        outputs: int,
+        embedded: int,
+        groups: int = 8,
+        heads: int = 0,
+        to_words: nn.CrossAttention | None = None,
+        *,
+        rng: Rng,
     ) -> None:
         self.norm1, self.norm2 = GroupNorm(groups, inputs), GroupNorm(groups, outputs)
         self.conv1 = Conv2d(inputs, outputs, 3, padding="same", rng=rng)
         self.embedding = Dense(embedded, outputs, rng=rng)
         self.conv2 = Conv2d(outputs, outputs, 3, padding="same", rng=rng, init=zeros)
         self.skip = Conv2d(inputs, outputs, 1, rng=rng) if inputs != outputs else None
-        self.attention = None
+        self.attention, self.to_words = None, to_words
         if heads:
             self.norm3 = GroupNorm(groups, outputs)
             self.attention = nn.SelfAttention(outputs, heads, rng=rng)
             self.attention.mix = Dense(outputs, outputs, rng=rng, init=zeros)
+        if to_words is not None:
+            self.norm4 = GroupNorm(groups, outputs)
+            to_words.mix = Dense(outputs, outputs, rng=rng, init=zeros)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.conv1(silu(self.norm1(x)), reshape(self.embedding(e), (len(x), 1, 1, -1)))
         h = self.conv2(silu(self.norm2(h)), x if self.skip is None else self.skip(x))
-        return h if self.attention is None else h + self.attention(self.norm3(h))
+        if self.attention is not None:
+            h = h + self.attention(self.norm3(h))
+        return h if self.to_words is None else h + self.to_words(self.norm4(h), c)
 
 
 MakeBlock: TypeAlias = Callable[[int, int], Block]  # (channels in, channels out)
@@ -62,14 +77,14 @@ class Level(Module):
         self.grow = Conv2d(wider, channels, 3, padding="same", rng=rng)
         self.up = [block(2 * channels, channels) for _ in range(depth)]
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, c: Tensor | None = None) -> Tensor:
         left = []
         for block in self.down:
-            x = block(x, e)
+            x = block(x, e, c)
             left.append(x)
-        x = self.grow(upsample2d(self.below(self.shrink(x), e)))
+        x = self.grow(upsample2d(self.below(self.shrink(x), e, c)))
         for block in self.up:
-            x = block(concat([x, left.pop()], axis=-1), e)
+            x = block(concat([x, left.pop()], axis=-1), e, c)
         return x
 
 
@@ -79,9 +94,9 @@ class Bottom(Module):
     def __init__(self, channels: int, block: MakeBlock, depth: int) -> None:
         self.blocks = [block(channels, channels) for _ in range(2 * depth)]
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, c: Tensor | None = None) -> Tensor:
         for block in self.blocks:
-            x = block(x, e)
+            x = block(x, e, c)
         return x
 
 
@@ -90,7 +105,9 @@ class UNet(Module):
 
     Level i has width · multipliers[i] channels, and `depth` blocks on the way down and on the way
     up, with attention if its height is in `attention_at`. The time embedding suits times from 1 to
-    10,000: multiply those from [0, 1] by 1000. The class `classes` means "any".
+    10,000: multiply those from [0, 1] by 1000. The class `classes` means "any". With a `text`
+    encoder, pass (N, S) tokens for the classes: in every block the pixels attend to the words, and
+    the words' mean is added to the time embedding, as in Imagen (Saharia et al. 2022).
     """
 
     def __init__(
@@ -103,6 +120,7 @@ class UNet(Module):
         classes: int | None = None,
         heads: int = 4,
         groups: int = 8,
+        text: TextEncoder | None = None,
         *,
         rng: Rng,
     ) -> None:
@@ -117,11 +135,18 @@ class UNet(Module):
 
         def block_at(height: int) -> MakeBlock:
             attending = heads if height in attention_at else 0
-            return lambda a, b: Block(a, b, embedded, groups, attending, rng=rng)
+
+            def block(a: int, b: int) -> Block:
+                to_words = nn.CrossAttention(b, text.features, heads, rng=rng) if text else None
+                return Block(a, b, embedded, groups, attending, to_words, rng=rng)
+
+            return block
 
         sinusoids, first = nn.SinusoidalEmbedding(width), Dense(width, embedded, rng=rng)
         self.embed_time = nn.Sequential(sinusoids, first, silu, Dense(embedded, embedded, rng=rng))
         self.embed_class = nn.Embedding(classes + 1, embedded, rng=rng) if classes else None
+        self.text = text
+        self.embed_text = Dense(text.features, embedded, rng=rng) if text else None
         self.stem = Conv2d(C, channels[0], 3, padding="same", rng=rng)
         net: Module = Bottom(channels[-1], block_at(heights[-1]), depth)
         for i in reversed(range(last)):
@@ -134,12 +159,16 @@ class UNet(Module):
         x, t, _ = as_alike("images and times", x, t, self.stem.weight)
         if t.shape != x.shape[:1]:
             raise ValueError(f"UNet: expected `t` of shape {x.shape[:1]}, got {t.shape}")
-        if (classes is None) != (self.embed_class is None):
+        if (classes is None) != (self.embed_class is None and self.text is None):
             raise ValueError(f"UNet: pass `classes` exactly when class-conditional, got {classes}")
         e = self.embed_time(t)
         if self.embed_class is not None:
             e = e + self.embed_class(classes)
-        h = self.levels(self.stem(x), silu(e))
+        c = None
+        if self.text is not None and self.embed_text is not None:
+            c = self.text(classes)  # (N, S, features)
+            e = e + self.embed_text(mean(c, axis=1))
+        h = self.levels(self.stem(x), silu(e), c)
         return self.head(silu(self.norm(h)))
 
 

@@ -20,40 +20,69 @@ from tinygen.nn.initializers import Init, lecun_normal
 from tinygen.nn.layers import Dense
 from tinygen.nn.module import Module
 
-__all__ = ["SelfAttention", "attend"]
+__all__ = ["CrossAttention", "SelfAttention", "attend"]
 
 
 def attend(q: ArrayLike, k: ArrayLike, v: ArrayLike) -> Tensor:
     """z = softmax(q kᵀ / √d) v, over the last two axes: q (…, T, d), k (…, S, d), v (…, S, e)"""
     q, k, v = as_alike("attend", q, k, v)
-    scores = matmul(q * (1 / math.sqrt(q.shape[-1])), swapaxes(k, -1, -2))  # (…, T, S)
-    return matmul(softmax(scores), v)
+    return matmul(_weights(q, k), v)
 
 
-class SelfAttention(Module):
-    """Self-attention over x (N, positions…, C): heads of C / heads channels, then a dense layer"""
+def _weights(q: Tensor, k: Tensor) -> Tensor:
+    """aᵢⱼ, (…, T, S)"""
+    return softmax(matmul(q * (1 / math.sqrt(q.shape[-1])), swapaxes(k, -1, -2)))
+
+
+class CrossAttention(Module):
+    """Positions of x (N, positions…, C) attend to a sequence of `words` (N, S, D)
+
+    Heads of C / heads channels each, side by side, then a dense layer.
+    """
+
+    def __init__(
+        self, channels: int, words: int, heads: int = 1, *, rng: Rng, init: Init = lecun_normal
+    ) -> None:
+        name = type(self).__name__
+        whole(name, 1, heads=heads)
+        if channels % heads:
+            raise ValueError(f"{name}: {heads} `heads` do not divide {channels} channels")
+        self.heads = int(heads)
+        sizes = (channels, words, words, channels)
+        dense = [Dense(size, channels, rng=rng, init=init) for size in sizes]
+        self.query, self.key, self.value, self.mix = dense
+
+    def weights(self, x: Tensor, words: Tensor) -> Tensor:
+        """aᵢⱼ of each head: how much position i attends to word j, (N, heads, T, S)"""
+        return _weights(self._split(self.query(x)), self._split(self.key(words)))
+
+    def forward(self, x: ArrayLike, words: ArrayLike) -> Tensor:
+        x, words, _ = as_alike("attention", x, words, self.query.weight)
+        if x.ndim < 3:
+            name = type(self).__name__
+            raise ValueError(f"{name}: expected `x` (N, positions, C), got {x.shape}")
+        z = matmul(self.weights(x, words), self._split(self.value(words)))  # (N, heads, T, d)
+        return self.mix(reshape(swapaxes(z, 1, 2), x.shape))
+
+    def _split(self, h: Tensor) -> Tensor:
+        """(N, positions…, C) → (N, heads, T, d)"""
+        N, *positions, C = h.shape
+        split = (N, math.prod(positions), self.heads, C // self.heads)
+        return swapaxes(reshape(h, split), 1, 2)
+
+    def multiply_adds(self, x: Shape, z: Shape, *others: Shape) -> int:
+        N, *positions, C = x
+        words = others[0] if others else x
+        return 2 * N * math.prod(positions) * math.prod(words[1:-1]) * C
+
+
+class SelfAttention(CrossAttention):
+    """Self-attention: the positions of x (N, positions…, C) attend to each other"""
 
     def __init__(
         self, channels: int, heads: int = 1, *, rng: Rng, init: Init = lecun_normal
     ) -> None:
-        whole("SelfAttention", 1, heads=heads)
-        if channels % heads:
-            raise ValueError(f"SelfAttention: {heads} `heads` do not divide {channels} channels")
-        self.heads = int(heads)
-        dense = [Dense(channels, channels, rng=rng, init=init) for _ in range(4)]
-        self.query, self.key, self.value, self.mix = dense
+        super().__init__(channels, channels, heads, rng=rng, init=init)
 
-    def forward(self, x: ArrayLike) -> Tensor:
-        x, _ = as_alike("attention", x, self.query.weight)
-        N, *positions, C = x.shape
-        if not positions:
-            raise ValueError(f"SelfAttention: expected `x` (N, positions, C), got {x.shape}")
-        split = (N, math.prod(positions), self.heads, C // self.heads)  # (N, T, heads, d)
-        dense = (self.query, self.key, self.value)
-        q, k, v = (swapaxes(reshape(f(x), split), 1, 2) for f in dense)  # (N, heads, T, d)
-        z = swapaxes(attend(q, k, v), 1, 2)  # (N, T, heads, d)
-        return self.mix(reshape(z, x.shape))
-
-    def multiply_adds(self, x: Shape, z: Shape) -> int:
-        N, *positions, C = x
-        return 2 * N * math.prod(positions) ** 2 * C
+    def forward(self, x: ArrayLike) -> Tensor:  # type: ignore[override]
+        return super().forward(x, x)

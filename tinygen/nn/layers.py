@@ -47,7 +47,7 @@ class Dense(Module):
     def forward(self, x: ArrayLike) -> Tensor:
         return autograd.affine(x, self.weight, self.bias)
 
-    def multiply_adds(self, x: Shape, z: Shape) -> int:
+    def multiply_adds(self, x: Shape, z: Shape, *others: Shape) -> int:
         return math.prod(x) * z[-1]
 
 
@@ -79,7 +79,7 @@ class _Convolution(Module):
         self.weight = parameter(init(generator(name, rng), (K, L, C, O), *fans))
         self.bias = parameter(np.zeros(outputs)) if bias else None
 
-    def multiply_adds(self, x: Shape, z: Shape) -> int:
+    def multiply_adds(self, x: Shape, z: Shape, *others: Shape) -> int:
         return math.prod(x if self.adjoint else z) * math.prod(self.weight.shape[:3])
 
 

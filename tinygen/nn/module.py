@@ -134,8 +134,8 @@ class Module:
             tensor.requires_grad = not frozen and tensor.dtype.kind == "f"
         return self
 
-    def multiply_adds(self, x: Shape, z: Shape) -> int:
-        """Multiply-adds of this module without its parts, from input shape x to output shape z."""
+    def multiply_adds(self, x: Shape, z: Shape, *others: Shape) -> int:
+        """Multiply-adds of this module without its parts: x, others are inputs, z is the output."""
         return 0
 
     def _title(self) -> str:
@@ -270,10 +270,11 @@ def _run(model: Module, inputs: tuple[Any, ...]) -> list[list[Any]]:
         rows.append(row)  # before its parts
         z = module.forward(*inputs, **options)
         results = z if isinstance(z, (tuple, list)) else [z]
-        x, *zs = (getattr(y, "shape", ()) for y in ((*inputs, None)[0], *results))
+        xs, zs = ([getattr(y, "shape", ()) for y in ys] for ys in ((*inputs, None), results))
         new = {id(p): p.size for _, p in own if id(p) not in counted}
         counted.update(new)
-        row += [", ".join(map(str, zs)), sum(new.values()), module.multiply_adds(x, zs[0])]
+        products = module.multiply_adds(xs[0], zs[0], *xs[1:-1])
+        row += [", ".join(map(str, zs)), sum(new.values()), products]
         return z
 
     _watch = watch

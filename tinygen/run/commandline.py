@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.autograd import backend
-from tinygen.data import NotFound, Unavailable, sets
+from tinygen.data import NotFound, Unavailable, UnknownWord, sets
 from tinygen.optim import NotFinite
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.folder import RunError, read_config
@@ -111,7 +111,7 @@ def main(program: Callable[[], int | None]) -> None:
         sys.exit(program())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (CheckpointError, NotFinite, NotFound, RunError, Unavailable) as error:
+    except (CheckpointError, NotFinite, NotFound, RunError, Unavailable, UnknownWord) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
