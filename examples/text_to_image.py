@@ -18,7 +18,8 @@ for these new combinations.
 The first line trains; later, captions are drawn with the trained model, to asked.png and
 attention.png in the run's folder, runs/text_to_image. It also holds reconstructions.png of the VAE.
 The second stage's run is its folder `words`, with captions.png; unseen.png, new combinations;
-guidance.png; attention.png; training.gif and curves.png. --resume continues any stage.
+changed.png, one word changed at a time; guidance.png; attention.png; training.gif and curves.png.
+--resume continues any stage.
 
 Reading order: `learn_images`; `Painter`; `learn_words`; `learn_facts`, `agreement`; `attention`;
 `main`. The networks are `UNet` and `TextEncoder` in tinygen/models, the scenes in
@@ -60,6 +61,15 @@ CAPTIONS = (
     "a large green triangle in the middle",
     "a small orange disc on the right",
     "a heart",
+)
+CHANGED = (
+    "a small red star above a large blue ring",
+    "a large red star above a large blue ring",
+    "a large green star above a large blue ring",
+    "a large green heart above a large blue ring",
+    "a large green heart below a large blue ring",
+    "a large green heart below a large white ring",
+    "a large green heart below a large white moon",
 )
 SAMPLING = ("captions", "guidance", "negative", "steps")  # may change on resuming
 QUICK = {"scenes": 192, "epochs": 1, "word_epochs": 1, "width": 8, "steps": 3, "judge_epochs": 1}
@@ -103,9 +113,9 @@ class Painter:
         self.latents = vae.Latents(first, LATENT)
 
     def paint(
-        self, captions: Sequence[str], args: Any, *, seed: int, guidance: float | None = None
+        self, captions: Sequence[str], noise: np.ndarray, args: Any, guidance: float | None = None
     ) -> np.ndarray:
-        """A picture for each caption; `guidance` replaces that of `args`
+        """A picture for each caption and noise; `guidance` replaces that of `args`
 
         v = v(x, ∅) + w (v(x, caption) − v(x, ∅)), where ∅ is the empty caption, or the negative
         one, whose content the picture then avoids.
@@ -113,7 +123,6 @@ class Painter:
         tokens, null = WORDS.encode(captions), WORDS.encode([args.negative])[0]
         weight = args.guidance if guidance is None else guidance
         model = samplers.guided(self.model, weight, tg.xp.asarray(null))
-        noise = np.random.default_rng(seed).standard_normal((len(captions), *LATENT), np.float32)
         return self.latents.images(samplers.sample(model, noise, tokens, steps=args.steps))
 
     def parts(self) -> dict[str, Any]:
@@ -127,6 +136,10 @@ class Painter:
         painter = cls(autoencoder(0), checkpoint.read(path)[0]["width"], 0)
         checkpoint.load(path, painter.parts())
         return painter
+
+
+def noise(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, *LATENT), np.float32)
 
 
 def learn_words(run: Run, args: Any, painter: Painter, scenes: data.Scenes) -> None:
@@ -152,7 +165,8 @@ def learn_words(run: Run, args: Any, painter: Painter, scenes: data.Scenes) -> N
     for record in run.track(diffusion.train(model, batches, adam, rng=rng, ema=ema, loss=loss)):
         if record.step % every == 0 or record.step == 1:
             with ema.applied():
-                film.append(painter.paint(filmed, args, seed=1), f"step {record.step}")
+                pictures = painter.paint(filmed, noise(len(filmed), 1), args)
+            film.append(pictures, f"step {record.step}")
     if run.step:
         image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Denoising loss")
         film.save(run.path("training.gif"), title="Pictures of the same captions through training")
@@ -226,7 +240,7 @@ def attention(painter: Painter, caption: str, args: Any) -> tuple[np.ndarray, np
 
     nn.CrossAttention.weights = watched  # type: ignore[method-assign]
     try:
-        picture = painter.paint([caption], args, seed=7)[0]
+        picture = painter.paint([caption], noise(1, 7), args)[0]
     finally:
         nn.CrossAttention.weights = weights  # type: ignore[method-assign]
     # with guidance, each step calls the network without the caption, then with it
@@ -246,7 +260,7 @@ def draw_attention(path: Path, painter: Painter, caption: str, args: Any) -> Non
 
 def draw_captions(path: Path, painter: Painter, captions: Sequence[str], args: Any) -> None:
     rows = {
-        caption: painter.paint([caption] * ACROSS, args, seed=100 + k)
+        caption: painter.paint([caption] * ACROSS, noise(ACROSS, 100 + k), args)
         for k, caption in enumerate(captions)
     }
     title = f"{ACROSS} pictures of each caption"
@@ -259,9 +273,17 @@ def draw(run: Run, painter: Painter, args: Any) -> None:
     draw_captions(run.path("captions.png"), painter, CAPTIONS, args)
     unseen = data.scenes(7, size=8, rng=np.random.default_rng(8), unseen=True, full=True)
     draw_captions(run.path("unseen.png"), painter, unseen.captions, args)
-    rows = {f"guidance {w:g}": painter.paint(CAPTIONS, args, seed=4, guidance=w) for w in GUIDED}
+    same = noise(len(CAPTIONS), 4)
+    rows = {f"guidance {w:g}": painter.paint(CAPTIONS, same, args, w) for w in GUIDED}
     title = "The same captions and noise by guidance weight"
     image.strip(run.path("guidance.png"), rows, ends=False, title=title)
+    rows = {
+        f"noise {k + 1}": painter.paint(CHANGED, noise(1, k).repeat(len(CHANGED), axis=0), args)
+        for k in range(4)
+    }
+    labels = [caption.replace(" ", "\n") for caption in CHANGED]
+    title = "The same noise, and one word changed at a time"
+    image.strip(run.path("changed.png"), rows, labels=labels, ends=False, title=title)
     draw_attention(run.path("attention.png"), painter, CAPTIONS[0], args)
 
 
@@ -332,7 +354,7 @@ def train(args: Any) -> None:
             for name, pictures in (
                 ("scenes", asked.images),
                 ("scenes as the VAE renders them", painter.latents.model.reconstruct(asked.images)),
-                ("pictures of their captions", painter.paint(asked.captions, args, seed=5)),
+                ("pictures of their captions", painter.paint(asked.captions, noise(n, 5), args)),
             ):
                 scores = agreement(judge, pictures.clip(0, 1), asked.facts)
                 run.results(**{f"{kind} {name}, {fact}": score for fact, score in scores.items()})
@@ -340,7 +362,7 @@ def train(args: Any) -> None:
                 print(f"{kind + ' ' + name:33}{row}")
         if args.samples:
             asked = data.scenes(args.samples, size=8, rng=rng)
-            run.samples(painter.paint(asked.captions, args, seed=6))
+            run.samples(painter.paint(asked.captions, noise(args.samples, 6), args))
         print(f"see {second.path('captions.png')} and the other pictures there")
 
 

@@ -303,7 +303,7 @@ def test_an_interrupt_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     save(tmp_path / "a.png", flat(9))
-    monkeypatch.setattr(module, "_read", interrupt)
+    monkeypatch.setattr(module, "read_picture", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pictures(tmp_path)
 

@@ -28,7 +28,8 @@ if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
     FEW.add("benchmark.py")  # it times the device, and takes a minute
 ALL = bool(os.environ.get("TINYGEN_THOROUGH"))
 TRIED = [name for name in EXAMPLES if ALL or name in FEW]
-NO_LOSS = {"benchmark.py", "evaluate.py", "inpaint_mnist.py", "superres_mnist.py"}
+NO_LOSS = {"benchmark.py", "evaluate.py", "inpaint_mnist.py", "latent_directions.py"}
+NO_LOSS |= {"superres_mnist.py"}
 TRAINING = [name for name in TRIED if name not in NO_LOSS]  # these show a loss while they run
 NEEDS_NUMPY: set[str] = set()  # examples that call NumPy's own functions on arrays of the backend
 

@@ -19,7 +19,7 @@ from tinygen._types import Array
 from tinygen.autograd import Tensor, to_numpy
 from tinygen.data.fetch import no_bar
 
-__all__ = ["Pictures", "pictures", "resize"]
+__all__ = ["Pictures", "pictures", "read_picture", "resize"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 FORMATS = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"]  # no EPS, which runs a program
@@ -65,7 +65,7 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
     labels, skipped = [], []
     for file in tqdm(files, "reading", unit=" files", disable=no_bar(progress)):
         try:
-            x = _square(_read(folder / file), size)
+            x = _square(read_picture(folder / file), size)
         except Exception as error:  # broken files can raise almost anything
             skipped.append(f"{file} ({str(error) or type(error).__name__})")
             continue
@@ -85,8 +85,8 @@ def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
     return Pictures(images, numbers, tuple(names), tuple(skipped))
 
 
-def _read(file: Path) -> Array:
-    """A picture as floats (H, W, C), with C = 1 if it is grey."""
+def read_picture(file: Path) -> Array:
+    """A picture as float32 (H, W, C) in [0, 1], on white if transparent; C is 1 if it is grey."""
     from PIL import Image, ImageOps
 
     with Image.open(file, formats=FORMATS) as stored:

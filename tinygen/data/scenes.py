@@ -16,7 +16,7 @@ from tinygen._types import Array, Rng
 from tinygen.autograd.parallel import run_jobs
 from tinygen.data.synthetic_shapes import BLOCK, SHAPES, centres, cover_and_light, mixed
 
-__all__ = ["ARRANGEMENTS", "COLOURS", "FACTS", "SIZES", "VOCABULARY", "Scenes", "scenes"]
+__all__ = ["ARRANGEMENTS", "COLOURS", "SIZES", "VOCABULARY", "Scenes", "scenes"]
 
 COLOURS = {
     "red": (0.88, 0.10, 0.12),
@@ -42,7 +42,6 @@ SINGLE = 5  # arrangements of one shape
 OPPOSITE = {"above": "below", "left of": "right of"}  # with the second shape named first
 VOCABULARY = " ".join(["a an and", *SIZES, *COLOURS, *SHAPES, *ARRANGEMENTS, *OPPOSITE.values()])
 NAMES = (list(SIZES), list(COLOURS), list(SHAPES))  # of a shape's three facts
-FACTS = ("arrangement", "size", "colour", "shape", "size 2", "colour 2", "shape 2")
 OMITTED = (0.2, 0.3, 0.1)  # probabilities: arrangement, size, colour
 JITTER, ACROSS = 0.03, 0.2  # of centres: away from the middle of the image, and across
 TILT = 0.3  # largest rotation, in radians
@@ -52,8 +51,9 @@ GROUND, TINT = (0.35, 0.65), 0.08  # the background's luminance, and how far it 
 class Scenes(NamedTuple):
     """Images (N, H, W, 3) in [0, 1], their captions, and their facts, ints (N, 7)
 
-    `FACTS` names the columns, indices into `ARRANGEMENTS`, `SIZES`, `COLOURS` and `SHAPES`. The
-    first shape is the upper or left one; the facts of a second shape that is missing are −1.
+    The columns are the arrangement, and size, colour and shape of each shape, as indices into
+    `ARRANGEMENTS`, `SIZES`, `COLOURS` and `SHAPES`. The first shape is the upper or left one; −1
+    stands for a missing second shape.
     """
 
     images: Array
