@@ -46,7 +46,7 @@ MEMORY, HALVINGS = 10, 12  # pairs (s, y) that L-BFGS keeps; trials of its line 
 WEIGHTS, STRIP = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0), 128  # in weights.png; their size
 FRAMES = 80
 BUILT_IN = 3, 2  # seeds of the built-in pictures
-QUICK = {"size": 64, "steps": 0.02}
+QUICK = {"size": 100, "steps": 0.02}
 
 
 # --- features -------------------------------------------------------------------------------------

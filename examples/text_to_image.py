@@ -259,10 +259,9 @@ def draw_attention(path: Path, painter: Painter, caption: str, args: Any) -> Non
 
 
 def draw_captions(path: Path, painter: Painter, captions: Sequence[str], args: Any) -> None:
-    rows = {
-        caption: painter.paint([caption] * ACROSS, noise(ACROSS, 100 + k), args)
-        for k, caption in enumerate(captions)
-    }
+    repeated = [caption for caption in captions for _ in range(ACROSS)]
+    pictures = painter.paint(repeated, noise(len(repeated), 100), args)
+    rows = dict(zip(captions, np.split(pictures, len(captions)), strict=True))
     title = f"{ACROSS} pictures of each caption"
     if args.negative:
         title += f", without: {args.negative}"
