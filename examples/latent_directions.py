@@ -54,7 +54,7 @@ ATTRIBUTES = ("x", "y", "size", "fullness", "red", "blue", "lightness")
 
 
 def measure(images: np.ndarray) -> np.ndarray:
-    """The attributes of the shape in each image (N, H, W, 3): (N, 7), NaN where there is none
+    """The attributes of the shape in each image (N, H, W, 3): (N, 7), NaN without a shape
 
     A shape and its background differ in luminance: one is below ½, the other above, and most of the
     border is background. With p = (x, y) the shape's pixels, ⟨ ⟩ their mean, r² = |p − ⟨p⟩|²:

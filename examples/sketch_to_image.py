@@ -387,7 +387,7 @@ def colour(folder: Path, paths: list[Path]) -> None:
     """Translate drawings with the generators of the run in `folder`, and write yours.png there"""
     if not (folder / "checkpoint.npz").exists():
         raise RunError(
-            f"--sketch needs a trained run, but there is none in {folder}; to train one:\n"
+            f"--sketch needs a trained run, but {folder} has no checkpoint; to train one:\n"
             f"  python examples/sketch_to_image.py --out {shlex.quote(str(folder))}"
         )
     x = np.stack([read_sketch(path) for path in paths])
