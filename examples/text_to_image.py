@@ -71,7 +71,7 @@ CHANGED = (
     "a large green heart below a large white ring",
     "a large green heart below a large white moon",
 )
-SAMPLING = ("captions", "guidance", "negative", "steps")  # may change on resuming
+FREE = ("captions", "guidance", "negative", "steps", "word_epochs")  # may change on resuming
 QUICK = {"scenes": 192, "epochs": 1, "word_epochs": 1, "width": 8, "steps": 3, "judge_epochs": 1}
 
 
@@ -331,7 +331,7 @@ def main() -> None:
 def train(args: Any) -> None:
     rng = np.random.default_rng([args.seed, 1])
     scenes, test = (data.scenes(n, size=SIZE, rng=rng) for n in (args.scenes, HELD_OUT))
-    with Run(args.out, vars(args), resume=args.resume, free=SAMPLING) as run:
+    with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
         first = learn_images(run, args, scenes.images, test.images)
         painter = Painter(first, args.width, args.seed)
         with run.second_stage("words") as second:
