@@ -233,7 +233,7 @@ def test_a_picture_cut_short_anywhere_is_left_out_and_never_fatal(tmp_path, rng,
         assert left_out[0].startswith(f"cut.{kind} (")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2, 3])  # 0 makes TIFFs 14 million pixels high: seconds
 @pytest.mark.filterwarnings("ignore:1 of 2 files could not be read")
 def test_a_damaged_picture_is_read_or_left_out_and_never_fatal(tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -10,10 +10,11 @@ import tinygen
 from tinygen.assignments.checks import Outcome
 from tinygen.assignments.grading import grade_one, summary
 from tinygen.assignments.source import Assignment, code_of
-from tinygen.assignments.student import Student, StudentError
+from tinygen.assignments.student import Limits, Student, StudentError
 
 __all__ = ["run_visible"]
 
+DRAWING = Limits(seconds=60)  # of `picture`, which may train a network
 MARKS = {"passed": "✓", "failed": "✗", "blank": "·"}
 
 
@@ -59,7 +60,7 @@ def draw(assignment: Assignment, source: str, folder: Path) -> None:
     """If the assignment gives a function `picture`, draw the images it returns."""
     if "def picture(" not in assignment.given:
         return
-    with Student(assignment, source) as student:
+    with Student(assignment, source, DRAWING) as student:
         try:
             functions = (
                 student.functions.tensors if "tinygen" in assignment.uses else student.functions
