@@ -20,7 +20,6 @@ method is `repaint`, in tinygen/diffusion/editing.py.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing
 from tinygen.metrics.classifier import SETS, pretrained
-from tinygen.run import Run, RunError, checkpoint, commandline
-from tinygen.run.folder import read_config
+from tinygen.run import Run, checkpoint, commandline, settings_of
 
 MODEL = Path("runs/diffusion_mnist")
 UNTRAINED = {
@@ -172,17 +170,7 @@ def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Label
     the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
-        if not (folder / "checkpoint.npz").exists():
-            raise RunError(
-                f"there is no trained model in {folder}; to train one:\n  python "
-                f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
-            )
-        settings = read_config(folder)["settings"]
-        if "schedule" not in settings:
-            raise RunError(
-                f"expected {folder} to be a run of diffusion_mnist.py or "
-                f"diffusion_variants.py, got a run of another program"
-            )
+        settings = settings_of(folder, "diffusion_mnist.py", "schedule", "predicts")
     train, test = data.load(
         settings["data"], train=settings["train"], test=settings["test_images"], size=28
     )

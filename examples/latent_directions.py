@@ -22,7 +22,6 @@ Reading order: `measure`; `directions`; `changes`; `main`, `draw`; `trained`, wh
 
 from __future__ import annotations
 
-import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,7 @@ import numpy as np
 from tinygen import data, image, nn, vae
 from tinygen.data import synthetic_shapes
 from tinygen.image.style import panels
-from tinygen.run import Run, RunError, checkpoint, commandline
-from tinygen.run.folder import read_config
+from tinygen.run import Run, RunError, checkpoint, commandline, settings_of
 
 RUN = Path("runs/vae_shapes")
 IMAGES, TESTED = 4000, 300  # drawn for the regression; held-out ones, to measure the changes
@@ -248,14 +246,7 @@ def trained(args: Any) -> vae.VAE:
     """The model of the run `--run`"""
     settings, folder = UNTRAINED, Path(args.run or RUN)
     if args.run or not args.quick:
-        if not (folder / "checkpoint.npz").exists():
-            raise RunError(
-                f"there is no trained model in {folder}; to train one:\n  python "
-                f"examples/vae_shapes.py --out {shlex.quote(str(folder))}"
-            )
-        settings = read_config(folder)["settings"]
-        if not {"latent", "beta", "prior_steps"} <= settings.keys():
-            raise RunError(f"expected {folder} to be a run of vae_shapes.py, got another program's")
+        settings = settings_of(folder, "vae_shapes.py", "latent", "beta", "prior_steps")
         if settings["data"] != "shapes":
             raise RunError(f"expected a model of shapes in {folder}, got one of {settings['data']}")
     encoder, decoder = networks(settings["latent"])

@@ -25,7 +25,6 @@ Reading order: the losses; `learn`, the loop; `UNet`, `patch_discriminator`; `ou
 
 from __future__ import annotations
 
-import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,7 @@ import tinygen as tg
 from tinygen import data, image, metrics, nn, optim
 from tinygen.data.image_folder import FORMATS
 from tinygen.metrics.classifier import FEATURES, pretrained
-from tinygen.run import Run, RunError, checkpoint, commandline
-from tinygen.run.folder import read_config
+from tinygen.run import Run, RunError, checkpoint, commandline, settings_of
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 8, 8, 4e-4, (0.5, 0.999)
 TRAIN = 4000  # images, unless --train says otherwise
@@ -385,18 +383,11 @@ def draw(run: Run, x: np.ndarray, made: dict[str, np.ndarray], y: np.ndarray, bo
 
 def colour(folder: Path, paths: list[Path]) -> None:
     """Translate drawings with the generators of the run in `folder`, and write yours.png there"""
-    if not (folder / "checkpoint.npz").exists():
-        raise RunError(
-            f"--sketch needs a trained run, but {folder} has no checkpoint; to train one:\n"
-            f"  python examples/sketch_to_image.py --out {shlex.quote(str(folder))}"
-        )
+    width = settings_of(folder, "sketch_to_image.py", "weight", "width")["width"]
     x = np.stack([read_sketch(path) for path in paths])
-    width = read_config(folder)["settings"].get("width")
     _, arrays = checkpoint.read(folder / "checkpoint.npz")
-    channels = [a.shape[2] for name, a in arrays.items() if name == "both/head.weight"]
-    if not channels or not width:
-        raise RunError(f"expected {folder} to be a run of sketch_to_image.py, got another")
-    nets = {n: UNet(channels[0], width, rng=np.random.default_rng(0)) for n in ("alone", "both")}
+    channels = arrays["both/head.weight"].shape[2]
+    nets = {n: UNet(channels, width, rng=np.random.default_rng(0)) for n in ("alone", "both")}
     checkpoint.load(folder / "checkpoint.npz", nets, partly=True)
     rows = {
         "outline": 1 - x,
@@ -404,7 +395,7 @@ def colour(folder: Path, paths: list[Path]) -> None:
         "L1 + adversarial": translate(nets["both"], x),
         "other noise": translate(nets["both"], x, 1),
     }
-    rows = {n: np.broadcast_to(r, (*r.shape[:3], channels[0])) for n, r in rows.items()}
+    rows = {n: np.broadcast_to(r, (*r.shape[:3], channels)) for n, r in rows.items()}
     image.compare(folder / "yours.png", rows, columns=min(6, len(x)), title="Your drawings")
     print(f"see {folder / 'yours.png'}")
 

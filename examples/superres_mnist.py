@@ -23,7 +23,6 @@ the model's run. The methods, `super_resolve` and `Beside`, are in tinygen/diffu
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,7 @@ from tinygen import data, diffusion, image, models, optim
 from tinygen.autograd import to_numpy
 from tinygen.diffusion import editing, samplers
 from tinygen.metrics.classifier import SETS, pretrained
-from tinygen.run import Run, RunError, checkpoint, commandline
-from tinygen.run.folder import read_config
+from tinygen.run import Run, checkpoint, commandline, settings_of
 
 STEPS, RESAMPLE, COUNT = 50, 2, 50
 CONDITIONAL_STEPS = 20  # of `multistep`, with the conditional network
@@ -260,17 +258,7 @@ def trained(args: Any) -> tuple[diffusion.Diffusion, int | None, str, data.Label
     the name, training and held-out images"""
     settings, folder = UNTRAINED, Path(args.model or MODEL)
     if args.model or not args.quick:
-        if not (folder / "checkpoint.npz").exists():
-            raise RunError(
-                f"there is no trained model in {folder}; to train one:\n  python "
-                f"examples/diffusion_mnist.py --out {shlex.quote(str(folder))}"
-            )
-        settings = read_config(folder)["settings"]
-        if "schedule" not in settings:
-            raise RunError(
-                f"expected {folder} to be a run of diffusion_mnist.py or "
-                f"diffusion_variants.py, got a run of another program"
-            )
+        settings = settings_of(folder, "diffusion_mnist.py", "schedule", "predicts")
     train, test = data.load(
         settings["data"], train=settings["train"], test=settings["test_images"], size=28
     )

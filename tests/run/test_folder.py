@@ -12,7 +12,7 @@ from written_runs import STEPS, assert_same_run, log
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.run import Run, RunError, checkpoint
+from tinygen.run import Run, RunError, checkpoint, settings_of
 
 
 def test_the_folder_says_what_the_run_was_made_from(tmp_path, whole):
@@ -176,3 +176,14 @@ def test_more_epochs_may_be_asked_of_a_run_that_is_resumed(tmp_path, whole):
     main(tmp_path / "run", epochs=4)
     main(tmp_path / "run", epochs=EPOCHS, resume=True)
     assert_same_run(tmp_path / "run", whole)
+
+
+def test_the_settings_of_a_trained_run_or_the_command_that_trains_one(tmp_path, whole):
+    assert settings_of(whole, "train.py", "epochs")["epochs"] == EPOCHS
+    with pytest.raises(RunError, match=r"to be a run of train\.py, got another program's$"):
+        settings_of(whole, "train.py", "epochs", "width")
+    folder = tmp_path / "my run"
+    with pytest.raises(RunError) as error:
+        settings_of(folder, "train.py")
+    command = f"python examples/train.py --out '{folder}'"
+    assert str(error.value) == f"there is no trained model in {folder}; to train one:\n  {command}"

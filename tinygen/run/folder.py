@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from tinygen._files import PART, replacing
 from tinygen.autograd import backend
 
-__all__ = ["RunError"]
+__all__ = ["RunError", "settings_of"]
 
 CONFIG = "config.json"
 MARKS = (CONFIG, "checkpoint.npz", "log.csv")  # a run's folder has at least one of these
@@ -68,6 +69,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"there is no run to resume in {folder}: it has no {CONFIG}") from None
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{path} is damaged: expected `settings` and `resumed` in JSON") from None
+
+
+def settings_of(folder: Path, program: str, *needed: str) -> dict[str, Any]:
+    """The settings, `needed` among them, of the trained run in a folder by examples/`program`"""
+    if not (folder / "checkpoint.npz").exists():
+        raise RunError(
+            f"there is no trained model in {folder}; to train one:\n"
+            f"  python examples/{program} --out {shlex.quote(str(folder))}"
+        )
+    settings: dict[str, Any] = read_config(folder)["settings"]
+    if not settings.keys() >= {*needed}:
+        raise RunError(f"expected {folder} to be a run of {program}, got another program's")
+    return settings
 
 
 def lock(folder: Path) -> IO[bytes]:
