@@ -5,8 +5,8 @@ translates x; the noise z is dropout, here of whole channels. A discriminator D(
 pairs from pairs with a translation (Isola et al. 2017).
 
 An outline doesn't determine the colours. L1 alone is smallest for a compromise between all possible
-colours, a greyish one. D rejects such an image. To show it, the program trains two generators on
-the same batches: one by L1 alone, one by L1 and D.
+colours, a greyish one, but D rejects greyish images. To show this, the program trains two
+generators on the same batches: one by L1 alone, one by L1 and D.
 
     python examples/sketch_to_image.py
     python examples/sketch_to_image.py --weight 100                   the paper's weight of L1
@@ -14,8 +14,8 @@ the same batches: one by L1 alone, one by L1 and D.
     python examples/sketch_to_image.py --sketch my/drawing.png        colour your drawings, then
                                                                       see yours.png
 
-Training took 18 minutes of processor time on an AMD EPYC, for both generators together. The run's
-folder, runs/sketch_to_image, holds samples.png, both translations of held-out outlines; noise.png,
+Training both generators took 18 minutes of processor time on an AMD EPYC. The run's folder,
+runs/sketch_to_image, holds samples.png, both translations of held-out outlines; noise.png,
 translations with different noise; curves.png and training.gif. The program prints how far the
 translations are from real images. docs/image_to_image.md derives the losses.
 
@@ -42,7 +42,7 @@ EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 8, 8, 4e-4, (0.5, 0.999)
 TRAIN = 4000  # images, unless --train says otherwise
 WEIGHT, GAMMA = 3.0, 1.0  # λ, of L1 beside the adversarial loss; γ, of R1
 SIZE, WIDTH, DROPPED = 64, 24, 0.5  # sides; channels at 32 × 32; probability of dropout
-WEAK, STRONG = 0.04, 0.10  # change of luminance per pixel: at most no edge, at least a full one
+WEAK, STRONG = 0.04, 0.10  # luminance change per pixel: no edge up to WEAK, a full one from STRONG
 FILLS, THICK = 0.6, 3  # part of the frame that a drawing fills; lines over 2 THICK pixels are solid
 SHOWN, FILMED, FRAMES, MASKS = 12, 16, 30, 4
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of red, green and blue
@@ -132,8 +132,9 @@ def learn(
 class UNet(nn.Module):
     """G: (N, 64, 64, 1) outlines and noise → (N, 64, 64, C) images in [−1, 1]
 
-    Four convolutions of stride 2 lead to 4 × 4. Each of the four layers back up sees, besides the
-    layer below, the features of its own size from the way down. The noise z are dropout masks.
+    Four convolutions of stride 2 lead down to 4 × 4, and four transposed ones back up. The outputs
+    of the first three are concatenated with the features of their size from the way down. The
+    noise z is two dropout masks.
     """
 
     def __init__(self, channels: int, width: int, *, rng: np.random.Generator) -> None:
@@ -219,7 +220,9 @@ def thicker(x: np.ndarray) -> np.ndarray:
 
 def thinner(x: np.ndarray, times: int = 1) -> np.ndarray:
     """The minimum over the 3 × 3 pixels around each pixel, applied `times` times"""
-    return 1 - thicker(1 - x) if times == 1 else thinner(thinner(x), times - 1)
+    for _ in range(times):
+        x = 1 - thicker(1 - x)
+    return x
 
 
 def sometimes_thicker(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -228,10 +231,9 @@ def sometimes_thicker(x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def read_sketch(path: Path) -> np.ndarray:
-    """A drawing of any size and mode → lines (64, 64, 1), on a centred square around the drawing
+    """A drawing of any size and mode → lines (64, 64, 1)
 
-    The paper is the median colour, so lines may be dark or light. A solid area becomes its outline,
-    and thin lines become thicker.
+    The paper is the median colour, so lines may be dark or light.
     """
     try:
         if not path.stat().st_size:
@@ -244,17 +246,22 @@ def read_sketch(path: Path) -> np.ndarray:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise RunError(f"--sketch: {path} can't be read as a picture: {reason}") from error
     if wide:
-        papers = [pixels[..., None] / max(1e-9, np.abs(pixels).max())]
+        colours, alpha = pixels[..., None] / max(1e-9, np.abs(pixels).max()), 1.0
     else:
-        alpha, colours = pixels[..., 3:] / 255, pixels[..., :3] / 255
-        papers = [alpha * colours + (1 - alpha) * paper for paper in (1, 0)]
-    for colours in papers:  # light lines are visible only on black
-        ink = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2)
+        colours, alpha = pixels[..., :3] / 255, pixels[..., 3:] / 255
+    for paper in (1, 0):  # on white paper, then on black, where light lines are visible
+        seen = alpha * colours + (1 - alpha) * paper
+        ink = np.abs(seen - np.median(seen, axis=(0, 1))).max(axis=2)
         if ink.max() >= 0.1:
-            break
-    else:
-        raise RunError(f"--sketch: expected lines in {path}, but it is blank, of one colour")
-    ink = np.clip(4 * ink / ink.max() - 1, 0, 1)  # shadows of a photographed paper are fainter
+            return centred(np.clip(4 * ink / ink.max() - 1, 0, 1))  # shadows in a photo are fainter
+    raise RunError(f"--sketch: expected lines in {path}, but it is blank, of one colour")
+
+
+def centred(ink: np.ndarray) -> np.ndarray:
+    """Ink (H, W) → lines (64, 64, 1), with the drawing in the middle
+
+    A solid area becomes its outline, and thin lines become thicker.
+    """
     rows, columns = (np.flatnonzero(ink.max(axis=axis)) for axis in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     side = round(max(ink.shape) / FILLS)
@@ -264,9 +271,7 @@ def read_sketch(path: Path) -> np.ndarray:
     x = np.clip(x / full, 0, 1)
     if thinner(x, THICK).max() >= 0.5:
         x = outlines(x)
-    if thinner(x).max() < 0.5:
-        x = thicker(x)
-    return x[0]
+    return (x if thinner(x).max() >= 0.5 else thicker(x))[0]
 
 
 # --- the program ----------------------------------------------------------------------------------
@@ -282,45 +287,27 @@ def main() -> None:
         lr=LEARNING_RATE,
     )
     add = parser.add_argument
-    for name, default, kind in (("train", TRAIN, "training"), ("test-images", None, "held-out")):
-        help = f"maximum number of {kind} images (default: {default or 'all'})"
-        add(f"--{name}", type=commandline.at_least(2), default=default, metavar="N", help=help)
-    add(
-        "--weight",
-        type=commandline.at_least(0.0),
-        default=WEIGHT,
-        metavar="λ",
-        help=f"weight of L1 beside the adversarial loss (default: {WEIGHT:g})",
-    )
-    add(
-        "--width",
-        type=commandline.at_least(1),
-        default=WIDTH,
-        help=f"channels of the layers next to the images (default: {WIDTH})",
-    )
-    add(
-        "--sketch",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="colour these drawings with the trained run in the output folder, without training",
-    )
+    for name, default, least, help in (
+        ("train", TRAIN, 2, "maximum number of training images"),
+        ("test-images", None, 2, "maximum number of held-out images"),
+        ("weight", WEIGHT, 0.0, "weight λ of L1 beside the adversarial loss"),
+        ("width", WIDTH, 1, "channels of the layers next to the images"),
+    ):
+        help = f"{help} (default: {'all' if default is None else f'{default:g}'})"
+        add(f"--{name}", type=commandline.at_least(least), default=default, help=help)
+    help = "colour these drawings with the trained run in the output folder, without training"
+    add("--sketch", type=Path, nargs="+", metavar="FILE", help=help)
     add(
         "--scores",
         action="store_true",
-        help="also print distances in the features of a classifier of shapes; on first use it is "
-        "trained, which takes about nine minutes",
+        help="also print FID and distances between features, by a classifier of shapes; on first "
+        "use it is trained, which takes about nine minutes",
     )
     args = commandline.parse(parser, quick=QUICK)
     if args.sketch:
         return colour(args.out, args.sketch)
-    train, test = data.load(
-        args.data, train=args.train, test=args.test_images, size=SIZE, progress=True
-    )
-    y, y_test = (
-        images if images.shape[1:3] == (SIZE, SIZE) else data.resize(images, SIZE)
-        for images in (train.images, test.images)
-    )
+    sets = data.load(args.data, train=args.train, test=args.test_images, size=SIZE, progress=True)
+    y, y_test = (data.resize(images, SIZE) for images, _ in sets)
     if args.scores and (args.data != "shapes" or len(y_test) // 2 <= FEATURES):
         parser.error(
             f"--scores: expected --data shapes and at least {2 * FEATURES + 2} held-out images, "
@@ -331,19 +318,17 @@ def main() -> None:
     with Run(args.out, vars(args), resume=args.resume, free=("scores", "sketch")) as run:
         alone, both = learn(run, args, outlines(y), 2 * y - 1, x_test[:FILMED])
         made = {"L1 alone": translate(alone, x_test), "L1 + adversarial": translate(both, x_test)}
-        draw(run, x_test, made, y_test, both)
+        draw(run, x_test[:SHOWN], made, y_test[:SHOWN], both)
         change = float(np.abs(translate(both, x_test, 1) - made["L1 + adversarial"]).mean())
         size = sum(p.size for p in both.parameters())
         run.results(seconds=run.seconds, parameters=size, change_by_noise=change)
         made["channels swapped"] = np.roll(y_test, 1, axis=3)
         made["another image"] = np.roll(y_test, 1, axis=0)
         network = pretrained("shapes", size=SIZE, progress=True) if args.scores else None
-        names: list[str] = []
-        for name, images in made.items():
-            scores = measure(images, y_test, network)
+        rows = {name: measure(images, y_test, network) for name, images in made.items()}
+        print(f"{'':18}", *(f"{score:>12}" for score in rows["L1 alone"]))
+        for name, scores in rows.items():
             run.results(**{f"{name}, {k}": score for k, score in scores.items()})
-            if not names:
-                print(f"{'':18}", *(names := [f"{k:>12}" for k in scores]))
             print(f"{name:18}", *(f"{score:12.3f}" for score in scores.values()))
         print(f"other noise changes a translation by {change:.3f} (L1)")
         if args.samples:
@@ -371,14 +356,13 @@ def measure(made: np.ndarray, y: np.ndarray, network: Any) -> dict[str, float]:
 
 def draw(run: Run, x: np.ndarray, made: dict[str, np.ndarray], y: np.ndarray, both: UNet) -> None:
     """samples.png and noise.png"""
-    rows = {"outline": 1 - np.broadcast_to(x, (*x.shape[:3], 3)), **made, "real": y}
-    rows = {name: images[:SHOWN] for name, images in rows.items()}
+    outline = 1 - np.broadcast_to(x, (*x.shape[:3], 3))
+    rows = {"outline": outline, **{name: part[: len(x)] for name, part in made.items()}, "real": y}
     title = "Held-out outlines and their translations"
     image.compare(run.path("samples.png"), rows, columns=6, title=title)
-    rows = {"outline": 1 - np.broadcast_to(x, (*x.shape[:3], 3))[:6]}
-    rows |= {f"noise {k}": translate(both, x[:6], k) for k in range(1, 1 + MASKS)}
+    rows = {f"noise {k}": translate(both, x[:6], k) for k in range(1, 1 + MASKS)}
     title = "L1 + adversarial: the same outline, different noise"
-    image.compare(run.path("noise.png"), rows, columns=6, title=title)
+    image.compare(run.path("noise.png"), {"outline": outline[:6], **rows}, columns=6, title=title)
 
 
 def colour(folder: Path, paths: list[Path]) -> None:

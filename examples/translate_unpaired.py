@@ -2,8 +2,8 @@
 
 There are two sets of images, X and Y, and no image of Y belongs to an image of X. G translates X to
 Y, and F translates Y to X. Two discriminators compare translations with real images of the set. But
-any image of Y satisfies D_Y, even another digit; so a translation must also contain what F needs to
-restore the image: F(G(x)) ≈ x and G(F(y)) ≈ y, cycle consistency (Zhu et al. 2017).
+any image of Y satisfies D_Y, even another digit. So F must also be able to restore the image from
+its translation: F(G(x)) ≈ x and G(F(y)) ≈ y, cycle consistency (Zhu et al. 2017).
 
 The program also trains the same networks without the cycle and identity losses, for comparison.
 
@@ -11,10 +11,11 @@ The program also trains the same networks without the cycle and identity losses,
     python examples/translate_unpaired.py --pair digits    MNIST and synthetic digits
     python examples/translate_unpaired.py --resume         continue a run that was stopped
 
-It took seven minutes of processor time on an AMD EPYC. The run's folder, runs/translate_unpaired,
-holds translations.png, with and without the cycle loss; cycles.png, images after G and F;
-curves.png and training.gif. The program prints how many digits a classifier still recognises, and
-how near the translations are to the other set. docs/image_to_image.md derives the losses.
+Training took seven minutes of processor time on an AMD EPYC. The run's folder,
+runs/translate_unpaired, holds translations.png, with and without the cycle loss; cycles.png, images
+translated there and back; curves.png and training.gif. The program prints the accuracy of a
+classifier on the translations, and their FID to the other set. docs/image_to_image.md derives the
+losses.
 
 Reading order: the losses; `Translators`, with a step; `load_pair`; `main`, `measure`, `draw`.
 """
@@ -32,7 +33,7 @@ from tinygen.run import Run, commandline
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 1, 8, 4e-4, (0.5, 0.999)
 TRAIN = 24_000  # images, half of them for each set
-CYCLE, IDENTITY = 10.0, 5.0  # λ of eq. 3, and ½ λ of section 5.2
+CYCLE, IDENTITY = 10.0, 5.0  # λ of eq. 3; ½ λ, for the identity loss of section 5.2
 WIDTH, BLOCKS = 24, 2  # channels at 14 × 14; residual blocks at 7 × 7
 MEASURED = 2500  # images per set for FID
 SHOWN, FILMED, FRAMES = 20, 20, 30
@@ -73,17 +74,20 @@ class Translators(nn.Module):
     def step(
         self, x: tg.Tensor, y: tg.Tensor, adams: tuple[optim.Adam, optim.Adam], weights: Any
     ) -> dict[str, tg.Tensor]:
-        """One update of all networks, with (λ, ½ λ) or (0, 0) as `weights`   (eq. 3)"""
+        """One update of all networks   (eq. 3)
+
+        `weights` are those of the cycle and identity losses. A loss of weight 0 isn't computed.
+        """
         cycle_weight, identity_weight = weights
         fake_y, fake_x = self.G(x), self.F(y)
-        adversarial = adversarial_loss(self.D_Y(fake_y)) + adversarial_loss(self.D_X(fake_x))
-        loss, terms = adversarial, {"adversarial_loss": adversarial}
+        loss = adversarial_loss(self.D_Y(fake_y)) + adversarial_loss(self.D_X(fake_x))
+        terms = {"adversarial_loss": loss}
         if cycle_weight:  # eq. 2
-            cycle = distance(self.F(fake_y), x) + distance(self.G(fake_x), y)
-            loss, terms["cycle_loss"] = loss + cycle_weight * cycle, cycle
-        if identity_weight:  # an image of Y is no work for G
-            identity = distance(self.G(y), y) + distance(self.F(x), x)
-            loss, terms["identity_loss"] = loss + identity_weight * identity, identity
+            terms["cycle_loss"] = distance(self.F(fake_y), x) + distance(self.G(fake_x), y)
+            loss = loss + cycle_weight * terms["cycle_loss"]
+        if identity_weight:  # G shouldn't change an image of Y   (section 5.2)
+            terms["identity_loss"] = distance(self.G(y), y) + distance(self.F(x), x)
+            loss = loss + identity_weight * terms["identity_loss"]
         generators, discriminators = adams
         generators.step(tg.grad(loss, generators.params))
 
@@ -109,7 +113,7 @@ class Residual(nn.Module):
 
 
 def generator(channels: int, width: int, *, rng: np.random.Generator) -> nn.Sequential:
-    """(N, H, W, C) → (N, H, W, C) in [−1, 1]: to a quarter of the sides, residual blocks, and back
+    """(N, H, W, C) → (N, H, W, C) in [−1, 1]: down to H/4 × W/4, residual blocks, and back up
 
     Group norm with one channel per group is instance norm.
     """
@@ -131,7 +135,10 @@ def generator(channels: int, width: int, *, rng: np.random.Generator) -> nn.Sequ
 
 
 def patch_discriminator(channels: int, width: int, *, rng: np.random.Generator) -> nn.Sequential:
-    """(N, 28, 28, C) → (N, 7, 7, 1): a score for each of 49 patches of 18 × 18 pixels"""
+    """(N, 28, 28, C) → (N, 7, 7, 1): a score for each of 49 patches of 18 × 18 pixels
+
+    Only the mean and variance of the norm are those of the whole image.
+    """
     return nn.Sequential(
         nn.Conv2d(channels, width, 4, 2, 1, rng=rng),
         nn.LeakyReLU(0.2),
@@ -178,27 +185,21 @@ NAMES = {"thickness": ("thin", "thick"), "digits": ("MNIST", "synthetic")}
 
 
 def load_pair(args: Any) -> list[data.Labelled]:
-    """X and Y for training, and X and Y held out; no image is in both sets"""
+    """X and Y for training, and X and Y held out; no image is in two of them"""
     sets = data.load(args.data, train=args.train, test=args.test_images, size=28)
-    second = [halves(images)[1] for images in sets]
+    (X, Y), (X_test, Y_test) = map(halves, sets)
     if args.pair == "digits":
-        train, test = (len(images.images) for images in second)
-        second = [*data.load("digits", train=train, test=test)]
-    loaded = []
-    for k, images in enumerate(sets):
-        x, y = halves(images)[0], second[k]
-        if args.pair == "thickness":
-            x, y = x._replace(images=thin(x.images)), y._replace(images=thick(y.images))
-        loaded += [x, y]
-    return loaded
+        Y, Y_test = data.load("digits", train=len(Y.images), test=len(Y_test.images))
+    else:
+        X, X_test = (x._replace(images=thin(x.images)) for x in (X, X_test))
+        Y, Y_test = (y._replace(images=thick(y.images)) for y in (Y, Y_test))
+    return [X, Y, X_test, Y_test]
 
 
-def halves(images: data.Labelled) -> tuple[data.Labelled, data.Labelled]:
+def halves(images: data.Labelled) -> list[data.Labelled]:
     x, labels = images
-    first, second = slice(len(x) // 2), slice(len(x) // 2, None)
-    if labels is None:
-        return data.Labelled(x[first], None), data.Labelled(x[second], None)
-    return data.Labelled(x[first], labels[first]), data.Labelled(x[second], labels[second])
+    parts = slice(len(x) // 2), slice(len(x) // 2, None)
+    return [data.Labelled(x[i], None if labels is None else labels[i]) for i in parts]
 
 
 # --- the program ----------------------------------------------------------------------------------
@@ -213,24 +214,21 @@ def main() -> None:
         lr=LEARNING_RATE,
     )
     add = parser.add_argument
-    for name, default, kind in (("train", TRAIN, "training"), ("test-images", None, "held-out")):
-        help = f"maximum number of {kind} images, for both sets (default: {default or 'all'})"
-        add(f"--{name}", type=commandline.at_least(2), default=default, metavar="N", help=help)
     add(
         "--pair",
         choices=list(NAMES),
         default="thickness",
         help="thin and thick images of --data, or MNIST and synthetic digits (default: thickness)",
     )
-    for name, weight in (("cycle", CYCLE), ("identity", IDENTITY)):
-        help = f"weight of the {name} loss (default: {weight:g})"
-        add(f"--{name}", type=commandline.at_least(0.0), default=weight, metavar="λ", help=help)
-    add(
-        "--width",
-        type=commandline.at_least(1),
-        default=WIDTH,
-        help=f"channels of the layers next to the images (default: {WIDTH})",
-    )
+    for name, default, least, help in (
+        ("train", TRAIN, 2, "maximum number of training images, for both sets together"),
+        ("test-images", None, 2, "maximum number of held-out images, for both sets together"),
+        ("cycle", CYCLE, 0.0, "weight λ of the cycle loss"),
+        ("identity", IDENTITY, 0.0, "weight of the identity loss"),
+        ("width", WIDTH, 1, "channels of the layers next to the images"),
+    ):
+        help = f"{help} (default: {'all' if default is None else f'{default:g}'})"
+        add(f"--{name}", type=commandline.at_least(least), default=default, help=help)
     args = commandline.parse(parser, quick=QUICK)
     if args.pair == "digits" and args.data == "digits":
         parser.error("--pair digits: expected --data mnist, as synthetic digits are the other set")
@@ -238,7 +236,7 @@ def main() -> None:
     if not all(len(part.images) for part in sets):
         parser.error(f"expected at least 2 training and 2 held-out images in {args.data}")
     if X.images.shape[1:] != Y.images.shape[1:] or X.images.shape[1] % 4 or X.images.shape[2] % 4:
-        parser.error(f"expected two sets of equal size, divisible by 4, got {X} and {Y}")
+        parser.error(f"expected images of one size, with sides divisible by 4, got {X} and {Y}")
 
     with Run(args.out, vars(args), resume=args.resume) as run:
         rng = np.random.default_rng(args.seed)
@@ -280,26 +278,27 @@ def main() -> None:
 def measure(
     run: Run, args: Any, models: dict[str, Translators], X: data.Labelled, Y: data.Labelled
 ) -> None:
-    """Print, for each direction, the classifier's accuracy and FID to the other set
+    """Print, for each direction, the classifier's accuracy and FID to the target set
 
-    The digit survives if the accuracy does; the style changes if FID falls from that of the source
-    towards that of other real images of the target.
+    The digits survive if the accuracy stays high. The style changes if FID falls from that of the
+    source towards that of other real images of the target.
     """
     n = min(MEASURED, len(X.images) // 2, len(Y.images) // 2)
     if args.data not in SETS or n <= FEATURES:
         return
     network = pretrained(args.data)
-    for direction, (source, target) in {"G": (X, Y), "F": (Y, X)}.items():
-        rows = {"source": source.images, "real": target.images[n:]}
+    first, second = NAMES[args.pair]
+    for direction, source, target, style in (("G", X, Y, second), ("F", Y, X, first)):
+        rows = {"source": source, "real": data.Labelled(target.images[n:], target.labels[n:])}
         for name, model in models.items():
-            rows[name] = translate(getattr(model, direction), source.images).clip(0, 1)
+            translated = translate(getattr(model, direction), source.images).clip(0, 1)
+            rows[name] = source._replace(images=translated)
         reference = network.predict(target.images[:n]).features
-        print(f"{direction}, to {NAMES[args.pair]['GF'.index(direction) ^ 1]}:")
-        for name, images in rows.items():
-            found = network.predict(images)
-            labels = target.labels[n:] if name == "real" else source.labels
-            accuracy = float((found.labels == labels).mean())
-            fid = metrics.fid(found.features[:n], reference)
+        print(f"{direction}, to {style}:")
+        for name, (images, labels) in rows.items():
+            predicted = network.predict(images)
+            accuracy = float((predicted.labels == labels).mean())
+            fid = metrics.fid(predicted.features[:n], reference)
             run.results(**{f"{direction}, {name}": {"accuracy": accuracy, "fid": fid}})
             print(f"  {name:8}  accuracy {accuracy:6.1%}   FID {fid:6.2f}")
 

@@ -27,6 +27,7 @@ def test_a_token_is_the_place_of_its_word_in_alphabetical_order():
     assert WORDS.encode(KNOWN)[:, 0].tolist() == [1, 2, 3, 4, 5]
     assert WORDS.encode(["A red,  STAR"]).tolist() == [[1, 4, 5, 0, 0, 0]]
     assert Words(reversed(KNOWN), 6).known == WORDS.known
+    assert Words(["A red,  STAR", "a Blue MOON"], 6).known == WORDS.known
 
 
 def test_an_unknown_word_names_the_known_ones():

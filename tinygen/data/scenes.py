@@ -1,9 +1,9 @@
-"""Scenes of one or two shapes with captions, as "a small red star above a large blue ring".
+"""Scenes of one or two shapes with captions like "a small red star above a large blue ring".
 
     images, captions, facts = scenes(10_000, size=64, rng=np.random.default_rng(0))
 
-A shape of the k-th kind never has the k-th colour, except in `unseen` scenes. They test if a model
-can combine words as it never saw them combined.
+A shape of the k-th kind never has the k-th colour, except for one shape in each `unseen` scene.
+Such scenes test whether a model can combine words in ways that it has never seen.
 """
 
 import math
@@ -43,9 +43,9 @@ OPPOSITE = {"above": "below", "left of": "right of"}  # with the second shape na
 VOCABULARY = " ".join(["a an and", *SIZES, *COLOURS, *SHAPES, *ARRANGEMENTS, *OPPOSITE.values()])
 NAMES = (list(SIZES), list(COLOURS), list(SHAPES))  # of a shape's three facts
 OMITTED = (0.2, 0.3, 0.1)  # probabilities: arrangement, size, colour
-JITTER, ACROSS = 0.03, 0.2  # of centres: away from the middle of the image, and across
+JITTER, ACROSS = 0.03, 0.2  # largest shift of a coordinate of a centre: if it is ±0.5, and if 0
 TILT = 0.3  # largest rotation, in radians
-GROUND, TINT = (0.35, 0.65), 0.08  # the background's luminance, and how far it is from grey
+GROUND, TINT = (0.35, 0.65), 0.08  # the background's greys, and a channel's largest deviation
 
 
 class Scenes(NamedTuple):

@@ -23,7 +23,7 @@ class Words:
     """The words of some captions in alphabetical order, for captions of at most `length` words"""
 
     def __init__(self, captions: Iterable[str], length: int) -> None:
-        self.known = ["", *sorted({word for caption in captions for word in caption.split()})]
+        self.known = ["", *sorted({word for caption in captions for word in _split(caption)})]
         self.length = length
         self._number = {word: i for i, word in enumerate(self.known)}
 
@@ -36,7 +36,7 @@ class Words:
             raise TypeError(f"encode: expected a list of captions, got the string {captions!r}")
         tokens = np.zeros((len(captions), self.length), np.int64)
         for row, caption in zip(tokens, captions, strict=True):
-            words = caption.lower().replace(",", " ").split()
+            words = _split(caption)
             if unknown := [word for word in words if word not in self._number]:
                 known = ", ".join(self.known[1:])
                 raise UnknownWord(f"{caption!r}: unknown word {unknown[0]!r}; known are {known}")
@@ -49,3 +49,7 @@ class Words:
     def decode(self, tokens: Array) -> list[str]:
         """The captions of tokens (N, length)"""
         return [" ".join(self.known[i] for i in row if i) for row in tokens]
+
+
+def _split(caption: str) -> list[str]:
+    return caption.lower().replace(",", " ").split()

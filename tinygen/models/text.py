@@ -1,7 +1,7 @@
 """A transformer that encodes a caption: each word's vector depends on all words.
 
 "a red star above a blue ring" and "a blue star above a red ring" have the same words. Positions and
-self-attention tell which colour belongs to which shape. (Vaswani et al. 2017, section 3)
+self-attention tell which colour belongs to which shape (Vaswani et al. 2017, section 3).
 """
 
 from tinygen._types import ArrayLike, Rng

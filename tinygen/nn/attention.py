@@ -5,7 +5,7 @@ Position i has a query qᵢ, position j a key kⱼ and a value vⱼ, and
     zᵢ = Σⱼ aᵢⱼ vⱼ,    aᵢ = softmax over j of ⟨qᵢ, kⱼ⟩ / √d.  (Vaswani et al. 2017, equation 1)
 
 If all elements have variance 1, ⟨q, k⟩ has variance d. Dividing by √d keeps the softmax from
-saturating as d grows. T is the number of positions, d the length of a query.
+saturating as d grows. There are T queries and S keys, and d is their length.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def _weights(q: Tensor, k: Tensor) -> Tensor:
 
 
 class CrossAttention(Module):
-    """Positions of x (N, positions…, C) attend to a sequence of `words` (N, S, D)
+    """Positions of x (N, positions…, C) attend to a sequence of words (N, S, D)
 
-    Heads of C / heads channels each, side by side, then a dense layer.
+    Queries come from x, keys and values from the words (Rombach et al. 2022, section 3.3). The
+    heads have C / heads channels each. Their outputs, side by side, go through a dense layer. The
+    arguments `channels` and `words` are C and D.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The latents of a VAE as small images, for a diffusion model to learn (Rombach et al. 2022).
 
-Notation: N images, D latent numbers, in h × w positions with C channels.
+Notation: N images, D = h w C latent numbers, in h × w positions with C channels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Latents"]
 class Latents:
     """Latents (N, h, w, C) of images, scaled so that each channel has mean 0 and variance 1
 
-    z is sampled from q(z|x) = N(μ, σ²); posteriors are μ and log σ² of each image, (N, 2 D).
+    z is sampled from q(z|x) = N(μ, σ²). Posteriors (N, 2 D) hold μ and log σ² of each image.
     """
 
     def __init__(self, model: VAE, shape: tuple[int, int, int]) -> None:
@@ -29,7 +29,7 @@ class Latents:
         self.mean, self.std = np.zeros(shape[2], np.float32), np.ones(shape[2], np.float32)
 
     def fit(self, images: Array) -> Array:
-        """The posteriors of images, whose latents from now on have mean 0 and variance 1"""
+        """Set the scaling from these images, and return their posteriors."""
         encoded = []
         for rows in slices("Latents", images, 500):
             with no_grad():
@@ -46,7 +46,7 @@ class Latents:
         return mu, np.exp(log_var)
 
     def sample(self, posteriors: Array, *, rng: Rng) -> Array:
-        """z ~ q(z|x), scaled: (N, 2 D) → (N, h, w, C). It is the `transform` of `Batches`."""
+        """z ~ q(z|x), scaled: (N, 2 D) → (N, h, w, C). It can be the `transform` of `Batches`."""
         mu, variance = self._split(posteriors)
         z = mu + np.sqrt(variance) * rng.standard_normal(mu.shape, np.float32)
         return (z - self.mean) / self.std
