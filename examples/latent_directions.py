@@ -1,12 +1,13 @@
 """Control by latent directions: move the code of an image, so that one attribute changes.
 
-The VAE of vae_shapes.py was never told what size, place or colour are, but its codes contain them.
-A linear regression on codes of images whose attributes are measured gives a direction for each: as
-far as the regression can tell, it moves one attribute by a standard deviation, and no other. To
-see how far the images agree, codes are moved and decoded, and the attributes measured again.
+The VAE of vae_shapes.py was trained without labels, but its codes contain size, place and colour.
+The program measures such attributes of many images, and predicts them from the codes by linear
+regression. This gives one direction per attribute. It changes the prediction of this attribute by a
+standard deviation, and no other. To see whether the images agree, the program moves codes, decodes
+them, and measures the attributes again.
 
-A light shape further right and a dark shape further right change the pixels in opposite ways, so a
-linear regression finds no direction for both. --shapes chooses light ones, dark ones, or all.
+When a light shape and a dark one move right, the pixels change in opposite ways. So no direction of
+x fits both. --shapes chooses light ones, dark ones, or all.
 
     python examples/vae_shapes.py                              first: train the model
     python examples/latent_directions.py
@@ -14,8 +15,8 @@ linear regression finds no direction for both. --shapes chooses light ones, dark
     python examples/latent_directions.py --run runs/my_shapes
 
 The run's folder, runs/latent_directions, holds directions.png, one image moved along each
-direction; images.png, several images moved along one, which --attribute names; and matrix.png, the
-measured change of each attribute along each direction. The program prints this matrix.
+direction; images.png, several images moved along the direction of --attribute; and matrix.png, the
+measured change of each attribute along each direction. The program also prints this matrix.
 
 Reading order: `measure`; `directions`; `changes`; `main`, `draw`; `trained`, which opens the run.
 """
@@ -34,15 +35,12 @@ from tinygen.image.style import panels
 from tinygen.run import Run, RunError, checkpoint, commandline, settings_of
 
 RUN = Path("runs/vae_shapes")
-IMAGES, TESTED = 4000, 300  # drawn for the regression; held-out ones, to measure the changes
+IMAGES, TESTED = 4000, 300  # images for the regression; held-out ones, to measure the changes
 SIZE, WIDTH = 64, 16  # of the networks in vae_shapes.py
 REACH, COLUMNS, ROWS = 3.0, 7, 6  # the strips go from −REACH to REACH standard deviations
 MOVED = 1.0  # standard deviations, for the matrix
 RIDGE = 1e-3  # added to the variances of the codes: units that are not in use have almost none
-UNTRAINED: dict[str, Any] = {
-    "data": "shapes",
-    "latent": 8,
-}  # settings of the model of --quick without --run
+UNTRAINED: dict[str, Any] = {"data": "shapes", "latent": 8}  # with --quick, without --run
 FREE = ("attribute", "image", "images", "run", "shapes")  # may change when a run is resumed
 QUICK = {"images": 40}
 ATTRIBUTES = ("x", "y", "size", "fullness", "red", "blue", "lightness")
@@ -54,7 +52,7 @@ ATTRIBUTES = ("x", "y", "size", "fullness", "red", "blue", "lightness")
 def measure(images: np.ndarray) -> np.ndarray:
     """The attributes of the shape in each image (N, H, W, 3): (N, 7), NaN without a shape
 
-    A shape and its background differ in luminance: one is below ½, the other above, and most of the
+    A shape and its background differ in luminance: one is below ½, the other above. Most of the
     border is background. With p = (x, y) the shape's pixels, ⟨ ⟩ their mean, r² = |p − ⟨p⟩|²:
 
         x, y        ⟨p⟩, from −1 to 1; y points down
@@ -86,14 +84,14 @@ def measure(images: np.ndarray) -> np.ndarray:
 def directions(z: np.ndarray, a: np.ndarray, apart: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """D (K, latent), one direction per attribute, and the regression's weights W (K, latent)
 
-    Codes z have covariance Σ, standardised attributes a have the covariance C with z, (K, latent).
-    W = C Σ⁻¹ predicts a ≈ W z. Among the d with W d = e_k, those that move the prediction of
-    attribute k by 1 and no other, D has the most plausible: the smallest dᵀ Σ⁻¹ d. Therefore
+    Codes z have covariance Σ. Standardised attributes a have the covariance C with z, (K, latent).
+    W = C Σ⁻¹ predicts a ≈ W z. A direction d with W d = e_k changes the prediction of attribute k
+    by 1, and no other. Row k of D is the most plausible one, with the smallest dᵀ Σ⁻¹ d:
 
         D = (W Σ Wᵀ)⁻¹ W Σ
 
-    In whitened codes, where Σ = I, it is the pseudo-inverse of W. If not `apart`, the attributes
-    are treated one at a time: row k is the mean change of z with attribute k.
+    In whitened codes, where Σ = I, it is the transposed pseudo-inverse of W. If not `apart`, the
+    attributes are treated one at a time: row k is the mean change of z with attribute k.
     """
     z, a = z - z.mean(0), (a - a.mean(0)) / a.std(0)
     Sigma, C = z.T @ z / len(z) + RIDGE * np.eye(z.shape[1]), a.T @ z / len(z)
@@ -104,8 +102,8 @@ def directions(z: np.ndarray, a: np.ndarray, apart: bool = True) -> tuple[np.nda
 def changes(model: vae.VAE, z: np.ndarray, D: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     """M (K, K): the change of attribute k per unit along direction j, both in standard deviations
 
-    Codes move by ±MOVED, and the attributes of the decoded images are measured. The median over
-    images is not affected by those whose shape is lost.
+    Codes move by ±MOVED, and the attributes of the decoded images are measured. M is the median
+    over the images that keep a shape.
     """
     rows = []
     for d in D:
@@ -136,14 +134,15 @@ def main() -> None:
     attribute_help = "the direction in images.png (default: size)"
     add("--attribute", choices=ATTRIBUTES, default="size", help=attribute_help)
     args = commandline.parse(parser, quick=QUICK)
-    names = ATTRIBUTES if args.shapes == "all" else ATTRIBUTES[:-1]  # the others are alike in it
+    # light shapes alone differ little in lightness, and so do dark ones
+    names = ATTRIBUTES if args.shapes == "all" else ATTRIBUTES[:-1]
     tested = min(TESTED, args.images)
     if args.image >= tested:
         parser.error(f"--image: expected a number below {tested}, got {args.image}")
     if args.attribute not in names:
         parser.error(f"--attribute {args.attribute} needs --shapes all, got {args.shapes}")
     model = trained(args)
-    rng = np.random.default_rng([args.seed, 1])  # other images than the model has seen
+    rng = np.random.default_rng([args.seed, 1])  # images that the model has not seen
     train = chosen(args.images, args.shapes, rng)
     test = chosen(tested, args.shapes, rng)
     with Run(args.out, vars(args), resume=args.resume, free=FREE) as run:
@@ -169,14 +168,12 @@ def main() -> None:
             codes = np.resize(z_test, (args.samples, z.shape[1]))
             d = D[names.index(args.attribute)]
             run.samples(model.generate(moved(codes, steps * d)).clip(0, 1))
-        print("change of each attribute (row) along each direction (column), in deviations:")
+        print("change of attributes (rows) along directions (columns), in standard deviations:")
         print(" " * 10 + "".join(f"{name:>10}" for name in names) + "        R²")
         for name, row, fit in zip(names, M, r2, strict=True):
             print(f"{name:>10}" + "".join(f"{m:10.2f}" for m in row) + f"{fit:10.2f}")
-        print(
-            f"own attribute {own:.2f} on average, others {other:.3f} in absolute value; with "
-            f"directions found one at a time {own_alone:.2f} and {other_alone:.3f}"
-        )
+        print(f"mean on the diagonal {own:.2f}, mean absolute value elsewhere {other:.3f};")
+        print(f"for directions found one at a time {own_alone:.2f} and {other_alone:.3f}")
         print(f"see {run.path('directions.png')} and the other pictures there")
 
 
@@ -205,7 +202,7 @@ def draw(
     strips = np.stack([model.generate(moved(z_i, by)) for z_i in z[:ROWS]])
     title = f"Several images moved along the direction of {args.attribute}"
     image.strip(run.path("images.png"), strips, ends=False, labels=labels, title=title)
-    title = "Measured change of each attribute, in deviations"
+    title = "Measured change of each attribute, in standard deviations"
     with panels("matrix", run.path("matrix.png"), (6.5, 6), title=title) as (ax,):
         ax.imshow(M, cmap="RdBu", vmin=-1, vmax=1)
         ax.grid(False)
@@ -213,15 +210,9 @@ def draw(
         ax.set_yticks(range(len(M)), list(D))
         ax.set(xlabel="moved along the direction of", ylabel="measured attribute")
         for (k, j), m in np.ndenumerate(M):
+            text = f"{round(m, 2) + 0:.2f}".replace("-", "−")
             colour = "white" if abs(m) > 0.6 else "black"
-            ax.text(
-                j,
-                k,
-                f"{round(m, 2) + 0:.2f}".replace("-", "−"),
-                ha="center",
-                va="center",
-                color=colour,
-            )
+            ax.text(j, k, text, ha="center", va="center", color=colour)
 
 
 # --- the trained model ----------------------------------------------------------------------------

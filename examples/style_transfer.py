@@ -1,9 +1,9 @@
 """Style transfer: the content of one picture, painted in the style of another.
 
-An image is optimised, not a network (Gatys, Ecker and Bethge 2016). The content is where the
-features of an image are; the style is how often they occur together, whatever the place. The
-paper's features come from a large trained network. Random Gabor filters need no training and no
-download, and one layer of filters of several sizes suffices (Ustyuzhaninov et al. 2017).
+An image is optimised, not a network (Gatys, Ecker and Bethge 2016). Content is where features are.
+Style is how often they occur together, at whatever place. The paper's features come from a large
+trained network. Here they come from random Gabor filters, without training or download: for
+textures, one layer of random filters of several sizes suffices (Ustyuzhaninov et al. 2017).
 
     python examples/style_transfer.py                              two built-in pictures
     python examples/style_transfer.py photo.jpg painting.jpg
@@ -12,18 +12,16 @@ download, and one layer of filters of several sizes suffices (Ustyuzhaninov et a
     python examples/style_transfer.py --texture bricks.jpg         a texture, from noise
 
 The run's folder, runs/style_transfer, holds picture.png, the result alone; result.png, beside
-content and style; steps.gif; weights.png, a strip from content to style; curves.png.
+content and style; steps.gif; weights.png, results for several weights; curves.png.
 
 Reading order: `gabor_filters`, `Features`; the losses; `lbfgs_direction`; `Transfer`, the loop;
-`main`, `draw`. The rest reads pictures, and draws the built-in ones.
+`main`. The rest reads and recolours pictures, and draws the built-in ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import math
-import operator
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ import numpy as np
 
 import tinygen as tg
 from tinygen import data, image
-from tinygen.data import synthetic_shapes
+from tinygen.data.synthetic_shapes import box, centres, disc
 from tinygen.run import Run, commandline
 
 SIZE, SMALLEST = 256, 32  # pixels of the longer side; of the shorter one, at least
@@ -44,8 +42,7 @@ WEIGHT, TV = 20.0, 3.0  # weights of the style and of total variation; content h
 NOISE = (0.15, 0.05)  # added to the first image, and after each enlargement
 MEMORY, HALVINGS = 10, 12  # pairs (s, y) that L-BFGS keeps; trials of its line search
 WEIGHTS, STRIP = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0), 128  # in weights.png; their size
-FRAMES = 80
-BUILT_IN = 3, 2  # seeds of the built-in pictures
+FRAMES, BUILT_IN = 80, (3, 2)  # of steps.gif, at most; random seeds of the built-in pictures
 QUICK = {"size": 100, "steps": 0.02}
 
 
@@ -55,14 +52,12 @@ QUICK = {"size": 100, "steps": 0.02}
 def gabor_filters(style: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Waves in a Gaussian window, of random direction, frequency, phase and colour: (K, K, 3, C)
 
-    Each sums to zero, so flat regions have no features, and has norm 1. Σ^(−1/4) balances the
-    colours, where Σ is the covariance of the style's: otherwise all filters see only brightness.
+    Each has norm 1 and sums to zero, so flat regions have no features. Σ^(−1/4) balances the random
+    colours, with Σ the covariance of the style's colours: otherwise filters see mostly brightness.
     """
-    at = np.arange(SIDE) - (SIDE - 1) / 2
-    y, x = np.meshgrid(at, at, indexing="ij")
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     theta, phase = rng.uniform(0, (math.pi, 2 * math.pi), (FILTERS, 2)).T[..., None, None]
-    low, high = map(math.log, FREQUENCIES)
-    f = np.exp(rng.uniform(low, high, FILTERS))[:, None, None]
+    f = np.exp(rng.uniform(*np.log(FREQUENCIES), FILTERS))[:, None, None]
     u, v = x * np.cos(theta) + y * np.sin(theta), y * np.cos(theta) - x * np.sin(theta)
     window = np.exp(-(u**2 + v**2 / 2) / (2 * np.minimum(0.5 / f, SIDE / 4) ** 2))
     wave = window * np.cos(2 * math.pi * f * u + phase)
@@ -76,24 +71,22 @@ class Features:
     """F_l = ReLU(conv(x_l)) at each level l of a pyramid: x₀ = x, x_{l+1} has half the sides
 
     So the filters of 7 × 7 pixels cover up to 56 × 56. Each channel is scaled to RMS 1 on the
-    style. Images are reflected at the borders. `smallest` is the shortest side of any image: there
-    are as many levels as it has room for the filters.
+    style. Images are reflected at the borders. The shortest side of all images is `smallest`, and
+    it limits the number of levels: the last one must still be larger than the filters.
     """
 
     def __init__(self, style: np.ndarray, smallest: int, rng: np.random.Generator) -> None:
-        self.levels = sum(smallest >> l > SIDE for l in range(LEVELS))
         self.filters = tensor(gabor_filters(style, rng))
         b = np.array([1, 3, 3, 1], np.float32) / 8  # a blur, before every second pixel is taken
         self.halve = tensor(np.einsum("k,l,cd->klcd", b, b, np.eye(3, dtype=np.float32)))
-        self.scales: list[tg.Tensor] = []
-        for F in self(tensor(style[None])):
-            self.scales.append(1 / (tg.sqrt(tg.mean(F * F, axis=(0, 1, 2))) + 1e-3))
+        self.scales: list[Any] = [1.0] * sum(smallest >> l > SIDE for l in range(LEVELS))
+        rms = [tg.sqrt(tg.mean(F * F, axis=(0, 1, 2))) for F in self(tensor(style[None]))]
+        self.scales = [1 / (r + 1e-3) for r in rms]
 
     def __call__(self, x: tg.Tensor) -> list[tg.Tensor]:
-        levels: list[tg.Tensor] = []
-        while len(levels) < self.levels:
-            F = tg.relu(tg.conv2d(reflected(x, SIDE // 2), self.filters))
-            levels.append(F * self.scales[len(levels)] if len(levels) < len(self.scales) else F)
+        levels = []
+        for scale in self.scales:
+            levels.append(tg.relu(tg.conv2d(reflected(x, SIDE // 2), self.filters)) * scale)
             x = tg.conv2d(reflected(x, 1), self.halve, stride=2)
         return levels
 
@@ -108,19 +101,26 @@ def reflected(x: tg.Tensor, p: int) -> tg.Tensor:
 
 
 def gram(F: tg.Tensor) -> tg.Tensor:
-    """G_ij = 1/M Σ_k F_ik F_jk over the M positions k  (Gatys et al. 2016, equation 3)"""
+    """G_ij = 1/M Σ_k F_ki F_kj over the M positions k  (Gatys et al. 2016, equation 3)"""
     F = tg.reshape(F, (-1, F.shape[3]))  # (M, C)
     return tg.matmul(tg.swapaxes(F, 0, 1), F) * (1 / len(F))
 
 
-def style_loss(grams: list[tg.Tensor], of_style: list[tg.Tensor]) -> tg.Tensor:
+def gram_matrices(x: tg.Tensor, features: list[tg.Tensor]) -> list[tg.Tensor]:
+    """G of each level, and of (x, 1): second moments and means of the colours"""
+    pixels = tg.concat([x, tg.Tensor(tg.xp.ones((*x.shape[:3], 1), x.dtype))], axis=3)
+    return [gram(F) for F in (*features, pixels)]
+
+
+def style_loss(grams: list[tg.Tensor], of_style: list[tg.Tensor]) -> Any:
     """Σ_l ‖G_l − A_l‖² / ‖A_l‖²: equations 4 and 5, whose weights make all levels count equally"""
-    return add(tg.sum((G - A) ** 2) / tg.sum(A * A) for G, A in zip(grams, of_style, strict=True))
+    return sum(tg.sum((G - A) ** 2) / tg.sum(A * A) for G, A in zip(grams, of_style, strict=True))
 
 
-def content_loss(features: list[tg.Tensor], of_content: list[tg.Tensor]) -> tg.Tensor:
-    """Σ_l mean (F_l − P_l)²: equation 1, but with the mean, as images differ in size"""
-    return add(tg.mean((F - P) ** 2) for F, P in zip(features, of_content, strict=True))
+def content_loss(features: list[tg.Tensor], of_content: list[tg.Tensor]) -> Any:
+    """Σ_l mean (F_l − P_l)²: equation 1 as a mean; without the finest level, so strokes are free"""
+    levels = list(zip(features, of_content, strict=True))
+    return sum(tg.mean((F - P) ** 2) for F, P in levels[1:] or levels)
 
 
 def total_variation(x: tg.Tensor) -> tg.Tensor:
@@ -128,19 +128,13 @@ def total_variation(x: tg.Tensor) -> tg.Tensor:
     return tg.mean((x[:, 1:] - x[:, :-1]) ** 2) + tg.mean((x[:, :, 1:] - x[:, :, :-1]) ** 2)
 
 
-def with_colours(x: tg.Tensor, features: list[tg.Tensor]) -> list[tg.Tensor]:
-    """The Gram matrices of all levels, and of (x, 1): second moments and means of the colours"""
-    pixels = tg.concat([x, tg.Tensor(tg.xp.ones((*x.shape[:3], 1), x.dtype))], axis=3)
-    return [gram(F) for F in (*features, pixels)]
-
-
 # --- L-BFGS ---------------------------------------------------------------------------------------
 
 
 def lbfgs_direction(g: Any, pairs: list[tuple[Any, Any]]) -> Any:
-    """−H g, with H ≈ the inverse Hessian that maps each y to s  (Nocedal and Wright, algorithm 7.4)
+    """−H g, with H ≈ the inverse Hessian  (Nocedal and Wright, algorithm 7.4)
 
-    s are the last steps, y the changes of the gradient along them.
+    s are the last steps, y the changes of the gradient along them. H maps the last y to the last s.
     """
     q, a = g.copy(), []
     for s, y in reversed(pairs):
@@ -157,71 +151,47 @@ def lbfgs_direction(g: Any, pairs: list[tuple[Any, Any]]) -> Any:
 class Transfer:
     """The loop: iterating makes the steps, from the smallest scale to the largest
 
-    Without a content image it starts from noise, and makes a texture.
+    A texture starts from noise and has no content loss; `content` only gives its shape.
     """
 
     def __init__(
-        self, content: np.ndarray | None, style: np.ndarray, weight: float, steps: Any, seed: int
+        self, content: Any, style: Any, weight: float, steps: Any, seed: int, texture: bool = False
     ) -> None:
-        self.content, self.style, self.weight, self.steps = content, style, weight, steps
-        self.shape = (style if content is None else content).shape
-        self.seed, self.scale, self.done = seed, -1, 0
-        self.pairs: list[tuple[Any, Any]] = []
-        self.x = np.zeros((1, 1, 1, 3), np.float32)
-        self.enlarge()
+        self.content, self.style, self.texture = content, style, texture
+        self.weight, self.steps, self.seed = weight, steps, seed
+        self.x = (style.mean((0, 1), keepdims=True) if texture else content)[None]
+        self.start(0)
 
-    def enlarge(self) -> None:
-        """Start the next scale, from the enlarged image of the last one, the content, or grey"""
-        self.scale, self.done, self.pairs = self.scale + 1, 0, []
-        height, width = self.sides(self.shape)
-        rng = np.random.default_rng([self.seed, self.scale])
-        if self.scale:
-            x = data.resize(tg.to_numpy(self.x), (height, width))
-        elif self.content is None:
-            x = np.broadcast_to(self.style.mean((0, 1)), (1, height, width, 3))
-        else:
-            x = data.resize(self.content[None], (height, width))
-        noise = NOISE[min(self.scale, 1)] * rng.standard_normal((1, height, width, 3))
-        self.x = tg.xp.asarray((x + noise).astype(np.float32))
-        self.aim()
-
-    def sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Height and width of an image at the current scale"""
-        factor = 2 ** (len(self.steps) - 1 - self.scale)
-        return math.ceil(shape[0] / factor), math.ceil(shape[1] / factor)
-
-    def aim(self) -> None:
-        """The features to reach at this scale"""
-        style = data.resize(self.style, self.sides(self.style.shape))
-        smallest = min(*style.shape[:2], *self.sides(self.shape))
+    def start(self, scale: int) -> None:
+        """Compute the features to reach at this scale, enlarge the image, and add noise to it"""
+        self.scale, self.done, self.pairs = scale, 0, []
+        factor = 2 ** (len(self.steps) - 1 - scale)
+        content, style = (
+            data.resize(x, (math.ceil(x.shape[0] / factor), math.ceil(x.shape[1] / factor)))
+            for x in (self.content, self.style)
+        )
+        H, W, _ = content.shape
+        smallest = min(H, W, *style.shape[:2])
         with tg.no_grad():
             self.features = Features(style, smallest, np.random.default_rng(self.seed))
             x = tensor(style[None])
-            self.A = with_colours(x, self.features(x))
-            if self.content is not None:
-                x = tensor(data.resize(self.content, self.sides(self.shape))[None])
-                self.P = self.coarse(self.features(x))
-
-    def coarse(self, features: list[tg.Tensor]) -> list[tg.Tensor]:
-        """The levels of the content loss: not the finest if there are more, so strokes are free"""
-        return features[1:] or features
-
-    def terms(self, x: tg.Tensor) -> dict[str, tg.Tensor]:
-        """L = L_content + w L_style + λ L_tv  (equation 7)"""
-        features = self.features(x)
-        terms = {"style": style_loss(with_colours(x, features), self.A)}
-        loss = self.weight * terms["style"] + TV * total_variation(x)
-        if self.content is not None:
-            terms["content"] = content_loss(self.coarse(features), self.P)
-            loss = loss + terms["content"]
-        return {"loss": loss} | terms
+            self.A = gram_matrices(x, self.features(x))
+            self.P = self.features(tensor(content[None]))
+        noise = np.random.default_rng([self.seed, scale]).standard_normal((1, H, W, 3))
+        x = data.resize(tg.to_numpy(self.x), (H, W)) + NOISE[min(scale, 1)] * noise
+        self.x = tg.xp.asarray(x, np.float32)
 
     def evaluate(self, x: Any) -> tuple[dict[str, float], Any]:
-        """The terms at x, and the gradient of the loss"""
-        leaf = tg.Tensor(x, requires_grad=True)
-        terms = self.terms(leaf)
-        (g,) = tg.grad(terms["loss"], [leaf])
-        return {name: float(term) for name, term in terms.items()}, g.data
+        """L = L_content + w L_style + λ L_tv  (equation 7), its terms, and its gradient at x"""
+        x = tg.Tensor(x, requires_grad=True)
+        features = self.features(x)
+        terms = {"style": style_loss(gram_matrices(x, features), self.A)}
+        loss = self.weight * terms["style"] + TV * total_variation(x)
+        if not self.texture:
+            terms["content"] = content_loss(features, self.P)
+            loss = loss + terms["content"]
+        (g,) = tg.grad(loss, [x])
+        return {name: float(term) for name, term in {"loss": loss, **terms}.items()}, g.data
 
     def __iter__(self) -> Iterator[dict[str, float]]:
         while True:
@@ -245,23 +215,30 @@ class Transfer:
                 yield terms
             if self.scale + 1 == len(self.steps):
                 return
-            self.enlarge()
+            self.start(self.scale + 1)
 
     def image(self) -> np.ndarray:
         """The image in its final size, (H, W, 3), from 0 to 1"""
-        return data.resize(tg.to_numpy(self.x)[0].clip(0, 1), self.shape[:2])
+        return data.resize(tg.to_numpy(self.x)[0].clip(0, 1), self.content.shape[:2])
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        shape = (len(self.pairs), 2, *self.x.shape)
-        pairs = np.array([[tg.to_numpy(a) for a in pair] for pair in self.pairs], np.float32)
+        arrays = [self.x, *(a for pair in self.pairs for a in pair)]  # x, s, y, s, y, …
         place = np.array([self.scale, self.done])
-        return {"x": tg.to_numpy(self.x).copy(), "pairs": pairs.reshape(shape), "place": place}
+        return {"place": place, "arrays": np.concatenate([tg.to_numpy(a) for a in arrays])}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.scale, self.done = map(int, state["place"])
-        self.x = tg.xp.asarray(state["x"])
-        self.pairs = [(tg.xp.asarray(s), tg.xp.asarray(y)) for s, y in state["pairs"]]
-        self.aim()
+        scale, done = map(int, state["place"])
+        self.start(scale)
+        self.x, *pairs = tg.xp.asarray(state["arrays"])[:, None]
+        self.done, self.pairs = done, list(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def tensor(x: np.ndarray) -> tg.Tensor:
+    return tg.Tensor(tg.xp.asarray(x, np.float32))
+
+
+def dot(a: Any, b: Any) -> float:
+    return float((a * b).sum())
 
 
 # --- the program ----------------------------------------------------------------------------------
@@ -269,38 +246,37 @@ class Transfer:
 
 def main() -> None:
     parser = commandline.parser(__doc__, out="runs/style_transfer", data=None)
-    add = parser.add_argument
+    add, at_least = parser.add_argument, commandline.at_least
     add("content", nargs="?", type=Path, help="picture of the content (default: a built-in lake)")
     add("style", nargs="?", type=Path, help="picture of the style (default: built-in strokes)")
     add("--texture", action="store_true", help="no content: a texture like the one picture given")
-    default = f"style to content (default: {WEIGHT:g})"
-    add("--weight", type=commandline.at_least(0.0), default=WEIGHT, metavar="W", help=default)
-    add(
-        "--size",
-        type=commandline.at_least(2 * SMALLEST),
-        default=SIZE,
-        metavar="N",
-        help=f"pixels of the result's longer side (default: {SIZE})",
-    )
-    add(
-        "--colours",
-        choices=("style", "content"),
-        default="style",
-        help="the picture whose colours the result has (default: style)",
-    )
-    add(
-        "--steps",
-        type=commandline.positive,
-        default=1.0,
-        metavar="F",
-        help=f"factor of the steps at the three scales, {STEPS} (default: 1)",
-    )
+    help = f"weight of the style; content has weight 1 (default: {WEIGHT:g})"
+    add("--weight", type=at_least(0.0), default=WEIGHT, metavar="W", help=help)
+    help = f"pixels of the result's longer side (default: {SIZE})"
+    add("--size", type=at_least(2 * SMALLEST), default=SIZE, metavar="N", help=help)
+    help = "the picture whose colours the result has (default: style)"
+    add("--colours", choices=("style", "content"), default="style", help=help)
+    help = f"factor of the steps at the three scales, {STEPS} (default: 1)"
+    add("--steps", type=commandline.positive, default=1.0, metavar="F", help=help)
     args = commandline.parse(parser, quick=QUICK)
-    content, style = pictures(parser, args)
+    if args.texture and args.style:
+        parser.error(f"--texture takes one picture, the style; got two, the second {args.style}")
+    files = args.content, args.content if args.texture else args.style
+    content, style = (
+        read(parser, file, args.size) if file else draw(args.size, np.random.default_rng(seed))
+        for file, draw, seed in zip(files, (lake, strokes), BUILT_IN, strict=True)
+    )
+    if np.ptp(style, axis=(0, 1)).max() < 0.01:
+        parser.error(f"{files[1]}: expected a style of more than one colour")
+    if args.texture:
+        content = style
+    recoloured = matched(content, style), style
+    if args.colours == "content":
+        recoloured = content, matched(style, content)
     steps = [math.ceil(n * args.steps) for n in STEPS]
 
     with Run(args.out, vars(args), resume=args.resume) as run:
-        transfer = Transfer(*recoloured(content, style, args), args.weight, steps, args.seed)
+        transfer = Transfer(*recoloured, args.weight, steps, args.seed, args.texture)
         film = image.Animation(FRAMES)
         run.keep(transfer=transfer, film=film)
         if run.step == 0:
@@ -309,83 +285,46 @@ def main() -> None:
             if record.step % math.ceil(sum(steps) / FRAMES) == 0:
                 film.append(transfer.image(), f"step {record.step}")
         result = transfer.image()
-        draw(run, content, style, result, film)
+        matplotlib.image.imsave(run.path("picture.png"), (255 * result + 0.5).astype(np.uint8))
+        title = "A texture" if args.texture else "Style transfer"
+        row = {} if args.texture else {"content": content}
+        side_by_side(run.path("result.png"), row | {"style": style, "result": result}, title)
+        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Losses at three scales")
+        film.save(run.path("steps.gif"), fps=12, title=title)
         terms, _ = transfer.evaluate(transfer.x)
         run.results(**terms, seconds=run.seconds)
         if args.samples:
             run.samples(result[None])
-        if content is not None:
-            draw_weights(run, content, style, args)
+        if not args.texture:
+            draw_weights(run, *recoloured, args)
         print(", ".join(f"{name} {value:.3g}" for name, value in terms.items()))
         print(f"see {run.path('result.png')} and the other pictures there")
 
 
-def draw(
-    run: Run, content: np.ndarray | None, style: np.ndarray, result: np.ndarray, film: Any
-) -> None:
-    matplotlib.image.imsave(run.path("picture.png"), (255 * result + 0.5).astype(np.uint8))
-    shown = {} if content is None else {"content": content}
-    shown |= {"style": style, "result": result}
-    images = np.stack([data.resize(square(x), min(result.shape[:2])) for x in shown.values()])
-    title = "A texture" if content is None else "Style transfer"
-    image.grid(run.path("result.png"), images, columns=3, labels=list(shown), title=title)
-    image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Losses, at three scales")
-    film.save(run.path("steps.gif"), fps=12, title=title)
-
-
 def draw_weights(run: Run, content: np.ndarray, style: np.ndarray, args: Any) -> None:
-    """The same pictures at a smaller size, for several weights, from content to style"""
-    small = [fitted(x, min(STRIP, args.size // 2)) for x in recoloured(content, style, args)]
-    row = {"content": small[0]}
+    """Smaller results for several weights, from content to style"""
+    content, style = (fitted(x, min(STRIP, args.size // 2)) for x in (content, style))
+    steps, row = [math.ceil(n * args.steps / 2) for n in STEPS[1:]], {"content": content}
     for weight in WEIGHTS:
-        steps = [math.ceil(n * args.steps / 2) for n in STEPS[1:]]
-        transfer = Transfer(small[0], small[1], weight, steps, args.seed)
-        for _ in transfer:
-            pass
+        transfer = Transfer(content, style, weight, steps, args.seed)
+        list(transfer)  # all steps
         row[f"w = {weight:g}"] = transfer.image()
-    row["style"] = data.resize(square(small[1]), small[0].shape[:2])
-    images = np.stack(list(row.values()))
     title = "The weight of the style, from content to style"
-    image.grid(run.path("weights.png"), images, columns=len(row), labels=list(row), title=title)
+    side_by_side(run.path("weights.png"), row | {"style": style}, title)
 
 
-# --- small helpers --------------------------------------------------------------------------------
-
-
-def tensor(x: np.ndarray) -> tg.Tensor:
-    return tg.Tensor(tg.xp.asarray(x, "f4"))
-
-
-def dot(a: Any, b: Any) -> float:
-    return float((a * b).sum())
-
-
-def add(terms: Any) -> tg.Tensor:
-    return functools.reduce(operator.add, terms)
+def side_by_side(path: Path, row: dict[str, np.ndarray], title: str) -> None:
+    """The central squares of pictures, in the size of the first"""
+    squares = []
+    for x in row.values():
+        side = min(x.shape[:2])
+        i, j = ((n - side) // 2 for n in x.shape[:2])
+        squares.append(x[i : i + side, j : j + side])
+    images = np.stack([data.resize(x, len(squares[0])) for x in squares])
+    image.grid(path, images, columns=len(row), labels=list(row), title=title)
 
 
 # --- pictures -------------------------------------------------------------------------------------
-
-
-def pictures(parser: argparse.ArgumentParser, args: Any) -> tuple[np.ndarray | None, np.ndarray]:
-    """Content, or None for a texture, and style"""
-    if args.texture and args.style:
-        parser.error(f"--texture takes one picture, the style; got two, the second {args.style}")
-    files = (None, args.content) if args.texture else (args.content, args.style)
-    content, style = (
-        read(parser, file, args.size) if file else draw(args.size, np.random.default_rng(seed))
-        for file, draw, seed in zip(files, (lake, strokes), BUILT_IN, strict=True)
-    )
-    return (None if args.texture else content), style
-
-
-def recoloured(content: Any, style: Any, args: Any) -> tuple[Any, Any]:
-    """Content and style, with the colours of one of them"""
-    if content is None:
-        return None, style
-    if args.colours == "style":
-        return matched(content, style), style
-    return content, matched(style, content)
 
 
 def read(parser: argparse.ArgumentParser, file: Path, size: int) -> np.ndarray:
@@ -406,22 +345,6 @@ def fitted(x: np.ndarray, size: int) -> np.ndarray:
     return data.resize(x, (H, W))
 
 
-def square(x: np.ndarray) -> np.ndarray:
-    """The central square"""
-    side = min(x.shape[:2])
-    i, j = ((n - side) // 2 for n in x.shape[:2])
-    return x[i : i + side, j : j + side]
-
-
-def covariance(x: np.ndarray) -> np.ndarray:
-    return np.cov(x.reshape(-1, 3).astype(float).T) + 1e-4 * np.eye(3)
-
-
-def power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * values**exponent) @ vectors.T
-
-
 def matched(x: np.ndarray, to: np.ndarray) -> np.ndarray:
     """x with the mean and covariance of the colours of another picture
 
@@ -435,38 +358,43 @@ def matched(x: np.ndarray, to: np.ndarray) -> np.ndarray:
     return y.clip(0, 1).astype(np.float32)
 
 
+def covariance(x: np.ndarray) -> np.ndarray:
+    return np.cov(x.reshape(-1, 3).astype(float).T) + 1e-4 * np.eye(3)
+
+
+def power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values**exponent) @ vectors.T
+
+
 def lake(size: int, rng: np.random.Generator) -> np.ndarray:
     """The built-in content: a boat on a lake at sunset, drawn from signed distances"""
-    x, y = np.broadcast_arrays(*synthetic_shapes.centres(size))
+    x, y = np.broadcast_arrays(*centres(size))
     shore, sun_x, scale = 0.3, 0.22, 0.36
-    below = np.maximum(y - shore, 0)
+    below, water = np.maximum(y - shore, 0), y > shore
     wave = np.sin(60 * below**0.6 + 3 * np.sin(7 * x))
-    u, v = x + 0.012 * wave * (below > 0), np.where(below > 0, 2 * shore - y, y)  # mirrored
-
-    def paint(codes: str, t: np.ndarray, d: np.ndarray) -> np.ndarray:
-        return over(picture, gradient(t, codes), np.clip(0.5 - d * size / 2, 0, 1))
-
-    sun = synthetic_shapes.disc(u - sun_x, v + 0.3, 0.2)
-    picture = gradient((v + 1) / (1 + shore), "27346b c0567b ffc56b")
-    picture = over(picture, gradient(sun, "ffd98a"), 0.75 * np.exp(-3.2 * np.maximum(sun, 0)))
-    picture = paint("fff3c4", sun, sun)
+    u, v = x + 0.012 * wave * water, np.where(water, 2 * shore - y, y)  # mirrored
+    sun = disc(u - sun_x, v + 0.3, 0.2)
+    layers = [("ffd98a", sun, 0.75 * np.exp(-3.2 * sun.clip(0)))]  # colours, t, cover
+    layers.append(("fff3c4", sun, inside(sun, size)))
     hills = (-0.15, 0.14, "7b5a8c c58f7a"), (0.06, 0.1, "4d4478 765a78"), (0.2, 0.05, "2a2f57")
     for height, rise, codes in hills:
         phases = rng.uniform(0, 2 * math.pi, 5)
         top = height + rise * sum(np.sin(2.3 * 2**i * u + p) / 2**i for i, p in enumerate(phases))
-        picture = paint(codes, 1.6 * (v - top), top - v)
-    glint = np.exp(-(((x - sun_x) / (0.1 + below / 4)) ** 2)) * (below > 0)
+        layers.append((codes, 1.6 * (v - top), inside(top - v, size)))
+    glint = np.exp(-(((x - sun_x) / (0.1 + below / 4)) ** 2)) * water
     glint *= np.sin(110 * np.sqrt(below + 0.02) + 2 * np.sin(9 * x)).clip(0, 1)
-    picture = over(picture, gradient(x, "1d2a55"), (0.3 + 0.3 * below) * (below > 0))
-    picture = over(picture, gradient(x, "ffe2a0"), 0.7 * glint)
+    layers += [("1d2a55", x, (0.3 + 0.3 * below) * water), ("ffe2a0", x, 0.7 * glint)]
 
     p, q = (x + 0.38) / scale, (y - 0.56) / scale  # the boat's coordinates
-    hull = np.maximum(synthetic_shapes.disc(p, q + 0.55, 1.05), 0.12 - q)
     sails = [np.maximum(np.maximum(0.07 - w, q), 1.53 * w - 0.85 * (q + 1.6)) for w in (p, -p)]
-    boat = {"3a2430": synthetic_shapes.box(p, q + 0.75, 0.04, 0.9)}
-    boat |= {"fff4dc e8a27c": sails[0], "f7d9b8 c9716d": sails[1], "7b2f3c 3c1a2c": hull}
-    for codes, d in boat.items():
-        picture = paint(codes, p / 2 + 0.5, d * scale)
+    hull = np.maximum(disc(p, q + 0.55, 1.05), 0.12 - q)
+    boat = {"3a2430": box(p, q + 0.75, 0.04, 0.9), "fff4dc e8a27c": sails[0]}
+    boat |= {"f7d9b8 c9716d": sails[1], "7b2f3c 3c1a2c": hull}
+    layers += [(codes, p / 2 + 0.5, inside(d * scale, size)) for codes, d in boat.items()]
+    picture = gradient((v + 1) / (1 + shore), "27346b c0567b ffc56b")
+    for codes, t, cover in layers:
+        picture += (gradient(t, codes) - picture) * cover[..., None]
     return picture.astype(np.float32)
 
 
@@ -483,8 +411,8 @@ def strokes(size: int, rng: np.random.Generator, count: int = 2000) -> np.ndarra
     tone += 0.62 * (near**5).sum(1) + rng.normal(0, 0.1, count)
     colours = gradient(tone, "0d1b4c 16357f 2a63b3 5aa0d6 a9d3e8 f2e6b1 f6c445 e08a2b")
 
-    line = synthetic_shapes.centres(size)[0][0]
-    picture = np.zeros((size, size, 3)) + gradient(np.zeros(()), "16357f")
+    line = centres(size)[0][0]
+    picture = gradient(np.zeros((size, size)), "16357f")
     for i in range(count):
         length, width = rng.uniform(0.06, 0.13), rng.uniform(0.014, 0.024)
         reach = np.array([-1, 1]) * (length + width + 2 / size)
@@ -493,16 +421,17 @@ def strokes(size: int, rng: np.random.Generator, count: int = 2000) -> np.ndarra
         c, s = np.array([dx[i], dy[i]]) / math.hypot(dx[i], dy[i])
         u, v = x * c + y * s, y * c - x * s  # along the stroke, across it
         v = v - 0.12 * u**2 / length * np.sign(c)
-        d = synthetic_shapes.disc(np.maximum(abs(u) - length, 0), v, width)
+        d = disc(np.maximum(abs(u) - length, 0), v, width)
         bristles = 0.1 * np.cos(4.5 * v / width + rng.uniform(0, 6)) - 0.13 * c * v / width
         paint = colours[i] + rng.normal(0, 0.02, 3) + bristles[..., None]
-        cover = np.clip(0.5 - d * size / 2, 0, 1)
-        picture[rows, columns] = over(picture[rows, columns], paint, cover)
+        part = picture[rows, columns]
+        part += (paint - part) * inside(d, size)[..., None]
     return picture.clip(0, 1).astype(np.float32)
 
 
-def over(picture: np.ndarray, paint: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    return picture + (paint - picture) * cover[..., None]
+def inside(d: np.ndarray, size: int) -> np.ndarray:
+    """How much of each pixel a shape covers, from its signed distance, in an image from −1 to 1"""
+    return np.clip(0.5 - d * size / 2, 0, 1)
 
 
 def gradient(t: np.ndarray, codes: str) -> np.ndarray:

@@ -245,6 +245,13 @@ def test_a_texture_takes_one_picture(monkeypatch, tmp_path, capsys):
     )
 
 
+def test_a_style_of_one_colour_is_refused(monkeypatch, tmp_path, capsys):
+    Image.new("RGB", (90, 70), "teal").save(file := tmp_path / "flat.png")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path / "run", "--texture", file)
+    assert f"{file}: expected a style of more than one colour" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "few"), [("lake", {}), ("strokes", {"count": 500})])
 def test_the_built_in_pictures_are_colourful_and_look_alike_at_every_size(name, few):
     large, little = (getattr(style, name)(n, generator(2), **few) for n in (64, 32))
