@@ -13,7 +13,7 @@ for these new combinations.
 
     python examples/text_to_image.py
     python examples/text_to_image.py "a red disc" "a white heart left of a black moon"
-    python examples/text_to_image.py "a star" --negative "a large yellow star" --guidance 6
+    python examples/text_to_image.py "a star" --negative "a yellow disc" --guidance 6
 
 The first line trains; later, captions are drawn with the trained model, to asked.png and
 attention.png in the run's folder, runs/text_to_image. It also holds reconstructions.png of the VAE.
@@ -42,15 +42,15 @@ from tinygen import data, diffusion, image, models, nn, optim, vae
 from tinygen.diffusion import samplers
 from tinygen.run import Run, checkpoint, commandline
 
-SCENES, HELD_OUT, SIZE = 20_000, 200, 32
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 5, 32, 2e-3  # of the VAE
-LATENT, WIDTHS, DEPTH, SIGMA, BETA = (8, 8, 4), (32, 64), 1, 0.1, 0.3
-WORD_EPOCHS, WORD_BATCH, WORD_RATE = 20, 64, 1e-3  # of the diffusion model
-WIDTH, LEVELS, FEATURES, TIMES = 48, (1, 2), 64, 1000
-DECAY, DROPPED = 0.998, 0.1  # EMA decay; fraction of captions withheld
+SCENES, HELD_OUT, SIZE = 40_000, 200, 32
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 32, 2e-3  # of the VAE
+LATENT, WIDTHS, DEPTH, SIGMA, BETA = (8, 8, 4), (32, 64), 1, 0.1, 1.0
+WORD_EPOCHS, WORD_BATCH, WORD_RATE = 12, 32, 1e-3  # of the diffusion model
+WIDTH, LEVELS, FEATURES, TIMES = 64, (1, 2), 64, 1000
+DECAY, DROPPED = 0.999, 0.1  # EMA decay; fraction of captions withheld
 WORDS = data.Words([data.VOCABULARY], 12)
 STEPS, GUIDANCE, GUIDED = 20, 3.0, (0.0, 1.0, 3.0, 6.0, 12.0)  # the last: weights in guidance.png
-JUDGE_EPOCHS, JUDGE_BATCH, JUDGE_RATE, JUDGED = 3, 64, 3e-3, 500
+JUDGE_EPOCHS, JUDGE_BATCH, JUDGE_RATE, JUDGED = 2, 64, 3e-3, 500
 MODEL = "model.npz"
 ACROSS, FRAMES = 8, 20  # samples per caption, frames of the animation
 CAPTIONS = (

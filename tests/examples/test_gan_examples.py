@@ -62,7 +62,7 @@ def main(monkeypatch, tmp_path):
     return run
 
 
-def small(channels, rng):
+def small(channels, classes, rng):
     """Faster networks for gan_shapes"""
     side = gan_shapes.SIZE
 
@@ -70,13 +70,13 @@ def small(channels, rng):
         return tg.broadcast_to(x, (len(x), side, side, channels))
 
     generator = nn.Sequential(
-        nn.Dense(gan_shapes.LATENT, channels, rng=rng),
+        nn.Dense(gan_shapes.LATENT + classes, channels, rng=rng),
         nn.Tanh(),
         nn.Reshape(1, 1, channels),
         spread,
     )
     discriminator = nn.Sequential(
-        nn.Conv2d(channels, 2, 4, 4, rng=rng),
+        nn.Conv2d(channels + classes, 2, 4, 4, rng=rng),
         nn.LeakyReLU(0.2),
         nn.Flatten(),
         nn.Dense(side * side // 8, 1, rng=rng),
@@ -324,13 +324,15 @@ def test_the_balance_shows_samples_in_rows_with_each_digits_frequency(monkeypatc
 # --- gan_shapes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_networks_have_matching_shapes(channels):
-    G, D = example("gan_shapes").networks(channels, generator())
+@pytest.mark.parametrize(("channels", "classes"), [(1, 0), (3, 8)])
+def test_the_networks_have_matching_shapes(channels, classes):
+    networks = example("gan_shapes").networks(channels, classes, generator())
+    model = gan.GAN(*networks, gan_shapes.LATENT, classes)
+    labels = np.array([0, classes - 1]) if classes else None
     with tg.no_grad():
-        x = G(tg.Tensor(tg.xp.asarray(generator().standard_normal((2, 100)), "f4")))
+        x = model.generate(model.noise(2, rng=generator()), labels)
         assert x.shape == (2, 64, 64, channels)
-        assert D(x).shape == (2, 1)
+        assert model.judge(x, labels).shape == (2,)
     assert np.abs(x.numpy()).max() <= 1
 
 
@@ -339,24 +341,47 @@ def test_training_on_shapes_uses_r1_and_samples_use_averaged_weights(main, monke
     grids = []
     monkeypatch.setattr(gan_shapes, "DECAY", decay)
     monkeypatch.setattr(image, "grid", lambda path, images, **_: grids.append(images))
-    trained = main(gan_shapes, "--gamma 3 --lr 0.1 --samples 4")
-    assert trained.penalty.func is gan.r1 and trained.penalty.keywords == {"weight": 3.0}
+    trained = main(gan_shapes, "--lr 0.1 --samples 4")
     assert trained.ends[0] >= -1 and trained.ends[0] < -0.5 < 0.5 < trained.ends[1] <= 1
     assert len(log(trained)[1]) == 3
     (shown,) = grids
     assert shown.shape == (gan_shapes.SHOWN, 64, 64, 3)
     assert 0 <= shown.min() < shown.max() <= 1
     made = np.load(trained.folder / "samples.npz")["images"]
-    now = (trained.model.sample(4, rng=generator([0, 1])) + 1) / 2
+    now = (trained.model.sample(4, np.arange(4), rng=generator([0, 1])) + 1) / 2
     assert made.shape == now.shape
     differ = np.abs(made - now).max()
     # with a decay near 0 the average equals the last weights
     assert differ < 1e-4 if decay < 0.5 else differ > 0.01
 
 
+def test_one_step_in_lazy_computes_r1_with_lazy_times_its_weight(main, monkeypatch):
+    penalties, r1 = [], gan.r1
+
+    def watched(*args, **kwargs):
+        penalties.append((kwargs["weight"], r1(*args, **kwargs)))
+        return penalties[-1][1]
+
+    monkeypatch.setattr(gan, "r1", watched)
+    monkeypatch.setattr(gan_shapes, "LAZY", 2)
+    _, rows = logbook.read(main(gan_shapes, "--gamma 3").folder / "log.csv")
+    assert [weight for weight, _ in penalties] == [6.0, 6.0]  # in the first and third step
+    logged = [float(row["penalty"]) for row in rows]
+    assert logged == pytest.approx([penalties[0][1].item(), 0, penalties[1][1].item()], rel=1e-5)
+
+
+def test_images_without_labels_are_of_one_kind(main, monkeypatch):
+    load = gan_shapes.data.load
+    monkeypatch.setattr(
+        gan_shapes.data, "load", lambda *a, **k: [x._replace(labels=None) for x in load(*a, **k)]
+    )
+    trained = main(gan_shapes, "--samples 3")
+    assert trained.model.classes == 0 and len(log(trained)[1]) == 3
+
+
 def test_the_classic_generators_images_are_rescaled_to_the_range_of_the_others(main, monkeypatch):
     def tiny(*, rng):
-        G, D = small(3, rng)
+        G, D = small(3, 0, rng)
         return nn.Sequential(*G.layers[:1], nn.Sigmoid(), *G.layers[2:]), D
 
     monkeypatch.setattr(classics, "dcgan_64", tiny)
