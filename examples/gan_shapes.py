@@ -7,9 +7,10 @@ al. 2018). The penalty needs second derivatives, so one step in 16 computes it, 
 weight (Karras et al. 2020). The samples are those of an exponential moving average (EMA) of the
 generator's weights.
 
-The 6,240 steps took 28 minutes on one core of an AMD EPYC. After a fifth of them the samples are
-glowing patches; in the end mostly one shape with a clean edge, on a shaded background. Corners, and
-the arms of stars and crosses, are still round.
+The 20,000 steps took 28 minutes on one core of an AMD EPYC. After a tenth of them the samples are
+patches without edges; in the end mostly one shape with a clean edge, on a shaded background. Discs and
+some stars and rings can be recognised, most other kinds can't: latent_diffusion.py draws them
+better in less time.
 
     python examples/gan_shapes.py
     python examples/gan_shapes.py --data my/pictures --epochs 200

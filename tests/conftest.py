@@ -40,7 +40,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(PLACES)
 hypothesis.settings.register_profile(
     "default",
     deadline=None,  # a busy machine is no failure
-    max_examples=15,
+    max_examples=10,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile(

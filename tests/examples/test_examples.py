@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 FRONT = ["vae_mnist.py", "gan_mnist.py", "diffusion_mnist.py", "flow_mnist.py"]
-FEW = {"spirals.py", "vae_mnist.py"}
+FEW = {"spirals.py"}
 if os.environ.get("TINYGEN_BACKEND", "numpy") != "numpy":
     FEW.add("benchmark.py")  # it times the device, and takes a minute
 ALL = bool(os.environ.get("TINYGEN_THOROUGH"))

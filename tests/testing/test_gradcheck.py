@@ -84,7 +84,7 @@ def test_one_wrong_entry_in_10_000_is_found_and_named(entry, seed):
 # --- right gradients ---
 
 
-@settings(max_examples=max(300, int(10_000 * THOROUGH)))
+@settings(max_examples=max(100, int(10_000 * THOROUGH)))
 @given(data=st.data())
 def test_no_correct_operation_raises_a_false_alarm(data):
     operation = data.draw(st.sampled_from(TABLE))
