@@ -8,8 +8,8 @@ weight (Karras et al. 2020). The samples are those of an exponential moving aver
 generator's weights.
 
 The 20,000 steps took 28 minutes on one core of an AMD EPYC. After a tenth of them the samples are
-patches without edges; in the end mostly one shape with a clean edge, on a shaded background. Discs and
-some stars and rings can be recognised, most other kinds can't: latent_diffusion.py draws them
+patches without edges; in the end mostly one shape with a clean edge, on a shaded background. Some
+discs, rings and stars can be recognised, few of the other kinds. latent_diffusion.py draws them
 better in less time.
 
     python examples/gan_shapes.py
