@@ -1,16 +1,16 @@
 """A GAN learns to draw coloured shapes of 64 × 64 pixels, or images like your own pictures.
 
-The generator maps 100 random numbers and a label to 8 × 8 × 128, and doubles the sides to
-64 × 64 × 3; the discriminator halves them again. The loss is the non-saturating one with the R1
-penalty on the discriminator's gradient at real images, which lets training converge (Mescheder et
-al. 2018). The penalty needs second derivatives, so one step in 16 computes it, with 16 times its
-weight (Karras et al. 2020). The samples are those of an exponential moving average (EMA) of the
-generator's weights.
+The generator maps 100 random numbers and a label to 8 × 8 × 128, and then doubles the sides three
+times, to 64 × 64 × 3. The discriminator halves them four times. The loss is the non-saturating one
+with the R1 penalty on the discriminator's gradient at real images, which lets training converge
+near the equilibrium (Mescheder et al. 2018). The penalty needs second derivatives, so only one step
+in 16 computes it, with 16 times its weight (Karras et al. 2020). The samples are those of an
+exponential moving average (EMA) of the generator's weights.
 
 The 20,000 steps took 28 minutes on one core of an AMD EPYC. After a tenth of them the samples are
-patches without edges; in the end mostly one shape with a clean edge, on a shaded background. Some
-discs, rings and stars can be recognised, few of the other kinds. latent_diffusion.py draws them
-better in less time.
+patches without edges. In the end most show one shape with a clean edge, on a shaded background.
+Some discs, rings and stars can be recognised, but few of the other kinds. latent_diffusion.py draws
+better shapes in less time.
 
     python examples/gan_shapes.py
     python examples/gan_shapes.py --data my/pictures --epochs 200
@@ -49,7 +49,8 @@ def networks(channels: int, classes: int, rng: np.random.Generator) -> tuple[nn.
     """A generator of values from −1 to 1, and a discriminator; both also see the label one-hot
 
     With batch norm in the discriminator, D(x), and so R1, would depend on other images.
-    Its last convolution sees 46 × 46 pixels, whole shapes; without it there were only blobs.
+    Each output of its last convolution sees 46 × 46 pixels, a whole shape; without that convolution
+    the samples were only blobs.
     """
     a, b, c = CHANNELS
     init = nn.he_normal
@@ -148,7 +149,7 @@ def main() -> None:
                 return (model.images(z, kinds if classes else None) + 1) / 2
 
         def penalty(D: Any, real: Any, fake: Any, *, rng: Any) -> Any:
-            if run.step % LAZY:
+            if run.step % LAZY:  # `step` counts the steps before this one
                 return tg.Tensor(tg.xp.zeros((), real.dtype))
             return gan.r1(D, real, fake, weight=LAZY * args.gamma, rng=rng)
 

@@ -3,23 +3,23 @@
     "a small red star above a large blue ring"
 
 A tokenizer turns the caption into numbers, and a small transformer turns these into a vector for
-each word. A U-Net removes noise from 8 × 8 latents, and in its blocks every position attends to
-the words (Rombach et al. 2022). A VAE, trained first, decodes the latents to 32 × 32 pixels.
-Classifier-free guidance makes the picture follow the caption more closely.
+each word. A U-Net removes noise from 8 × 8 latents, and in each of its blocks every position
+attends to the words (Rombach et al. 2022). A VAE, trained first, decodes the latents to 32 × 32
+pixels. Classifier-free guidance makes the picture follow the caption more closely.
 
-In training, each shape never has one of the colours: no disc is red, no ring is orange. A
-classifier of scenes, trained last, measures how often pictures show what their captions say, also
-for these new combinations.
+In training, each shape lacks one colour: no disc is red, no ring is orange. A classifier of scenes,
+trained last, measures how often pictures show what their captions say, for seen and for such unseen
+combinations.
 
     python examples/text_to_image.py
     python examples/text_to_image.py "a red disc" "a white heart left of a black moon"
     python examples/text_to_image.py "a star" --negative "a yellow disc" --guidance 6
 
-The first line trains; later, captions are drawn with the trained model, to asked.png and
-attention.png in the run's folder, runs/text_to_image. It also holds reconstructions.png of the VAE.
-The second stage's run is its folder `words`, with captions.png; unseen.png, new combinations;
-changed.png, one word changed at a time; guidance.png; attention.png; training.gif and curves.png.
---resume continues any stage.
+The first line trains. The others draw captions with the trained model, to asked.png and
+attention.png. The run's folder, runs/text_to_image, also holds reconstructions.png of the VAE. The
+folder `words` in it is the second stage's run, with captions.png; unseen.png, new combinations;
+changed.png, one word changed at a time; guidance.png; attention.png; training.gif; and curves.png.
+The folder `facts` is the classifier's run. --resume continues any stage.
 
 Reading order: `learn_images`; `Painter`; `learn_words`; `learn_facts`, `agreement`; `attention`;
 `main`. The networks are `UNet` and `TextEncoder` in tinygen/models, the scenes in
@@ -50,7 +50,7 @@ WIDTH, LEVELS, FEATURES, TIMES = 64, (1, 2), 64, 1000
 DECAY, DROPPED = 0.999, 0.1  # EMA decay; fraction of captions withheld
 WORDS = data.Words([data.VOCABULARY], 12)
 STEPS, GUIDANCE, GUIDED = 20, 3.0, (0.0, 1.0, 3.0, 6.0, 12.0)  # the last: weights in guidance.png
-JUDGE_EPOCHS, JUDGE_BATCH, JUDGE_RATE, JUDGED = 2, 64, 3e-3, 500
+JUDGE_EPOCHS, JUDGE_BATCH, JUDGE_RATE, JUDGED = 2, 64, 3e-3, 500  # the last: pictures per kind
 MODEL = "model.npz"
 ACROSS, FRAMES = 8, 20  # samples per caption, frames of the animation
 CAPTIONS = (
@@ -86,7 +86,8 @@ def autoencoder(seed: int) -> vae.VAE:
 
 def learn_images(run: Run, args: Any, images: np.ndarray, test: np.ndarray) -> vae.VAE:
     model, rng = autoencoder(args.seed), np.random.default_rng(args.seed)
-    batches = data.Batches(images, args.batch_size, rng=rng, epochs=args.epochs, drop_last=True)
+    size = min(args.batch_size, len(images))
+    batches = data.Batches(images, size, rng=rng, epochs=args.epochs, drop_last=True)
     adam = optim.Adam(dict(model.named_parameters()), optim.cosine(args.lr, batches.steps or 1))
     run.keep(model=model, adam=adam, batches=batches, rng=rng)
     bound = functools.partial(vae.elbo, beta=BETA)
@@ -103,7 +104,7 @@ def learn_images(run: Run, args: Any, images: np.ndarray, test: np.ndarray) -> v
 
 
 class Painter:
-    """A caption becomes a picture: tokens → words' vectors → latents, step by step → pixels"""
+    """Turns a caption into a picture: tokens → words' vectors → latents, step by step → pixels"""
 
     def __init__(self, first: vae.VAE, width: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -117,8 +118,9 @@ class Painter:
     ) -> np.ndarray:
         """A picture for each caption and noise; `guidance` replaces that of `args`
 
-        v = v(x, ∅) + w (v(x, caption) − v(x, ∅)), where ∅ is the empty caption, or the negative
-        one, whose content the picture then avoids.
+        v̂ = v(x, ∅) + w (v(x, caption) − v(x, ∅))  (Ho & Salimans 2022, with w for their 1 + w)
+
+        ∅ is the empty caption, or a negative one, whose content the picture avoids if w > 1.
         """
         tokens, null = WORDS.encode(captions), WORDS.encode([args.negative])[0]
         weight = args.guidance if guidance is None else guidance
@@ -143,11 +145,11 @@ def noise(n: int, seed: int) -> np.ndarray:
 
 
 def learn_words(run: Run, args: Any, painter: Painter, scenes: data.Scenes) -> None:
-    """Denoising score matching on latents: ‖v − v(x_t, t, caption)‖²; some captions are withheld"""
+    """Minimise ‖v − v(x_t, t, caption)‖², where x_t is a noisy latent; withhold some captions"""
     rng = np.random.default_rng(args.seed)
     batches = data.Batches(
         painter.latents.fit(scenes.images),
-        min(WORD_BATCH, len(scenes.images)),
+        WORD_BATCH,
         rng=rng,
         labels=WORDS.encode(scenes.captions),
         epochs=args.word_epochs,
@@ -167,9 +169,8 @@ def learn_words(run: Run, args: Any, painter: Painter, scenes: data.Scenes) -> N
             with ema.applied():
                 pictures = painter.paint(filmed, noise(len(filmed), 1), args)
             film.append(pictures, f"step {record.step}")
-    if run.step:
-        image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Denoising loss")
-        film.save(run.path("training.gif"), title="Pictures of the same captions through training")
+    image.curves_of(run.path("curves.png"), run.path("log.csv"), title="Denoising loss")
+    film.save(run.path("training.gif"), title="Pictures of the same captions through training")
     ema.copy_to_params()
 
 
@@ -187,14 +188,12 @@ def learn_facts(run: Run, args: Any, images: np.ndarray, facts: np.ndarray) -> n
         layers += [nn.BatchNorm(b), nn.ReLU()]
     layers += [nn.Flatten(), nn.Dense(SIZE**2, 128, rng=rng), nn.BatchNorm(128), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Dense(128, sum(CHOICES), rng=rng))
-    batches = data.Batches(
-        images, min(JUDGE_BATCH, len(images)), rng=rng, labels=facts, epochs=args.judge_epochs
-    )
+    batches = data.Batches(images, JUDGE_BATCH, rng=rng, labels=facts, epochs=args.judge_epochs)
     adam = optim.Adam(dict(model.named_parameters()), optim.cosine(JUDGE_RATE, batches.steps or 1))
     run.keep(model=model, adam=adam, batches=batches, rng=rng)
-    for x, facts in run.track(batches):
+    for x, labels in run.track(batches):
         loss = 0.0
-        for logits, fact in zip(split(model(x)), tg.transpose(facts), strict=True):
+        for logits, fact in zip(split(model(x)), tg.transpose(labels), strict=True):
             one_hot = fact.data[:, None] == tg.xp.arange(logits.shape[1])  # zeros if fact is −1
             loss = loss - (tg.log_softmax(logits) * one_hot).sum() / len(x)
         adam.step(tg.grad(loss, adam.params))
@@ -209,7 +208,7 @@ def split(logits: tg.Tensor) -> list[tg.Tensor]:
 
 
 def agreement(judge: nn.Module, images: np.ndarray, facts: np.ndarray) -> dict[str, float]:
-    """The fraction of each kind of fact that the classifier sees in the images, and of images
+    """The fraction of facts of each kind that the classifier sees in their images, and of images
     in which it sees all facts"""
     with nn.evaluating(judge):
         seen = [
@@ -227,7 +226,8 @@ def agreement(judge: nn.Module, images: np.ndarray, facts: np.ndarray) -> dict[s
 def attention(painter: Painter, caption: str, args: Any) -> tuple[np.ndarray, np.ndarray]:
     """The picture of a caption, and how much its positions attend to each word, (words, 8, 8)
 
-    It is a mean over heads, layers with 8 × 8 positions and sampling steps, with a maximum of 1.
+    Each word's map is a mean over heads, layers with 8 × 8 positions and sampling steps, divided by
+    its maximum. With guidance 0 the network sees only the negative one, so these are its maps.
     """
     maps, count = list[np.ndarray](), int((WORDS.encode([caption]) > 0).sum())
     weights = nn.CrossAttention.weights
@@ -243,9 +243,8 @@ def attention(painter: Painter, caption: str, args: Any) -> tuple[np.ndarray, np
         picture = painter.paint([caption], noise(1, 7), args)[0]
     finally:
         nn.CrossAttention.weights = weights  # type: ignore[method-assign]
-    # with guidance, each step calls the network without the caption, then with it
-    calls, layers = 1 if args.guidance in (0, 1) else 2, 2
-    mean = np.reshape(maps, (-1, calls, layers, *maps[0].shape))[:, -1].mean(axis=(0, 1)).T
+    # with guidance, each step calls the network without the caption, then with it: two layers each
+    mean = np.reshape(maps, (args.steps, -1, 2, *maps[0].shape))[:, -1].mean(axis=(0, 1)).T
     return picture, (mean / mean.max(axis=1, keepdims=True)).reshape(count, *LATENT[:2])
 
 
@@ -299,7 +298,7 @@ def main() -> None:
         lr=LEARNING_RATE,
     )
     add, whole = parser.add_argument, commandline.at_least(1)
-    help = "draw these with the trained model in the output folder; without it, train it first"
+    help = "draw these with the model in the output folder, trained first if there is none"
     add("captions", nargs="*", metavar="CAPTION", help=help)
     add("--negative", default="", metavar="WORDS", help="what the pictures should avoid")
     help = f"guidance weight (1 = no guidance, default: {GUIDANCE:g})"
@@ -340,13 +339,11 @@ def train(args: Any) -> None:
             draw(second, painter, args)
         with run.second_stage("facts") as third:
             new = data.scenes(len(scenes.facts) // 2, size=SIZE, rng=rng, unseen=True)
-            images, facts = (
-                np.concatenate(pair) for pair in zip(scenes[::2], new[::2], strict=True)
-            )
-            judge = learn_facts(third, args, images, facts)
+            images = np.concatenate([scenes.images, new.images])
+            judge = learn_facts(third, args, images, np.concatenate([scenes.facts, new.facts]))
         run.results(seconds=run.seconds + second.seconds)
         names = ("arrangement", "size", "colour", "shape", "all")
-        print(f"{'':33}{''.join(f'{name:>12}' for name in names)}")
+        print(f"{'':37}{''.join(f'{name:>12}' for name in names)}")
         for kind in ("seen", "unseen"):
             n = min(JUDGED, args.scenes)
             asked = data.scenes(n, size=SIZE, rng=rng, unseen=kind == "unseen", full=True)
@@ -358,7 +355,7 @@ def train(args: Any) -> None:
                 scores = agreement(judge, pictures.clip(0, 1), asked.facts)
                 run.results(**{f"{kind} {name}, {fact}": score for fact, score in scores.items()})
                 row = "".join(f"{scores[fact]:12.1%}" for fact in names)
-                print(f"{kind + ' ' + name:33}{row}")
+                print(f"{kind + ' ' + name:37}{row}")
         if args.samples:
             asked = data.scenes(args.samples, size=8, rng=rng)
             run.samples(painter.paint(asked.captions, noise(args.samples, 6), args))

@@ -136,4 +136,4 @@ def test_a_trained_run_draws_other_captions_and_resumes(monkeypatch, tmp_path):
     assert (folder / "model.npz").stat().st_mtime_ns == before
     run("--resume", "--word-epochs", "2")
     rows = (folder / "words" / "log.csv").read_text("utf-8").splitlines()
-    assert len(rows) == 1 + 2 * (192 // 64)
+    assert len(rows) == 1 + 2 * (192 // program.WORD_BATCH)
