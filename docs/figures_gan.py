@@ -414,11 +414,15 @@ SHOWN = (50, 100, 200, 400, 800)  # steps whose samples are plotted
 SAMPLES = 4000
 
 
+def adam(beta1: float, beta2: float = 0.9, **more: float) -> Any:
+    return functools.partial(optim.Adam, betas=(beta1, beta2), **more)
+
+
 class Recipe(NamedTuple):
     """Settings for training two networks of two hidden layers each."""
 
     loss: Any = gan.NonSaturating()
-    betas: tuple[float, float] | None = (0.5, 0.9)  # Adam's; None: RMSprop
+    optimizer: Any = adam(0.5)
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
     hidden: int = 64
@@ -448,14 +452,9 @@ def trained(recipe: Recipe, seed: int = SEED) -> Run:
     )
     model = gan.GAN(generator, discriminator, 2, packing=recipe.packing)
 
-    def optimizer(network: Module, rate: float) -> optim.Optimizer:
-        if recipe.betas is None:
-            return optim.RMSprop(network.parameters(), rate)
-        return optim.Adam(network.parameters(), rate, recipe.betas)
-
     optimizers = [
-        optimizer(generator, recipe.generator_rate),
-        optimizer(discriminator, recipe.discriminator_rate),
+        recipe.optimizer(generator.parameters(), recipe.generator_rate),
+        recipe.optimizer(discriminator.parameters(), recipe.discriminator_rate),
     ]
     if recipe.plain:
         optimizers[0] = optim.SGD(generator.parameters(), recipe.plain)
@@ -504,9 +503,12 @@ def misplaced(x: np.ndarray) -> float:
 
 RECIPES = {
     "baseline (β₁ = 0.5)": Recipe(),
-    "β₁ = 0.9": Recipe(betas=(0.9, 0.999)),
-    "β₁ = 0": Recipe(betas=(0.0, 0.9)),
-    "RMSprop": Recipe(betas=None),
+    "β₁ = 0.9": Recipe(optimizer=adam(0.9, 0.999)),
+    "β₁ = 0": Recipe(optimizer=adam(0.0)),
+    "RMSprop": Recipe(optimizer=optim.RMSprop),
+    "Adagrad": Recipe(optimizer=optim.Adagrad),
+    "L1 in both losses, 10⁻⁴": Recipe(optimizer=adam(0.5, l1=1e-4)),
+    "L2 in both losses, 10⁻³": Recipe(optimizer=adam(0.5, l2=1e-3)),
     "both rates / 4": Recipe(generator_rate=2.5e-4, discriminator_rate=2.5e-4),
     "both rates × 4": Recipe(generator_rate=4e-3, discriminator_rate=4e-3),
     "discriminator’s rate × 4": Recipe(discriminator_rate=4e-3),
@@ -563,7 +565,7 @@ def gan_zero() -> Figure:
         "B: minimax, Adam": late(gan.Minimax()),
         "C: discriminator’s rate × 4": RECIPES["discriminator’s rate × 4"],
         "D: β₁ = 0.9, both rates / 4": Recipe(
-            betas=(0.9, 0.999), generator_rate=2.5e-4, discriminator_rate=2.5e-4
+            optimizer=adam(0.9, 0.999), generator_rate=2.5e-4, discriminator_rate=2.5e-4
         ),
     }
     figure = canvas(10, 6.4)
