@@ -229,7 +229,7 @@ class Transfer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         scale, done = map(int, state["place"])
         self.start(scale)
-        self.x, *pairs = tg.xp.asarray(state["arrays"])[:, None]
+        self.x, *pairs = (tg.xp.asarray(a[None]) for a in state["arrays"])
         self.done, self.pairs = done, list(zip(pairs[::2], pairs[1::2], strict=True))
 
 
