@@ -57,7 +57,7 @@ def test_gradients_in_float32_are_those_in_float64(operation: Operation, data):
 
 
 @every_operation
-@settings(max_examples=10)  # test_gradcheck.py tests thousands more
+@settings(max_examples=5)  # test_gradcheck.py tests thousands more
 @given(data=st.data())
 def test_gradients_are_right_to_order_2(operation: Operation, data):
     inputs = data.draw(operation.inputs)
