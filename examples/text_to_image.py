@@ -298,7 +298,7 @@ def main() -> None:
         lr=LEARNING_RATE,
     )
     add, whole = parser.add_argument, commandline.at_least(1)
-    help = "draw these with the model in the output folder, trained first if there is none"
+    help = "draw these with the model in the output folder; without it, train one first"
     add("captions", nargs="*", metavar="CAPTION", help=help)
     add("--negative", default="", metavar="WORDS", help="what the pictures should avoid")
     help = f"guidance weight (1 = no guidance, default: {GUIDANCE:g})"
