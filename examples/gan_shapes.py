@@ -7,7 +7,7 @@ near the equilibrium (Mescheder et al. 2018). The penalty needs second derivativ
 in 16 computes it, with 16 times its weight (Karras et al. 2020). The samples are those of an
 exponential moving average (EMA) of the generator's weights.
 
-The 20,000 steps took 28 minutes on one core of an AMD EPYC. After a tenth of them the samples are
+The 20,000 steps took 28 minutes on one core of an AMD EPYC. After 3,000 of them the samples are
 patches without edges. In the end most show one shape with a clean edge, on a shaded background.
 Some discs, rings and stars can be recognised, but few of the other kinds. latent_diffusion.py draws
 better shapes in less time.
