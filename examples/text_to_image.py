@@ -13,7 +13,7 @@ combinations.
 
     python examples/text_to_image.py
     python examples/text_to_image.py "a red disc" "a white heart left of a black moon"
-    python examples/text_to_image.py "a star" --negative "a yellow disc" --guidance 6
+    python examples/text_to_image.py "a large star" --negative "a yellow disc" --guidance 6
 
 The first line trains. The others draw captions with the trained model, to asked.png and
 attention.png. The run's folder, runs/text_to_image, also holds reconstructions.png of the VAE. The
