@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinygen import assignments as assignments
     from tinygen import data as data
     from tinygen import diffusion as diffusion
+    from tinygen import distributed as distributed
     from tinygen import flow as flow
     from tinygen import gan as gan
     from tinygen import image as image
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PACKAGES = (
-    "assignments data diffusion flow gan image metrics models nn optim run strategies vae".split()
-)
+    "assignments data diffusion distributed flow gan image metrics "
+    "models nn optim run strategies vae"
+).split()
 
 if not TYPE_CHECKING:  # type checkers follow the star imports and the imports above
     __all__ = [*autograd.__all__, "GradientError", "Report", "gradcheck"]

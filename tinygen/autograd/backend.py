@@ -36,7 +36,7 @@ else:
 
 LIBRARIES = ("numpy", "cupy")
 _chosen: ModuleType = np
-_device = 0
+_device: int | None = None
 in_use = False  # whether a Tensor exists; from then on the backend can't change
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # the number of threads that parallel.py uses
@@ -44,11 +44,11 @@ on_cpu = True  # whether arrays are NumPy arrays
 plain = False  # skip the fast CPU code: always on a GPU, on a CPU if TINYGEN_PLAIN=1
 
 
-def use(library: str, device: int = 0) -> None:
+def use(library: str, device: int | None = None) -> None:
     """Choose the array library: "numpy", "cupy", or a module with NumPy's interface.
 
     Call it before the first Tensor. CuPy must pass a test on GPU `device`, or a RuntimeError
-    says what is missing.
+    says what is missing. By default the processes that mpirun started take the GPUs in turn.
     """
     global _chosen, _device, name, threads, on_cpu, plain
     if library == name and device == _device:
@@ -64,9 +64,23 @@ def use(library: str, device: int = 0) -> None:
     vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
 
 
+def _local(open_mpi: str, mpich: str, alone: int = 0) -> int:
+    """What mpirun says of this process among those of its machine, or `alone` without mpirun"""
+    names = (f"OMPI_COMM_WORLD_LOCAL_{open_mpi}", f"MPI_LOCAL{mpich}")
+    return int(next((os.environ[n] for n in names if n in os.environ), alone))
+
+
+def local_ranks() -> int:
+    """The number of processes that mpirun started on this machine; 1 without mpirun"""
+    return _local("SIZE", "NRANKS", 1)
+
+
 def _count_threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = os.environ.get("TINYGEN_THREADS") or str(cores or 1)
+    cores = max(1, (os.cpu_count() or 1) // local_ranks())
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+        cores = allowed if local_ranks() == 1 else min(allowed, cores)
+    wanted = os.environ.get("TINYGEN_THREADS") or str(cores)
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"TINYGEN_THREADS: expected an integer ≥ 1, got {wanted!r}")
     return int(wanted)
@@ -86,10 +100,12 @@ def to_numpy(array: Array) -> Array:
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
-def _cupy(device: int) -> ModuleType:
+def _cupy(device: int | None) -> ModuleType:
     """CuPy, if it compiles and runs a test kernel; otherwise a RuntimeError with the remedy."""
     try:
         cupy = importlib.import_module("cupy")
+        if device is None:
+            device = _local("RANK", "RANKID") % cupy.cuda.runtime.getDeviceCount()
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)
         answer = float(cupy.fuse(kernel_name="probe")(lambda a: a * a + 1)(x).sum())

@@ -1,6 +1,7 @@
 """Mini-batches: each epoch visits every row once, in a new random order, and can be resumed.
 
 The state has the epoch, the seed of its order, the row and the generator: resuming is exact.
+If several processes train one model, each batch is cut into equal parts, one per rank.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygen import distributed
 from tinygen._checks import generator, whole
 from tinygen._files import restore, state_of
 from tinygen._types import Array, Rng
@@ -59,9 +61,13 @@ class Batches(Iterator[Any]):
             raise ValueError(f"Batches: expected `size` ≤ {n}, the number of images, got {size}")
         if labels is not None and len(labels) != n:
             raise ValueError(f"Batches: expected {n} labels, one per image, got {len(labels)}")
-        self.images, self.labels, self.size, self.epochs = images, labels, int(size), epochs
+        ranks = distributed.size()
+        if size < ranks:
+            raise ValueError(f"Batches: expected `size` ≥ {ranks}, the number of ranks, got {size}")
+        size = int(size) - int(size) % ranks  # so that the parts are equal
+        self.images, self.labels, self.size, self.epochs = images, labels, size, epochs
         self.rng, self.transform, self.shuffle = generator("Batches", rng), transform, shuffle
-        self.rows = n - n % self.size if drop_last else n  # per epoch
+        self.rows = n - n % (size if drop_last else ranks)  # per epoch
         self._done, self._row, self._seed = 0, 0, 0  # epochs, rows of this one, its seed
         self._order: Array | None = None
 
@@ -88,12 +94,14 @@ class Batches(Iterator[Any]):
         if self.epochs is not None and self._done >= self.epochs:
             raise StopIteration
         if self._row == 0:
-            self._seed, self._order = int(self.rng.integers(2**63)), None
+            seed = distributed.broadcast({"seed": self.rng.integers(2**63)})["seed"]
+            self._seed, self._order = int(seed), None
         if self._order is None:
             n, rng = len(self.images), np.random.default_rng(self._seed)
             self._order = rng.permutation(n) if self.shuffle else np.arange(n)
         chosen = self._order[self._row : min(self._row + self.size, self.rows)]
         self._row += len(chosen)
+        chosen = np.split(chosen, distributed.size())[distributed.rank()]
         x = self.images[chosen]
         if self.transform is not None:
             x = self.transform(x, rng=self.rng)

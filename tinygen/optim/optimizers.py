@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from tinygen import distributed
 from tinygen._checks import expect, same_state
 from tinygen._names import missing
 from tinygen._types import Array
@@ -162,6 +163,7 @@ class Optimizer(Stateful, abc.ABC):
             raise ValueError(f"{owner}: expected {len(self.params)} gradients, got {len(grads)}")
         for kind, arrays in {"gradient": grads, **self.state}.items():
             self.check(kind, arrays)
+        grads = _over_ranks(grads)
         # sums of squares take one pass, and one wait for a GPU. A large finite g may overflow
         with np.errstate(all="ignore"), one_blas_thread:
             squares = xp.stack([xp.dot(g.data.reshape(-1), g.data.reshape(-1)) for g in grads])
@@ -307,13 +309,20 @@ class AdamW(Adam):
         super().__init__(params, lr, weight_decay=weight_decay, **more)
 
 
+def _over_ranks(grads: list[Tensor]) -> list[Tensor]:
+    """The gradients of the whole batch, if several processes train one model"""
+    if distributed.size() == 1:
+        return grads
+    return [as_tensor(g) for g in distributed.average([g.data for g in grads])]
+
+
 def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[Tensor], float]:
     """g · min(1, c / ‖g‖), and ‖g‖, where ‖g‖² = Σ g² over all gradients  (Pascanu et al. 2013)
 
     If the norm is not finite, the gradients are unchanged, and `step` names the one at fault.
     """
     expect("clip_by_global_norm", "> 0", max_norm=max_norm)
-    arrays = [as_tensor(g).data for g in grads]
+    arrays = [g.data for g in _over_ranks([as_tensor(g) for g in grads])]
     with np.errstate(all="ignore"), one_blas_thread:  # float32 would overflow at g = 2·10¹⁹
         squares = [xp.dot(g, g) for a in arrays for g in [a.reshape(-1).astype(np.float64)]]
     norm = math.sqrt(to_numpy(xp.stack(squares)).sum()) if squares else 0.0  # one wait for a GPU

@@ -7,13 +7,15 @@ It has the arrays of each part (a model, an optimiser, a generator), named `part
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from tinygen import distributed
 from tinygen._files import restore, save_arrays, state_of
 from tinygen._types import Array, PathLike, Rng
+from tinygen.autograd import Tensor, xp
 from tinygen.nn import Module
 
 FORMAT = "tinygen checkpoint 1"
@@ -25,7 +27,7 @@ class CheckpointError(ValueError):
 
 def save(path: PathLike, parts: Mapping[str, Any], **about: Any) -> None:
     """Write the state of the parts, and `about`, which must be JSON values, to one file."""
-    arrays = {f"{part}/{k}": array for part in parts for k, array in state(parts[part]).items()}
+    arrays = _arrays(parts)
     text = json.dumps({"format": FORMAT, "parts": list(parts), **about})
     save_arrays(path, about=text, **arrays)
 
@@ -43,8 +45,7 @@ def load(path: PathLike, parts: Mapping[str, Any], *, partly: bool = False) -> d
     before = {name: state(part) for name, part in parts.items()}
     try:
         for name, part in parts.items():
-            own = [key for key in arrays if key.startswith(f"{name}/")]
-            put(part, {key.removeprefix(f"{name}/"): arrays[key] for key in own})
+            put(part, _own(name, arrays))
     except Exception as error:
         for restored, part in parts.items():
             put(part, before[restored])
@@ -87,6 +88,16 @@ def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         raise ValueError(f"{member.filename} is compressed, or differs in size from its header")
 
 
+def _arrays(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{part}/{k}": array for part in parts for k, array in state(parts[part]).items()}
+
+
+def _own(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {
+        k.removeprefix(f"{name}/"): array for k, array in arrays.items() if k.startswith(f"{name}/")
+    }
+
+
 def state(part: Any) -> dict[str, Any]:
     """A part's arrays by name, with those of generators inside a module, such as dropout's."""
     if isinstance(part, np.random.Generator):
@@ -109,3 +120,58 @@ def _generators(part: Any) -> Iterator[tuple[str, Rng]]:
         for attribute, value in vars(module).items():
             if isinstance(value, np.random.Generator):
                 yield f"{name}.{attribute}:generator".removeprefix("."), value
+
+
+# --- several processes train one model ------------------------------------------------------------
+
+
+def share(parts: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Give all ranks the state and `about` of rank 0, but random numbers of their own."""
+    arrays = distributed.broadcast({**_arrays(parts), "about": json.dumps(about)})
+    shared: dict[str, Any] = json.loads(arrays.pop("about").item())
+    for name, part in parts.items():
+        put(part, _own(name, arrays))
+    streams, own = shared.get("streams", []), distributed.rank()
+    for i, rng in enumerate(_streams(parts)):
+        if len(streams) == distributed.size():
+            restore(rng, streams[own][i])
+        else:
+            bits: Any = rng.bit_generator
+            bits.state = bits.jumped(own).state  # 2^127 φ draws ahead for each rank
+    return shared
+
+
+def streams(parts: Mapping[str, Any]) -> list[list[str]]:
+    """The states of each rank's generators; an error if the ranks' parameters differ."""
+    norms = {
+        f"{part}.{name}": float(xp.linalg.norm(p.data))
+        for part, module in parts.items()
+        if isinstance(module, Module)
+        for name, p in module.named_parameters()
+    }
+    for name, norm in distributed.broadcast(norms).items():
+        if not math.isclose(norm, norms[name], rel_tol=1e-3, abs_tol=1e-6):
+            raise RuntimeError(f"`{name}` is not the same on all ranks: their updates differ")
+    own = {"states": np.array([str(state_of(rng)) for rng in _streams(parts)])}
+    ranks = range(distributed.size())
+    return [distributed.broadcast(own, rank)["states"].tolist() for rank in ranks]
+
+
+def average_statistics(parts: Iterable[Any]) -> None:
+    """Replace running statistics, which each rank computes from its images, by their averages."""
+    modules = [part for part in parts if isinstance(part, Module)]
+    kept = [x for module in modules for _, x in module.named_state()]
+    kept = [x for x in kept if x.dtype.kind == "f" and not getattr(x, "requires_grad", False)]
+    arrays = [x.data if isinstance(x, Tensor) else x for x in kept]
+    for x, mean in zip(kept, distributed.average(arrays), strict=True):
+        if isinstance(x, Tensor):
+            x.data = mean
+        else:
+            x[...] = mean
+
+
+def _streams(parts: Mapping[str, Any]) -> list[Rng]:
+    """The distinct generators from which the parts draw"""
+    found = [rng for part in parts.values() for rng in (part, getattr(part, "rng", None))]
+    found += [rng for part in parts.values() for _, rng in _generators(part)]
+    return list({id(rng): rng for rng in found if isinstance(rng, np.random.Generator)}.values())

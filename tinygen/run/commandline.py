@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinygen import distributed
 from tinygen.autograd import backend
 from tinygen.data import NotFound, Unavailable, UnknownWord, sets
 from tinygen.optim import NotFinite
@@ -107,12 +108,13 @@ def choose(name: str) -> str:
 def main(program: Callable[[], int | None]) -> None:
     """Run the program and exit with its status; expected errors are shown without a traceback."""
     backend.keep_memory()  # for speed; this affects the whole process
+    distributed.size()  # from here on only rank 0 prints
     try:
         sys.exit(program())
     except KeyboardInterrupt:
         sys.exit(130)
     except (CheckpointError, NotFinite, NotFound, RunError, Unavailable, UnknownWord) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        distributed.fail(f"{type(error).__name__}: {error}")
 
 
 def at_least(least: float) -> Callable[[str], Any]:

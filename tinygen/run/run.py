@@ -19,6 +19,7 @@ import math
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+from tinygen import distributed
 from tinygen._batch import host
 from tinygen._checks import whole
 from tinygen._files import save_arrays
@@ -50,6 +52,7 @@ class Run:
 
     A new run renames an older one in the folder. A checkpoint is saved every minute, and every
     `steps` steps. A resumed run must have the same settings, except its length and those in `free`.
+    If several processes train one model, rank 0 has the folder, and the others temporary ones.
     """
 
     def __init__(
@@ -65,7 +68,10 @@ class Run:
         self.folder = Path(path) if Path(path).name else Path.cwd()
         self.resume, self._free = resume, {*folder.FREE, *free}
         self.settings = json.loads(json.dumps(settings, default=folder.plain))
-        self._lock = folder.enter(self.folder, self.settings, resume, self._free)
+        if distributed.rank():
+            self._temporary = tempfile.TemporaryDirectory(prefix="tinygen-")
+            self.folder, self.resume = Path(self._temporary.name), False
+        self._lock = folder.enter(self.folder, self.settings, self.resume, self._free)
         self.step, self.seconds, self._steps = 0, 0.0, steps
         self._log: Logbook | None = None  # None before `keep`
         self._record: Record | None = None  # of the current step
@@ -90,11 +96,15 @@ class Run:
         On resuming, this restores them. Draw initial weights, or anything drawn once, before it.
         """
         self._kept, path = parts, self.path(CHECKPOINT)
+        about: dict[str, Any] = {"step": self.step, "seconds": self.seconds}
         if self.resume and path.exists():  # not if the run was killed at once
             about = checkpoint.load(path, parts)
             self.step, self.seconds = about["step"], about["seconds"]
             folder.note(self.folder, self.settings, self.step)
             folder.say(f"Resuming from step {self.step}, saved in {path}.")
+        if distributed.size() > 1:
+            about = checkpoint.share(parts, about)
+            self.step, self.seconds = about["step"], about["seconds"]
         self._log = Logbook(self.path("log.csv"), self.step)
         self.save()
 
@@ -113,7 +123,7 @@ class Run:
         in_body, steps = isinstance(loop, Batches), iter(loop)
         bar, began = Progress(self.step, batches), time.monotonic() - self.seconds
         with contextlib.closing(bar), deferred(self._asked):
-            while not (self._asked or any(getattr(part, "stopped", False) for part in parts)):
+            while not self._ends(parts):
                 try:
                     item = next(steps)
                 except StopIteration:
@@ -131,12 +141,24 @@ class Run:
                     self._record = None
                     log.write(record)
                 bar.update(record)
-                due = time.monotonic() - self._saved_at > APART
-                if due or (self._steps and self.step % self._steps == 0):
-                    self.save()
+                if distributed.size() > 1:
+                    checkpoint.average_statistics(parts)
             self.save()
             if self._asked:
                 raise KeyboardInterrupt
+
+    def _ends(self, parts: Collection[Any]) -> bool:
+        """Save if it is time. Whether to make no more steps: all ranks get the same answer."""
+        due = time.monotonic() - self._saved_at > APART
+        due = due or bool(self._steps and self.step % self._steps == 0)
+        stopped = any(getattr(part, "stopped", False) for part in parts)
+        due = due and self._saved != self.step
+        asked, end, save = distributed.largest(max(self._asked, default=0), stopped, due)
+        if save:
+            self.save()
+        if asked:
+            self._asked[:] = [int(asked)]
+        return bool(asked or end)
 
     def log(self, **values: ArrayLike) -> None:
         """Log values of the current step, in a loop over `track`: losses, a held-out loss."""
@@ -178,9 +200,14 @@ class Run:
             for key, array in model.state_dict().items() if isinstance(model, Module) else ():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     raise NotFinite(f"step {self.step}: `{key}` of `{part}` is not finite")
-        checkpoint.save(self.path(name), self._kept, step=self.step, seconds=self.seconds)
+        about: dict[str, Any] = {"step": self.step, "seconds": self.seconds}
         if name == CHECKPOINT:
             self._saved, self._saved_at = self.step, time.monotonic()
+            if distributed.size() > 1:
+                about["streams"] = checkpoint.streams(self._kept)
+                if distributed.rank():
+                    return
+        checkpoint.save(self.path(name), self._kept, **about)
 
     def __enter__(self) -> Run:
         return self
