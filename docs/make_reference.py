@@ -33,6 +33,7 @@ CHAPTERS = {  # package: title, chapters
     "autograd": ("Tensors, gradients, operations", ["autograd", "convolution", "backends"]),
     "testing": ("Checking gradients", ["gradcheck", "own_operation"]),
     "nn": ("Layers", ["layers", "layers_deeper"]),
+    "distributed": ("Several processes", ["distributed"]),
     "optim": ("Optimisers", ["optimisers"]),
     "models": ("Networks", ["unet", "gan", "text_to_image"]),
     "vae": ("Variational autoencoders", ["vae", "vae_deeper"]),

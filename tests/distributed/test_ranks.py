@@ -175,20 +175,33 @@ def test_an_error_of_all_ranks_is_shown_once(tmp_path):
     assert errors.count("ValueError: all ranks have this error") == 1
 
 
-@with_mpi
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_soon_and_can_be_resumed(number, tmp_path):
-    process, log = start(2, WORKER, "endless", tmp_path), tmp_path / "run" / "log.csv"
+def interrupted(number, folder):
+    """Errors, code and saved step of a run whose mpirun gets a signal, and the rows of its log"""
+    process, log = start(2, WORKER, "endless", folder), folder / "run" / "log.csv"
     limit = time.monotonic() + 60
     while not (log.exists() and log.read_text().count("\n") > 4) and time.monotonic() < limit:
         time.sleep(0.1)
     process.send_signal(number)
     _, errors, code = finish(process, SECONDS)
+    about, _ = checkpoint.read(folder / "run" / "checkpoint.npz")
+    return errors, code, about["step"], log.read_text().count("\n") - 1
+
+
+@with_mpi
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_soon_and_its_checkpoint_is_good(number, tmp_path):
+    errors, code, step, rows = interrupted(number, tmp_path)
     assert code, errors
-    about, _ = checkpoint.read(tmp_path / "run" / "checkpoint.npz")
-    shutil.copytree(tmp_path, tmp_path / "again")
-    _, errors, code = finish(start(2, WORKER, "failing", tmp_path / "again"))  # a new run
-    assert "rank 1 has had enough" in errors, (about, errors)
+    assert step <= rows
+    assert "checkpoints are 60 s apart" in errors
+
+
+@with_mpi
+def test_a_signal_that_mpirun_forwards_stops_all_ranks_after_a_saved_step(tmp_path):
+    errors, code, step, rows = interrupted(signal.SIGUSR1, tmp_path)
+    assert code, errors
+    assert step == rows
+    assert f"Stopped; step {step} is saved" in errors
 
 
 def test_without_mpirun_a_process_is_alone_and_imports_nothing():

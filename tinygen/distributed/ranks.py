@@ -49,22 +49,26 @@ def average(arrays: Sequence[Array]) -> list[Array]:
     """
     if (n := size()) == 1 or not arrays:
         return list(arrays)
-    ends = np.cumsum([a.size for a in arrays])
-    if _nccl() is not None:
-        flat = xp.concatenate([a.reshape(-1) for a in arrays])
-        _sum_on_gpus(flat)
-        flat /= n
-    else:
-        parts = np.zeros((n, -(-int(ends[-1]) // n)), np.result_type(*arrays))
-        flat = parts.reshape(-1)
-        np.concatenate([to_numpy(a).reshape(-1) for a in arrays], out=flat[: ends[-1]])
-        received = np.empty_like(parts)
-        _world().Alltoall(parts, received)
-        _world().Allgather(received.sum(axis=0) / parts.dtype.type(n), parts)
-    pieces = xp.split(xp.asarray(flat[: ends[-1]]), ends[:-1].tolist())
-    return [
-        p.reshape(a.shape).astype(a.dtype, copy=False) for p, a in zip(pieces, arrays, strict=True)
-    ]
+    flat = _sum(xp.concatenate([a.reshape(-1) for a in arrays]))
+    flat /= flat.dtype.type(n)
+    pieces = xp.split(flat, np.cumsum([a.size for a in arrays])[:-1].tolist())
+    alike = zip(pieces, arrays, strict=True)
+    return [p.reshape(a.shape).astype(a.dtype, copy=False) for p, a in alike]
+
+
+def _sum(flat: Any) -> Any:
+    if (nccl := _nccl()) is not None:
+        cuda: Any = getattr(xp, "cuda")  # noqa: B009 (NumPy has no such name)
+        kind = {"f": cuda.nccl.NCCL_FLOAT32, "d": cuda.nccl.NCCL_FLOAT64}[flat.dtype.char]
+        at, stream = flat.data.ptr, cuda.get_current_stream().ptr
+        nccl.allReduce(at, at, flat.size, kind, cuda.nccl.NCCL_SUM, stream)
+        return flat
+    parts = np.zeros((size(), -(-flat.size // size())), flat.dtype)
+    parts.reshape(-1)[: flat.size] = to_numpy(flat)
+    received = np.empty_like(parts)
+    _world().Alltoall(parts, received)
+    _world().Allgather(received.sum(axis=0), parts)
+    return xp.asarray(parts.reshape(-1)[: flat.size])
 
 
 def largest(*values: float) -> list[float]:
@@ -80,14 +84,13 @@ def broadcast(arrays: Mapping[str, Any], root: int = 0) -> dict[str, Array]:
     """The arrays of rank `root`, on the host, for every rank; they travel as an .npz file"""
     if size() == 1:
         return {name: np.asarray(array) for name, array in arrays.items()}
-    file, length = io.BytesIO(), np.zeros(1, np.int64)
+    file = io.BytesIO()
     if rank() == root:
         np.savez(file, **arrays)
-        length[0] = file.tell()
+    content = np.array(file.getbuffer())
+    length = np.array([len(content)])
     _world().Bcast(length, root)
-    content = np.empty(length[0], np.uint8)
-    if rank() == root:
-        content[:] = file.getbuffer()
+    content.resize(length[0])
     _world().Bcast(content, root)
     with np.load(io.BytesIO(content.data), allow_pickle=False) as received:
         return dict(received)
@@ -126,8 +129,7 @@ def _world() -> Any:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     show = sys.excepthook
 
-    def end_all(kind: Any, error: BaseException, trace: Any) -> None:
-        """Otherwise the other ranks would wait for this one forever."""
+    def end_all(kind: Any, error: BaseException, trace: Any) -> None:  # the others would wait
         if world.Get_rank():
             time.sleep(PATIENCE)
             sys.stderr = sys.__stderr__
@@ -138,24 +140,11 @@ def _world() -> Any:
     return world
 
 
-# --- GPUs -----------------------------------------------------------------------------------------
-
-
 @functools.cache
 def _nccl() -> Any:
-    """NCCL's communicator, which adds arrays where they are, if each rank has its own GPU"""
-    cupy = sys.modules.get("cupy")
-    if cupy is None or xp.ndarray is not cupy.ndarray or not cupy.cuda.nccl.available:
+    """NCCL's communicator, which adds arrays on the GPUs, if each rank has its own; else None."""
+    cuda: Any = getattr(xp, "cuda", None)
+    if cuda is None or not cuda.nccl.available or local_ranks() > cuda.runtime.getDeviceCount():
         return None
-    if local_ranks() > cupy.cuda.runtime.getDeviceCount():
-        return None
-    nccl = cupy.cuda.nccl
-    name = broadcast({"id": np.frombuffer(nccl.get_unique_id(), np.uint8)})["id"].tobytes()
-    return nccl.NcclCommunicator(size(), name, rank())
-
-
-def _sum_on_gpus(flat: Any) -> None:
-    cuda = sys.modules["cupy"].cuda
-    kind = cuda.nccl.NCCL_FLOAT64 if flat.dtype == np.float64 else cuda.nccl.NCCL_FLOAT32
-    at, stream = flat.data.ptr, cuda.get_current_stream().ptr
-    _nccl().allReduce(at, at, flat.size, kind, cuda.nccl.NCCL_SUM, stream)
+    name = broadcast({"id": np.frombuffer(cuda.nccl.get_unique_id(), np.uint8)})["id"].tobytes()
+    return cuda.nccl.NcclCommunicator(size(), name, rank())

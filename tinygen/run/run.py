@@ -43,7 +43,9 @@ from tinygen.run.logbook import Logbook, Progress, Record, read
 __all__ = ["EarlyStopping", "Run"]
 
 CHECKPOINT = "checkpoint.npz"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and a system's request to terminate
+SIGNALS = [signal.SIGINT, signal.SIGTERM]  # Ctrl-C, and a system's request to terminate
+if hasattr(signal, "SIGUSR1"):
+    SIGNALS.append(signal.SIGUSR1)  # Open MPI forwards only this one
 APART = 60.0  # seconds between checkpoints
 
 
@@ -105,6 +107,10 @@ class Run:
         if distributed.size() > 1:
             about = checkpoint.share(parts, about)
             self.step, self.seconds = about["step"], about["seconds"]
+            folder.say(
+                f"{distributed.size()} processes train this model. Ctrl-C may end them at once: "
+                f"checkpoints are {APART:.0f} s apart."
+            )
         self._log = Logbook(self.path("log.csv"), self.step)
         self.save()
 
@@ -224,7 +230,9 @@ class Run:
             folder.say(f"Stopped; {state}.")
             if "resume" in self.settings:  # started from the command line
                 again = [*(word for word in sys.argv if word != "--resume"), "--resume"]
-                folder.say(f"To resume: python {shlex.join(again)}")
+                ranks = distributed.size()
+                several = "" if ranks == 1 else f"mpirun -n {ranks} "
+                folder.say(f"To resume: {several}python {shlex.join(again)}")
             raise SystemExit(128 + (self._asked or [signal.SIGINT])[0]) from None
         if isinstance(error, Exception) and self._log:
             folder.say(f"The run failed; {state}.")
