@@ -129,9 +129,10 @@ def learn_codes(run: Run, args: Any, images: np.ndarray) -> tuple[vq.VQVAE, bool
     model = vq.VQVAE(encoder, quantiser, decoder)
 
     def restart(**options: float) -> None:
-        batch = tg.xp.asarray(rng.choice(images, BATCH_SIZE))
+        same = np.random.default_rng([args.seed, run.step])  # for all ranks, if there are several
+        batch = tg.xp.asarray(same.choice(images, BATCH_SIZE))
         with tg.no_grad():
-            quantiser.restart(encoder(tg.Tensor(batch)), rng=rng, **options)
+            quantiser.restart(encoder(tg.Tensor(batch)), rng=same, **options)
 
     restart(below=np.inf)  # initialise all codes with vectors of the encoder
     size = min(args.batch_size, len(images))

@@ -26,6 +26,9 @@ OPEN_MPI = {
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
 }
+PROGRAMS = ["diffusion_mnist.py", "vqvae_mnist.py"]
+if os.environ.get("TINYGEN_THOROUGH"):
+    PROGRAMS += ["flow_mnist.py", "gan_mnist.py", "latent_diffusion.py", "vae_mnist.py"]
 SECONDS = 10  # after which nothing may still run when a rank has died
 with_mpi = pytest.mark.skipif(
     not (shutil.which("mpirun") and importlib.util.find_spec("mpi4py")),
@@ -33,13 +36,13 @@ with_mpi = pytest.mark.skipif(
 )
 
 
-def start(ranks, *words, **variables):
+def start(ranks, *words, cwd=None, **variables):
     command = ["mpirun", "-n", str(ranks), sys.executable, *map(str, words)]
     if ranks == 1:
         command = command[3:]
     environment = os.environ | OPEN_MPI | variables
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(process, seconds=120):
@@ -202,6 +205,18 @@ def test_a_signal_that_mpirun_forwards_stops_all_ranks_after_a_saved_step(tmp_pa
     assert code, errors
     assert step == rows
     assert f"Stopped; step {step} is saved" in errors
+
+
+@with_mpi
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_run_on_two_ranks_and_resume(program, tmp_path):
+    words = [EXAMPLES / program, "--quick", "--data", "digits", "--out", tmp_path / "run"]
+    out, errors, code = finish(start(2, *words, cwd=tmp_path))
+    assert code == 0, errors
+    assert out.count("see ") == 1, out  # rank 0 alone prints
+    out, errors, code = finish(start(2, *words, "--epochs", "2", "--resume", cwd=tmp_path))
+    assert code == 0, errors
+    assert "Resuming from step" in errors
 
 
 def test_without_mpirun_a_process_is_alone_and_imports_nothing():

@@ -124,7 +124,7 @@ def _world() -> Any:
         return None
     world = _mpi().COMM_WORLD
     if world.Get_size() != expected:
-        sys.exit(f"mpirun started {expected} processes, but mpi4py was built for another MPI")
+        sys.exit(f"mpirun started {expected} processes, but mpi4py belongs to another MPI")
     if world.Get_rank():  # rank 0 speaks for all
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     show = sys.excepthook
