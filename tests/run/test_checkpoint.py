@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import nn, optim
+from tinygen import data, nn, optim
 from tinygen._files import replacing, save_arrays
 from tinygen.run import checkpoint
 from tinygen.run.checkpoint import CheckpointError
@@ -294,3 +294,29 @@ def npy(array):
     file = io.BytesIO()
     np.lib.format.write_array(file, array)
     return file.getvalue()
+
+
+# --- parts that several processes share (tests/distributed runs them) -----------------------------
+
+
+def test_streams_has_each_generator_once_and_share_keeps_those_of_one_process(rng):
+    parts = {
+        "model": nn.Sequential(nn.Dense(2, 2, rng=rng), nn.Dropout(0.5, rng=rng)),
+        "batches": data.Batches(np.zeros((4, 2)), 2, rng=np.random.default_rng(1)),
+        "rng": rng,
+    }
+    (states,) = checkpoint.streams(parts)
+    assert [json.loads(s) for s in states] == [
+        np.random.default_rng(1).bit_generator.state,
+        rng.bit_generator.state,
+    ]
+    assert checkpoint.share(parts, {"step": 3}) == {"step": 3}
+    assert checkpoint.streams(parts) == [states]
+
+
+def test_average_statistics_keeps_those_of_one_process():
+    norm = nn.BatchNorm(2)
+    norm(tg.xp.arange(6, dtype="f4").reshape(3, 2))
+    before = norm.state_dict()
+    checkpoint.average_statistics([norm])
+    assert all(np.array_equal(array, before[name]) for name, array in norm.state_dict().items())
