@@ -5,6 +5,8 @@ Operations run in this process; whole training steps run in a process of each li
 while the other works. The table has medians and their ratio, tinygen ÷ PyTorch: below 1, tinygen is
 faster. The lower bound is the time of the matrix products' multiplications alone, at the speed of
 one large product. Memory is each process's peak and, in brackets, its growth during the steps.
+The group `peers` compares two small training steps with JAX, DeZero, HIPS autograd and tinygrad
+too, as far as they are installed; these have a table of their own.
 
     python examples/benchmark.py                 everything, in a few minutes
     python examples/benchmark.py --only conv     one group
@@ -15,19 +17,22 @@ each turn begins with a pause and an uncounted run. And OPENBLAS_CORETYPE is ign
 restrict NumPy's matrix product to an older processor's instructions.
 
 Reading order: `compare`, the measurement; the workloads (the training steps are in the folder
-workloads, in tinygen and in PyTorch); the printing.
+workloads, in a file for each library); the printing.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +57,17 @@ TURN = 0.5  # seconds of counted steps in a turn; at least one step
 BATCH = 128
 BATCHES = [16, 32, 64, 128, 256, 512]
 CHAIN = 1000  # operations in a timed chain
+BUSY = 0.5  # load average above which the machine is busy
+UNSTEADY = 1.2  # largest ÷ smallest value of the rounds above which a number is in brackets
+
+# the steps file of each: the module that it needs, and the name in the tables
+PEERS = {
+    "pytorch": ("torch", "PyTorch"),
+    "jax": ("jax", "JAX"),
+    "dezero": ("dezero", "DeZero"),
+    "autograd": ("autograd", "HIPS autograd"),
+    "tinygrad": ("tinygrad", "tinygrad"),
+}
 
 # N, H = W, C, K = L, O, stride, padding
 CONVOLUTIONS = [
@@ -64,26 +80,24 @@ CONVOLUTIONS = [
 ]
 
 Row = dict[str, Any]
+Times = dict[str, np.ndarray]  # library: its median seconds in each round
 
 
-def compare(
-    ours: Callable[[], Any], theirs: Callable[[], Any] | None, runs: int = RUNS
-) -> tuple[float, float]:
-    """The median seconds of both, run alternately; NaN if `theirs` is None."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for run, kept in zip((ours, theirs), times, strict=True):
-            if run is None:
-                continue
+def compare(ours: Callable[[], Any], theirs: Callable[[], Any] | None) -> Times:
+    """The times of tinygen and, unless `theirs` is None, of PyTorch, run alternately."""
+    runs = {"tinygen": ours} | ({} if theirs is None else {"pytorch": theirs})
+    times: Times = {library: np.empty((ROUNDS, RUNS)) for library in runs}
+    for turn in range(ROUNDS):
+        for library, run in runs.items():
             time.sleep(PAUSE)
             run()
             finish()
-            for _ in range(min(runs, RUNS)):
+            for i in range(RUNS):
                 began = time.perf_counter()
                 run()
                 finish()
-                kept.append(time.perf_counter() - began)
-    return tuple(float(np.median(t)) if t else float("nan") for t in times)  # type: ignore[return-value]
+                times[library][turn, i] = time.perf_counter() - began
+    return {library: np.median(t, axis=1) for library, t in times.items()}
 
 
 def finish() -> None:
@@ -98,7 +112,7 @@ def finish() -> None:
 def gemm_speed() -> float:
     """Multiply-adds per second of one large float32 matrix product."""
     a, b = (tg.xp.ones((2048, 2048), "f4") for _ in range(2))
-    return 2048**3 / compare(lambda: parallel.product(a, b), None)[0]
+    return 2048**3 / float(np.median(compare(lambda: parallel.product(a, b), None)["tinygen"]))
 
 
 # --- the workloads: each yields rows of the table -------------------------------------------------
@@ -122,7 +136,8 @@ def overhead(_: np.random.Generator) -> Iterator[Row]:
         None if t is None else lambda: torch.autograd.grad(s, t, retain_graph=True),
     )
     for name, times in (("forward", forward), ("backward", backward)):
-        yield row("overhead", f"{name}, one operation", *(s / CHAIN for s in times))
+        one = {library: t / CHAIN for library, t in times.items()}
+        yield row("overhead", f"{name}, one operation", one)
 
 
 def conv(rng: np.random.Generator) -> Iterator[Row]:
@@ -147,7 +162,7 @@ def conv(rng: np.random.Generator) -> Iterator[Row]:
 
         lower_bound = 3 * g.size * K * K * C / speed
         name = f"{N}×{H}×{H}×{C}, {K}×{K}→{O}, stride {s}"
-        yield row("conv", name, *compare(ours, theirs), lower_bound)
+        yield row("conv", name, compare(ours, theirs), lower_bound)
 
 
 def adam(rng: np.random.Generator) -> Iterator[Row]:
@@ -162,7 +177,7 @@ def adam(rng: np.random.Generator) -> Iterator[Row]:
             parameter.grad = on_device(g.numpy()).detach()
             theirs = torch.optim.Adam([parameter], fused=fused).step
         name = "Adam, 1,000,000 parameters" + (" (PyTorch fused)" if fused else "")
-        yield row("adam", name, *compare(lambda: ours.step([g]), theirs))
+        yield row("adam", name, compare(lambda: ours.step([g]), theirs))
 
 
 def step(workload: str, name: str) -> Callable[[np.random.Generator], Iterator[Row]]:
@@ -175,31 +190,57 @@ def step(workload: str, name: str) -> Callable[[np.random.Generator], Iterator[R
     return group
 
 
-def step_row(rng: np.random.Generator, workload: str, name: str, batch: int) -> Row:
+def step_row(
+    rng: np.random.Generator,
+    workload: str,
+    name: str,
+    batch: int,
+    peers: Iterable[str] = ("pytorch",),
+) -> Row:
+    """The row of a training step in tinygen and in those of `peers` that are installed."""
     seed = int(rng.integers(2**31))
-    libraries = ["tinygen"] if torch is None else ["tinygen", "pytorch"]
+    libraries = ["tinygen", *filter(installed, peers)]
     workers = {library: Worker(library, workload, batch, seed) for library in libraries}
     sizes = {worker.setup[0] for worker in workers.values()}
     assert len(sizes) == 1, f"{workload}: the networks' numbers of parameters differ: {sizes}"
-    times: dict[str, list[float]] = {library: [] for library in libraries}
-    for _ in range(ROUNDS):
+    times: Times = {library: np.empty(ROUNDS) for library in libraries}
+    for turn in range(ROUNDS):
         for library, worker in workers.items():
             time.sleep(PAUSE)
-            worker.run(1)  # uncounted: the cache holds the other library's data
-            times[library] += worker.run(max(1, int(TURN / worker.run(1)[0])))
-    medians = {library: float(np.median(seconds)) for library, seconds in times.items()}
-    bound = workers["tinygen"].setup[1] / gemm_speed()
-    result = row(workload, name, medians["tinygen"], medians.get("pytorch", float("nan")), bound)
+            worker.run(1 if turn else 2)  # uncounted: compiles, and fills the cache again
+            times[library][turn] = np.median(worker.run(max(1, int(TURN / worker.run(1)[0]))))
+    result = row(workload, name, times, workers["tinygen"].setup[1] / gemm_speed())
     result["batch"] = batch
     for library, worker in workers.items():
         result[f"{library}_bytes"] = {"before": worker.setup[2], "peak": worker.close()}
     return result
 
 
+def installed(peer: str) -> bool:
+    if peer == "tinygrad" and not shutil.which(os.environ.get("CC", "clang")):
+        return False  # it compiles with clang
+    spec = importlib.util.find_spec(PEERS[peer][0])
+    return spec is not None and spec.origin is not None  # any folder of the name has a spec
+
+
 def growth(rng: np.random.Generator) -> Iterator[Row]:
     """The DCGAN's step by batch size."""
     for batch in BATCHES:
         yield step_row(rng, "dcgan", f"DCGAN step, batch {batch}", batch) | {"group": "growth"}
+
+
+def peers(rng: np.random.Generator) -> Iterator[Row]:
+    """A step of a dense and of a small convolutional network, in every installed library."""
+    missing = [name for peer, (_, name) in PEERS.items() if not installed(peer)]
+    if missing:
+        print(f"not installed, so left out: {', '.join(missing)}", file=sys.stderr)
+    steps = (
+        ("dense_vae", "dense VAE 784-400-20", BATCH),
+        ("small_conv", "convolutional classifier", min(BATCH, 64)),
+    )
+    for workload, name, batch in steps:
+        result = step_row(rng, workload, f"{name}, batch {batch}", batch, PEERS)
+        yield result | {"group": "peers"}
 
 
 WORKLOADS = {
@@ -211,14 +252,19 @@ WORKLOADS = {
     "unet": step("unet", "U-Net 28×28, 597,345 parameters, training step"),
     "sampling": step("sampling", "samples, in 50 evaluations of the U-Net"),
     "growth": growth,
+    "peers": peers,
 }
 
 
-def row(group: str, name: str, ours: float, theirs: float, bound: float | None = None) -> Row:
-    result: Row = {"group": group, "name": name, "tinygen_s": ours, "lower_bound_s": bound}
-    if np.isfinite(theirs):
-        result |= {"pytorch_s": theirs, "ratio": ours / theirs}
-    return result
+def row(group: str, name: str, times: Times, bound: float | None = None) -> Row:
+    """The medians, the ratios tinygen ÷ peer, and how far these differ between the rounds."""
+    medians = {library: float(np.median(t)) for library, t in times.items()}
+    result: Row = {"group": group, "name": name, "lower_bound_s": bound}
+    result |= {f"{library}_s": s for library, s in medians.items()}
+    ratios = {peer: times["tinygen"] / t for peer, t in times.items() if peer != "tinygen"}
+    result |= {f"{peer}_ratio": medians["tinygen"] / medians[peer] for peer in ratios}
+    spreads = {library: t.max() / t.min() for library, t in (ratios or times).items()}
+    return result | {f"{library}_spread": float(spread) for library, spread in spreads.items()}
 
 
 def on_device(array: np.ndarray) -> Any:
@@ -231,13 +277,16 @@ def on_device(array: np.ndarray) -> Any:
 
 
 def machine() -> dict[str, str]:
-    """The processor and the versions of both libraries."""
+    """The processor and the versions of the libraries."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), cpu)
-    version = "not installed" if torch is None else f"{torch.__version__}, eager"
-    return {"processor": cpu, "tinygen": tg.describe(), "PyTorch": version}
+    versions = {
+        name: importlib.metadata.version(module) if installed(peer) else "not installed"
+        for peer, (module, name) in PEERS.items()
+    }
+    return {"processor": cpu, "tinygen": tg.describe()} | versions
 
 
 def seconds(s: float | None) -> str:
@@ -251,6 +300,15 @@ def megabytes(r: Row, library: str) -> str:
     return f"{memory['peak'] / 1e6:.0f} ({(memory['peak'] - memory['before']) / 1e6:.0f})"
 
 
+def ratio(r: Row, peer: str) -> str:
+    return steady(f"{r[f'{peer}_ratio']:.2f}", r, peer) if f"{peer}_ratio" in r else ""
+
+
+def steady(text: str, r: Row, library: str) -> str:
+    """The text, in brackets if it differs too much between rounds."""
+    return f"({text})" if r.get(f"{library}_spread", 1) > UNSTEADY else text
+
+
 def table(rows: list[Row]) -> Iterator[str]:
     with_memory = any(r.get("tinygen_bytes") for r in rows)
     yield (
@@ -259,13 +317,13 @@ def table(rows: list[Row]) -> Iterator[str]:
     )
     yield "|---|---|---|---|---|" + ("---|---|" if with_memory else "")
     for r in rows:
-        ratio = f"{r['ratio']:.2f}" if "ratio" in r else ""
+        own = steady(seconds(r["tinygen_s"]), r, "tinygen")
         yield (
-            f"| {r['name']} | {seconds(r['tinygen_s'])} | {seconds(r.get('pytorch_s'))} "
-            f"| {ratio} | {seconds(r['lower_bound_s'])} |"
+            f"| {r['name']} | {own} | {seconds(r.get('pytorch_s'))} "
+            f"| {ratio(r, 'pytorch')} | {seconds(r['lower_bound_s'])} |"
             + (f" {megabytes(r, 'tinygen')} | {megabytes(r, 'pytorch')} |" if with_memory else "")
         )
-    ratios = [r["ratio"] for r in rows if r["group"] == "conv" and "ratio" in r]
+    ratios = [r["pytorch_ratio"] for r in rows if r["group"] == "conv" and "pytorch_s" in r]
     if ratios:
         yield (
             f"| conv, geometric mean | | | {np.exp(np.mean(np.log(ratios))):.2f} | |"
@@ -273,8 +331,38 @@ def table(rows: list[Row]) -> Iterator[str]:
         )
 
 
-STYLES = {"tinygen": ("#0072b2", "o"), "pytorch": ("#e69f00", "s"), "lower_bound": ("#8a8a8a", "|")}
-LABELS = {"pytorch": "PyTorch", "lower_bound": "lower bound"}
+def peer_table(r: Row) -> Iterator[str]:
+    yield from (f"| {r['name']} | one step | tinygen ÷ peer | MB |", "|---|---|---|---|")
+    own = steady(seconds(r["tinygen_s"]), r, "tinygen")
+    yield f"| tinygen | {own} | | {megabytes(r, 'tinygen')} |"
+    for peer, (_, name) in PEERS.items():
+        if f"{peer}_s" in r:
+            time = seconds(r[f"{peer}_s"])
+            yield f"| {name} | {time} | {ratio(r, peer)} | {megabytes(r, peer)} |"
+    yield f"| lower bound | {seconds(r['lower_bound_s'])} | | |"
+
+
+def tables(rows: list[Row]) -> Iterator[str]:
+    """A table of the comparison with PyTorch, then one for each row of the group `peers`."""
+    others = [r for r in rows if r["group"] != "peers"]
+    if others:
+        yield from ("", *table(others))
+    for r in rows:
+        if r["group"] == "peers":
+            yield from ("", *peer_table(r))
+    if any(r[key] > UNSTEADY for r in rows for key in r if key.endswith("_spread")):
+        yield f"\nIn brackets: differs by more than {UNSTEADY - 1:.0%} between rounds."
+
+
+STYLES = {
+    "tinygen": ("#0072b2", "o"),
+    "pytorch": ("#e69f00", "s"),
+    "jax": ("#009e73", "^"),
+    "dezero": ("#d55e00", "D"),
+    "autograd": ("#cc79a7", "v"),
+    "tinygrad": ("#56b4e9", "P"),
+    "lower_bound": ("#8a8a8a", "|"),
+}
 
 
 def draw(rows: list[Row]) -> Figure:
@@ -296,7 +384,7 @@ def draw(rows: list[Row]) -> Figure:
             if not points:
                 continue
             xs, ys = zip(*points, strict=True)
-            label = LABELS.get(series, series)
+            label = PEERS[series][1] if series in PEERS else series.replace("_", " ")
             if panel is by_batch:
                 ax.plot(xs, ys, c=colour, marker=marker, label=label)
             else:
@@ -318,7 +406,7 @@ def draw(rows: list[Row]) -> Figure:
 
 def main() -> None:
     global ROUNDS, RUNS, TURN, BATCH, BATCHES
-    parser = argparse.ArgumentParser(description="Time tinygen against PyTorch.")
+    parser = argparse.ArgumentParser(description="Time tinygen against PyTorch and other peers.")
     add = parser.add_argument
     add("--quick", action="store_true", help="smoke test: one run of each workload")
     groups = list(WORKLOADS)
@@ -338,19 +426,21 @@ def main() -> None:
         TURN, BATCH, BATCHES = 0, 8, [8, 16]
     if torch is not None:
         torch.set_num_threads(backend.threads)
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY:
+        print("The machine is busy: the numbers below are not a result.", file=sys.stderr)
 
-    rows = []
+    report: dict[str, Any] = {"machine": machine()}
+    rows = report["rows"] = []
     for group in args.only:
         for result in WORKLOADS[group](np.random.default_rng(args.seed)):
             rows.append(result)
             print(".", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
 
-    report = {"machine": machine(), "rows": rows}
     if args.json:
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        print(*(f"{k}: {v}" for k, v in report["machine"].items()), "", *table(rows), sep="\n")
+        print(*(f"{k}: {v}" for k, v in report["machine"].items()), *tables(rows), sep="\n")
     if any(r["lower_bound_s"] for r in rows):
         args.out.mkdir(parents=True, exist_ok=True)
         part, path = args.out / "benchmark.part.png", args.out / "benchmark.png"

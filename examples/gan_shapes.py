@@ -26,23 +26,25 @@ tinygen/gan/training.py.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 import tinygen as tg
-from tinygen import data, gan, image, nn, optim
+from tinygen import data, gan, image, nn, optim, vae
 from tinygen.models import classics
 from tinygen.run import Run, commandline
 
-EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 16, 8, 5e-4, (0.5, 0.99)
+EPOCHS, BATCH_SIZE, LEARNING_RATE, BETAS = 14, 8, 5e-4, (0.5, 0.99)
+VAE_EPOCHS, VAE_BATCH, VAE_RATE, SIGMA = 4, 16, 1e-3, 0.4  # of the first stage
 SIZE, SIDE, LATENT = 64, 8, 100
 CHANNELS = (128, 64, 32)  # from 8 × 8 pixels up
 GAMMA, LAZY = 1.0, 16  # R1's weight; one step in LAZY computes it
 DECAY = 0.999  # of the EMA
 FRAMES, FILMED = 40, 36  # frames of the animation; images in each
 SHOWN, COMPARED, STEPS = 64, 10, 10  # images in samples.png, nearest.png, an interpolation
-QUICK = {"epochs": 1, "train": 128}
+QUICK = {"epochs": 1, "vae_epochs": 1, "train": 128}
 
 
 def networks(channels: int, classes: int, rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
@@ -86,6 +88,14 @@ def networks(channels: int, classes: int, rng: np.random.Generator) -> tuple[nn.
     return generator, discriminator
 
 
+def encoder(channels: int, rng: np.random.Generator) -> nn.Module:
+    """The VAE's, from an image to μ and log σ² of z"""
+    layers: list[Any] = []
+    for m, n in itertools.pairwise([channels, *reversed(CHANNELS), CHANNELS[0]]):
+        layers += [nn.Conv2d(m, n, 4, 2, 1, rng=rng, init=nn.he_normal), nn.BatchNorm(n), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dense(16 * CHANNELS[0], 2 * LATENT, rng=rng))
+
+
 def classic(rng: np.random.Generator) -> tuple[nn.Module, nn.Module]:
     """`classics.dcgan_64`, without labels, its images rescaled from [0, 1] to [−1, 1]"""
     generator, discriminator = classics.dcgan_64(rng=rng)
@@ -104,6 +114,8 @@ def main() -> None:
     add = parser.add_argument
     add("--gamma", type=commandline.positive, default=GAMMA, help=f"R1's weight (default: {GAMMA})")
     add("--classic", action="store_true", help="use the networks of `classics.dcgan_64`")
+    help = f"epochs of the generator as a VAE's decoder, before the GAN (default: {VAE_EPOCHS})"
+    add("--vae-epochs", type=commandline.at_least(0), default=VAE_EPOCHS, help=help)
     add("--train", type=commandline.at_least(1), metavar="N", help="training images, at most")
     args = commandline.parse(parser, quick=QUICK)
     train, _ = data.load(args.data, train=args.train, test=0, size=SIZE, progress=True)
@@ -123,14 +135,23 @@ def main() -> None:
             for network in (model.generator, model.discriminator)
         ]
         average = optim.EMA(dict(model.generator.named_parameters()), DECAY)
-        batches = data.Batches(
-            2 * images - 1,
-            min(args.batch_size, len(images)),
-            rng=rng,
-            labels=labels if classes else None,
-            epochs=args.epochs,
-            drop_last=True,
+
+        def batches_of(size: int, epochs: int) -> data.Batches:
+            rows, y = 2 * images - 1, labels if classes else None
+            size = min(size, len(rows))
+            return data.Batches(rows, size, rng=rng, labels=y, epochs=epochs, drop_last=True)
+
+        batches = batches_of(args.batch_size, args.epochs)
+        vae_batches = batches_of(VAE_BATCH, 0 if args.classic else args.vae_epochs)
+        inverse = encoder(images.shape[3], rng)
+        autoencoder = vae.VAE(
+            lambda x, *_: inverse(x),
+            model.generator,
+            LATENT,
+            likelihood=vae.Gaussian(SIGMA),
+            classes=classes,
         )
+        vae_optimizer = optim.Adam([*inverse.parameters(), *model.generator.parameters()], VAE_RATE)
         film = image.Animation(FRAMES)
         noise, kinds = model.noise(SHOWN, rng=rng), np.arange(SHOWN) % max(1, classes)
         every = max(1, (batches.steps or 1) // FRAMES)
@@ -140,6 +161,9 @@ def main() -> None:
             discriminator_optimizer=optimizers[1],
             average=average,
             batches=batches,
+            encoder=inverse,
+            vae_optimizer=vae_optimizer,
+            vae_batches=vae_batches,
             film=film,
             rng=rng,
         )
@@ -153,10 +177,16 @@ def main() -> None:
                 return tg.Tensor(tg.xp.zeros((), real.dtype))
             return gan.r1(D, real, fake, weight=LAZY * args.gamma, rng=rng)
 
-        for record in run.track(gan.train(model, batches, *optimizers, rng=rng, penalty=penalty)):
+        stages = itertools.chain(
+            vae.train(autoencoder, vae_batches, vae_optimizer, rng=rng),
+            gan.train(model, batches, *optimizers, rng=rng, penalty=penalty),
+        )
+        for record in run.track(stages):
+            if "accuracy" not in record:  # a step of the VAE
+                continue
             average.update()
-            if record.step % every == 0 or record.step == 1:
-                film.append(generate(noise[:FILMED], kinds[:FILMED]), f"step {record.step}")
+            if average.steps % every == 0 or average.steps == 1:
+                film.append(generate(noise[:FILMED], kinds[:FILMED]), f"step {average.steps}")
 
         samples = generate(noise, kinds)
         image.grid(run.path("samples.png"), samples, title="Samples")

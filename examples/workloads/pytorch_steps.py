@@ -55,6 +55,28 @@ def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     return step, _size(parameters), None
 
 
+def small_conv(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(7 * 7 * 32, 10),
+    ).to(DEVICE)
+    parameters = list(net.parameters())
+    optimizer = torch.optim.Adam(parameters, 1e-3)
+    x = torch.rand(batch, 1, 28, 28, device=DEVICE)
+    labels = torch.randint(0, 10, (batch,), device=DEVICE)
+
+    def step() -> torch.Tensor:
+        loss = F.cross_entropy(net(x), labels)
+        _update(optimizer, loss, parameters)
+        return loss
+
+    return step, _size(parameters), None
+
+
 def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int, None]:
     G = nn.Sequential(
         nn.Linear(100, 7 * 7 * 128, bias=False),

@@ -1,7 +1,8 @@
 """The workloads in tinygen. Each function returns a step, its number of parameters, and its number
 of multiplications in matrix products.
 
-pytorch_steps.py has the same functions with the same networks, losses and updates.
+pytorch_steps.py has the same functions with the same networks, losses and updates; the files of the
+other libraries have `dense_vae` and `small_conv`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,30 @@ def dense_vae(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
     weights = 784 * 400 + 2 * 400 * 20 + 20 * 400 + 400 * 784
     # three products per weight, except the first layer's gradient with respect to x
     return step, sum(p.size for p in parameters), batch * (3 * weights - 784 * 400)
+
+
+def small_conv(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:
+    """A classifier of 28×28 images: two convolutions with stride 2, one dense layer; Adam."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, 2, 1, rng=rng),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1, rng=rng),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dense(7 * 7 * 32, 10, rng=rng),
+    )
+    parameters = net.parameters()
+    optimizer = optim.Adam(parameters, 1e-3)
+    x = tg.Tensor(rng.random((batch, *IMAGE), np.float32))
+    labels = tg.Tensor(rng.integers(0, 10, batch))
+
+    def step() -> tg.Tensor:
+        loss = tg.cross_entropy(net(x), labels)
+        optimizer.step(tg.grad(loss, parameters))
+        return loss
+
+    count, forward = nn.cost(net, x[:1])
+    return step, count, batch * (3 * forward - 14 * 14 * 9 * 16)
 
 
 def dcgan(batch: int, rng: np.random.Generator) -> tuple[Step, int, int]:

@@ -1,6 +1,6 @@
 """A process for one workload of one library, which runs steps on request.
 
-In one process the two libraries would share a heap and a garbage collector, and the threads of one
+In one process the libraries would share a heap and a garbage collector, and the threads of one
 would spin while the other is timed. `Worker` starts this file as a script and sends it requests.
 """
 
@@ -24,7 +24,7 @@ except ImportError:  # Windows
 
 
 class Worker:
-    """`library` is "tinygen" or "pytorch", `workload` a function of its steps file."""
+    """`library` is "tinygen" or one of its peers, `workload` a function of its steps file."""
 
     def __init__(self, library: str, workload: str, batch: int, seed: int) -> None:
         self.process = subprocess.Popen(
@@ -53,6 +53,8 @@ class Worker:
         assert self.process.stdin is not None
         self.process.stdin.close()
         peak = self._answer()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         self.process.wait()
         return peak
 

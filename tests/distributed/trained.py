@@ -125,6 +125,37 @@ def statistics(folder):
     return norm.state_dict() | {"step": run.step}
 
 
+def leaving(folder):
+    """Rank 1 leaves the loop after step 5, while the statistics of the ranks differ"""
+    norm = nn.BatchNorm(2).astype("d")
+    rows = data.Batches(np.random.default_rng(0).random((24, 2)), 12, rng=np.random.default_rng(0))
+    with Run(folder / "run") as run:
+        run.keep(norm=norm, rows=rows)
+        for x in run.track(rows):
+            norm(x)
+            if distributed.rank() and run.step == 5:
+                break
+    return norm.state_dict() | {"step": run.step}
+
+
+def signalled(folder):
+    """Rank 1 gets a signal before the loop"""
+    with Run(folder / "run") as run:
+        run.keep(rng=np.random.default_rng(0))
+        if distributed.rank():
+            os.kill(os.getpid(), signal.SIGINT)
+        for _ in run.track(range(3)):
+            pass
+    return {}
+
+
+def unlike(folder):
+    """The ranks have other settings"""
+    with Run(folder / "run", {"lr": 1 + distributed.rank(), "out": "a"}) as run:
+        run.keep(rng=np.random.default_rng(0))
+    return {}
+
+
 def main():
     scenario, folder = globals()[sys.argv[1]], Path(sys.argv[2])
     np.savez(folder / f"{distributed.rank()}.npz", **scenario(folder))

@@ -5,6 +5,7 @@ All code calls `xp.exp(x)` and the like; only code written for speed asks which 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -36,7 +37,7 @@ else:
 
 LIBRARIES = ("numpy", "cupy")
 _chosen: ModuleType = np
-_device: int | None = None
+_device = 0
 in_use = False  # whether a Tensor exists; from then on the backend can't change
 name = ""  # "numpy", "cupy", or the name of the module given to `use`
 threads = 1  # the number of threads that parallel.py uses
@@ -51,21 +52,22 @@ def use(library: str, device: int | None = None) -> None:
     says what is missing. By default the processes that mpirun started take the GPUs in turn.
     """
     global _chosen, _device, name, threads, on_cpu, plain
-    if library == name and device == _device:
+    if library == name and device in (None, _device):
         return
     if in_use:
         advice = f"call it first, or set TINYGEN_BACKEND={library} before Python starts"
         raise RuntimeError(f"use({library!r}) comes too late: tensors exist already; {advice}")
     module = _cupy(device) if library == "cupy" else importlib.import_module(library)
     threads = _count_threads() if module is np else 1
-    _chosen, _device, name, on_cpu = module, device, library, module is np
+    _device = module.cuda.Device().id if library == "cupy" else device or 0
+    _chosen, name, on_cpu = module, library, module is np
     plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")
     vars(xp).clear()
     vars(xp).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
 
 
 def _local(open_mpi: str, mpich: str, alone: int = 0) -> int:
-    """What mpirun says of this process among those of its machine, or `alone` without mpirun"""
+    """A number that mpirun sets for the processes of one machine; `alone` without mpirun"""
     names = (f"OMPI_COMM_WORLD_LOCAL_{open_mpi}", f"MPI_LOCAL{mpich}")
     return int(next((os.environ[n] for n in names if n in os.environ), alone))
 
@@ -76,11 +78,12 @@ def local_ranks() -> int:
 
 
 def _count_threads() -> int:
-    cores = max(1, (os.cpu_count() or 1) // local_ranks())
+    ranks, cores = local_ranks(), os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-        cores = allowed if local_ranks() == 1 else min(allowed, cores)
-    wanted = os.environ.get("TINYGEN_THREADS") or str(cores)
+        with contextlib.suppress(OSError):  # mpirun's own cores: it may bind a rank to fewer
+            cores = len(os.sched_getaffinity(0 if ranks == 1 else os.getppid()))
+        cores = min(len(os.sched_getaffinity(0)), max(1, cores // ranks))
+    wanted = os.environ.get("TINYGEN_THREADS") or str(max(1, cores))
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"TINYGEN_THREADS: expected an integer ≥ 1, got {wanted!r}")
     return int(wanted)
@@ -104,8 +107,8 @@ def _cupy(device: int | None) -> ModuleType:
     """CuPy, if it compiles and runs a test kernel; otherwise a RuntimeError with the remedy."""
     try:
         cupy = importlib.import_module("cupy")
-        if device is None:
-            device = _local("RANK", "RANKID") % cupy.cuda.runtime.getDeviceCount()
+        if device is None and (device := _local("RANK", "RANKID")):
+            device %= cupy.cuda.runtime.getDeviceCount()
         cupy.cuda.Device(device).use()
         x = cupy.arange(4, dtype=np.float32)
         answer = float(cupy.fuse(kernel_name="probe")(lambda a: a * a + 1)(x).sum())

@@ -1,7 +1,8 @@
 """Mini-batches: each epoch visits every row once, in a new random order, and can be resumed.
 
 The state has the epoch, the seed of its order, the row and the generator: resuming is exact.
-If several processes train one model, each batch is cut into equal parts, one per rank.
+If several processes train one model, each batch is cut into equal parts, one per rank; a rest of
+fewer rows than ranks is left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -120,6 +121,8 @@ class Batches(Iterator[Any]):
         rows, size, done, row, seed = (int(state[name]) for name in NUMBERS)
         if (rows, size) != (self.rows, self.size):
             ours = f"{self.rows} rows, batch size {self.size}"
+            if (ranks := distributed.size()) > 1:
+                ours += f" (multiples of {ranks}, the number of ranks)"
             raise ValueError(f"Batches: expected a state of {ours}, got {rows} and {size}")
         restore(self.rng, state["rng"])
         self._done, self._row, self._seed, self._order = done, row, seed, None

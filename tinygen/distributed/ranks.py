@@ -3,14 +3,15 @@
     mpirun -n 4 python examples/diffusion_mnist.py
 
 MPI starts n processes and numbers them by their *rank*, 0 to n − 1. All hold the same weights. The
-mean over a batch is the mean of the means over its n equal parts, and so is the gradient. So with
-averaged gradients all ranks make the step that one process would make with the whole batch:
+mean over a batch is the mean of the means over its n equal parts, and so is the gradient. So if the
+ranks average their gradients, all make the step that one process would make with the whole batch:
 `Batches` gives each rank its part, `Optimizer.step` averages, and `Run` sets all to one state.
 
-A process that mpirun did not start is alone: it has rank 0 of 1, and imports nothing.
+A process that mpirun did not start has rank 0 of 1 and imports no MPI.
 """
 
 import functools
+import importlib
 import io
 import os
 import sys
@@ -43,9 +44,9 @@ def rank() -> int:
 def average(arrays: Sequence[Array]) -> list[Array]:
     """1/n Σ_r a_r for each array a, with the same bits on every rank
 
-    The arrays travel as one. Rank k receives the k-th part of it from all ranks and adds these in
-    the order of the ranks; then all ranks receive all sums. So each sends and receives 2 (n − 1)/n
-    of the bytes, however many ranks there are.
+    The arrays are concatenated. Rank k receives part k from every rank and adds the parts in the
+    order of the ranks; then every rank receives all sums. So a rank sends 2 (n − 1)/n of the bytes.
+    NCCL adds on the GPUs, in its own order.
     """
     if (n := size()) == 1 or not arrays:
         return list(arrays)
@@ -57,11 +58,11 @@ def average(arrays: Sequence[Array]) -> list[Array]:
 
 
 def _sum(flat: Any) -> Any:
-    if (nccl := _nccl()) is not None:
-        cuda: Any = getattr(xp, "cuda")  # noqa: B009 (NumPy has no such name)
-        kind = {"f": cuda.nccl.NCCL_FLOAT32, "d": cuda.nccl.NCCL_FLOAT64}[flat.dtype.char]
-        at, stream = flat.data.ptr, cuda.get_current_stream().ptr
-        nccl.allReduce(at, at, flat.size, kind, cuda.nccl.NCCL_SUM, stream)
+    if gpus := _nccl():
+        nccl, communicator = gpus
+        kind = {"f": nccl.NCCL_FLOAT32, "d": nccl.NCCL_FLOAT64}[flat.dtype.char]
+        at, stream = flat.data.ptr, getattr(xp, "cuda").get_current_stream().ptr  # noqa: B009
+        communicator.allReduce(at, at, flat.size, kind, nccl.NCCL_SUM, stream)
         return flat
     parts = np.zeros((size(), -(-flat.size // size())), flat.dtype)
     parts.reshape(-1)[: flat.size] = to_numpy(flat)
@@ -75,9 +76,9 @@ def largest(*values: float) -> list[float]:
     """For each value, its largest over all ranks"""
     if size() == 1:
         return list(values)
-    highest = np.array(values, np.float64)
-    _world().Allreduce(_mpi().IN_PLACE, highest, _mpi().MAX)
-    return highest.tolist()
+    everyone = np.empty((size(), len(values)))
+    _world().Allgather(np.array(values, float), everyone)
+    return everyone.max(axis=0).tolist()
 
 
 def broadcast(arrays: Mapping[str, Any], root: int = 0) -> dict[str, Array]:
@@ -100,20 +101,10 @@ def fail(message: str) -> NoReturn:
     """Print the message and end all ranks with an error."""
     if _world() is None:
         sys.exit(message)
-    if rank():
-        time.sleep(PATIENCE)
-        message = f"rank {rank()}: {message}"
-    print(message, file=sys.__stderr__, flush=True)
+    _wait_for_rank_0()
+    print(f"rank {rank()}: {message}" if rank() else message, file=sys.stderr, flush=True)
     _world().Abort(1)
     raise SystemExit(1)
-
-
-def _mpi() -> Any:
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        sys.exit(f"mpirun needs the package mpi4py: pip install 'tinygen[mpi]' ({error})")
-    return MPI
 
 
 @functools.cache
@@ -122,29 +113,42 @@ def _world() -> Any:
     expected = next((int(os.environ[name]) for name in STARTED if name in os.environ), 1)
     if expected == 1:
         return None
-    world = _mpi().COMM_WORLD
-    if world.Get_size() != expected:
-        sys.exit(f"mpirun started {expected} processes, but mpi4py belongs to another MPI")
+    try:
+        from mpi4py.MPI import COMM_WORLD as world
+    except ImportError as error:
+        sys.exit(f"running under mpirun needs mpi4py: pip install 'tinygen[mpi]' ({error})")
+    if (n := world.Get_size()) != expected:
+        other = "it was built for another MPI"
+        sys.exit(f"mpirun started {expected} processes, but mpi4py sees {n}: {other}")
     if world.Get_rank():  # rank 0 speaks for all
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     show = sys.excepthook
 
-    def end_all(kind: Any, error: BaseException, trace: Any) -> None:  # the others would wait
-        if world.Get_rank():
-            time.sleep(PATIENCE)
-            sys.stderr = sys.__stderr__
+    def end_all(kind: Any, error: BaseException, trace: Any) -> None:
+        """Otherwise the other ranks would wait for this one forever."""
+        _wait_for_rank_0()
         show(kind, error, trace)
-        fail(f"{kind.__name__} ended all {expected} processes")
+        fail(f"{kind.__name__} ended all {n} processes")
 
     sys.excepthook = end_all
     return world
 
 
+def _wait_for_rank_0() -> None:
+    """Before reporting an error: rank 0 may have the same, and ends all when it has reported it."""
+    if rank() and sys.stderr is not sys.__stderr__:
+        time.sleep(PATIENCE)
+        sys.stderr = sys.__stderr__
+
+
 @functools.cache
 def _nccl() -> Any:
-    """NCCL's communicator, which adds arrays on the GPUs, if each rank has its own; else None."""
-    cuda: Any = getattr(xp, "cuda", None)
-    if cuda is None or not cuda.nccl.available or local_ranks() > cuda.runtime.getDeviceCount():
+    """NCCL, which adds arrays on the GPUs, and its communicator; None unless all can use it."""
+    if (cuda := getattr(xp, "cuda", None)) is None:
         return None
-    name = broadcast({"id": np.frombuffer(cuda.nccl.get_unique_id(), np.uint8)})["id"].tobytes()
-    return cuda.nccl.NcclCommunicator(size(), name, rank())
+    nccl: Any = importlib.import_module(f"{cuda.__name__}.nccl")  # not imported with CuPy
+    shared = local_ranks() > cuda.runtime.getDeviceCount()  # NCCL needs a GPU for each rank
+    if largest(shared or not nccl.available)[0]:
+        return None
+    name = broadcast({"id": np.frombuffer(nccl.get_unique_id(), np.uint8)})["id"].tobytes()
+    return nccl, nccl.NcclCommunicator(size(), name, rank())

@@ -151,7 +151,7 @@ def streams(parts: Mapping[str, Any]) -> list[list[str]]:
     }
     for name, norm in distributed.broadcast(norms).items():
         if not math.isclose(norm, norms[name], rel_tol=1e-3, abs_tol=1e-6):
-            raise RuntimeError(f"`{name}` is not the same on all ranks: their updates differ")
+            raise RuntimeError(f"`{name}` differs between ranks: update it alike on all of them")
     own = {"states": np.array([str(state_of(rng)) for rng in _streams(parts)])}
     ranks = range(distributed.size())
     return [distributed.broadcast(own, rank)["states"].tolist() for rank in ranks]

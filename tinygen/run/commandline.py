@@ -85,6 +85,8 @@ def parse(
         try:
             backend.use(args.backend)
         except RuntimeError as error:
+            if distributed.rank():  # nobody would see the parser's message
+                distributed.fail(str(error))
             parser.error(str(error))
     return args
 
@@ -112,6 +114,8 @@ def main(program: Callable[[], int | None]) -> None:
     try:
         sys.exit(program())
     except KeyboardInterrupt:
+        if distributed.size() > 1:  # the others would wait for this one
+            distributed.fail("stopped by a signal")
         sys.exit(130)
     except (CheckpointError, NotFinite, NotFound, RunError, Unavailable, UnknownWord) as error:
         distributed.fail(f"{type(error).__name__}: {error}")

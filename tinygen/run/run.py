@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shlex
 import signal
 import sys
@@ -44,8 +45,6 @@ __all__ = ["EarlyStopping", "Run"]
 
 CHECKPOINT = "checkpoint.npz"
 SIGNALS = [signal.SIGINT, signal.SIGTERM]  # Ctrl-C, and a system's request to terminate
-if hasattr(signal, "SIGUSR1"):
-    SIGNALS.append(signal.SIGUSR1)  # Open MPI forwards only this one
 APART = 60.0  # seconds between checkpoints
 
 
@@ -54,7 +53,7 @@ class Run:
 
     A new run renames an older one in the folder. A checkpoint is saved every minute, and every
     `steps` steps. A resumed run must have the same settings, except its length and those in `free`.
-    If several processes train one model, rank 0 has the folder, and the others temporary ones.
+    If several processes train one model, rank 0 writes to the folder, the others to temporary ones.
     """
 
     def __init__(
@@ -71,7 +70,8 @@ class Run:
         self.resume, self._free = resume, {*folder.FREE, *free}
         self.settings = json.loads(json.dumps(settings, default=folder.plain))
         if distributed.rank():
-            self._temporary = tempfile.TemporaryDirectory(prefix="tinygen-")
+            place = os.environ.get("OMPI_FILE_LOCATION")  # mpirun deletes it, even after a crash
+            self._temporary = tempfile.TemporaryDirectory(prefix="tinygen-", dir=place)
             self.folder, self.resume = Path(self._temporary.name), False
         self._lock = folder.enter(self.folder, self.settings, self.resume, self._free)
         self.step, self.seconds, self._steps = 0, 0.0, steps
@@ -79,6 +79,7 @@ class Run:
         self._record: Record | None = None  # of the current step
         self._saved: int | None = None  # step of the last checkpoint
         self._asked: list[int] = []  # the signal to stop, if there was one
+        self._agreed = False  # whether all ranks know of it
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, step {self.step:,})"
@@ -105,14 +106,23 @@ class Run:
             folder.note(self.folder, self.settings, self.step)
             folder.say(f"Resuming from step {self.step}, saved in {path}.")
         if distributed.size() > 1:
-            about = checkpoint.share(parts, about)
-            self.step, self.seconds = about["step"], about["seconds"]
-            folder.say(
-                f"{distributed.size()} processes train this model. Ctrl-C may end them at once: "
-                f"checkpoints are {APART:.0f} s apart."
-            )
+            self._share(about)
         self._log = Logbook(self.path("log.csv"), self.step)
         self.save()
+
+    def _share(self, about: dict[str, Any]) -> None:
+        """Give all ranks the state and the log of rank 0."""
+        log, ours = self.path("log.csv"), {k: v for k, v in self.settings.items() if k != "out"}
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
+        about = checkpoint.share(self._kept, {**about, "settings": ours, "log": text})
+        if differ := [k for k in ours if ours[k] != about["settings"].get(k)]:
+            raise folder.RunError(f"the ranks have different settings: {differ}")
+        self.step, self.seconds = about["step"], about["seconds"]
+        if distributed.rank():
+            log.write_text(about["log"], encoding="utf-8")
+        folder.say(
+            f"Training on {distributed.size()} ranks, with a checkpoint every {APART:.0f} s."
+        )
 
     def track(self, loop: Iterable[Any]) -> Iterator[Any]:
         """Yield the batches of `Batches`, for a body that makes the steps and calls `run.log`.
@@ -143,6 +153,10 @@ class Run:
                     if not in_body:
                         record.add(item if isinstance(item, Mapping) else {"loss": item})
                     yield item if in_body else record
+                except GeneratorExit:  # a `break` in the body ends the loop on all ranks
+                    if distributed.size() > 1:
+                        self._leave(parts)
+                    raise
                 finally:  # also after an error or `break` in the body
                     self._record = None
                     log.write(record)
@@ -153,17 +167,26 @@ class Run:
             if self._asked:
                 raise KeyboardInterrupt
 
-    def _ends(self, parts: Collection[Any]) -> bool:
+    def _leave(self, parts: Collection[Any]) -> None:
+        """Take part in what the other ranks do at the end of a step and of the loop."""
+        try:
+            checkpoint.average_statistics(parts)
+            self._ends(parts, True)
+            self.save()
+        except Exception as error:  # Python ignores errors of a generator that is closed
+            distributed.fail(f"{type(error).__name__}: {error}")
+
+    def _ends(self, parts: Collection[Any], stopped: bool = False) -> bool:
         """Save if it is time. Whether to make no more steps: all ranks get the same answer."""
         due = time.monotonic() - self._saved_at > APART
         due = due or bool(self._steps and self.step % self._steps == 0)
-        stopped = any(getattr(part, "stopped", False) for part in parts)
+        stopped = stopped or any(getattr(part, "stopped", False) for part in parts)
         due = due and self._saved != self.step
         asked, end, save = distributed.largest(max(self._asked, default=0), stopped, due)
         if save:
             self.save()
         if asked:
-            self._asked[:] = [int(asked)]
+            self._asked[:], self._agreed = [int(asked)], True
         return bool(asked or end)
 
     def log(self, **values: ArrayLike) -> None:
@@ -227,6 +250,8 @@ class Run:
         step, path = self._saved, self.path(CHECKPOINT)
         state = "nothing was saved" if step is None else f"step {step} is saved in {path}"
         if isinstance(error, KeyboardInterrupt) or (error is None and self._asked):
+            if distributed.size() > 1 and not self._agreed:  # the others would wait for this one
+                distributed.fail(f"stopped by a signal; {state}")
             folder.say(f"Stopped; {state}.")
             if "resume" in self.settings:  # started from the command line
                 again = [*(word for word in sys.argv if word != "--resume"), "--resume"]
@@ -276,7 +301,8 @@ def deferred(asked: list[int]) -> Iterator[None]:
         asked.append(number)
 
     main = threading.current_thread() is threading.main_thread()  # only it can handle signals
-    before = {number: signal.signal(number, handle) for number in SIGNALS if main}
+    signals = [*SIGNALS, *([signal.SIGUSR1] if distributed.size() > 1 else [])]  # mpirun's
+    before = {number: signal.signal(number, handle) for number in signals if main}
     try:
         yield
     finally:
