@@ -59,7 +59,7 @@ def use(library: str, device: int | None = None) -> None:
         raise RuntimeError(f"use({library!r}) comes too late: tensors exist already; {advice}")
     module = _cupy(device) if library == "cupy" else importlib.import_module(library)
     threads = _count_threads() if module is np else 1
-    _device = module.cuda.Device().id if library == "cupy" else device or 0
+    _device = device or (_local("RANK", "RANKID") if library == "cupy" and device is None else 0)
     _chosen, name, on_cpu = module, library, module is np
     plain = not on_cpu or os.environ.get("TINYGEN_PLAIN", "0") not in ("", "0")
     vars(xp).clear()
