@@ -44,7 +44,7 @@ from tinygen.run.logbook import Logbook, Progress, Record, read
 __all__ = ["EarlyStopping", "Run"]
 
 CHECKPOINT = "checkpoint.npz"
-SIGNALS = [signal.SIGINT, signal.SIGTERM]  # Ctrl-C, and a system's request to terminate
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and a system's request to terminate
 APART = 60.0  # seconds between checkpoints
 
 
