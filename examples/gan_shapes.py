@@ -7,8 +7,8 @@ near the equilibrium (Mescheder et al. 2018). The penalty needs second derivativ
 in 16 computes it, with 16 times its weight (Karras et al. 2020). The samples are those of an
 exponential moving average (EMA) of the generator's weights.
 
-The generator first trains for four epochs as the decoder of a VAE (compare Larsen et al. 2016). The
-GAN then starts from images of all colours and places, and only has to make them sharp. All 20,000
+The generator first trains for four epochs as the decoder of a VAE (compare Larsen et al. 2016), so
+that the GAN's samples soon have many colours. All 20,000
 steps took 39 minutes on one core of an Intel Xeon. Most samples show one shape with a clean edge on
 a shaded background. Some have the kind that the label asks for, others are only blobs.
 
