@@ -11,7 +11,7 @@ import pytest
 from programs import example, outcome, run_front
 
 import tinygen as tg
-from tinygen import gan, image, nn
+from tinygen import gan, image, nn, vae
 from tinygen.models import classics
 from tinygen.run import Run, logbook
 
@@ -100,7 +100,7 @@ FEW = {
         "--epochs",
         "1",
     ],
-    gan_shapes: ["--train", "9", "--batch-size", "3", "--epochs", "1"],
+    gan_shapes: ["--train", "9", "--batch-size", "3", "--epochs", "1", "--vae-epochs", "0"],
 }
 
 
@@ -370,6 +370,27 @@ def test_one_step_in_lazy_computes_r1_with_lazy_times_its_weight(main, monkeypat
     assert logged == pytest.approx([penalties[0][1].item(), 0, penalties[1][1].item()], rel=1e-5)
 
 
+def test_the_generator_first_trains_as_the_decoder_of_a_vae(main, monkeypatch):
+    started = []
+    monkeypatch.setattr(gan_shapes, "VAE_BATCH", 3)
+    train = vae.train
+
+    def watched(model, *args, **kwargs):
+        for terms in train(model, *args, **kwargs):
+            started.append(model.decoder.layers[0].weight.numpy().copy())
+            yield terms
+
+    monkeypatch.setattr(vae, "train", watched)
+    trained = main(gan_shapes, "--vae-epochs 2 --lr 1e-9")
+    columns, rows = log(trained)
+    stage = [row[columns.index("accuracy")] == "" for row in rows]
+    assert stage == [True] * 6 + [False] * 3
+    assert trained.model.generator.layers[0].weight.shape == started[0].shape
+    weight = trained.model.generator.layers[0].weight.numpy()
+    np.testing.assert_allclose(weight, started[-1], atol=1e-7)  # the GAN went on from there
+    assert np.abs(started[-1] - started[0]).max() > 1e-4
+
+
 def test_images_without_labels_are_of_one_kind(main, monkeypatch):
     load = gan_shapes.data.load
     monkeypatch.setattr(
@@ -412,7 +433,10 @@ def test_interpolations_between_gaussian_points_have_variance_1():
 
 @pytest.mark.parametrize(
     ("module", "options", "stops"),
-    [(gan_variants, "--loss wgan-gp --conditional --samples 3", 1), (gan_shapes, "--samples 3", 2)],
+    [
+        (gan_variants, "--loss wgan-gp --conditional --samples 3", 1),
+        (gan_shapes, "--vae-epochs 1 --samples 3", 2),
+    ],
 )
 def test_a_resumed_run_ends_as_an_uninterrupted_one(main, module, options, stops):
     whole = main(module, options, "whole")
