@@ -45,14 +45,16 @@ SETTINGS = {
     "html_title": "tinygen",
     "html_static_path": ["_static"],
     "html_css_files": ["site.css"],
+    "html_js_files": ["site.js"],
     "html_copy_source": False,
     "html_show_sphinx": False,
+    "language": "en",
     "copybutton_exclude": ".linenos, .gp, .go",
     "add_module_names": False,
     "toc_object_entries": False,
     "ogp_social_cards": {"enable": False},
-    "ogp_image": "_images/flow_mnist.png",
-    "ogp_image_alt": "Digits drawn by a flow",
+    "ogp_image": "_images/text_to_image.png",
+    "ogp_image_alt": "Captions, and pictures that a model drew of them",
 }
 
 
@@ -183,7 +185,9 @@ def build(site: Path) -> None:
         app.build()
         if app.statuscode:
             sys.exit("the site was not built, because of the warnings above")
-        missing = here / "site" / "404.html"  # shown at any depth: its links start at the site's root
+        missing = (
+            here / "site" / "404.html"
+        )  # shown at any depth: its links start at the site's root
         base = f'<head>\n<base href="{documentation}/">'
         missing.write_text(missing.read_text("utf-8").replace("<head>", base, 1), "utf-8")
         shutil.rmtree(site, ignore_errors=True)
