@@ -185,9 +185,8 @@ def build(site: Path) -> None:
         app.build()
         if app.statuscode:
             sys.exit("the site was not built, because of the warnings above")
-        missing = (
-            here / "site" / "404.html"
-        )  # shown at any depth: its links start at the site's root
+        # the host shows 404.html at any depth, so its links start at the site's root
+        missing = here / "site" / "404.html"
         base = f'<head>\n<base href="{documentation}/">'
         missing.write_text(missing.read_text("utf-8").replace("<head>", base, 1), "utf-8")
         shutil.rmtree(site, ignore_errors=True)
