@@ -93,7 +93,7 @@ def adapt(text: str, page: Path, host: str) -> str:
     def prose(part: str) -> str:
         part = re.sub(r"\A(# .*\n\n)\[Index\]\(index\.md\)(.|\n)*?\n\n", r"\1", part)
         part = re.sub(  # a caption is the italic paragraph below a picture
-            r"^!\[((?:[^\]]|\n)*?)\]\((figures/[^)]+)\)\n\n\*(Figure (?:.|\n)*?)\*\n(?=\n|\Z)",
+            r"^!\[((?:[^\]]|\n)*?)\]\((figures/[^)]+)\)\n\n?\*(Figure (?:.|\n)*?)\*\n(?=\n|\Z)",
             lambda m: f":::{{figure}} {m[2]}\n:alt: {m[1]}\n\n{m[3]}\n:::\n",
             part,
             flags=re.MULTILINE,
