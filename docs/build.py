@@ -98,6 +98,7 @@ def adapt(text: str, page: Path, host: str) -> str:
             part,
             flags=re.MULTILINE,
         )
+        part = re.sub(r'^- <a id="([\w-]+)"></a>', r"(\1)=\n", part, flags=re.MULTILINE)
         return re.sub(r"(?<=\]\()[^)\s]+(?=\))", lambda m: link(m[0], page, host), part)
 
     return re.sub(r"^(```python) raises=\w+$", r"\1", outside_fences(text, prose), flags=re.M)
@@ -106,6 +107,8 @@ def adapt(text: str, page: Path, host: str) -> str:
 def link(target: str, page: Path, host: str) -> str:
     """A link's target: as it is within docs/, else at the code host"""
     path, sharp, anchor = target.partition("#")
+    if path == "bibliography.md":
+        return sharp + anchor
     if not path or ":" in path:
         return target
     file = (page.parent / path).resolve()
