@@ -46,7 +46,8 @@ def parser(
     sets = "training data: auto, mnist, fashion, digits, shapes, or a folder of pictures; auto is"
     add("--data", data, str, f"{sets} MNIST if available, otherwise synthetic digits", "SET")
     add("--epochs", epochs, at_least(0), "number of passes over the training images")
-    add("--batch-size", batch_size, at_least(1), "images per step")
+    split = "images per step; `mpirun -n 2` splits them between 2 processes: may be faster"
+    add("--batch-size", batch_size, at_least(1), split)
     add("--lr", lr, positive, "learning rate")
     add("--seed", 0, at_least(0), "random seed: the same seed gives the same run")
     chosen = "NumPy on the CPU or CuPy on a GPU (default: $TINYGEN_BACKEND, otherwise numpy)"
