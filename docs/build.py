@@ -139,16 +139,24 @@ def write_sources(folder: Path, host: str) -> None:
     """The pages that Sphinx reads"""
     for part in ("figures", "_static"):
         shutil.copytree(DOCS / part, folder / part)
+    shutil.copytree(DOCS / "interactive", folder / "_static" / "interactive")
     for page in DOCS.glob("*.md"):
         text = adapt(page.read_text("utf-8"), page, host)
         if page.stem == "index":
             text += "\n" + contents(page.read_text("utf-8"))
+        if page.stem == "interactive":
+            text += SCRIPTS
         if page.stem == "reference":
             text = api_pages.with_links(text)
         (folder / page.name).write_text(text, "utf-8")
     api_pages.write(folder / "api", host)
     (folder / "404.md").write_text(NOT_FOUND, "utf-8")
 
+
+SCRIPTS = "".join(  # after the page, whose parts they look for
+    f'\n<script src="_static/interactive/{name}.js"></script>'
+    for name in ("data", "mathematics", "controls", "play")
+)
 
 NOT_FOUND = """---
 orphan: true

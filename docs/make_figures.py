@@ -2,7 +2,7 @@
 
     python docs/make_figures.py [--out DIR]
 
-figures_pacgan.py and figures_results.py read measurements from files; all other figures are
+figures_pacgan.py, figures_results.py and figures_interactive.py read files; all other figures are
 computed as they are drawn. Shared code is in drawing.py.
 """
 
@@ -16,6 +16,7 @@ import figures_diffusion
 import figures_engine
 import figures_gan
 import figures_images
+import figures_interactive
 import figures_layers
 import figures_optim
 import figures_own_model
@@ -37,6 +38,7 @@ FIGURES = (
     *figures_own_model.FIGURES,
     *figures_pacgan.FIGURES,
     *figures_results.FIGURES,
+    *figures_interactive.FIGURES,
 )
 
 
