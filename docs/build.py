@@ -107,7 +107,7 @@ def adapt(text: str, page: Path, host: str) -> str:
 def link(target: str, page: Path, host: str) -> str:
     """A link's target: as it is within docs/, else at the code host"""
     path, sharp, anchor = target.partition("#")
-    if path == "bibliography.md":
+    if path == "bibliography.md" and anchor:
         return sharp + anchor
     if not path or ":" in path:
         return target
