@@ -21,6 +21,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import annotated
 import api_pages
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
@@ -44,7 +45,7 @@ SETTINGS = {
     "html_theme": "furo",
     "html_title": "tinygen",
     "html_static_path": ["_static"],
-    "html_css_files": ["site.css"],
+    "html_css_files": ["site.css", "annotated.css"],
     "html_js_files": ["site.js"],
     "html_copy_source": False,
     "html_show_sphinx": False,
@@ -128,7 +129,7 @@ def contents(index: str) -> str:
             seen = {page for tree in trees.values() for page in tree}
             if new := [page for page in dict.fromkeys(pages) if page not in seen]:
                 trees.setdefault(caption, []).extend(new)
-    trees["Reference"] += ["api/index"]
+    trees["Reference"] += ["api/index", "annotated/index"]
     return "\n".join(
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
         for caption, pages in trees.items()
@@ -147,6 +148,7 @@ def write_sources(folder: Path, host: str) -> None:
             text = api_pages.with_links(text)
         (folder / page.name).write_text(text, "utf-8")
     api_pages.write(folder / "api", host)
+    annotated.write(folder / "annotated", host)
     (folder / "404.md").write_text(NOT_FOUND, "utf-8")
 
 

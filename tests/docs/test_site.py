@@ -156,8 +156,11 @@ def test_search_finds(site: Path, browser: Any, words: str, page: str) -> None:
     assert not opened.complaints
 
 
+PAGES = "index", "vae", "optimisers", "api/vae", "reference", "annotated/optim_optimizers"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", ["index", "vae", "optimisers", "api/vae", "reference"])
+@pytest.mark.parametrize("page", PAGES)
 def test_axe_finds_no_violation(site: Path, browser: Any, page: str, scheme: str) -> None:
     tab = Opened(browser, WIDTHS["desktop"], scheme).goto(site / f"{page}.html")
     rules = ["color-contrast", "image-alt", "label", "link-name", "button-name", "html-has-lang"]
