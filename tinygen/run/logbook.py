@@ -128,7 +128,7 @@ class Progress:
         values = [f"{name} {value:.4g}" for name, value in record.items()]
         self._bar.n = record.epoch
         if self._terminal:
-            self._bar.ncols = shutil.get_terminal_size((100, 24)).columns  # to cut off long lines
+            self._bar.ncols = shutil.get_terminal_size((120, 24)).columns  # to cut off long lines
         self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
         if not self._terminal:
             print(self._bar, file=sys.stderr, flush=True)
