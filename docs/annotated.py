@@ -120,7 +120,9 @@ def comments(source: str) -> Iterator[Note]:
     """Comments on lines of their own between statements; lines below each other are one"""
     depth, found = 0, []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        depth += (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
+        depth += (
+            (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
+        )
         if token.type != tokenize.COMMENT or depth or not token.line.lstrip().startswith("#"):
             continue
         line, text = token.start[0], token.string.removeprefix("#").strip()

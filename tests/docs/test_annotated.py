@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pygments")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
-annotated = pytest.importorskip("annotated")
+import annotated  # noqa: E402
 
 FILES = [f"{package}/{file}.py" for package, files in annotated.FILES.items() for file in files]
 EXAMPLE = '''"""What it is."""
