@@ -1,12 +1,11 @@
 """What a notebook shows: representations in words, tables and progress."""
 
-import base64
 import io
 
 import numpy as np
 import pytest
 
-from tinygen import data, image, metrics, nn
+from tinygen import data, metrics, nn
 from tinygen._html import table
 from tinygen.data.fetch import no_bar
 from tinygen.metrics import Score
@@ -51,16 +50,6 @@ def test_scores_are_text_and_in_a_notebook_a_table():
     assert isinstance(text, str) and "12" in str(text).splitlines()[1]
     html = text._repr_html_()
     assert html.count("<tr>") == 4 and "mine" in html and "11 to 13" in html
-
-
-def test_an_animation_shows_its_frames(tmp_path, rng):
-    film = image.Animation()
-    assert film._repr_html_().startswith('<img alt="0 frames"')
-    for k in range(3):
-        film.append(rng.random((4, 8, 8, 1)), f"step {k}")
-    film.save(tmp_path / "film.gif")
-    gif = base64.b64encode((tmp_path / "film.gif").read_bytes()).decode()
-    assert film._repr_html_() == f'<img alt="3 frames" src="data:image/gif;base64,{gif}">'
 
 
 def test_progress_in_a_notebook_is_one_line_that_is_rewritten(tmp_path, rng, monkeypatch):

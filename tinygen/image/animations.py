@@ -11,12 +11,10 @@ colours for all frames together.
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -73,22 +71,12 @@ class Animation:
         expect("Animation.save", "> 0", fps=fps)
         if not self._frames:
             raise ValueError("Animation.save: expected frames, got none; append some first")
-        with replacing(path) as file:
-            self._write(file, fps, title)
-
-    def _repr_html_(self) -> str:
-        with io.BytesIO() as file:
-            if self._frames:
-                self._write(file, 10, "")
-            data = base64.b64encode(file.getvalue()).decode()
-        return f'<img alt="{len(self)} frames" src="data:image/gif;base64,{data}">'
-
-    def _write(self, file: IO[bytes], fps: float, title: str) -> None:
         first, *others = in_one_palette([self._drawn(k, title) for k in range(len(self))])
         tick = 10 * max(2, round(100 / fps))  # ms; a GIF counts in hundredths of a second
         durations = [tick] * len(others) + [max(tick, HOLD)]
         loop: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
-        first.save(file, format="GIF", duration=durations, optimize=False, disposal=1, **loop)
+        with replacing(path) as file:
+            first.save(file, format="GIF", duration=durations, optimize=False, disposal=1, **loop)
 
     def _drawn(self, k: int, title: str) -> Image.Image:
         """Frame k with its text and a progress bar below."""

@@ -103,10 +103,9 @@ class Progress:
     def __init__(self, step: int, batches: Batches | None) -> None:
         self._step, self._batches, self._began, self._next = step, batches, time.monotonic(), 0.0
         self._hidden: Record | None = None  # the last record, if it has not been shown
-        notebook = in_notebook()
-        self._terminal = notebook or (sys.stderr is not None and sys.stderr.isatty())
-        # a file keeps all that a notebook's cell wrote
-        self._apart = 1.0 if notebook else 0.1 if self._terminal else 10.0
+        self._terminal = in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+        # a notebook's file may keep every update
+        self._apart = 1.0 if in_notebook() else 0.1 if self._terminal else 10.0
         self._bar = tqdm(
             total=batches.epochs if batches else None,
             initial=batches.epoch if batches else 0,
