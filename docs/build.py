@@ -11,22 +11,22 @@ warning of Sphinx is an error, a link without a target among them.
 from __future__ import annotations
 
 import argparse
-import configparser
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import annotated
 import api_pages
+import make_notebooks
+from addresses import ROOT, commit, project_url
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 DOCS = Path(__file__).resolve().parent
-ROOT = DOCS.parent
 FENCE = re.compile(r"^ *(`{3,}).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 SETTINGS = {
     "project": "tinygen",
@@ -44,7 +44,7 @@ SETTINGS = {
     "html_theme": "furo",
     "html_title": "tinygen",
     "html_static_path": ["_static"],
-    "html_css_files": ["site.css"],
+    "html_css_files": ["site.css", "annotated.css"],
     "html_js_files": ["site.js"],
     "html_copy_source": False,
     "html_show_sphinx": False,
@@ -56,23 +56,6 @@ SETTINGS = {
     "ogp_image": "_images/text_to_image.png",
     "ogp_image_alt": "Captions, and pictures that a model drew of them",
 }
-
-
-def project_url(name: str) -> str:
-    """An address of setup.cfg"""
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg", "utf-8")
-    lines = parser["metadata"]["project_urls"].strip().splitlines()
-    return dict(re.split(r"\s*=\s*", line, maxsplit=1) for line in lines)[name].rstrip("/")
-
-
-def commit() -> str:
-    """Git's name of this commit, or `main` where there is no git"""
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "main"
 
 
 # --- from the code host's Markdown to Sphinx's ----------------------------------------------------
@@ -107,7 +90,7 @@ def adapt(text: str, page: Path, host: str) -> str:
 def link(target: str, page: Path, host: str) -> str:
     """A link's target: as it is within docs/, else at the code host"""
     path, sharp, anchor = target.partition("#")
-    if path == "bibliography.md":
+    if path == "bibliography.md" and anchor:
         return sharp + anchor
     if not path or ":" in path:
         return target
@@ -128,7 +111,7 @@ def contents(index: str) -> str:
             seen = {page for tree in trees.values() for page in tree}
             if new := [page for page in dict.fromkeys(pages) if page not in seen]:
                 trees.setdefault(caption, []).extend(new)
-    trees["Reference"] += ["api/index"]
+    trees["Reference"] += ["api/index", "annotated/index"]
     return "\n".join(
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
         for caption, pages in trees.items()
@@ -140,8 +123,12 @@ def write_sources(folder: Path, host: str) -> None:
     for part in ("figures", "_static"):
         shutil.copytree(DOCS / part, folder / part)
     shutil.copytree(DOCS / "interactive", folder / "_static" / "interactive")
+    notebooks = make_notebooks.pages()
     for page in DOCS.glob("*.md"):
         text = adapt(page.read_text("utf-8"), page, host)
+        if page in notebooks:
+            title, _, rest = text.partition("\n")
+            text = f"{title}\n\n{NOTEBOOK.format(page.stem, COLAB)}{rest}"
         if page.stem == "index":
             text += "\n" + contents(page.read_text("utf-8"))
         if page.stem == "interactive":
@@ -150,6 +137,7 @@ def write_sources(folder: Path, host: str) -> None:
             text = api_pages.with_links(text)
         (folder / page.name).write_text(text, "utf-8")
     api_pages.write(folder / "api", host)
+    annotated.write(folder / "annotated", host)
     (folder / "404.md").write_text(NOT_FOUND, "utf-8")
 
 
@@ -157,6 +145,14 @@ SCRIPTS = "".join(  # after the page, whose parts they look for
     f'\n<script src="_static/interactive/{name}.js"></script>'
     for name in ("data", "mathematics", "controls", "play")
 )
+NOTEBOOK = """```{{raw}} html
+<p class="notebook"><a href="notebooks/{0}.ipynb" download>Download as a notebook</a> ·
+<a href="{1}/{0}.ipynb">Open in Colab</a></p>
+```
+"""
+# the workflow `site` publishes the notebooks on a branch, because Colab opens files of the host
+COLAB = project_url("Source").replace("//github.com/", "//colab.research.google.com/github/")
+COLAB += "/blob/notebooks"
 
 NOT_FOUND = """---
 orphan: true
@@ -196,6 +192,7 @@ def build(site: Path) -> None:
         app.build()
         if app.statuscode:
             sys.exit("the site was not built, because of the warnings above")
+        make_notebooks.write(here / "site" / "notebooks", make_notebooks.pages())
         # the host shows 404.html at any depth, so its links start at the site's root
         missing = here / "site" / "404.html"
         base = f'<head>\n<base href="{documentation}/">'

@@ -8,9 +8,9 @@ in 16 computes it, with 16 times its weight (Karras et al. 2020). The samples ar
 exponential moving average (EMA) of the generator's weights.
 
 The generator first trains for four epochs as the decoder of a VAE (compare Larsen et al. 2016), so
-that the GAN's samples soon have many colours. All 20,000
-steps took 39 minutes on one core of an Intel Xeon. Most samples show one shape with a clean edge on
-a shaded background. Some have the kind that the label asks for, others are only blobs.
+that the GAN's samples soon have many colours. All 20,000 steps took 39 minutes on one core of an
+Intel Xeon. Most samples show one clean-edged blob on a shaded background; a third of them have the
+kind that the label asks for, says a classifier.
 
     python examples/gan_shapes.py
     python examples/gan_shapes.py --data my/pictures --epochs 200

@@ -1,13 +1,15 @@
-"""What a notebook shows: representations in words, tables, figures and bars."""
+"""What a notebook shows: representations in words, tables and progress."""
+
+import io
 
 import numpy as np
 import pytest
-from tqdm.auto import tqdm
 
 from tinygen import data, metrics, nn
 from tinygen._html import table
+from tinygen.data.fetch import no_bar
 from tinygen.metrics import Score
-from tinygen.run import Run, logbook
+from tinygen.run import Run
 
 
 def test_a_table_escapes_text_and_puts_numbers_on_the_right():
@@ -50,8 +52,15 @@ def test_scores_are_text_and_in_a_notebook_a_table():
     assert html.count("<tr>") == 4 and "mine" in html and "11 to 13" in html
 
 
-def test_bars_are_those_that_a_notebook_can_show():
-    assert logbook.tqdm is tqdm
+def test_progress_in_a_notebook_is_one_line_that_is_rewritten(tmp_path, rng, monkeypatch):
+    cell = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr("sys.stderr", cell)
+    assert no_bar(True) is False and no_bar(False) is True
+    with Run(tmp_path / "run") as run:
+        run.keep(batches=(batches := data.Batches(np.zeros((6, 2), "f4"), 2, rng=rng, epochs=1)))
+        for _ in run.track(batches):
+            run.log(loss=0.25)
+    assert cell.getvalue().count("\n") == 1 and "step 3, " in cell.getvalue().splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", ["weight", "bias"])

@@ -78,7 +78,10 @@ def test_black_and_white_is_0_and_1(tmp_path):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
 def test_sixteen_bits_keep_their_precision(tmp_path, name):
     values = np.array([[0, 1, 256], [32768, 65534, 65535]], np.uint16)
-    save(tmp_path / name, values)
+    if name == "a.pgm":  # old versions of Pillow can read but not write it
+        (tmp_path / name).write_bytes(b"P5 3 2 65535\n" + values.astype(">u2").tobytes())
+    else:
+        save(tmp_path / name, values)
     np.testing.assert_allclose(only(tmp_path)[..., 0], values / 65535, rtol=1e-6)
 
 

@@ -8,13 +8,16 @@ A page is read as its reader would type it in, top to bottom, in one fresh Pytho
                                   An error shows as its type and message: `ValueError: ...`
 
 Fences with any other word, or none, are left alone. `python tests/docs/test_docs.py PAGE` checks
-one page. Most pages run only with TINYGEN_THOROUGH=1, as in .ci/run.
+one page. Most pages run only with TINYGEN_THOROUGH=1, as in .ci/run. Where nbclient is installed,
+pages of docs/ run as the notebooks that docs/make_notebooks.py writes, otherwise as scripts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
+import json
 import os
 import re
 import subprocess
@@ -22,6 +25,7 @@ import sys
 import textwrap
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -29,6 +33,7 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+JUPYTER = all(map(importlib.util.find_spec, ["nbclient", "ipykernel"]))
 EVERY_DAY = ("README.md", "docs/index.md")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tinygen" / "README.md"])
 
@@ -80,7 +85,10 @@ def anchors_of(text: str) -> set[str]:
 # --- running it -----------------------------------------------------------------------------------
 
 
-def run(block: Block, page: str, namespace: dict[str, Any]) -> tuple[str, str, str]:
+Result = tuple[str, str, str]
+
+
+def run(block: Block, page: str, namespace: dict[str, Any]) -> Result:
     """What a block printed, the name of what it raised or "", and the traceback."""
     printed = io.StringIO()
     code = "\n" * (block.line - 1) + block.code  # so that a traceback names the page's own lines
@@ -94,13 +102,50 @@ def run(block: Block, page: str, namespace: dict[str, Any]) -> tuple[str, str, s
     return printed.getvalue(), "", ""
 
 
+def run_as_notebook(page: Path) -> Callable[..., Result]:
+    """Execute the page's notebook, and return a function that gives the results cell by cell."""
+    import nbclient
+    import nbformat
+
+    sys.path.insert(0, str(ROOT / "docs"))
+    from make_notebooks import notebook
+
+    content = notebook(page, page.read_text("utf-8"))
+    strict = {"cell_type": "code", "id": "strict", "source": STRICT, **NO_OUTPUT}
+    content["cells"].insert(0, strict)
+    cells = nbformat.reads(json.dumps(content), 4)
+    nbformat.validate(cells)
+    nbclient.NotebookClient(cells, timeout=300, allow_errors=True).execute()
+    done = iter([cell for cell in cells.cells if cell.cell_type == "code"][2:])
+
+    def result(block: Block, *_: Any) -> Result:
+        cell = next(done)
+        assert cell.source.strip() == block.code.strip(), "the notebook has another cell"
+        outputs, raised, trace = "", "", ""
+        for output in cell.outputs:
+            if output.output_type == "error":
+                raised, trace = output.ename, "\n".join(output.traceback)
+                outputs += f"{raised}: {output.evalue}\n"
+            elif output.get("name") == "stdout":
+                outputs += output.text
+        return outputs, raised, trace
+
+    return result
+
+
+STRICT = """import warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", module="ipykernel")  # it warns of itself"""
+NO_OUTPUT = {"execution_count": None, "metadata": {}, "outputs": []}
+
+
 def same_output(shown: str, printed: str) -> bool:
     """Equal but for where lines are broken; `...` stands for anything."""
     parts = (re.escape(" ".join(part.split())) for part in shown.split("..."))
     return re.fullmatch(r"\s*.*?\s*".join(parts), " ".join(printed.split())) is not None
 
 
-def complaints_about_code(page: Path) -> list[str]:
+def complaints_about_code(page: Path, run: Callable[..., Result] = run) -> list[str]:
     """Run the page's blocks in order, in one namespace; all that was not as the page says."""
     complaints = []
     namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -300,6 +345,10 @@ def test_a_broken_link_is_found_and_no_other(tmp_path: Path, link: str, complain
 
 
 if __name__ == "__main__":
-    found = complaints_about_code(Path(sys.argv[1]))
+    path = Path(sys.argv[1]).resolve()
+    as_notebook = (
+        JUPYTER and path.parent == ROOT / "docs" and "```python" in path.read_text("utf-8")
+    )
+    found = complaints_about_code(path, run_as_notebook(path) if as_notebook else run)
     print("\n\n".join(found))
     sys.exit(bool(found))

@@ -245,6 +245,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of NumPy 2.0
 def test_a_failed_save_leaves_the_last_checkpoint(saved, monkeypatch):
     content = saved.read_bytes()
 

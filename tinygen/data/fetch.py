@@ -104,7 +104,7 @@ def _genuine(data: bytes, checksum: str) -> bytes:
 
 def _download(url: str, progress: bool) -> bytes:
     """The whole file; raises an error if it stalls or is cut short."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     request = urllib.request.Request(url, headers={"User-Agent": "tinygen"})
     title = f"{Path(url).stem} from {request.host}"
@@ -126,7 +126,12 @@ def _download(url: str, progress: bool) -> bytes:
 
 def no_bar(progress: bool) -> bool | None:
     """tqdm's `disable`: True hides the bar, None shows it in a terminal only."""
-    return None if progress and sys.stderr else True
+    return True if not (progress and sys.stderr) else False if in_notebook() else None
+
+
+def in_notebook() -> bool:
+    """Whether standard error is the output of a cell, where a carriage return rewrites a line"""
+    return type(sys.stderr).__module__.startswith("ipykernel.")
 
 
 def _keep(data: bytes, name: str, source: Source) -> None:

@@ -52,7 +52,7 @@ def pictures(path: str | Path, size: int | None = None, *, progress: bool = Fals
 
 
 def _from_folder(folder: Path, size: int | None, progress: bool) -> Pictures:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     # "**" skips hidden files and follows links to folders
     paths = (Path(name) for name in glob.glob("**", root_dir=folder, recursive=True))

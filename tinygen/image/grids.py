@@ -49,7 +49,7 @@ MARGIN = 6  # around the picture
 SMALL = 13  # font size, in pixels
 HEAD = SMALL + 5  # height of a line of labels
 # DejaVu Sans, matplotlib's default
-FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), SMALL)
+FONT = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", SMALL)
 LEGIBLE = 6, 9  # the smallest and the largest font size, in points
 WIDTH = 800  # in pixels, about what a page shows without shrinking it
 DPI = 128  # a power of two, so that dividing pixels by it is exact

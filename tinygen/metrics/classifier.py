@@ -163,7 +163,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
 
 
 def _trained(name: str, size: int, progress: bool) -> Classifier:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     (x, labels), _ = data.load(name, size=size, progress=progress)
     rng, n = np.random.default_rng(0), min(BATCH_SIZE, len(x))

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tinygen._batch import host
 from tinygen._files import replacing
 from tinygen._types import ArrayLike
 from tinygen.data import Batches
+from tinygen.data.fetch import in_notebook
 from tinygen.optim import NotFinite
 
 __all__ = ["Record"]
@@ -97,12 +98,14 @@ def read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 class Progress:
-    """A progress bar in a terminal, otherwise a line every ten seconds."""
+    """A progress bar in a terminal or a notebook, otherwise a line every ten seconds."""
 
     def __init__(self, step: int, batches: Batches | None) -> None:
         self._step, self._batches, self._began, self._next = step, batches, time.monotonic(), 0.0
         self._hidden: Record | None = None  # the last record, if it has not been shown
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._terminal = in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+        # a notebook's file may keep every update
+        self._apart = 1.0 if in_notebook() else 0.1 if self._terminal else 10.0
         self._bar = tqdm(
             total=batches.epochs if batches else None,
             initial=batches.epoch if batches else 0,
@@ -116,7 +119,7 @@ class Progress:
         self._hidden = record
         if time.monotonic() < self._next and not last:
             return
-        self._hidden, self._next = None, time.monotonic() + (0.1 if self._terminal else 10)
+        self._hidden, self._next = None, time.monotonic() + self._apart
         done, unit = record.step - self._step, "steps"
         if self._batches is not None:
             done, unit = (record.epoch - self._bar.initial) * self._batches.rows, "images"
@@ -124,7 +127,7 @@ class Progress:
         values = [f"{name} {value:.4g}" for name, value in record.items()]
         self._bar.n = record.epoch
         if self._terminal:
-            self._bar.ncols = shutil.get_terminal_size().columns  # to cut off long lines
+            self._bar.ncols = shutil.get_terminal_size((120, 24)).columns  # to cut off long lines
         self._bar.set_postfix_str(", ".join([f"step {record.step}", rate, *values]))
         if not self._terminal:
             print(self._bar, file=sys.stderr, flush=True)
