@@ -6,6 +6,7 @@ Reading order: denoising, the latent plane, paths along a flow, optimisers in a 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import make_interactive
 import numpy as np
@@ -30,14 +31,14 @@ OPTIMISERS = {
 def interactive_diffusion() -> Figure:
     """Points at five times, and the paths of five of them."""
     content = read()["diffusion"]
-    x, T = unpacked(content["x"]), content["T"]
+    x, T, shown = unpacked(content["x"]), content["T"], content["shown"]
     figure, last = canvas(10, 2.4), len(x) - 1
     for ax, t in zip(figure.subplots(1, 5), (1000, 400, 200, 80, 0), strict=True):
         n = round(last * (1 - t / T))
         ax.plot(*x[n].T, ".", color=BLUE, markersize=2.5)
-        ax.plot(x[: n + 1, :5, 0], x[: n + 1, :5, 1], color=RED, linewidth=1.2)
-        ax.plot(*x[n, :5].T, "o", color=RED, markersize=4)
-        bare(ax).set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal", title=f"t = {t}")
+        ax.plot(x[: n + 1, shown, 0], x[: n + 1, shown, 1], color=RED, linewidth=1.2)
+        ax.plot(*x[n, shown].T, "o", color=RED, markersize=4)
+        bare(ax).set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal", title=f"t = {t}")
     return figure
 
 
@@ -47,18 +48,22 @@ def interactive_latent() -> Figure:
     reach, tiles = content["reach"], content["tiles"]
     sprite = np.asarray(Image.open(make_interactive.FOLDER / "digits.png"))
     edge = reach * tiles / (tiles - 1)
-    figure = canvas(8, 5)
+    figure = canvas(7, 5)
     axes = figure.subplot_mosaic("aaax;aaay;aaaz")
-    axes["a"].imshow(sprite, cmap="gray", extent=(-edge, edge, -edge, edge), interpolation="antialiased")
+    axes["a"].imshow(
+        sprite, cmap="gray", extent=(-edge, edge, -edge, edge), interpolation="antialiased"
+    )
     axes["a"].set(xlabel="z₁", ylabel="z₂")
     axes["a"].grid(False)
     size = len(sprite) // tiles
-    for name, (row, column), colour in zip("xyz", ((5, 4), (10, 10), (15, 16)), "bcd", strict=True):
+    for name, (row, column) in zip("xyz", ((5, 4), (10, 10), (17, 12)), strict=True):
         z = reach * (2 * column / (tiles - 1) - 1), reach * (1 - 2 * row / (tiles - 1))
         image = sprite[row * size :, column * size :][:size, :size]
         bare(axes[name]).imshow(image, cmap="gray")
         axes[name].set_title("z = ({:.2f}, {:.2f})".format(*z).replace("-", "−"), fontsize=9)
-        axes["a"].plot(*z, "o", color=BLUE, markersize=9, markeredgecolor="white", markeredgewidth=2)
+        axes["a"].plot(
+            *z, "o", color=BLUE, markersize=9, markeredgecolor="white", markeredgewidth=2
+        )
     return figure
 
 
@@ -80,7 +85,7 @@ def interactive_flow() -> Figure:
     """A velocity field, and paths by Euler and Heun beside a precise one."""
     content = read()["flow"]
     v, reach = unpacked(content["v"]), content["reach"]
-    f, start = interpolated(v, reach), np.array([-0.4, 1.2])
+    f, start = interpolated(v, reach), np.array([2.0, -1.2])
     figure = canvas(9, 4.6)
     for ax, steps in zip(figure.subplots(1, 2), (4, 16), strict=True):
         ax.plot(*unpacked(content["data"]).T, ".", color=GREY, markersize=2.5)
@@ -108,13 +113,13 @@ def valley(p: tg.Tensor) -> tg.Tensor:
 
 def interactive_valley() -> Figure:
     """Three optimisers in a narrow valley at three learning rates."""
-    figure = canvas(10, 2.6)
+    figure = canvas(10, 2.1)
     x, y = np.meshgrid(np.linspace(-5, 5, 200), np.linspace(-2.2, 2.2, 200))
     loss = (CURVATURES[0] * x**2 + CURVATURES[1] * y**2) / 2
     for ax, lr in zip(figure.subplots(1, 3), (0.01, 0.075, 0.2), strict=True):
         ax.contour(x, y, loss, np.geomspace(0.05, 80, 9), colors=GREY, linewidths=0.4)
         for name, (colour, make) in OPTIMISERS.items():
-            places = path(lambda p, make=make, lr=lr: make(p, lr), valley, START, STEPS)
+            places = path(partial(make, lr=lr), valley, START, STEPS)
             ax.plot(*places.T, ".-", color=colour, linewidth=1, markersize=3, label=name)
             ax.plot(*places[-1], "o", color=colour, markersize=6)
         bare(ax).set(xlim=(-5, 5), ylim=(-2.2, 2.2), aspect="equal", title=f"learning rate {lr}")

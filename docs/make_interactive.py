@@ -33,7 +33,7 @@ SEED, STEPS, BATCH_SIZE, LEARNING_RATE = 0, 3000, 256, 4e-3  # of the two networ
 POINTS, FRAMES, SOLVER_STEPS = 500, 25, 200  # of the diffusion trajectory
 REACH, SIDE, TIMES = 3.0, 31, 13  # the grid of the velocity: ±REACH, points per side, times
 CLUSTERS = {"means": points_2d.ring_means(5, 1.7), "std": 0.25}  # the flow's data
-EPOCHS, HIDDEN = 12, (400, 200)  # of the VAE
+EPOCHS, HIDDEN = 10, (400, 200)  # of the VAE
 LATENT_REACH, TILES, GREYS = 2.5, 21, 24  # the grid of codes: ±LATENT_REACH, per side
 
 
@@ -60,7 +60,15 @@ def trajectory() -> dict[str, Any]:
         noise = rng.standard_normal((POINTS, 2), np.float32)
         steps = [step.x for step in samplers.ddim(model, noise, steps=SOLVER_STEPS)]
     frames = np.stack([noise, *steps])[:: SOLVER_STEPS // FRAMES]
-    return {"T": model.schedule.T, "x": packed(frames)}
+    return {"T": model.schedule.T, "x": packed(frames), "shown": far_travelled(frames)}
+
+
+def far_travelled(frames: np.ndarray) -> list[int]:
+    """In each of five sectors of the plane, the point that moved farthest from near the centre"""
+    distance = np.linalg.norm(frames[-1] - frames[0], axis=1)
+    distance[np.linalg.norm(frames[0], axis=1) > 1] = 0
+    sector = np.arctan2(*frames[-1].T) % (2 * np.pi) // (2 * np.pi / 5)
+    return [int(np.where(sector == k, distance, 0).argmax()) for k in range(5)]
 
 
 def velocities() -> dict[str, Any]:

@@ -6,13 +6,13 @@ const here = document.currentScript.src;
 const text = x => x.toFixed(2).replace("-", "−");
 
 const parts = {
-    diffusion(part, {T, x: {shape: [frames, count], values}}) {
+    diffusion(part, {T, shown, x: {shape: [frames, count], values}}) {
         const place = (n, t) => [0, 1].map(i => around(1 - t / T, frames).reduce(
             (sum, [k, weight]) => sum + weight * values[(k * count + n) * 2 + i], 0));
         const caption = "Points at time t. Red: five of them, and the paths that they took.";
-        const {redraw} = plane(part, caption, [3, 3], ({dot, line}) => {
+        const {redraw} = plane(part, caption, [3.5, 3.5], ({dot, line}) => {
             for (let n = 0; n < count; n++) dot(place(n, t()), 2, "brand-content");
-            for (let n = 0; n < 5; n++) {
+            for (const n of shown) {
                 const path = [place(n, t())];
                 for (let s = t() + T / 100; s <= T; s += T / 100) path.push(place(n, s));
                 line(path, "problematic");
@@ -53,23 +53,27 @@ const parts = {
     },
 
     flow(part, {reach, v, data}) {
-        const velocity = field(v, reach), start = [-0.4, 1.2], grey = "foreground-muted";
+        const velocity = field(v, reach), start = [2, -1.2], grey = "foreground-muted";
         const caption = "Drag the start. Or focus the plane and press the arrow keys.";
         const board = plane(part, caption, [reach, reach], ({dot, line}) => {
             for (let n = 0; n < data.shape[0]; n++)
                 dot(data.values.slice(2 * n, 2 * n + 2), 1.5, grey);
             for (let x = -2.8; x < reach; x += 0.4)
-                for (let y = -2.8; y < reach; y += 0.4)
-                    line([[x, y], moved([x, y], 0.12, velocity([x, y], t()))], grey, 1);
+                for (let y = -2.8; y < reach; y += 0.4) {
+                    const [u, v] = velocity([x, y], t()), wings = [[v, -u], [-v, u]];
+                    const [left, right] = wings.map(wing => moved([x, y], 0.02, wing));
+                    line([left, moved([x, y], 0.14, [u, v]), right], grey, 1);
+                }
             const fine = solve("Heun", velocity, start, 200), colours = {Euler: RED, Heun: BLUE};
             line(fine, INK, 4);
-            legend(list, Object.entries(colours).map(([solver, colour]) => {
+            const errors = Object.entries(colours).map(([solver, colour]) => {
                 const path = solve(solver, velocity, start, steps());
                 line(path, colour);
                 path.forEach(x => dot(x, 3, colour));
                 const error = Math.hypot(...moved(path[steps()], -1, fine[200]));
                 return [solver, colour, `error at t = 1: ${text(error)}`];
-            }));
+            });
+            legend(list, [...errors, ["Reference", INK, "Heun with 200 steps"]]);
             dot(start, 7, INK, "background-primary");
         });
         const list = add(part, "ul");
@@ -89,7 +93,7 @@ const parts = {
                 const places = descend(name, 10 ** power(), start, steps);
                 line(places, colour, 1.5);
                 places.forEach((p, n) => dot(p, n < steps ? 2.5 : 6, colour));
-                return [name, colour, `loss ${loss(places[steps]).toExponential(1)}`];
+                return [name, colour, `loss ${loss(places[steps]).toPrecision(2)}`];
             }));
         });
         const list = add(part, "ul"), range = [-3, 0, 0.02, -1.5];

@@ -156,7 +156,15 @@ def test_search_finds(site: Path, browser: Any, words: str, page: str) -> None:
     assert not opened.complaints
 
 
-PAGES = "index", "vae", "optimisers", "api/vae", "reference", "annotated/optim_optimizers"
+PAGES = (
+    "index",
+    "vae",
+    "optimisers",
+    "interactive",
+    "api/vae",
+    "reference",
+    "annotated/optim_optimizers",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -171,6 +179,82 @@ def test_axe_finds_no_violation(site: Path, browser: Any, page: str, scheme: str
         for node in violation["nodes"]
     ]
     assert found == []
+
+
+# --- the interactive page -------------------------------------------------------------------------
+
+SLIDERS = {"diffusion": "time t", "flow": "number of steps", "valley": "learning rate"}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_part_of_the_interactive_page_draws(
+    site: Path, browser: Any, scheme: str, width: str
+) -> None:
+    opened = Opened(browser, WIDTHS[width], scheme)
+    tab = opened.goto(site / "interactive.html")
+    assert tab.locator(".play").count() == 4
+    assert tab.locator(".play canvas").count() == 5
+    assert tab.locator(".play img").count() == 0  # each picture was replaced
+    for canvas in tab.locator(".play canvas").all():
+        before = canvas.screenshot()
+        canvas.evaluate("canvas => canvas.getContext('2d').reset()")
+        assert canvas.screenshot() != before, "it was empty"
+    assert not opened.complaints
+
+
+@pytest.mark.parametrize(("part", "name"), SLIDERS.items())
+def test_a_slider_changes_its_plane(site: Path, browser: Any, part: str, name: str) -> None:
+    opened = Opened(browser, WIDTHS["desktop"])
+    here = opened.goto(site / "interactive.html").locator(f"[data-play={part}]")
+    canvas, slider = here.locator("canvas"), here.get_by_role("slider", name=name)
+    before, value = canvas.screenshot(), here.locator("label output").first.text_content()
+    slider.focus()
+    slider.press("ArrowLeft")
+    assert here.locator("label output").first.text_content() != value
+    assert canvas.screenshot() != before
+    assert not opened.complaints
+
+
+@pytest.mark.parametrize("part", ["latent", "flow"])
+def test_a_point_is_moved_by_pointer_and_arrow_keys(site: Path, browser: Any, part: str) -> None:
+    opened = Opened(browser, WIDTHS["phone"])
+    tab = opened.goto(site / "interactive.html")
+    here = tab.locator(f"[data-play={part}]")
+    canvas, changing = here.locator("canvas.movable"), here.locator("canvas").last
+    canvas.scroll_into_view_if_needed()
+    pictures = [changing.screenshot()]
+    for key in ("ArrowRight", "ArrowUp"):
+        canvas.press(key)
+        pictures.append(changing.screenshot())
+    canvas.hover(position={"x": 60, "y": 70})
+    tab.mouse.down()
+    pictures.append(changing.screenshot())
+    canvas.hover(position={"x": 250, "y": 210})
+    tab.mouse.up()
+    pictures.append(changing.screenshot())
+    assert len(set(pictures)) == len(pictures)
+    assert not opened.complaints
+
+
+def test_the_button_denoises_to_the_end(site: Path, browser: Any) -> None:
+    opened = Opened(browser, WIDTHS["desktop"])
+    here = opened.goto(site / "interactive.html").locator("[data-play=diffusion]")
+    before = here.locator("canvas").screenshot()
+    here.get_by_role("button").click()
+    here.get_by_text("0", exact=True).wait_for()
+    assert here.locator("canvas").screenshot() != before
+    assert not opened.complaints
+
+
+def test_the_interactive_page_has_pictures_without_its_script(site: Path, browser: Any) -> None:
+    tab = browser.new_page(java_script_enabled=False)
+    tab.goto((site / "interactive.html").as_uri())
+    assert tab.locator(".play figure img").count() == 4
+    assert tab.locator(".play figcaption").count() == 4
+
+
+# --- one page's head ------------------------------------------------------------------------------
 
 
 def test_an_unknown_address_leads_to_the_contents(site: Path) -> None:
