@@ -72,7 +72,7 @@ def far_travelled(frames: np.ndarray) -> list[int]:
 
 
 def velocities() -> dict[str, Any]:
-    """v(x, t) of a flow to clusters, on a grid: (TIMES, SIDE, SIDE, 2), rows by x₂, columns by x₁"""
+    """v(x, t) of a flow to clusters, on a grid: (TIMES, SIDE, SIDE, 2), rows by x₂"""
     rng = np.random.default_rng(SEED)
     x = points_2d.mixture(100_000, **CLUSTERS, rng=rng).points
     network = flow.UnitTime(models.PlaneMLP(rng=rng))
