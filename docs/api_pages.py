@@ -6,21 +6,10 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from make_reference import CHAPTERS, INNER, NOTES, ROOT, names, page_title
-
-MAP = ROOT / "tinygen" / "README.md"
-
-
-def packages() -> Iterator[tuple[str, list[str]]]:
-    """Each package with its files, in the order of the map"""
-    text = MAP.read_text("utf-8")
-    for package in re.findall(r"^\| \[(\w+)\]\(\1\) \|", text, re.MULTILINE):
-        files = dict.fromkeys(re.findall(rf"\]\({package}/(\w+)\.py\)", text))
-        yield package, [file for file in files if f"{package}/{file}" not in INNER]
+from make_reference import CHAPTERS, NOTES, ROOT, names, packages, page_title
 
 
 def write(folder: Path, host: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,25 @@ NOTES = {  # of names that have no docstring
 
 
 def text() -> str:
-    map_ = (ROOT / "tinygen" / "README.md").read_text("utf-8")
     parts = [HEAD]
-    for package in re.findall(r"^\| \[(\w+)\]\(\1\) \|", map_, re.MULTILINE):
+    for package, files in packages():
         title, chapters = CHAPTERS[package]
         links = ", ".join(f"[{page_title(c)}]({c}.md)" for c in chapters)
         parts.append(f"## {title}\n\n{links}\n")
-        for file in dict.fromkeys(re.findall(rf"\]\({package}/(\w+)\.py\)", map_)):
-            if f"{package}/{file}" not in INNER and (found := names(package, file)):
+        for file in files:
+            if found := names(package, file):
                 rows = [row(*each) for each in found]
                 link = f"[{file}.py](../tinygen/{package}/{file}.py)"
                 parts.append("\n".join([f"| {link} | |", "|---|---|", *rows]) + "\n")
     return "\n".join(parts)
+
+
+def packages() -> Iterator[tuple[str, list[str]]]:
+    """Each package with its files that have public names, in the order of the map"""
+    text = (ROOT / "tinygen" / "README.md").read_text("utf-8")
+    for package in re.findall(r"^\| \[(\w+)\]\(\1\) \|", text, re.MULTILINE):
+        files = dict.fromkeys(re.findall(rf"\]\({package}/(\w+)\.py\)", text))
+        yield package, [file for file in files if f"{package}/{file}" not in INNER]
 
 
 def page_title(page: str) -> str:
